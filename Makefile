@@ -1,0 +1,43 @@
+# `make` prints this help.
+VENV   := .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help setup run test lint types check docs bench clean
+
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make the virtual environment and install what is pinned in constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+run: $(READY) ## Run the job on sample_data/ and show the summary and the first rows of each table
+	$(BIN)/postback-etl run sample_data/access.log.gz sample_data/webhooks.jsonl --out out \
+	  --account acme-7Qx2 --integration shop-checkout --default-currency EUR
+	@$(BIN)/python docs/show_tables.py out
+
+test: $(READY) ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types
+	$(BIN)/mypy
+
+check: lint types test ## All of the above: what CI runs
+
+docs: $(READY) ## Write the generated parts of README.md anew
+	$(BIN)/python docs/generate.py
+
+bench: $(READY) ## Measure the job on a generated log of a million lines
+	$(BIN)/python bench/bench.py
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,92 @@
+"""Conversion postbacks in access logs and webhook dumps, as four tables that people can trust.
+
+The same code path as the command::
+
+    import etl
+
+    summary = etl.run(["logs/"], "tables", default_currency="EUR")
+    tables = etl.transform(requests)   # a frame of etl.schema.REQUESTS
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from etl import schema
+    from etl.errors import EtlError
+    from etl.options import Options
+    from etl.pipeline import Tables, transform
+    from etl.ruleset import Ruleset, parse_ruleset
+
+__all__ = ["EtlError", "Options", "Ruleset", "Tables", "parse_ruleset", "run", "schema", "transform"]
+
+#: Where each name comes from. It is imported when it is first asked for, so that `--help` need not wait for polars.
+_HOMES = {
+    "EtlError": "etl.errors",
+    "Options": "etl.options",
+    "Ruleset": "etl.ruleset",
+    "Tables": "etl.pipeline",
+    "parse_ruleset": "etl.ruleset",
+    "transform": "etl.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name == "schema":
+        return import_module("etl.schema")
+    raise AttributeError(f"module 'etl' has no attribute {name!r}")
+
+
+def run(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    ruleset: Ruleset | None = None,
+    jobs: int = 1,
+    format: str = "auto",  # noqa: A002 - the option's name
+    log_format: str | None = None,
+    max_record_bytes: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Reads logs and dumps and publishes the four tables: what `postback-etl run` does.
+
+    Args:
+        inputs: Files, folders, globs, or `-` for standard input.
+        out: The folder that will hold the tables; it is replaced whole, and only if this tool wrote it.
+        ruleset: The rules; the endpoint's page by default.
+        jobs: Processes to work in. More than one needs the caller's module to be importable, as for any `spawn`.
+        format: A format's name, or `auto`.
+        log_format: An nginx `log_format` or Apache `LogFormat`.
+        max_record_bytes: Longer records are rejected.
+        **options: Fields of `Options`: default_currency, account, integration, pii, since, until, statuses.
+
+    Returns:
+        The summary of the contract: counts by reason, issues, inputs, and that records balance.
+
+    Raises:
+        EtlError: The run failed; what was published before is as it was.
+    """
+    from pathlib import Path
+
+    from etl.job import Request, run_job
+    from etl.options import Options
+    from etl.ruleset import Ruleset
+
+    request = Request(
+        inputs=tuple(str(item) for item in inputs),
+        out=Path(out),
+        ruleset=ruleset or Ruleset(),
+        options=Options(**options),
+        format=format,
+        log_format=log_format,
+        jobs=jobs,
+        **({"max_record_bytes": max_record_bytes} if max_record_bytes else {}),
+    )
+    return run_job(request)

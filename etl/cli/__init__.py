@@ -1,0 +1,66 @@
+"""The command: parse, call, print. The one place where an error becomes text."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from etl.cli.run import run
+from etl.cli.schema import schema
+from etl.errors import EtlError, Interrupted
+
+app = typer.Typer(
+    name="postback-etl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(no_args_is_help=True)(run)
+app.command()(schema)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"postback-etl {version('postback-etl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def describe(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Conversion postbacks in access logs and webhook dumps, as four Parquet tables."""
+
+
+def main() -> None:
+    """Runs the command and ends the process with the contract's exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except EtlError as error:
+        if "--debug" in sys.argv:
+            raise
+        _fail(error)
+    except KeyboardInterrupt:
+        _fail(Interrupted("Interrupted: nothing was published.", "Run the same command again."))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(error: EtlError) -> None:
+    typer.echo(f"error: {error.problem}\n       {error.hint}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

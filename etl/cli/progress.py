@@ -1,0 +1,98 @@
+"""How a run gets on, on standard error: a bar on a terminal, plain lines every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from etl.job import SILENT, Progress
+
+_SECONDS_BETWEEN_LINES: Final = 5.0
+
+
+@contextmanager
+def silent() -> Iterator[Progress]:
+    """Nothing is told."""
+    yield SILENT
+
+
+@contextmanager
+def told() -> Iterator[Progress]:
+    """A bar on a terminal, plain lines elsewhere."""
+    with _bar() if sys.stderr.isatty() else _lines() as progress:
+        yield progress
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=16),
+        DownloadColumn(binary_units=True),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("starting", total=None, speed="")
+        counter = _Counter()
+
+        def begin(phase: str, total: int) -> None:
+            counter.begin(phase, total)
+            bars.reset(task, description=phase, total=total or None, speed="")
+
+        def advance(size: int, records: int) -> None:
+            counter.advance(size, records)
+            bars.update(task, advance=size, speed=counter.speed())
+
+        yield Progress(begin, advance, lambda message: console.print(f"warning: {message}", markup=False))
+
+
+@contextmanager
+def _lines() -> Iterator[Progress]:
+    counter = _Counter()
+    last = time.monotonic()
+
+    def advance(size: int, records: int) -> None:
+        nonlocal last
+        counter.advance(size, records)
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(counter.line(), file=sys.stderr, flush=True)
+
+    yield Progress(counter.begin, advance, lambda message: print(f"warning: {message}", file=sys.stderr, flush=True))
+
+
+class _Counter:
+    """What is done of the present phase."""
+
+    def __init__(self) -> None:
+        self.begin("starting", 0)
+
+    def begin(self, phase: str, total: int) -> None:
+        self.phase, self.total, self.size, self.records, self.began = phase, total, 0, 0, time.monotonic()
+
+    def advance(self, size: int, records: int) -> None:
+        self.size += size
+        self.records += records
+
+    def speed(self) -> str:
+        seconds = max(time.monotonic() - self.began, 1e-3)
+        return f"{self.records / seconds:,.0f} rec/s"
+
+    def line(self) -> str:
+        seconds = time.monotonic() - self.began
+        left = seconds * (self.total - self.size) / self.size if self.size else 0
+        return (
+            f"{self.phase}: {self.size / 2**20:,.0f} of {self.total / 2**20:,.0f} MiB, "
+            f"{self.records:,} records, {self.speed()}, {left:,.0f} s left"
+        )

@@ -1,0 +1,71 @@
+"""The summary of a run: as JSON for programs, as a few lines for people."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+
+from etl.errors import OutputError
+
+
+def write_summary(summary: dict[str, Any], path: Path) -> None:
+    """The summary as JSON, into a file by atomic replacement, or to standard output for `-`."""
+    text = orjson.dumps(summary, option=orjson.OPT_INDENT_2) + b"\n"
+    if str(path) == "-":
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+        return
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        staged.write_bytes(text)
+        staged.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"--summary {str(path)!r} cannot be written: {error.strerror}.",
+            "The tables are published all the same.",
+        ) from error
+
+
+def print_summary(summary: dict[str, Any], out: Path) -> None:
+    """What went in, what came out, and what needs a look, on standard error."""
+    lines = [
+        f"{summary['records']:,} records = {summary['conversions']:,} conversions"
+        f" + {summary['rejections']['total']:,} rejections + {summary['skipped']['total']:,} skipped",
+        f"  items {summary['items']:,}, passthroughs {summary['passthroughs']:,}",
+        *_counts("rejections", summary["rejections"]["by_reason"]),
+        *_counts("skipped", summary["skipped"]["by_reason"]),
+        *_counts("issues", summary["issues"]),
+        *(
+            f"  {item['path']}: {item['format']}, {item['records']:,} records"
+            + (f" (the same bytes as {item['same_as']})" if "same_as" in item else "")
+            for item in summary["inputs"][:20]
+        ),
+        *([f"  and {len(summary['inputs']) - 20} more inputs"] if len(summary["inputs"]) > 20 else []),
+        f"  {out}: {summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
+    ]
+    typer.echo("\n".join(lines), err=True)
+    unlogged = sum(item["bodies_not_logged"] for item in summary["inputs"])
+    if unlogged:
+        judged = summary["records"] - summary["skipped"]["total"]
+        typer.echo(
+            f"warning: {unlogged:,} POST requests ({unlogged / judged:.1%} of the postbacks) carry their conversion in a"
+            " body that these logs do not hold.",
+            err=True,
+        )
+
+
+def _counts(title: str, counts: dict[str, int]) -> list[str]:
+    """`title: a 1, b 2`, folded at 80 columns."""
+    lines, line = [], f"  {title}:"
+    for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        word = f" {name} {count:,},"
+        if len(line) + len(word) > 79:
+            lines.append(line)
+            line = "   "
+        line += word
+    return [*lines, line.rstrip(",")] if counts else []

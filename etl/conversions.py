@@ -1,0 +1,297 @@
+"""Fields to conversions: identity, event, value, time, traits; and who is rejected for identity or type.
+
+In this order: `decide_identity`, `decide_event`, `read_amounts`, `read_times`, `describe_person`. Each takes the
+fields of a batch and gives columns aligned with it; none of them looks at another row.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from etl import junk, spec, traits, values
+from etl.aliases import IDENTITY_EMAIL, Fields
+from etl.distinct import on_distinct
+from etl.issues import FINDINGS, finding, findings, prehashed_rules
+from etl.options import Options
+from etl.ruleset import ASCII_LOWER, Ruleset
+from etl.schema import INSTANT, KEYS, MONEY
+
+#: Identity fields in order of precedence: match_type, column of the fields (semantics 3.1).
+IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
+
+_PREHASHED_RULES: Final = prehashed_rules(tuple(field.name for field in spec.EXACT_FIELDS[1:]))
+
+
+def build_conversions(
+    postbacks: pl.DataFrame, params: pl.DataFrame, fields: Fields, ruleset: Ruleset, options: Options
+) -> pl.DataFrame:
+    """Every column that a conversion's own parameters decide, one row a postback, rejected ones included.
+
+    Args:
+        postbacks: Rows of `schema.REQUESTS`.
+        params: Rows of `schema.PARAMS` of these postbacks.
+        fields: What they fill.
+        ruleset: The rules.
+        options: Default currency and what becomes of personal values.
+
+    Returns:
+        The columns of `schema.CONVERSIONS` but ids, lineage, counts and issues, plus `row`, `reasons` (empty where
+        it is a conversion) and what `findings_of` and `keys_of` need.
+    """
+    rows = pl.DataFrame({"row": pl.Series(range(postbacks.height), dtype=pl.UInt32)})
+    identity = decide_identity(fields)
+    return pl.concat(
+        [
+            rows,
+            identity,
+            decide_event(params, fields, ruleset),
+            read_amounts(fields, options.default_currency),
+            read_times(fields, postbacks["received_at"]),
+            describe_person(fields, options),
+            fields.texts.select("click_id", "ref_id", "conversion_type", "transaction_id", "brand_name", "country"),
+            fields.params.select(
+                value_param="value",
+                currency_param="currency",
+                timestamp_param="timestamp",
+                transaction_param="transaction_id",
+            ),
+            postbacks.select("received_at"),
+        ],
+        how="horizontal",
+    ).with_columns(reasons=_reasons())
+
+
+def decide_identity(fields: Fields) -> pl.DataFrame:
+    """match_type, match_key and match_param; null where nothing identifies the visitor.
+
+    Source: "Identity Parameters"; semantics 3.1.
+    """
+    sent = {match_type: pl.col(column).is_not_null() for match_type, column in IDENTITIES}
+
+    def first(outcome: dict[str, pl.Expr]) -> pl.Expr:
+        return pl.coalesce(pl.when(sent[match_type]).then(outcome[match_type]) for match_type in sent)
+
+    by_type = {match_type: pl.col(column) for match_type, column in IDENTITIES}
+    keys = fields.texts.select(match_type=first({name: pl.lit(name) for name in by_type}), match_key=first(by_type))
+    return keys.with_columns(fields.params.select(match_param=first(by_type))["match_param"])
+
+
+def decide_event(params: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
+    """Event and event_rule; both null where the conversion_type is unknown.
+
+    Source: "Event Classification"; semantics 5.1 to 5.3.
+    """
+    types = fields.texts["conversion_type"]
+    known = dict(ruleset.events)
+    is_trimmed = ruleset.conversion_type_match == "trimmed"
+
+    def mapped(text: str) -> str | None:
+        return known.get((text.strip(spec.WHITE_SPACE) if is_trimmed else text).translate(ASCII_LOWER))
+
+    has_purchase_value = np.zeros(len(types), np.bool_)
+    commissions = params.filter(fields.meanings["is_purchase_alias"] & ~params["is_structure"])
+    has_purchase_value[commissions["row"].filter(values.is_positive_number(commissions["value"])).to_numpy()] = True
+    rules = (
+        ("event_name", pl.col("event_name").is_not_null(), pl.col("event_name").str.strip_chars()),
+        ("conversion_type", pl.col("conversion_type").is_not_null(), pl.col("mapped")),
+        ("automatic_commission", pl.col("has_purchase_value"), pl.lit(spec.AUTOMATIC_PURCHASE)),
+        ("automatic_lead", pl.lit(value=True), pl.lit(spec.AUTOMATIC_DEFAULT)),
+    )
+    return (
+        fields.texts.select("event_name", "conversion_type")
+        .with_columns(mapped=on_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
+        .with_columns(event_rule=pl.coalesce(pl.when(applies).then(pl.lit(name)) for name, applies, _ in rules))
+        .select(
+            event=pl.coalesce(pl.when(pl.col("event_rule") == name).then(event) for name, _, event in rules),
+            event_rule="event_rule",
+        )
+    )
+
+
+def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
+    """value, value_repaired, currency, currency_defaulted; and value_text, currency_fault for the findings.
+
+    Source: "Conversion Value"; semantics 4.1 to 4.3.
+    """
+    texts = fields.texts["value"]
+    value = values.amount(texts)
+    unread = texts.set(value.is_not_null(), None)
+    code = pl.col("currency").str.strip_chars()
+    is_code = code.str.contains("^[A-Za-z]{3}$")
+    is_active = code.str.to_uppercase().is_in(values.active_currencies())
+    return fields.texts.select(
+        value=value,
+        value_text=texts,
+        value_repaired=on_distinct(unread, values.read_dressed_amount, MONEY),
+        currency=pl.when(is_code)
+        .then(code.str.to_uppercase())
+        .otherwise(pl.coalesce("currency", pl.lit(default_currency, pl.String))),
+        currency_defaulted=pl.col("currency").is_null(),
+        currency_fault=pl.when(~is_code).then(pl.lit("invalid")).when(~is_active).then(pl.lit("unknown")),
+    )
+
+
+def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
+    """occurred_at, its rule, occurred_at_repaired; and timestamp_text, timestamp_fault for the findings.
+
+    Source: "Transaction and Timing"; semantics 6.2.
+    """
+    texts = fields.texts["timestamp"]
+    instant = values.epoch_instant(texts)
+    other = pl.Struct({"fault": pl.String, "instant": INSTANT})
+    repaired = on_distinct(
+        texts.set(instant.is_not_null(), None),
+        lambda text: dict(zip(("fault", "instant"), values.read_other_timestamp(text), strict=True)),
+        other,
+    ).struct.unnest()
+    return pl.DataFrame(
+        {
+            "occurred_at": instant.fill_null(received_at),
+            "occurred_at_rule": pl.Series(["received", "parameter"]).gather(instant.is_not_null().cast(pl.UInt32)),
+            "occurred_at_repaired": repaired["instant"],
+            "timestamp_text": texts,
+            "timestamp_fault": repaired["fault"],
+        }
+    )
+
+
+def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
+    """The traits as sent (null unless kept), name_rule, and their hashes (null where dropped).
+
+    Source: "Customer Traits"; semantics 7.1, 7.2, 9.
+    """
+    names = _names(fields.texts)
+    person = fields.texts.select("email", "phone", "birthdate", "city", "state", "zipcode", "country").with_columns(
+        *names
+    )
+    is_us = traits.is_us(person["country"])
+    if options.pii == "drop":
+        hashes = [pl.lit(None, pl.String).alias(row.column) for row in traits.HASHES]
+    else:
+        hashes = [traits.sha256_of(row, person[row.trait], is_us).alias(row.column) for row in traits.HASHES]
+    hashed = person.with_columns(hashes)
+    personal = [name for name in spec.PERSONAL_TRAITS if name in hashed.columns]
+    if options.pii != "keep":
+        hashed = hashed.with_columns(pl.lit(None, pl.String).alias(name) for name in personal)
+    return hashed.drop("country")
+
+
+def protect_match_key(conversions: pl.DataFrame, options: Options) -> pl.DataFrame:
+    """An e-mail address as match key becomes its hash, or null where personal values are dropped (semantics 9.3)."""
+    is_email = conversions["match_type"] == "email"
+    if options.pii == "keep" or not is_email.any():
+        return conversions
+    addresses = conversions["match_key"].set(~is_email.fill_null(False), None)
+    hashed = traits.sha256_of(traits.HASH_OF["email"], addresses, is_email)
+    protected = hashed if options.pii == "hash" else hashed.clear(len(hashed))
+    return conversions.with_columns(match_key=protected.zip_with(is_email.fill_null(False), conversions["match_key"]))
+
+
+def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+    """Rows of `schema.KEYS`: the conversions whose transaction_id can make them a duplicate (semantics 6.3).
+
+    Args:
+        conversions: With ids and lineage; `match_key` as sent.
+        ruleset: Gives the scope.
+    """
+    ids = conversions["transaction_id"]
+    is_key = ids.is_not_null() & ~junk.is_macro(ids) & ~junk.is_null_word(ids)
+    if ruleset.dedup_scope == "off":
+        return KEYS.empty()
+    event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
+    key = ("account_id", "integration", "event", "transaction_key")
+    return (
+        conversions.filter(is_key)
+        .with_columns(event=event, transaction_key=pl.col("transaction_id").str.strip_chars())
+        .with_columns(key_hash=pl.struct(key).hash(seed=0), match_digest=pl.col("match_key").hash(seed=1))
+        .select(KEYS.schema.names())
+    )
+
+
+def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
+    """What is odd about the fields of conversions: frames of `issues.FINDINGS`.
+
+    Args:
+        conversions: Of `build_conversions`, `match_key` as sent.
+        fields: Of the whole batch; findings about rejected postbacks are left out later.
+    """
+    person = fields.texts.with_row_index("row")
+    return [
+        finding(fields.structures.rename({"name": "parameter"}), "not_scalar"),
+        finding(
+            fields.conflicts.select("row", parameter="field", detail=pl.format("{} over {}", "winner", "losers")),
+            "alias_conflict",
+        ),
+        finding(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
+        *_junk_findings(conversions, fields),
+        *findings(conversions),
+        *findings(person, _PREHASHED_RULES),
+    ]
+
+
+def _junk_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
+    """Values that are present but plainly junk (semantics 3.2)."""
+    core = fields.texts.columns[: fields.texts.columns.index("conversion_type") + 1]
+    keys = {
+        "match_param": conversions["match_key"],
+        "transaction_param": conversions["transaction_id"],
+    }
+    checks = [
+        *(("unresolved_macro", junk.is_macro(fields.texts[name]), fields.params[name]) for name in core),
+        *(
+            (code, is_junk(texts), conversions[param])
+            for code, is_junk, on in (
+                ("null_word", junk.is_null_word, tuple(keys)),
+                ("test_value", junk.is_test_value, ("match_param",)),
+                ("double_encoded", junk.is_double_encoded, tuple(keys)),
+            )
+            for param, texts in keys.items()
+            if param in on
+        ),
+    ]
+    found = [pl.DataFrame(schema=FINDINGS)]
+    for code, is_junk, param in checks:
+        if is_junk.any():
+            rows = pl.DataFrame({"row": is_junk.arg_true(), "parameter": param.filter(is_junk)})
+            found.append(finding(rows, code))
+    return found
+
+
+def _reasons() -> pl.Expr:
+    """Why a postback is no conversion, in the order of `spec.REJECTIONS` (semantics 5.4)."""
+    missing = pl.when(pl.col("match_key").is_null()).then(pl.lit("missing_identity"))
+    unknown = pl.when(pl.col("event").is_null()).then(pl.lit("unknown_conversion_type"))
+    return pl.concat_list(missing, unknown).list.drop_nulls()
+
+
+def _names(texts: pl.DataFrame) -> pl.DataFrame:
+    """first_name and last_name: as sent, or both from full_name where neither was (semantics 7.2)."""
+    has_parts = texts["first_name"].is_not_null() | texts["last_name"].is_not_null()
+    parts = pl.Struct({"first_name": pl.String, "last_name": pl.String})
+    split = on_distinct(texts["full_name"].set(has_parts, None), _split_name, parts).struct.unnest()
+    rules = pl.select(
+        pl.when(has_parts).then(pl.lit("parts")).when(texts["full_name"].is_not_null()).then(pl.lit("full_name"))
+    ).to_series()
+    return pl.DataFrame(
+        {
+            "first_name": texts["first_name"].fill_null(split["first_name"]),
+            "last_name": texts["last_name"].fill_null(split["last_name"]),
+            "name_rule": rules,
+        }
+    )
+
+
+def _split_name(text: str) -> dict[str, str | None]:
+    if text.count(",") == 1:
+        last, first = text.split(",")
+    else:
+        first, _, last = " ".join(_words(text)).partition(" ")
+    return {"first_name": " ".join(_words(first)) or None, "last_name": " ".join(_words(last)) or None}
+
+
+def _words(text: str) -> list[str]:
+    blanks = dict.fromkeys(map(ord, spec.WHITE_SPACE), " ")
+    return [word for word in text.translate(blanks).split(" ") if word]

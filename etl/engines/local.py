@@ -1,0 +1,136 @@
+"""Work on this machine: in this process for little input, in one process a core for much.
+
+Workers run polars on one thread each, so that its threads and ours do not fight. A worker whose parent is gone ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for
+from typing import Any, Final, TypeVar
+
+from etl.engines.work import Meter
+from etl.errors import EtlError
+
+Result = TypeVar("Result")
+
+_POLL_SECONDS: Final = 0.2
+_metered: Any = None
+
+
+class Inline:
+    """Runs tasks one after another in this process."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
+        """The function's results, in the order of the tasks; a function that takes a meter is given one."""
+        for task in tasks:
+            yield function(*task, self._meter) if _is_metered(function) else function(*task)
+
+
+class Pool:
+    """Runs tasks in processes."""
+
+    def __init__(self, meter: Meter, jobs: int) -> None:
+        self._meter = meter
+        self._counts = multiprocessing.get_context("spawn").Array("q", 2)
+        self._seen = [0, 0]
+        with _environment(POLARS_MAX_THREADS="1"):
+            self._executor = ProcessPoolExecutor(
+                jobs, multiprocessing.get_context("spawn"), _start_worker, (self._counts, os.getpid())
+            )
+            self._warm = [self._executor.submit(os.getpid) for _ in range(jobs)]
+
+    def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
+        """The function's results, in the order of the tasks; a function that takes a meter is given one."""
+        futures: list[Future[Result]] = [self._executor.submit(_run, function, task) for task in tasks]
+        pending: set[Future[Result]] = set(futures)
+        while pending:
+            done, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+            self._report()
+            for future in done:
+                try:
+                    future.result()
+                except BrokenProcessPool as error:
+                    raise EtlError(
+                        "A worker process was ended from outside, perhaps for want of memory.",
+                        "Run again with --jobs 1, or on a machine with more memory.",
+                    ) from error
+        return (future.result() for future in futures)
+
+    def close(self) -> None:
+        """Ends the workers, whatever they are doing."""
+        processes = list((self._executor._processes or {}).values())
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+    def _report(self) -> None:
+        counts = list(self._counts)
+        if counts != self._seen:
+            self._meter(counts[0] - self._seen[0], counts[1] - self._seen[1])
+            self._seen = counts
+
+
+@contextmanager
+def workers(jobs: int, meter: Meter) -> Iterator[Inline | Pool]:
+    """Something to run tasks on: this process for one job, a pool of processes for more."""
+    if jobs <= 1:
+        yield Inline(meter)
+        return
+    pool = Pool(meter, jobs)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _is_metered(function: Callable[..., Any]) -> bool:
+    return "meter" in function.__annotations__
+
+
+def _run(function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
+    return function(*task, _count) if _is_metered(function) else function(*task)
+
+
+def _count(size: int, records: int) -> None:
+    with _metered.get_lock():
+        _metered[0] += size
+        _metered[1] += records
+
+
+def _start_worker(counts: Any, parent: int) -> None:
+    global _metered  # noqa: PLW0603 - the one thing that a worker process keeps between tasks
+    _metered = counts
+    sentinel = multiprocessing.parent_process()
+    if sentinel is not None:
+        threading.Thread(target=_end_with_parent, args=(sentinel.sentinel,), daemon=True).start()
+
+
+def _end_with_parent(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

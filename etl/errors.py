@@ -1,0 +1,58 @@
+"""What can go wrong with a *run*. Bad records never raise: they become rows (see `issues`, `rejections`).
+
+Every error carries what happened with the value quoted, and what to do about it; the command prints these two
+lines and nothing else, and ends with the error's exit code (the contract's table).
+"""
+
+from __future__ import annotations
+
+
+class EtlError(Exception):
+    """A run that cannot go on: nothing was published.
+
+    Args:
+        problem: What happened and where, one line, with the offending value quoted.
+        hint: What to do about it, one line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem, hint)
+        self.problem = problem
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n{self.hint}"
+
+
+class InputError(EtlError):
+    """An input could not be read to its end."""
+
+
+class OutputError(EtlError):
+    """The tables could not be written or published."""
+
+
+class Interrupted(EtlError):
+    """The run was asked to stop before it had published."""
+
+
+class UsageError(EtlError):
+    """The command was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class FormatError(UsageError):
+    """An input is in no known format, or a log format lacks what the job needs."""
+
+
+class RulesetError(UsageError):
+    """A ruleset file is invalid."""
+
+
+class AccountingError(EtlError):
+    """Records went in that did not come out exactly once. A defect of this tool; nothing was published."""
+
+    exit_code = 4

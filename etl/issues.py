@@ -1,0 +1,137 @@
+"""Findings: what is odd about a conversion, said beside the plain columns and never changing them.
+
+`ISSUES` gives every code its place in the fixed order. `RULES` are the findings that one conversion's own columns
+show; the other steps hand theirs over as frames of the same four columns.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from etl.schema import ISSUE
+from etl.traits import is_prehashed
+
+
+class Issue(NamedTuple):
+    """One finding: its code, what it means, the ruling it rests on."""
+
+    code: str
+    meaning: str
+    source: str
+
+
+#: In the order in which a conversion lists them.
+ISSUES: Final = (
+    Issue("not_scalar", "a recognised name was sent as an object or array, which counts as not sent", "1.5"),
+    Issue("alias_conflict", "several parameters with different texts could have filled the field", "2.3"),
+    Issue("near_miss_name", "nobody reads the parameter; a known name is one edit or its spelling away", "2.6"),
+    Issue("unresolved_macro", "the value is a placeholder that the sender did not replace", "3.2"),
+    Issue("null_word", "the value is a word for nothing", "3.2"),
+    Issue("test_value", "the match key is a word people test with", "3.2"),
+    Issue("double_encoded", "the decoded value still holds a percent escape", "3.2"),
+    Issue("invalid_value", "the value is no plain number; see value_repaired", "4.1"),
+    Issue("negative_value", "the value is below zero", "4.2"),
+    Issue("invalid_currency", "the currency is not three letters", "4.3"),
+    Issue("unknown_currency", "ISO 4217 does not list the currency as active", "4.3"),
+    Issue("lead_by_default", "a positive value became a Lead because no type was sent", "5.3"),
+    Issue("timestamp_milliseconds", "the timestamp is in milliseconds; see occurred_at_repaired", "6.2"),
+    Issue("timestamp_microseconds", "the timestamp is in microseconds; see occurred_at_repaired", "6.2"),
+    Issue("timestamp_iso8601", "the timestamp is an ISO 8601 text; see occurred_at_repaired", "6.2"),
+    Issue("invalid_timestamp", "the timestamp cannot be read", "6.2"),
+    Issue("future_timestamp", "it happened more than a day after it was received", "6.2"),
+    Issue("prehashed_trait", "the trait is a digest already; it was not hashed again", "7.3"),
+    Issue("passthrough_dropped", "the endpoint drops passthroughs past the fifth", "7.4"),
+    Issue("malformed_items", "the items, or one of them, cannot be read", "8.1, 8.3"),
+    Issue("invalid_item_price", "an item's price is no plain number", "8.2"),
+    Issue("invalid_item_quantity", "an item's quantity is no plain number", "8.2"),
+    Issue("items_total_mismatch", "the items' price × quantity do not add up to the value", "8.4"),
+)
+
+_ORDER: Final = pl.Enum([issue.code for issue in ISSUES])
+
+#: One row a finding: the postback's row, the code, the parameter as spelled, what else there is to say.
+FINDINGS: Final = pl.Schema({"row": pl.UInt32(), "code": _ORDER, "parameter": pl.String(), "detail": pl.String()})
+
+
+class Rule(NamedTuple):
+    """A finding as an expression over conversions: its code, when it applies, the parameter it is about, detail."""
+
+    code: str
+    applies: pl.Expr
+    parameter: pl.Expr
+    detail: pl.Expr
+
+
+_NOTHING: Final = pl.lit(None, pl.String())
+_VALUE: Final = pl.col("value_param")
+
+RULES: Final = (
+    Rule(
+        "invalid_value",
+        pl.col("value_text").is_not_null() & pl.col("value").is_null(),
+        _VALUE,
+        pl.col("value_text"),
+    ),
+    Rule("negative_value", pl.col("value") < 0, _VALUE, _NOTHING),
+    Rule("invalid_currency", pl.col("currency_fault") == "invalid", pl.col("currency_param"), pl.col("currency")),
+    Rule("unknown_currency", pl.col("currency_fault") == "unknown", pl.col("currency_param"), pl.col("currency")),
+    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, _NOTHING),
+    *(
+        Rule(code, pl.col("timestamp_fault") == code, pl.col("timestamp_param"), pl.col("timestamp_text"))
+        for code in ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601", "invalid_timestamp")
+    ),
+    Rule(
+        "future_timestamp",
+        (pl.col("occurred_at_rule") == "parameter")
+        & (pl.col("occurred_at") - pl.col("received_at") > pl.duration(days=1)),
+        pl.col("timestamp_param"),
+        pl.col("timestamp_text"),
+    ),
+)
+
+
+def findings(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.DataFrame]:
+    """The findings of rules over a frame with column `row`: frames of `FINDINGS`, one a rule that applies."""
+    truths = rows.select(rule.applies.fill_null(False).alias(str(i)) for i, rule in enumerate(rules))
+    return [
+        finding(rows.filter(truth).select("row", parameter=rule.parameter, detail=rule.detail), rule.code)
+        for rule, truth in zip(rules, truths, strict=True)
+        if truth.any()
+    ]
+
+
+def finding(rows: pl.DataFrame, code: str) -> pl.DataFrame:
+    """Findings of one code from a frame with `row`, and `parameter` and `detail` where there is something to say."""
+    missing = [_NOTHING.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
+    return rows.with_columns(missing).select(
+        pl.col("row").cast(pl.UInt32), pl.lit(code, _ORDER).alias("code"), "parameter", "detail"
+    )
+
+
+def prehashed_rules(traits: tuple[str, ...]) -> tuple[Rule, ...]:
+    """One rule a trait column: it is a digest already (semantics 7.3)."""
+    return tuple(Rule("prehashed_trait", is_prehashed(pl.col(name)), pl.lit(name), _NOTHING) for name in traits)
+
+
+def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
+    """The findings of each row as `List(ISSUE)`, in the fixed order, then as they were sent. Never null.
+
+    Args:
+        found: Frames of `FINDINGS`, each in the request's order.
+        height: How many rows there are.
+    """
+    nothing = pl.Series("issues", [[]], dtype=pl.List(ISSUE))
+    if not found:
+        return nothing.new_from_index(0, height)
+    lists = (
+        pl.concat(found)
+        .sort("row", "code", maintain_order=True)
+        .group_by("row", maintain_order=True)
+        .agg(issue=pl.struct(pl.col("code").cast(pl.String), "parameter", "detail").unique(maintain_order=True))
+    )
+    places = np.full(height, lists.height)
+    places[lists["row"].to_numpy()] = np.arange(lists.height)
+    return pl.concat([lists["issue"].cast(pl.List(ISSUE)), nothing]).gather(pl.Series(places)).alias("issues")

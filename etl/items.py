@@ -1,0 +1,197 @@
+"""The items array of each conversion: native JSON, JSON text, or bracket keys (semantics 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Context, Decimal
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from etl import json_text, values
+from etl.aliases import Fields
+from etl.issues import finding
+from etl.ruleset import Ruleset, fold
+from etl.schema import ITEMS
+from etl.spec import WHITE_SPACE
+
+_LAST_POSITION: Final = 2**31 - 1
+_TOLERANCE: Final = Decimal("0.01")
+_EXACT: Final = Context(prec=120)
+
+
+class _Param(NamedTuple):
+    row: int
+    container: int
+    name: str
+    value: str
+    is_structure: bool
+    bracket_index: str | None
+    bracket_field: str | None
+
+
+class _Array(NamedTuple):
+    """What one container holds: (position, object) of its elements, whether it is usable, whether it is malformed."""
+
+    elements: list[tuple[int, dict[str, str]]]
+    is_usable: bool
+    is_malformed: bool
+
+
+_ABSENT: Final = _Array([], is_usable=False, is_malformed=False)
+
+
+def build_items(
+    params: pl.DataFrame, fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """One row an item of the conversions, and what is odd about them.
+
+    Args:
+        params: Rows of `schema.PARAMS`.
+        fields: Tells which of them hold items.
+        conversions: row and value of the postbacks that are conversions.
+        ruleset: The rules.
+
+    Returns:
+        `row` and the columns of `schema.ITEMS` but the id, ascending; frames of `issues.FINDINGS`.
+
+    Source: "Items Array"; semantics 8.
+    """
+    sent = params.with_columns(*fields.meanings.select("container", "bracket_index", "bracket_field")).filter(
+        fields.is_sent
+        & (fields.meanings["container"] >= 0)
+        & ~(params["is_json"] & fields.meanings["bracket_index"].is_not_null())
+    )
+    sent = sent.join(conversions.select("row"), on="row", how="semi", maintain_order="left")
+    items: list[tuple[Any, ...]] = []
+    malformed: list[tuple[int, str]] = []
+    for row, group in groupby(_as_params(sent), key=lambda param: param.row):
+        elements, faulty = _read_postback(list(group), ruleset)
+        items += [(row, position, *_field_texts(element, ruleset)) for position, element in elements]
+        malformed += [(row, name) for name in faulty]
+    texts = pl.DataFrame(
+        items,
+        schema={"row": pl.UInt32, "position": pl.Int32} | {field.name: pl.String for field in ruleset.item_fields},
+        orient="row",
+    )
+    table = texts.with_columns(price=values.amount(texts["price"]), quantity=values.amount(texts["quantity"]))
+    faulty_rows = pl.DataFrame(malformed, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
+    return table.select("row", *ITEMS.schema.names()[1:]), [
+        finding(faulty_rows, "malformed_items"),
+        *(_unread_numbers(table, texts, name) for name in ("price", "quantity")),
+        finding(_mismatches(table, conversions), "items_total_mismatch"),
+    ]
+
+
+def _as_params(sent: pl.DataFrame) -> Iterator[_Param]:
+    return (_Param(*values) for values in sent.select(_Param._fields).iter_rows())
+
+
+def _read_postback(params: list[_Param], ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """The elements of the first usable container, and the names of the malformed ones up to it (semantics 8.1)."""
+    faulty: list[str] = []
+    unused: list[str] = []
+    for container in range(len(ruleset.item_containers.accepted)):
+        candidates = [param for param in params if param.container == container]
+        if not candidates:
+            continue
+        array = _read_container(candidates)
+        if array.is_malformed:
+            faulty.append(candidates[0].name)
+        if array.is_usable:
+            return array.elements, [*faulty, *unused]
+        if not array.is_malformed:
+            unused.append(candidates[0].name)
+    return [], faulty
+
+
+def _read_container(params: list[_Param]) -> _Array:
+    plain = next((param for param in params if param.bracket_index is None), None)
+    array = _read_json(plain) if plain else _ABSENT
+    brackets = [param for param in params if param.bracket_index is not None]
+    if array.is_usable or not brackets:
+        return array
+    from_brackets = _read_brackets(brackets)
+    return from_brackets._replace(is_malformed=from_brackets.is_malformed or array.is_malformed)
+
+
+def _read_json(param: _Param) -> _Array:
+    try:
+        value = json_text.parse(param.value.encode())
+    except json_text.JsonError:
+        value = None
+    is_single = isinstance(value, dict)
+    elements = [value] if is_single else value
+    if not isinstance(elements, list):
+        return _Array([], is_usable=False, is_malformed=True)
+    objects = [(position, _texts(element)) for position, element in enumerate(elements) if isinstance(element, dict)]
+    return _Array(objects, bool(elements), is_single or len(objects) < len(elements))
+
+
+def _texts(element: dict[str, Any]) -> dict[str, str]:
+    return {name: text for name, value in element.items() if (text := json_text.scalar(value)) is not None}
+
+
+def _read_brackets(params: list[_Param]) -> _Array:
+    """`items[0][id]=…` by its index; `items[][id]=…` after those, a new item where a field repeats."""
+    numbered: dict[int, dict[str, str]] = {}
+    appended: list[dict[str, str]] = [{}]
+    is_malformed = False
+    for param in params:
+        index, field = param.bracket_index or "", param.bracket_field
+        is_too_far = len(index.lstrip("0")) > 10 or int(index or 0) > _LAST_POSITION
+        if field is None or is_too_far:
+            is_malformed = True
+        elif index:
+            numbered.setdefault(int(index), {}).setdefault(field, param.value)
+        else:
+            if any(fold(field) == fold(known) for known in appended[-1]):
+                appended.append({})
+            appended[-1][field] = param.value
+    first = max(numbered, default=-1) + 1
+    unnumbered = [element for element in appended if element]
+    return _Array([*sorted(numbered.items()), *enumerate(unnumbered, first)], is_usable=True, is_malformed=is_malformed)
+
+
+def _field_texts(element: dict[str, str], ruleset: Ruleset) -> list[str | None]:
+    """The text of every item field: the alias that the page lists first wins, empty texts count as not sent."""
+    is_folded = ruleset.item_field_names == "folded"
+    sent: dict[str, str] = {}
+    for name, text in element.items():
+        if text.strip(WHITE_SPACE):
+            sent.setdefault(_folded(name) if is_folded else name, text)
+    return [
+        next((sent[name] for name in accepted if name in sent), None)
+        for accepted in _accepted(ruleset.item_fields, is_folded=is_folded)
+    ]
+
+
+@lru_cache
+def _accepted(fields: tuple[Any, ...], *, is_folded: bool) -> list[tuple[str, ...]]:
+    return [tuple(_folded(name) if is_folded else name for name in field.accepted) for field in fields]
+
+
+_folded = lru_cache(maxsize=4096)(fold)
+
+
+def _unread_numbers(table: pl.DataFrame, texts: pl.DataFrame, name: str) -> pl.DataFrame:
+    is_unread = table[name].is_null() & texts[name].is_not_null()
+    unread = texts.filter(is_unread).select("row", parameter=pl.format("items[{}]." + name, "position"), detail=name)
+    return finding(unread, f"invalid_item_{name}")
+
+
+def _mismatches(table: pl.DataFrame, conversions: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose items all have price and quantity and do not add up to the value (semantics 8.4)."""
+    found: list[tuple[int, str]] = []
+    priced = table.join(conversions.drop_nulls("value"), on="row", maintain_order="left")
+    for row, group in groupby(priced.select("row", "value", "price", "quantity").iter_rows(), key=lambda it: it[0]):
+        lines = list(group)
+        if all(price is not None and quantity is not None for _, _, price, quantity in lines):
+            total = Decimal(0)
+            for _, _, price, quantity in lines:
+                total = _EXACT.fma(price, quantity, total)
+            if abs(_EXACT.subtract(total, lines[0][1])) > _TOLERANCE:
+                found.append((row, f"{total.normalize(_EXACT):f}"))
+    return pl.DataFrame(found, schema={"row": pl.UInt32, "detail": pl.String}, orient="row")

@@ -1,0 +1,161 @@
+"""JSON as the endpoint reads it: exact integers, plain-notation numbers, and never an exception but `JsonError`.
+
+`orjson` does the work; what it refuses or would round (integers past 64 bits, numbers past a double, lone surrogates)
+is parsed again by the standard library, under the same grammar (RFC 8259).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+import orjson
+
+MAX_DEPTH: Final = 500
+
+_LONG_INTEGER: Final = re.compile(rb"[0-9]{19}")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class JsonError(ValueError):
+    """The text is not JSON."""
+
+
+class Digits(str):
+    """An integer too long for 64 bits, kept as its digits."""
+
+
+def parse(text: bytes) -> Any:
+    """The value of one JSON text. Bytes that are not UTF-8 become U+FFFD, lone surrogates too.
+
+    Raises:
+        JsonError: Not JSON, or nested deeper than MAX_DEPTH.
+
+    Examples:
+        >>> parse(b'{"a": 12345678901234567890123}')["a"]
+        '12345678901234567890123'
+        >>> parse(b'[1.50, null]')
+        [1.5, None]
+        >>> parse(b'{"a": NaN}')
+        Traceback (most recent call last):
+        ...
+        etl.json_text.JsonError: not JSON
+    """
+    value = _parse_any(text)
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise JsonError(f"nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def scalar(value: Any) -> str | None:
+    """The text of a JSON scalar; None for null, objects and arrays.
+
+    Source: semantics 1.5.
+
+    Examples:
+        >>> [scalar(v) for v in (120.00, 12.50, 1e21, 7, True, "x", None, {})]
+        ['120', '12.5', '1000000000000000000000', '7', 'true', 'x', None, None]
+    """
+    if isinstance(value, str):
+        return value
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _plain(value)
+    return None
+
+
+def compact(value: Any) -> str:
+    """JSON text without blanks, characters unescaped, numbers as `scalar` writes them (semantics 7.4).
+
+    Examples:
+        >>> compact({"a": [1.0, "é\\n", None], "b": {}})
+        '{"a":[1,"é\\\\n",null],"b":{}}'
+    """
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_quoted(key)}:{compact(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(compact, value)) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, str) and not isinstance(value, Digits):
+        return _quoted(value)
+    return scalar(value) or ""
+
+
+def is_structure(value: Any) -> bool:
+    """Whether a JSON value is an object or an array."""
+    return isinstance(value, (dict, list))
+
+
+def dump(value: Any) -> str:
+    """JSON text that `parse` reads back as the same value, in any notation: faster than `compact`."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return compact(value)
+
+
+def _parse_any(text: bytes) -> Any:
+    if not _LONG_INTEGER.search(text):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+    decoded = text.decode("utf-8", "replace")
+    try:
+        value = json.loads(decoded, parse_int=_integer, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise JsonError("not JSON") from None
+    return _without_surrogates(value) if _SURROGATE.search(decoded) else value
+
+
+def _integer(digits: str) -> int | Digits:
+    return int(digits) if len(digits) < 19 else Digits(digits)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise JsonError(f"{constant} is not JSON")
+
+
+def _plain(number: float) -> str:
+    text = repr(number)
+    if "e" in text:
+        text = format(Decimal(text), "f")
+    return text.removesuffix(".0")
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(str(text)).decode()
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            child
+            for item in level
+            if is_structure(item)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return any(map(is_structure, level))
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, Digits):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,126 @@
+"""Requests to parameters: query, form and JSON object, one ordered sequence a postback (semantics 1.2 to 1.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from etl import json_text
+from etl.schema import FIELD, PARAMS
+from etl.urlencoded import explode_forms
+
+#: A body whose first byte that is no blank opens an object or array is meant as JSON (semantics 1.3).
+_LOOKS_LIKE_JSON: Final = r"^[ \t\r\n]*[{\[]"
+
+
+def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
+    """Bodies that look like JSON become `fields`; those that are no JSON object get fault `malformed_body`.
+
+    Args:
+        requests: Rows of `schema.REQUESTS`.
+
+    Returns:
+        The same rows; `body` is left where it is form text, null elsewhere.
+
+    Source: semantics 1.3.
+    """
+    is_json = requests["body"].str.contains(_LOOKS_LIKE_JSON).fill_null(False)
+    if not is_json.any():
+        return requests
+    objects = [_parsed_object(text) for text in requests["body"].filter(is_json)]
+    parsed = fields_of(objects)
+    places = np.arange(requests.height)
+    places[is_json.to_numpy()] = np.arange(len(parsed)) + requests.height
+    fields = pl.concat([requests["fields"], parsed]).gather(pl.Series(places))
+    return requests.with_columns(
+        fields,
+        requests["fault"].set(is_json & fields.is_null(), "malformed_body"),
+        requests["body"].set(is_json, None),
+    )
+
+
+def fields_of(objects: Iterable[dict[str, Any] | None]) -> pl.Series:
+    """Parsed JSON objects as one list of fields each: name, text (JSON text for a structure), is_structure.
+
+    Null values are left out, as an absent parameter is. None gives null.
+
+    Examples:
+        >>> fields_of([{"a": 1.50, "b": [1], "c": None}, None]).to_list()
+        [[{'name': 'a', 'text': '1.5', 'is_structure': False}, {'name': 'b', 'text': '[1]', 'is_structure': True}], None]
+    """
+    names: list[str] = []
+    texts: list[str] = []
+    structures: list[bool] = []
+    ends: list[int] = [0]
+    missing: list[bool] = []
+    for parsed in objects:
+        missing.append(parsed is None)
+        for name, value in (parsed or {}).items():
+            if isinstance(value, (dict, list)):
+                texts.append(json_text.dump(value))
+                structures.append(True)
+            elif value is not None:
+                texts.append(value if type(value) is str else json_text.scalar(value) or "")
+                structures.append(False)
+            else:
+                continue
+            names.append(name)
+        ends.append(len(names))
+    child = pl.DataFrame(
+        {"name": names, "text": texts, "is_structure": structures},
+        schema={"name": pl.String, "text": pl.String, "is_structure": pl.Boolean},
+    ).to_struct()
+    lists = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), child.to_arrow(), mask=pa.array(missing))
+    return pl.Series("fields", pl.from_arrow(lists), dtype=pl.List(FIELD))
+
+
+def explode_params(postbacks: pl.DataFrame, parameter_order: str) -> pl.DataFrame:
+    """One row a parameter of the postbacks, in the request's order.
+
+    Args:
+        postbacks: Rows of `schema.REQUESTS` whose JSON bodies are parsed.
+        parameter_order: `query_first` or `body_first` (semantics 1.4).
+
+    Returns:
+        Rows of `schema.PARAMS`, ascending by `row`.
+    """
+    query = _form_params(postbacks["query"])
+    body = [_form_params(postbacks["body"]), _json_params(postbacks["fields"])]
+    parts = [query, *body] if parameter_order == "query_first" else [*body, query]
+    filled = [part for part in parts if part.height]
+    if len(filled) == 1:
+        return filled[0]
+    return pl.concat([PARAMS.empty(), *filled]).sort("row", maintain_order=True)
+
+
+def _form_params(forms: pl.Series) -> pl.DataFrame:
+    if forms.null_count() == len(forms):
+        return PARAMS.empty()
+    return explode_forms(forms).with_columns(is_structure=pl.lit(value=False), is_json=pl.lit(value=False))
+
+
+def _json_params(fields: pl.Series) -> pl.DataFrame:
+    lengths = fields.list.len().fill_null(0).to_numpy()
+    rows = np.repeat(np.arange(len(fields)), lengths)
+    params = fields.filter(pl.Series(lengths > 0)).explode().struct.unnest()
+    return pl.DataFrame(
+        {
+            "row": pl.Series(rows, dtype=pl.UInt32),
+            "name": params["name"],
+            "value": params["text"],
+            "is_structure": params["is_structure"],
+            "is_json": pl.Series([True]).new_from_index(0, len(rows)),
+        }
+    )
+
+
+def _parsed_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json_text.parse(text.encode())
+    except json_text.JsonError:
+        return None
+    return value if isinstance(value, dict) else None

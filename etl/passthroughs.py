@@ -1,0 +1,50 @@
+"""Passthroughs: `xat_` parameters, the first five distinct names of which the endpoint stores (semantics 7.4)."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from etl import json_text, spec
+from etl.aliases import Fields
+from etl.distinct import on_distinct
+from etl.issues import finding
+
+
+def build_passthroughs(
+    params: pl.DataFrame, fields: Fields, conversions: pl.DataFrame
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """One row a distinct passthrough name of the conversions, and which conversions lose some.
+
+    Args:
+        params: Rows of `schema.PARAMS`.
+        fields: Tells which of them are passthroughs and not empty.
+        conversions: `row` of the postbacks that are conversions.
+
+    Returns:
+        `row` and the columns of `schema.PASSTHROUGHS` but the id, ascending; frames of `issues.FINDINGS`.
+
+    Source: "Passthrough Parameters"; semantics 7.4.
+    """
+    sent = params.filter(fields.is_sent & fields.meanings["is_passthrough"]).join(
+        conversions.select("row"), on="row", how="semi", maintain_order="left"
+    )
+    structures = sent["value"].set(~sent["is_structure"], None)
+    table = (
+        sent.with_columns(
+            name=pl.col("name").str.strip_prefix(spec.PASSTHROUGH_PREFIX),
+            value=on_distinct(structures, _compact).fill_null(sent["value"]),
+        )
+        .unique(["row", "name"], keep="first", maintain_order=True)
+        .with_columns(position=pl.int_range(pl.len(), dtype=pl.Int32).over("row"))
+        .select("row", "position", "name", "value", stored=pl.col("position") < spec.PASSTHROUGH_LIMIT)
+    )
+    dropped = (
+        table.filter(~pl.col("stored"))
+        .group_by("row", maintain_order=True)
+        .agg(detail=(spec.PASSTHROUGH_PREFIX + pl.col("name")).str.join(", "))
+    )
+    return table, [finding(dropped, "passthrough_dropped")]
+
+
+def _compact(text: str) -> str:
+    return json_text.compact(json_text.parse(text.encode()))

@@ -1,0 +1,185 @@
+"""The order of the steps and nothing else: requests in, four tables out.
+
+route -> parse bodies -> params -> fields -> conversions -> items, passthroughs -> issues -> rejections
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import polars as pl
+
+from etl import spec
+from etl.aliases import resolve_aliases
+from etl.conversions import build_conversions, findings_of, keys_of, protect_match_key
+from etl.identifiers import record_ids
+from etl.issues import list_issues
+from etl.items import build_items
+from etl.options import Options
+from etl.params import explode_params, parse_bodies
+from etl.passthroughs import build_passthroughs
+from etl.redaction import redact_raws
+from etl.rejections import reject_postbacks, reject_records
+from etl.ruleset import Ruleset
+from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, REQUESTS
+
+
+class Tables(NamedTuple):
+    """What a batch of requests becomes. Every request is in exactly one of conversions, rejections and skipped.
+
+    Attributes:
+        conversions: Rows of `schema.CONVERSIONS`.
+        items: Rows of `schema.ITEMS`.
+        passthroughs: Rows of `schema.PASSTHROUGHS`.
+        rejections: Rows of `schema.REJECTIONS`.
+        keys: Rows of `schema.KEYS`, for deduplication.
+        skipped: reason String, count Int64.
+        unrecognised: name String, count Int64: parameters that nothing reads.
+    """
+
+    conversions: pl.DataFrame
+    items: pl.DataFrame
+    passthroughs: pl.DataFrame
+    rejections: pl.DataFrame
+    keys: pl.DataFrame
+    skipped: pl.DataFrame
+    unrecognised: pl.DataFrame
+
+
+_SKIPS = [reason.code for reason in spec.SKIPS]
+_LINEAGE = ("source", "source_digest", "record_no", "byte_offset")
+_REQUEST_COLUMNS = (
+    "http_method",
+    "http_status",
+    "client_ip",
+    "user_agent",
+    "account_id",
+    "integration",
+    *_LINEAGE,
+)
+
+
+def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Options | None = None) -> Tables:
+    """The four tables of a batch of requests. A batch is independent: splitting it between records changes nothing.
+
+    Data never raises. Rows keep the order of the requests. Duplicates are not looked for: that needs all batches.
+
+    Args:
+        requests: Rows of `schema.REQUESTS`.
+        ruleset: The rules; the page's by default.
+        options: Default currency, account, integration, what becomes of personal values, which requests count.
+
+    Returns:
+        The tables of this batch.
+    """
+    ruleset, options = ruleset or Ruleset(), options or Options()
+    routed = parse_bodies(route_requests(requests, ruleset, options))
+    is_skipped = routed["fault"].is_in(_SKIPS).fill_null(False)
+    is_postback = routed["fault"].is_null()
+    postbacks = routed.filter(is_postback)
+    unreadable = reject_records(_with_ids(routed.filter(~is_postback & ~is_skipped), "rejection_id"))
+
+    params = explode_params(postbacks, ruleset.parameter_order)
+    fields = resolve_aliases(params, postbacks.height, ruleset)
+    judged = build_conversions(postbacks, params, fields, ruleset, options)
+    refused = reject_postbacks(_with_ids(postbacks, "rejection_id"), judged, fields, ruleset)
+
+    is_accepted = judged["reasons"].list.len() == 0
+    accepted = judged.select("row", "value").filter(is_accepted)
+    items, items_findings = build_items(params, fields, accepted, ruleset)
+    passthroughs, passthroughs_findings = build_passthroughs(params, fields, accepted)
+    found = [*findings_of(judged, fields), *items_findings, *passthroughs_findings]
+    whole = judged.with_columns(
+        list_issues(found, judged.height),
+        _counts(items, judged.height).alias("item_count"),
+        _counts(passthroughs, judged.height).alias("passthrough_count"),
+        *postbacks.select(_REQUEST_COLUMNS),
+    ).filter(is_accepted)
+    whole = _with_ids(whole, "conversion_id")
+    ids = whole.select("row", "conversion_id")
+    if options.pii != "keep":
+        whole = whole.with_columns(client_ip=pl.lit(None, pl.String))
+    rejections = pl.concat([unreadable, refused]).sort("source_digest", "record_no")
+    return Tables(
+        conversions=protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
+        items=items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
+        passthroughs=passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.schema.names()),
+        rejections=rejections.with_columns(redact_raws(rejections["raw"], options.pii, ruleset)).select(
+            REJECTIONS.schema.names()
+        ),
+        keys=keys_of(whole, ruleset),
+        skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
+        unrecognised=fields.unrecognised,
+    )
+
+
+def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -> pl.DataFrame:
+    """Which requests are postbacks, of which account and integration, and why the others are none.
+
+    Args:
+        requests: Rows of `schema.REQUESTS`.
+        ruleset: The collect path.
+        options: Account and integration of requests without a path; the period and the statuses that count.
+
+    Returns:
+        The same rows with `account_id` and `integration`, and `fault` filled where a request is skipped or its body
+        was not logged.
+
+    Source: semantics 1.1, 1.7; the contract's --since and --until (half-open, on received_at).
+    """
+    paths = requests["path"].unique()
+    parts = paths.str.extract_groups(ruleset.collect_pattern).struct.rename_fields(["account_id", "integration"])
+    routes = pl.DataFrame({"path": paths, "route": parts}).unnest("route")
+    routed = requests.join(routes, on="path", how="left", nulls_equal=True, maintain_order="left")
+    has_path = pl.col("path").is_not_null()
+    is_postback = (~has_path | pl.col("account_id").is_not_null()) & (
+        pl.col("http_method").is_null() | pl.col("http_method").is_in(spec.COLLECT_METHODS)
+    )
+    is_bodiless = (pl.col("http_method") == "POST") & ~pl.col("is_body_logged") & (pl.col("query").fill_null("") == "")
+    routed = routed.with_columns(
+        fault=pl.when(pl.col("fault").is_not_null() & (pl.col("fault") != "malformed_body"))
+        .then("fault")
+        .when(~is_postback)
+        .then(pl.lit("not_a_postback"))
+        .when(~_is_in_period(options))
+        .then(
+            pl.when(pl.col("received_at").is_null()).then(pl.lit("no_received_at")).otherwise(pl.lit("outside_period"))
+        )
+        .when(~_has_status(options))
+        .then(pl.lit("other_status"))
+        .when(pl.col("fault").is_null() & is_bodiless)
+        .then(pl.lit("body_not_logged"))
+        .otherwise("fault")
+    )
+    return routed.with_columns(
+        account_id=pl.when(has_path).then("account_id").otherwise(pl.lit(options.account, pl.String)),
+        integration=pl.when(has_path).then("integration").otherwise(pl.lit(options.integration, pl.String)),
+    )
+
+
+def _is_in_period(options: Options) -> pl.Expr:
+    is_in = pl.lit(value=True)
+    if options.since:
+        is_in = is_in & (pl.col("received_at") >= options.since)
+    if options.until:
+        is_in = is_in & (pl.col("received_at") < options.until)
+    return is_in.fill_null(False)
+
+
+def _has_status(options: Options) -> pl.Expr:
+    if not options.statuses:
+        return pl.lit(value=True)
+    in_ranges = [pl.col("http_status").is_between(span.start, span.stop, closed="left") for span in options.statuses]
+    return pl.any_horizontal(in_ranges).fill_null(False)
+
+
+def _with_ids(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rows.with_columns(record_ids(rows["source_digest"], rows["record_no"]).alias(name))
+
+
+def _counts(rows: pl.DataFrame, height: int) -> pl.Series:
+    counts = rows.group_by("row").agg(pl.len().cast(pl.Int32).alias("count"))
+    return pl.zeros(height, pl.Int32, eager=True).scatter(counts["row"], counts["count"])
+
+
+__all__ = ["REQUESTS", "Tables", "route_requests", "transform"]

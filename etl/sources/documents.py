@@ -1,0 +1,144 @@
+"""JSON documents in a byte stream: the elements of an array, or objects one after another, in bounded memory.
+
+Only brackets, commas and quotes are looked at, all at once in each block; what lies between is one record's text, and
+whether that is JSON is decided where it is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NamedTuple
+
+import numpy as np
+
+from etl.sources.lines import BATCH_BYTES, KEPT_BYTES
+from etl.urlencoded import Bytes, Positions
+
+_KIND: Final = np.zeros(256, np.int8)
+_KIND[list(b"{[")] = 1
+_KIND[list(b"}]")] = -1
+_KIND[list(b",")] = 2
+
+
+class Element(NamedTuple):
+    """One record's text without blanks around it (its beginning, if oversized), its place and its whole length."""
+
+    text: bytes
+    offset: int
+    length: int
+
+
+_BLANKS: Final = b" \t\r\n\x1e"
+
+
+def read_documents(stream: BinaryIO, max_record_bytes: int) -> Iterator[list[Element]]:
+    """The elements of a stream, a block's worth at a time: what stands in a top-level array, or at top level.
+
+    A cut-off last element and text that no bracket opens are elements too; nothing but blanks and commas is lost.
+
+    Args:
+        stream: Decompressed bytes, from the beginning.
+        max_record_bytes: Longer elements are kept as their beginning.
+    """
+    scanner = _Scanner(max_record_bytes)
+    while block := stream.read(BATCH_BYTES):
+        yield scanner.feed(block)
+    yield scanner.finish()
+
+
+class _Scanner:
+    def __init__(self, max_record_bytes: int) -> None:
+        self.limit = max_record_bytes
+        self.offset = 0
+        self.depth = 0
+        self.is_array = False
+        self.in_string = False
+        self.is_escaped = False
+        self.pending = bytearray()
+        self.pending_offset = 0
+        self.pending_length = 0
+
+    def feed(self, block: bytes) -> list[Element]:
+        buffer = np.frombuffer(block, np.uint8)
+        places, depths = self._structure(buffer)
+        kinds = _KIND[buffer[places]]
+        is_boundary = np.where(kinds == 1, depths == 1, depths <= 1)
+        elements: list[Element] = []
+        begin = 0
+        for place, depth in zip(places[is_boundary].tolist(), depths[is_boundary].tolist(), strict=True):
+            char = block[place : place + 1]
+            if char in b"[{":
+                self.is_array = char == b"[" and not self.pending and not block[begin:place].strip(_BLANKS)
+                begin = place + 1 if self.is_array else begin
+            elif char == b"}" and depth == 0 and not self.is_array:
+                elements += self._take(block, begin, place + 1)
+                begin = place + 1
+            elif (char == b"," and depth == int(self.is_array)) or (char == b"]" and depth == 0):
+                elements += self._take(block, begin, place)
+                begin = place + 1
+                self.is_array &= char == b","
+        self._keep(block, begin, len(block))
+        self.offset += len(block)
+        return elements
+
+    def finish(self) -> list[Element]:
+        return self._take(b"", 0, 0)
+
+    def _structure(self, buffer: Bytes) -> tuple[Positions, Positions]:
+        """Where brackets and commas stand that are in no string, and the depth after each."""
+        quotes = self._quotes(buffer)
+        places = np.flatnonzero(_KIND[buffer])
+        before = np.searchsorted(quotes, places) + self.in_string
+        places = places[before % 2 == 0]
+        self.in_string = bool((len(quotes) + self.in_string) % 2)
+        steps = _KIND[buffer[places]].astype(np.int64)
+        steps[steps == 2] = 0
+        depths = self.depth + np.cumsum(steps)
+        if len(depths) and depths.min() < 0:
+            depths = _without_surplus(steps, self.depth)
+        self.depth = int(depths[-1]) if len(depths) else self.depth
+        return places, depths
+
+    def _quotes(self, buffer: Bytes) -> Positions:
+        """Where quotes stand that no backslash escapes."""
+        quotes = np.flatnonzero(buffer == ord('"'))
+        slashes = np.flatnonzero(buffer == ord("\\"))
+        carried, self.is_escaped = self.is_escaped, False
+        if not len(slashes):
+            return quotes[1:] if carried and len(quotes) and quotes[0] == 0 else quotes
+        run_starts = slashes[np.append(True, np.diff(slashes) > 1)]
+        run_ends = slashes[np.append(np.diff(slashes) > 1, True)] + 1
+        lengths = run_ends - run_starts
+        lengths[0] += carried and run_starts[0] == 0
+        escaped = run_ends[lengths % 2 == 1]
+        self.is_escaped = bool(len(escaped) and escaped[-1] == len(buffer))
+        if carried and run_starts[0] != 0:
+            escaped = np.append(0, escaped)
+        return quotes[~np.isin(quotes, escaped)]
+
+    def _keep(self, block: bytes, begin: int, end: int) -> None:
+        """Adds a part of the block to the pending element, whose blanks at the beginning do not count."""
+        text = block[begin:end]
+        if not self.pending:
+            text = text.lstrip(_BLANKS)
+            self.pending_offset = self.offset + end - len(text)
+        self.pending_length += len(text)
+        room = len(text) if self.pending_length <= self.limit else max(0, KEPT_BYTES - len(self.pending))
+        self.pending += text[:room]
+
+    def _take(self, block: bytes, begin: int, end: int) -> list[Element]:
+        self._keep(block, begin, end)
+        text, length = bytes(self.pending).rstrip(_BLANKS), self.pending_length
+        self.pending, self.pending_length = bytearray(), 0
+        if length > self.limit:
+            text = text[:KEPT_BYTES]
+        return [Element(text, self.pending_offset, length)] if text else []
+
+
+def _without_surplus(steps: Positions, depth: int) -> Positions:
+    """Depths where a closing bracket that nothing opened counts for nothing."""
+    depths = np.empty_like(steps)
+    for i, step in enumerate(steps.tolist()):
+        depth = max(0, depth + step)
+        depths[i] = depth
+    return depths

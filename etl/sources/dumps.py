@@ -1,0 +1,107 @@
+"""Webhook dumps: JSON records that are bare payloads, or envelopes around a body or a query (the contract)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+from etl import json_text
+from etl.sources.requests import Record, split_target
+from etl.values import read_instant
+
+_CONTENTS: Final = ("body", "query")
+_FRAMES: Final = ("method", "path", "url", "headers", "received_at")
+_ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
+
+
+def read_record(text: bytes) -> Record:
+    """One JSON record.
+
+    Source: the contract's "Envelopes and payloads"; semantics 1.3.
+
+    Examples:
+        >>> read_record(b'{"click_id": "a"}').fields
+        {'click_id': 'a'}
+        >>> record = read_record(b'{"method": "POST", "path": "/a/collect/b", "body": "click_id=a"}')
+        >>> record.http_method, record.path, record.body
+        ('POST', '/a/collect/b', 'click_id=a')
+        >>> read_record(b"[1]").fault, read_record(b"{").fault
+        ('malformed_body', 'malformed_record')
+    """
+    try:
+        value = json_text.parse(text)
+    except json_text.JsonError:
+        return Record("malformed_record", _what_is_wrong(text))
+    if not isinstance(value, dict):
+        return Record("malformed_body", "The record is JSON, but not an object")
+    is_envelope = any(key in value for key in _CONTENTS) and any(key in value for key in _FRAMES)
+    return _open_envelope(value) if is_envelope else Record(fields=value)
+
+
+def _open_envelope(envelope: dict[str, Any]) -> Record:
+    target = _text(envelope.get("url")) or _text(envelope.get("path"))
+    path, target_query = split_target(target) if target else (None, None)
+    body, fields, fault = _body(envelope.get("body"))
+    headers = envelope.get("headers")
+    status = envelope.get("status", envelope.get("http_status"))
+    return Record(
+        fault=fault,
+        received_at=_instant(envelope.get("received_at")),
+        http_method=_text(envelope.get("method")),
+        http_status=status if isinstance(status, int) and 0 <= status < 1000 else None,
+        client_ip=next((text for key in _ADDRESS_KEYS if (text := _text(envelope.get(key)))), None),
+        user_agent=_header(headers, "user-agent") if isinstance(headers, dict) else None,
+        path=path,
+        query=_query(envelope.get("query")) or target_query,
+        body=body,
+        fields=fields,
+    )
+
+
+def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
+    """The body as text or as an object, and what is wrong with it."""
+    if isinstance(body, dict):
+        return None, body, None
+    if body is None or isinstance(body, str):
+        return body or None, None, None
+    return None, None, "malformed_body"
+
+
+def _query(query: Any) -> str | None:
+    """The query as form text; an object's lists are repeated parameters."""
+    if not isinstance(query, dict):
+        return (_text(query) or "").removeprefix("?") or None
+    pairs = [
+        (name, item)
+        for name, value in query.items()
+        for item in (value if isinstance(value, list) and not any(map(json_text.is_structure, value)) else [value])
+    ]
+    return "&".join(
+        f"{quote_plus(name)}={quote_plus(json_text.compact(item) if json_text.is_structure(item) else text)}"
+        for name, item in pairs
+        if (text := json_text.scalar(item)) is not None or json_text.is_structure(item)
+    )
+
+
+def _header(headers: dict[str, Any], name: str) -> str | None:
+    value = next((value for key, value in headers.items() if key.lower() == name), None)
+    return _text(value[0] if isinstance(value, list) and value else value)
+
+
+def _text(value: Any) -> str | None:
+    return json_text.scalar(value) or None
+
+
+def _instant(value: Any) -> datetime | None:
+    text = json_text.scalar(value)
+    return read_instant(text) if text else None
+
+
+def _what_is_wrong(text: bytes) -> str:
+    head = text.lstrip()[:1]
+    if head not in (b"{", b"["):
+        return "Not JSON: it begins with neither { nor ["
+    return (
+        "Not valid JSON" if text.rstrip()[-1:] in (b"}", b"]") else "Not valid JSON: cut off before its closing bracket"
+    )

@@ -1,0 +1,117 @@
+"""Lines of a byte stream: batches of whole lines with their places, in bounded memory.
+
+Lines end at `\\n` only; one `\\r` before it is no part of the line. A line longer than the limit is read past and kept
+as its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NamedTuple
+
+import numpy as np
+
+from etl.urlencoded import Bytes, Positions
+
+BATCH_BYTES: Final = 8 * 2**20
+
+#: How much of an oversized record is kept as its raw text.
+KEPT_BYTES: Final = 1024
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class Batch(NamedTuple):
+    """Some lines, one after another.
+
+    Attributes:
+        buffer: Their bytes.
+        starts: Where each line begins in the buffer.
+        ends: One past its last byte, without the line's end.
+        offsets: Where each line begins in the decompressed input.
+        oversized: Index -> bytes of lines over the limit, of which the buffer holds the beginning.
+    """
+
+    buffer: Bytes
+    starts: Positions
+    ends: Positions
+    offsets: Positions
+    oversized: dict[int, int]
+
+
+def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) -> Iterator[Batch]:
+    """The lines that begin in [start, end) of a stream, in order.
+
+    Args:
+        stream: Stands at `start`, or one byte before it where that is not 0.
+        start: First byte of the split.
+        end: One past its last byte.
+        max_record_bytes: Longer lines are oversized.
+    """
+    if start > 0:
+        carried, offset = _after_newline(stream, start - 1)
+    else:
+        carried, offset = stream.read(len(_BOM)), 0
+        if carried == _BOM:
+            carried, offset = b"", len(_BOM)
+    while offset < end:
+        block = stream.read(BATCH_BYTES)
+        if not block:
+            if carried:
+                yield _batch(carried, offset, end, max_record_bytes)
+            return
+        cut = block.rfind(b"\n") + 1
+        if cut:
+            yield _batch(carried + block[:cut], offset, end, max_record_bytes)
+            offset += len(carried) + cut
+            carried = block[cut:]
+        else:
+            carried += block
+            if len(carried) > max_record_bytes:
+                batch, carried, offset = _read_past(stream, carried, offset)
+                yield batch
+
+
+def _batch(data: bytes, offset: int, end: int, max_record_bytes: int) -> Batch:
+    buffer = np.frombuffer(data, np.uint8)
+    newlines = np.flatnonzero(buffer == ord("\n"))
+    ends = newlines if data.endswith(b"\n") else np.append(newlines, len(buffer))
+    starts = np.empty_like(ends)
+    starts[0] = 0
+    starts[1:] = ends[:-1] + 1
+    is_mine = starts + offset < end
+    starts, ends = starts[is_mine], ends[is_mine]
+    has_return = (ends > starts) & (buffer[np.maximum(ends, 1) - 1] == ord("\r"))
+    ends = ends - has_return
+    lengths = ends - starts
+    oversized = {int(i): int(lengths[i]) for i in np.flatnonzero(lengths > max_record_bytes)}
+    for i in oversized:
+        ends[i] = starts[i] + KEPT_BYTES
+    return Batch(buffer, starts, ends, starts + offset, oversized)
+
+
+def _read_past(stream: BinaryIO, carried: bytes, offset: int) -> tuple[Batch, bytes, int]:
+    """An oversized line as a batch of its own, and what follows it."""
+    length = len(carried)
+    while block := stream.read(BATCH_BYTES):
+        cut = block.find(b"\n")
+        if cut >= 0:
+            length += cut + 1
+            rest = block[cut + 1 :]
+            break
+        length += len(block)
+    else:
+        rest = b""
+    kept = np.frombuffer(carried[:KEPT_BYTES], np.uint8)
+    places = np.array([0]), np.array([len(kept)]), np.array([offset])
+    return Batch(kept, *places, {0: length}), rest, offset + length
+
+
+def _after_newline(stream: BinaryIO, offset: int) -> tuple[bytes, int]:
+    """What follows the first newline at or after the offset, and where that is."""
+    while block := stream.read(BATCH_BYTES):
+        cut = block.find(b"\n")
+        if cut >= 0:
+            return block[cut + 1 :], offset + cut + 1
+        offset += len(block)
+    return b"", offset

@@ -1,0 +1,170 @@
+"""Splits: the part of an input that one worker reads, and its records as frames of `schema.REQUESTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from etl.params import fields_of
+from etl.schema import REQUESTS
+from etl.sources import access_logs
+from etl.sources.documents import Element, read_documents
+from etl.sources.formats import BY_NAME, DOCUMENTS, Format
+from etl.sources.lines import Batch, read_lines
+from etl.sources.log_format import compile_log_format
+from etl.sources.requests import Record
+from etl.sources.streams import open_decompressed
+from etl.urlencoded import spans_to_text
+
+DEFAULT_MAX_RECORD_BYTES: Final = 4 * 2**20
+
+
+class Split(NamedTuple):
+    """A part of an input, plain data that any machine with the file can work on.
+
+    Attributes:
+        source: The input's path as given.
+        source_digest: SHA-256 of its decompressed bytes.
+        path: Where it lies.
+        codec: How it is compressed.
+        start: First byte, decompressed; records that begin in [start, end) belong to the split.
+        end: One past the last byte.
+        first_record: Number of the first of them.
+        format_name: A row of `formats.FORMATS`; `custom` for a log format of one's own.
+        log_format: The log format of one's own.
+        max_record_bytes: Longer records are malformed.
+    """
+
+    source: str
+    source_digest: str
+    path: Path
+    codec: str
+    start: int
+    end: int
+    first_record: int
+    format_name: str
+    log_format: str | None
+    max_record_bytes: int
+
+
+def format_of(split: Split) -> Format:
+    """The format a split is read as."""
+    return compile_log_format(split.log_format) if split.log_format else BY_NAME[split.format_name]
+
+
+def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
+    """The records of a split in order, a batch at a time, with where the batch ends in the stored input.
+
+    Yields:
+        Rows of `schema.REQUESTS`, and the position reached in the file as it lies there, in bytes.
+
+    Raises:
+        InputError: The input cannot be read to the split's end.
+    """
+    row = format_of(split)
+    number = split.first_record
+    with open_decompressed(split.path, split.codec, split.source) as (stream, position):
+        if split.start:
+            stream.seek(split.start - 1)
+        batches: Iterator[dict[str, pl.Series]]
+        if row.records == DOCUMENTS:
+            batches = (_read_elements(row, part) for part in read_documents(stream, split.max_record_bytes))
+        else:
+            lines = read_lines(stream, split.start, split.end, split.max_record_bytes)
+            batches = (_read_lines(row, batch) for batch in lines)
+        for columns in batches:
+            height = len(columns["raw"])
+            if height:
+                yield _as_requests(columns, split, number, is_body_logged=row.is_body_logged), position()
+                number += height
+
+
+def _read_lines(row: Format, batch: Batch) -> dict[str, pl.Series]:
+    raw = spans_to_text(batch.buffer, batch.starts, batch.ends)
+    if row.family == "access_log":
+        columns = access_logs.read_batch(batch)
+    else:
+        columns = as_columns([_read_line(row, batch, i) for i in range(len(batch.starts))])
+    return {**columns, "raw": raw, "byte_offset": pl.Series(batch.offsets, dtype=pl.Int64)}
+
+
+def _read_line(row: Format, batch: Batch, i: int) -> Record:
+    if i in batch.oversized:
+        return access_logs.oversized(batch.oversized[i])
+    line = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
+    return access_logs.not_a_record(line) or row.read(line)
+
+
+def _read_elements(row: Format, elements: list[Element]) -> dict[str, pl.Series]:
+    records = [
+        row.read(element.text) if element.length == len(element.text) else access_logs.oversized(element.length)
+        for element in elements
+    ]
+    return {
+        **as_columns(records),
+        "raw": _element_texts(elements),
+        "byte_offset": pl.Series([element.offset for element in elements], dtype=pl.Int64),
+    }
+
+
+def as_columns(records: list[Record]) -> dict[str, pl.Series]:
+    """Records read one by one, as columns."""
+    schema = REQUESTS.schema
+    values = zip(*records, strict=True) if records else ((),) * len(Record._fields)
+    by_name: dict[str, Any] = dict(zip(Record._fields, values, strict=True))
+    fields = fields_of(by_name.pop("fields"))
+    return {name: pl.Series(values, dtype=schema[name]) for name, values in by_name.items()} | {"fields": fields}
+
+
+def _as_requests(
+    columns: dict[str, pl.Series], split: Split, first_record: int, *, is_body_logged: bool
+) -> pl.DataFrame:
+    height = len(columns["raw"])
+    constants = {"source": split.source, "source_digest": split.source_digest, "is_body_logged": is_body_logged}
+    numbers = pl.Series(np.arange(first_record, first_record + height), dtype=pl.Int64)
+    filled = {
+        **{name: pl.Series([value]).new_from_index(0, height) for name, value in constants.items()},
+        **columns,
+        "record_no": numbers,
+    }
+    missing = {
+        name: pl.Series([None], dtype=dtype).new_from_index(0, height)
+        for name, dtype in REQUESTS.schema.items()
+        if name not in filled
+    }
+    return pl.DataFrame(filled | missing).select(REQUESTS.schema.names())
+
+
+def read_raws(split: Split, record_nos: list[int]) -> pl.DataFrame:
+    """The raw text of some records of a split, without judging the others: `record_no` Int64, `raw` String.
+
+    Raises:
+        InputError: The input cannot be read.
+    """
+    numbers = np.sort(np.array(record_nos, np.int64))
+    found = [pl.DataFrame(schema={"record_no": pl.Int64, "raw": pl.String})]
+    first = split.first_record
+    for raws in _raw_batches(split):
+        mine = numbers[(numbers >= first) & (numbers < first + len(raws))]
+        found.append(pl.DataFrame({"record_no": mine, "raw": raws.gather(mine - first)}))
+        first += len(raws)
+    return pl.concat(found)
+
+
+def _raw_batches(split: Split) -> Iterator[pl.Series]:
+    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
+        if split.start:
+            stream.seek(split.start - 1)
+        if format_of(split).records == DOCUMENTS:
+            yield from (_element_texts(part) for part in read_documents(stream, split.max_record_bytes))
+        else:
+            for batch in read_lines(stream, split.start, split.end, split.max_record_bytes):
+                yield spans_to_text(batch.buffer, batch.starts, batch.ends)
+
+
+def _element_texts(elements: list[Element]) -> pl.Series:
+    return pl.Series([element.text.decode("utf-8", "replace") for element in elements], dtype=pl.String)

@@ -1,0 +1,149 @@
+"""Bytes of an input: which compression, opened for reading, surveyed once for digest, size and lines."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import zstandard
+
+from etl.errors import InputError
+
+BLOCK_BYTES: Final = 4 * 2**20
+SAMPLE_BYTES: Final = 64 * 2**10
+
+#: More memory than this for a decompressor's window is a broken or hostile file.
+_WINDOW_BYTES: Final = 512 * 2**20
+
+_MAGIC: Final = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+)
+_REFUSED: Final = (
+    (b"PK\x03\x04", "a zip archive", "Unpack it and name the files in it."),
+    (b"PAR1", "a Parquet file", "Export its payload column as JSON lines."),
+    (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
+    (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
+)
+
+_BROKEN: Final = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+class Survey(NamedTuple):
+    """What one pass over an input tells.
+
+    Attributes:
+        codec: `plain`, `gzip`, `zstd`, `bzip2` or `xz`.
+        digest: SHA-256 of the decompressed bytes, hex.
+        stored_bytes: Size as it lies there.
+        plain_bytes: Size decompressed.
+        starts: Where each split of the decompressed bytes begins, the first at 0.
+        first_lines: Number of the first line that begins in each split, 1-based.
+        sample: The first bytes, decompressed.
+    """
+
+    codec: str
+    digest: str
+    stored_bytes: int
+    plain_bytes: int
+    starts: tuple[int, ...]
+    first_lines: tuple[int, ...]
+    sample: bytes
+
+
+def survey(path: Path, label: str, split_bytes: int) -> Survey:
+    """Reads an input once, in bounded memory.
+
+    Args:
+        path: Where it lies.
+        label: What to call it in messages.
+        split_bytes: Size of the splits of a plain file; a compressed one is a single split.
+
+    Raises:
+        InputError: It cannot be read to its end.
+    """
+    with readable(path, label) as opened:
+        codec = _codec(opened.peek(8), label)
+        stored = path.stat().st_size
+    digest, sample, size, lines = hashlib.sha256(), b"", 0, 0
+    starts, first_lines = [0], [1]
+    is_line_open = False
+    with open_decompressed(path, codec, label) as (stream, _):
+        while block := stream.read(BLOCK_BYTES):
+            digest.update(block)
+            sample += block[: SAMPLE_BYTES - len(sample)]
+            boundary = starts[-1] + split_bytes
+            if codec == "plain" and size + len(block) > boundary:
+                before = block[: boundary - size]
+                starts.append(boundary)
+                is_cut = not before.endswith(b"\n") if before else is_line_open
+                first_lines.append(1 + lines + before.count(b"\n") + is_cut)
+            lines += block.count(b"\n")
+            size += len(block)
+            is_line_open = not block.endswith(b"\n")
+    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), tuple(first_lines), sample)
+
+
+@contextmanager
+def readable(path: Path, label: str) -> Iterator[io.BufferedReader]:
+    """The file opened for reading; what the system says against it becomes an `InputError`."""
+    try:
+        with path.open("rb") as opened:
+            yield opened
+    except _BROKEN as error:
+        raise _unreadable(label, error) from error
+
+
+class Opened(NamedTuple):
+    """A decompressed stream, and how far it has come in the input as it lies there, in bytes."""
+
+    stream: BinaryIO
+    position: Callable[[], int]
+
+
+@contextmanager
+def open_decompressed(path: Path, codec: str, label: str) -> Iterator[Opened]:
+    """The decompressed bytes of an input, several members one after another, as one stream.
+
+    Args:
+        path: Where it lies.
+        codec: How it is compressed.
+        label: What to call it in messages.
+    """
+    with readable(path, label) as stored:
+        if codec == "gzip":
+            stream: Any = gzip.GzipFile(fileobj=stored)
+        elif codec == "zstd":
+            decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+            stream = decompressor.stream_reader(stored, read_across_frames=True)
+        elif codec == "bzip2":
+            stream = bz2.BZ2File(stored)
+        elif codec == "xz":
+            stream = lzma.LZMAFile(stored)
+        else:
+            stream = stored
+        yield Opened(stream, stored.tell)
+
+
+def _codec(head: bytes, label: str) -> str:
+    for magic, what, hint in _REFUSED:
+        if head.startswith(magic):
+            raise InputError(f"{label} is {what}, which is not read.", hint)
+    return next((codec for magic, codec in _MAGIC if head.startswith(magic)), "plain")
+
+
+def _unreadable(label: str, error: BaseException) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return InputError(
+        f"{label} cannot be read: {reason}", "Check that the file is there, whole and readable, and run again."
+    )

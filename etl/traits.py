@@ -1,0 +1,196 @@
+"""Personal traits: the normal form the ad platforms document, then SHA-256 (semantics 9.2).
+
+Meta's customer-information document gives every normal form; Google's differs for e-mail (gmail.com and googlemail.com
+lose dots and `+suffix`) and phone (E.164, with `+`). A value that is a digest already is never hashed again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+from typing import Final, NamedTuple
+
+import polars as pl
+import polars_hash as plh
+
+from etl.distinct import on_distinct
+from etl.spec import WHITE_SPACE
+
+PREHASHED: Final = r"^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})$"
+
+
+class TraitHash(NamedTuple):
+    """One hash column: its name, the trait it is made of, the normal form."""
+
+    column: str
+    trait: str
+    normalise: Callable[[pl.Series, pl.Series], pl.Series]
+
+
+def sha256_of(trait_hash: TraitHash, texts: pl.Series, is_us: pl.Series) -> pl.Series:
+    """SHA-256 (hex) of the normal form of each text; a digest stays what it is, in lower case; null for null.
+
+    Args:
+        trait_hash: A row of HASHES.
+        texts: String, as sent.
+        is_us: Boolean, whether the person's country is the US (for states and zip codes).
+    """
+    if texts.null_count() == len(texts):
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
+    trimmed = texts.str.strip_chars()
+    is_prehashed = trimmed.str.contains(PREHASHED)
+    normal = trait_hash.normalise(texts, is_us)
+    normal = normal.set(normal == "", None)
+    digests = normal.to_frame("text").select(plh.col("text").chash.sha2_256()).to_series()
+    return trimmed.str.to_lowercase().zip_with(is_prehashed.fill_null(False), digests)
+
+
+def is_prehashed(texts: pl.Expr) -> pl.Expr:
+    """Whether the trimmed text is 64 or 32 hex digits (semantics 7.3)."""
+    return texts.str.strip_chars().str.contains(PREHASHED)
+
+
+def is_us(countries: pl.Series) -> pl.Series:
+    """Whether a country, as sent, is the United States; false for null."""
+    return (on_distinct(countries, read_country) == "us").fill_null(False)
+
+
+def _email(texts: pl.Series, _: pl.Series) -> pl.Series:
+    return texts.str.strip_chars().str.to_lowercase()
+
+
+def _email_google(texts: pl.Series, _: pl.Series) -> pl.Series:
+    lowered = _email(texts, _)
+    is_google = lowered.str.contains(r"@(?:gmail|googlemail)\.com$")
+    if not is_google.any():
+        return lowered
+    parts = lowered.str.extract_groups(r"^([^@+]*).*@(g.*)$").struct.unnest()
+    google = pl.select(pl.lit(parts["1"]).str.replace_all(".", "", literal=True) + "@" + parts["2"]).to_series()
+    return google.zip_with(is_google.fill_null(False), lowered)
+
+
+#: A zero before the area code of a number that is written with its country code; Italy's belongs to the number.
+_TRUNK_ZERO: Final = r"^(\+|00)([1-9][0-9]{0,2})[-. ]0+([1-9])"
+_ITALIAN: Final = r"^(?:\+|00)39[-. ]"
+
+
+def _phone(texts: pl.Series, _: pl.Series) -> pl.Series:
+    trimmed = texts.str.strip_chars()
+    without_trunk = trimmed.str.replace(_TRUNK_ZERO, "$1$2$3")
+    kept = trimmed.zip_with(trimmed.str.contains(_ITALIAN).fill_null(False), without_trunk)
+    return kept.str.replace_all(r"[^0-9]", "").str.strip_chars_start("0")
+
+
+def _phone_e164(texts: pl.Series, _: pl.Series) -> pl.Series:
+    digits = _phone(texts, _)
+    return pl.select(pl.when(pl.lit(digits) != "").then("+" + pl.lit(digits))).to_series()
+
+
+def _name(texts: pl.Series, _: pl.Series) -> pl.Series:
+    return texts.str.to_lowercase().str.replace_all(r"\p{P}", "").str.strip_chars()
+
+
+def _city(texts: pl.Series, _: pl.Series) -> pl.Series:
+    return texts.str.to_lowercase().str.replace_all(r"[\p{P}\s]", "")
+
+
+def _state(texts: pl.Series, in_us: pl.Series) -> pl.Series:
+    american = on_distinct(texts.set(~in_us, None), read_us_state)
+    return american.fill_null(_city(texts, in_us))
+
+
+def _zipcode(texts: pl.Series, in_us: pl.Series) -> pl.Series:
+    joined = texts.str.to_lowercase().str.replace_all(r"[\s-]", "")
+    return joined.str.slice(0, 5).zip_with(in_us, joined)
+
+
+def _birthdate(texts: pl.Series, _: pl.Series) -> pl.Series:
+    return on_distinct(texts, read_birthdate)
+
+
+def _country(texts: pl.Series, _: pl.Series) -> pl.Series:
+    return on_distinct(texts, read_country)
+
+
+HASHES: Final = (
+    TraitHash("email_sha256", "email", _email),
+    TraitHash("email_google_sha256", "email", _email_google),
+    TraitHash("phone_sha256", "phone", _phone),
+    TraitHash("phone_e164_sha256", "phone", _phone_e164),
+    TraitHash("first_name_sha256", "first_name", _name),
+    TraitHash("last_name_sha256", "last_name", _name),
+    TraitHash("birthdate_sha256", "birthdate", _birthdate),
+    TraitHash("city_sha256", "city", _city),
+    TraitHash("state_sha256", "state", _state),
+    TraitHash("zipcode_sha256", "zipcode", _zipcode),
+    TraitHash("country_sha256", "country", _country),
+)
+
+#: The first hash column of each trait, by trait: what a personal value in a raw record is replaced by.
+HASH_OF: Final = {row.trait: row for row in reversed(HASHES)} | {"full_name": HASHES[4]}
+
+_DATE_FORMS: Final = (
+    (re.compile(r"([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})"), (0, 1, 2)),
+    (re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})"), (2, 0, 1)),
+    (re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})"), (2, 1, 0)),
+)
+
+
+def read_birthdate(text: str) -> str | None:
+    """YYYYMMDD of a date written year first, as M/D/YYYY, or as D/M/YYYY where only that can be meant; else None.
+
+    Examples:
+        >>> [read_birthdate(t) for t in ("1991-05-26", "2/16/1997", "26.05.1991", "5/1991")]
+        ['19910526', '19970216', '19910526', None]
+    """
+    for pattern, (year, month, day) in _DATE_FORMS:
+        match = pattern.fullmatch(text.strip(WHITE_SPACE))
+        if match:
+            numbers = [int(group) for group in match.groups()]
+            try:
+                return date(numbers[year], numbers[month], numbers[day]).strftime("%Y%m%d")
+            except ValueError:
+                continue
+    return None
+
+
+def read_country(text: str) -> str:
+    """The lowercase two-letter code of a country's code or name; other text in lower case.
+
+    Examples:
+        >>> [read_country(t) for t in ("United States", "USA", " de ", "Atlantis")]
+        ['us', 'us', 'de', 'atlantis']
+    """
+    lowered = text.strip(WHITE_SPACE).lower()
+    return _countries().get(lowered, lowered)
+
+
+def read_us_state(text: str) -> str | None:
+    """The lowercase two-letter code of a US state's name; None for other text."""
+    return _us_states().get(text.strip(WHITE_SPACE).lower())
+
+
+@cache
+def _countries() -> dict[str, str]:
+    import pycountry
+
+    codes: dict[str, str] = {}
+    for country in pycountry.countries:
+        names = (
+            country.name,
+            country.alpha_3,
+            getattr(country, "common_name", None),
+            getattr(country, "official_name", None),
+        )
+        codes |= {name.lower(): country.alpha_2.lower() for name in names if name}
+    return codes
+
+
+@cache
+def _us_states() -> dict[str, str]:
+    import pycountry
+
+    states = pycountry.subdivisions.get(country_code="US")
+    return {state.name.lower(): state.code.removeprefix("US-").lower() for state in states}
