@@ -304,8 +304,13 @@ def _summarise(
         "skipped": _by_reason(skipped),
         "issues": dict(sorted(tally.issues.items())),
         "unrecognised_parameters": dict(sorted(unrecognised.items(), key=lambda item: (-item[1], item[0]))),
-        "value_total": {currency: f"{value.normalize():f}" for currency, value in sorted(tally.values.items())},
+        "value_total": {currency: _plain(value) for currency, value in sorted(tally.values.items())},
     }
+
+
+def _plain(value: Decimal) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _describe_input(plan: Planned, records: Counter[str], tally: _Tally) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def is_structure(value: Any) -> bool:
 def dump(value: Any) -> str:
     """JSON text that `parse` reads back as the same value, in any notation: faster than `compact`."""
     try:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
     except TypeError:
         return compact(value)
 

@@ -128,8 +128,8 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
     Source: semantics 1.1, 1.7; the contract's --since and --until (half-open, on received_at).
     """
     paths = requests["path"].unique()
-    parts = paths.str.extract_groups(ruleset.collect_pattern).struct.rename_fields(["account_id", "integration"])
-    routes = pl.DataFrame({"path": paths, "route": parts}).unnest("route")
+    parts = paths.str.extract_groups(ruleset.collect_pattern)
+    routes = pl.DataFrame({"path": paths, "route": parts}).unnest("route").rename({"account": "account_id"})
     routed = requests.join(routes, on="path", how="left", nulls_equal=True, maintain_order="left")
     has_path = pl.col("path").is_not_null()
     is_postback = (~has_path | pl.col("account_id").is_not_null()) & (

@@ -22,6 +22,9 @@ from etl.errors import RulesetError
 
 _FOLD: Final = str.maketrans({**{chr(c): chr(c + 32) for c in range(ord("A"), ord("Z") + 1)}, "_": None, "-": None})
 
+#: ASCII letters to lower case and nothing else, for `str.translate`.
+ASCII_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
 
 def fold(name: str) -> str:
     """The name in ASCII lower case without `_` and `-`: how core fields are matched.
@@ -97,10 +100,10 @@ class Ruleset:
 
     @property
     def collect_pattern(self) -> str:
-        """The collect path as a regular expression with two groups; any prefix and a trailing slash are allowed."""
+        """The collect path as a regular expression with named groups; any prefix and a trailing slash are allowed."""
         template = re.escape(self.collect_path.strip("/"))
         for placeholder in ("account", "integration"):
-            template = template.replace(re.escape("{" + placeholder + "}"), "([^/]+)")
+            template = template.replace(re.escape("{" + placeholder + "}"), f"(?P<{placeholder}>[^/]+)")
         return f"(?:^|/){template}/?$"
 
 
@@ -205,11 +208,6 @@ class _Reader:
                 f"collect_path = {text!r} is not accepted",
                 "Accepted values: a path with {account} and {integration}, each once.",
             )
-        if text.index("{account}") > text.index("{integration}"):
-            raise self._error(
-                f"collect_path = {text!r} is not accepted",
-                "Accepted values: {account} stands before {integration}.",
-            )
         return text
 
     def _window(self, value: object) -> timedelta | None:
@@ -250,10 +248,6 @@ class _Reader:
             f"{key}: {name!r} is claimed twice, by {first} and by {second}",
             f"Remove it from one of {key}.{first} and {key}.{second}.",
         )
-
-
-#: ASCII letters to lower case and nothing else, for `str.translate`.
-ASCII_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 def _alias_fields() -> list[str]:

@@ -68,7 +68,7 @@ def read_amount(text: str) -> Decimal | None:
     if magnitude < -9:
         return _CENTS * 0
     rounded = Decimal(f"{sign}0.{digits}e{magnitude}").quantize(_CENTS, context=_EXACT)
-    return rounded if abs(rounded) < _AMOUNT_LIMIT else None
+    return rounded if rounded.copy_abs() < _AMOUNT_LIMIT else None
 
 
 _SIGN_OR_CODE: Final = r"(?:[A-Za-z]{3}|[^\w\s.,'’+-]{1,3})"
