@@ -130,9 +130,9 @@ class _Scanner:
         self._keep(block, begin, end)
         text, length = bytes(self.pending).rstrip(_BLANKS), self.pending_length
         self.pending, self.pending_length = bytearray(), 0
-        if length > self.limit:
-            text = text[:KEPT_BYTES]
-        return [Element(text, self.pending_offset, length)] if text else []
+        is_whole = length <= self.limit
+        element = Element(text if is_whole else text[:KEPT_BYTES], self.pending_offset, len(text) if is_whole else length)
+        return [element] if text else []
 
 
 def _without_surplus(steps: Positions, depth: int) -> Positions:
