@@ -14,7 +14,7 @@ import polars as pl
 from etl import junk, spec, traits, values
 from etl.aliases import IDENTITY_EMAIL, Fields
 from etl.distinct import on_distinct
-from etl.issues import FINDINGS, finding, findings, prehashed_rules
+from etl.issues import FINDINGS, NOTHING, Rule, finding, findings
 from etl.options import Options
 from etl.ruleset import ASCII_LOWER, Ruleset
 from etl.schema import INSTANT, KEYS, MONEY
@@ -22,7 +22,12 @@ from etl.schema import INSTANT, KEYS, MONEY
 #: Identity fields in order of precedence: match_type, column of the fields (semantics 3.1).
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
 
-_PREHASHED_RULES: Final = prehashed_rules(tuple(field.name for field in spec.EXACT_FIELDS[1:]))
+#: One finding a trait: it is a digest already (semantics 7.3).
+_PREHASHED: Final = tuple(
+    Rule("prehashed_trait", traits.is_prehashed(pl.col(field.name)), pl.lit(field.name), NOTHING)
+    for field in spec.EXACT_FIELDS
+    if field.source == "Customer Traits"
+)
 
 
 def build_conversions(
@@ -228,7 +233,7 @@ def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
         finding(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
         *_junk_findings(conversions, fields),
         *findings(conversions),
-        *findings(person, _PREHASHED_RULES),
+        *findings(person, _PREHASHED),
     ]
 
 

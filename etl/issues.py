@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 
 from etl.schema import ISSUE
-from etl.traits import is_prehashed
 
 
 class Issue(NamedTuple):
@@ -65,7 +64,7 @@ class Rule(NamedTuple):
     detail: pl.Expr
 
 
-_NOTHING: Final = pl.lit(None, pl.String())
+NOTHING: Final = pl.lit(None, pl.String())
 _VALUE: Final = pl.col("value_param")
 
 RULES: Final = (
@@ -75,10 +74,10 @@ RULES: Final = (
         _VALUE,
         pl.col("value_text"),
     ),
-    Rule("negative_value", pl.col("value") < 0, _VALUE, _NOTHING),
+    Rule("negative_value", pl.col("value") < 0, _VALUE, NOTHING),
     Rule("invalid_currency", pl.col("currency_fault") == "invalid", pl.col("currency_param"), pl.col("currency")),
     Rule("unknown_currency", pl.col("currency_fault") == "unknown", pl.col("currency_param"), pl.col("currency")),
-    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, _NOTHING),
+    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, NOTHING),
     *(
         Rule(code, pl.col("timestamp_fault") == code, pl.col("timestamp_param"), pl.col("timestamp_text"))
         for code in ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601", "invalid_timestamp")
@@ -105,15 +104,10 @@ def findings(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.Dat
 
 def finding(rows: pl.DataFrame, code: str) -> pl.DataFrame:
     """Findings of one code from a frame with `row`, and `parameter` and `detail` where there is something to say."""
-    missing = [_NOTHING.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
+    missing = [NOTHING.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
     return rows.with_columns(missing).select(
         pl.col("row").cast(pl.UInt32), pl.lit(code, _ORDER).alias("code"), "parameter", "detail"
     )
-
-
-def prehashed_rules(traits: tuple[str, ...]) -> tuple[Rule, ...]:
-    """One rule a trait column: it is a digest already (semantics 7.3)."""
-    return tuple(Rule("prehashed_trait", is_prehashed(pl.col(name)), pl.lit(name), _NOTHING) for name in traits)
 
 
 def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:

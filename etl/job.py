@@ -33,6 +33,7 @@ from etl.errors import AccountingError, FormatError, InputError
 from etl.options import Options
 from etl.rejections import reject_duplicates
 from etl.ruleset import Ruleset
+from etl.schema import TABLES
 from etl.sinks.parquet import TablesWriter
 from etl.sinks.publish import Stage, staged
 from etl.sources.formats import BY_NAME, DOCUMENTS, LINES, detect_format
@@ -180,7 +181,7 @@ def _splits(plan: Planned, request: Request) -> Iterable[Split]:
 class _Tally:
     """What was written, counted as it was handed to the writers."""
 
-    rows: Counter[str] = field(default_factory=Counter)
+    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys((table.name for table in TABLES), 0))
     reasons: Counter[str] = field(default_factory=Counter)
     issues: Counter[str] = field(default_factory=Counter)
     values: dict[str, Decimal] = field(default_factory=dict)
@@ -351,9 +352,9 @@ def _prove(
         raise AccountingError(
             f"{summary['records']} records were read, but {ended} accounted for.", "Report this with the input."
         )
-    if dict(tally.rows) != tally.written:
+    if tally.rows != tally.written:
         raise AccountingError(
-            f"The files hold {tally.written} rows, but {dict(tally.rows)} were written.", "Check the disk."
+            f"The files hold {tally.written} rows, but {tally.rows} were written.", "Check the disk."
         )
 
 

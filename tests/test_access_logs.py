@@ -1,0 +1,80 @@
+"""The fast way of reading access-log lines gives the same rows as the slow one, whatever the bytes."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl.sources import access_logs
+from etl.sources.lines import read_lines
+from etl.sources.requests import Record
+from etl.sources.splits import as_columns
+
+CORPORA = Path(__file__).parents[2] / "shared" / "corpora" / "access_logs"
+
+REGULAR = (
+    b'192.0.2.7 - - [29/Feb/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "curl/8.5"\n'
+    b'2001:db8::7 - jo [01/May/2024:23:59:59 -0730] "POST /acme/collect/shop HTTP/2" 302 - "http://x" "a b"\n'
+    b'192.0.2.7 - - [31/Dec/1999:00:00:00 +0000] "GET /acme/collect/shop? HTTP/2.0" 200 2\n'
+    b'192.0.2.7 - - [01/Jan/2024:00:00:00 +0000] "GET /a b?c HTTP/1.1" 200 2 "-" "-" "-" 0.3\n'
+)
+
+
+def read(data: bytes, *, slowly: bool) -> pl.DataFrame:
+    frames = []
+    for batch in read_lines(io.BytesIO(data), 0, len(data), 10_000):
+        lines = [batch.buffer[s:e].tobytes() for s, e in zip(batch.starts, batch.ends, strict=True)]
+        if slowly:
+            records: list[Record] = [access_logs.not_a_record(line) or access_logs.read_line(line) for line in lines]
+            columns = as_columns(records)
+        else:
+            columns = access_logs.read_batch(batch)
+        frames.append(pl.DataFrame(columns).select(sorted(NAMES)))
+    return pl.concat(frames) if frames else pl.DataFrame()
+
+
+NAMES = {"received_at", "http_method", "http_status", "client_ip", "user_agent", "path", "query", "fault"}
+
+
+def check(data: bytes) -> None:
+    fast, slow = read(data, slowly=False), read(data, slowly=True)
+    assert fast.equals(slow), [pair for pair in zip(fast.rows(), slow.rows(), strict=True) if pair[0] != pair[1]][:3]
+
+
+def test_regular_lines_are_read_the_fast_way() -> None:
+    batch = next(read_lines(io.BytesIO(REGULAR), 0, len(REGULAR), 10_000))
+    lines = [REGULAR.splitlines()[i] for i in range(4)]
+    slow = [i for i, line in enumerate(lines) if access_logs.read_line(line).fault]
+    assert slow == []
+    check(REGULAR)
+    assert batch.starts.tolist()[0] == 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_damaged_lines_read_alike_either_way(seed: int, damages: int) -> None:
+    chance = random.Random(seed)
+    data = bytearray(REGULAR)
+    for _ in range(damages):
+        place = chance.randrange(len(data))
+        what = chance.choice([b"", b'"', b" ", b"\\", b"\xff", b"[", b"]", b"?", b"-", b"0", b"9", b"\n", b"\r\n", b"A"])
+        data[place : place + chance.randint(0, 2)] = what
+    check(bytes(data))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_raise(data: bytes) -> None:
+    check(data)
+
+
+@pytest.mark.skipif(not CORPORA.exists(), reason="the corpora are not here")
+def test_real_logs_read_alike_either_way() -> None:
+    for path in sorted(CORPORA.rglob("*.log")):
+        check(path.read_bytes())
