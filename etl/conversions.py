@@ -43,8 +43,8 @@ def build_conversions(
         options: Default currency and what becomes of personal values.
 
     Returns:
-        The columns of `schema.CONVERSIONS` but ids, lineage, counts and issues, plus `row`, `reasons` (empty where
-        it is a conversion) and what `findings_of` and `keys_of` need.
+        The columns of `schema.CONVERSIONS` but ids, lineage, counts and issues, plus `row`, a truth for each
+        reason why it is none, and what `findings_of` and `keys_of` need.
     """
     rows = pl.DataFrame({"row": pl.Series(range(postbacks.height), dtype=pl.UInt32)})
     identity = decide_identity(fields)
@@ -66,7 +66,7 @@ def build_conversions(
             postbacks.select("received_at"),
         ],
         how="horizontal",
-    ).with_columns(reasons=_reasons())
+    ).with_columns(missing_identity=pl.col("match_key").is_null(), unknown_conversion_type=pl.col("event").is_null())
 
 
 def decide_identity(fields: Fields) -> pl.DataFrame:
@@ -263,13 +263,6 @@ def _junk_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFra
             rows = pl.DataFrame({"row": is_junk.arg_true(), "parameter": param.filter(is_junk)})
             found.append(finding(rows, code))
     return found
-
-
-def _reasons() -> pl.Expr:
-    """Why a postback is no conversion, in the order of `spec.REJECTIONS` (semantics 5.4)."""
-    missing = pl.when(pl.col("match_key").is_null()).then(pl.lit("missing_identity"))
-    unknown = pl.when(pl.col("event").is_null()).then(pl.lit("unknown_conversion_type"))
-    return pl.concat_list(missing, unknown).list.drop_nulls()
 
 
 def _names(texts: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from etl.schema import ISSUE
 
@@ -117,15 +118,12 @@ def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
         found: Frames of `FINDINGS`, each in the request's order.
         height: How many rows there are.
     """
-    nothing = pl.Series("issues", [[]], dtype=pl.List(ISSUE))
-    if not found:
-        return nothing.new_from_index(0, height)
-    lists = (
-        pl.concat(found)
+    listed = (
+        pl.concat([pl.DataFrame(schema=FINDINGS), *found])
+        .unique(["row", "code", "parameter", "detail"], maintain_order=True)
         .sort("row", "code", maintain_order=True)
-        .group_by("row", maintain_order=True)
-        .agg(issue=pl.struct(pl.col("code").cast(pl.String), "parameter", "detail").unique(maintain_order=True))
     )
-    places = np.full(height, lists.height)
-    places[lists["row"].to_numpy()] = np.arange(lists.height)
-    return pl.concat([lists["issue"].cast(pl.List(ISSUE)), nothing]).gather(pl.Series(places)).alias("issues")
+    ends = np.cumsum(np.bincount(listed["row"].to_numpy(), minlength=height))
+    issues = listed.select(pl.col("code").cast(pl.String), "parameter", "detail").to_struct().to_arrow()
+    lists = pa.LargeListArray.from_arrays(pa.array(np.append(0, ends)), issues)
+    return pl.Series("issues", pl.from_arrow(lists), dtype=pl.List(ISSUE))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Context, Decimal
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -19,6 +19,8 @@ from etl.spec import WHITE_SPACE
 
 _LAST_POSITION: Final = 2**31 - 1
 _TOLERANCE: Final = Decimal("0.01")
+#: Sums of doubles up to here are far more exact than the tolerance.
+_SURE_TOTAL: Final = 1e9
 _EXACT: Final = Context(prec=120)
 
 
@@ -35,7 +37,7 @@ class _Param(NamedTuple):
 class _Array(NamedTuple):
     """What one container holds: (position, object) of its elements, whether it is usable, whether it is malformed."""
 
-    elements: list[tuple[int, dict[str, str]]]
+    elements: list[tuple[int, dict[str, Any]]]
     is_usable: bool
     is_malformed: bool
 
@@ -67,15 +69,12 @@ def build_items(
     sent = sent.join(conversions.select("row"), on="row", how="semi", maintain_order="left")
     items: list[tuple[Any, ...]] = []
     malformed: list[tuple[int, str]] = []
-    for row, group in groupby(_as_params(sent), key=lambda param: param.row):
+    for row, group in groupby(map(_Param._make, sent.select(_Param._fields).rows()), key=itemgetter(0)):
         elements, faulty = _read_postback(list(group), ruleset)
         items += [(row, position, *_field_texts(element, ruleset)) for position, element in elements]
         malformed += [(row, name) for name in faulty]
-    texts = pl.DataFrame(
-        items,
-        schema={"row": pl.UInt32, "position": pl.Int32} | {field.name: pl.String for field in ruleset.item_fields},
-        orient="row",
-    )
+    schema = {"row": pl.UInt32, "position": pl.Int32} | {field.name: pl.String for field in ruleset.item_fields}
+    texts = pl.DataFrame(dict(zip(schema, zip(*items, strict=True), strict=True)) if items else None, schema=schema)
     table = texts.with_columns(price=values.amount(texts["price"]), quantity=values.amount(texts["quantity"]))
     faulty_rows = pl.DataFrame(malformed, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
     return table.select("row", *ITEMS.schema.names()[1:]), [
@@ -85,11 +84,7 @@ def build_items(
     ]
 
 
-def _as_params(sent: pl.DataFrame) -> Iterator[_Param]:
-    return (_Param(*values) for values in sent.select(_Param._fields).iter_rows())
-
-
-def _read_postback(params: list[_Param], ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+def _read_postback(params: list[_Param], ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
     """The elements of the first usable container, and the names of the malformed ones up to it (semantics 8.1)."""
     faulty: list[str] = []
     unused: list[str] = []
@@ -126,12 +121,8 @@ def _read_json(param: _Param) -> _Array:
     elements = [value] if is_single else value
     if not isinstance(elements, list):
         return _Array([], is_usable=False, is_malformed=True)
-    objects = [(position, _texts(element)) for position, element in enumerate(elements) if isinstance(element, dict)]
+    objects = [(position, element) for position, element in enumerate(elements) if isinstance(element, dict)]
     return _Array(objects, bool(elements), is_single or len(objects) < len(elements))
-
-
-def _texts(element: dict[str, Any]) -> dict[str, str]:
-    return {name: text for name, value in element.items() if (text := json_text.scalar(value)) is not None}
 
 
 def _read_brackets(params: list[_Param]) -> _Array:
@@ -155,25 +146,28 @@ def _read_brackets(params: list[_Param]) -> _Array:
     return _Array([*sorted(numbered.items()), *enumerate(unnumbered, first)], is_usable=True, is_malformed=is_malformed)
 
 
-def _field_texts(element: dict[str, str], ruleset: Ruleset) -> list[str | None]:
+def _field_texts(element: dict[str, Any], ruleset: Ruleset) -> list[str | None]:
     """The text of every item field: the alias that the page lists first wins, empty texts count as not sent."""
-    is_folded = ruleset.item_field_names == "folded"
-    sent: dict[str, str] = {}
-    for name, text in element.items():
-        if text.strip(WHITE_SPACE):
-            sent.setdefault(_folded(name) if is_folded else name, text)
+    texts: list[str | None] = []
+    for names in _names_by_field(tuple(element), ruleset):
+        for name in names:
+            text = json_text.scalar(element[name])
+            if text and text.strip(WHITE_SPACE):
+                texts.append(text)
+                break
+        else:
+            texts.append(None)
+    return texts
+
+
+@lru_cache(maxsize=4096)
+def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]:
+    """For each item field those of an element's names that can fill it, the best first."""
+    read = fold if ruleset.item_field_names == "folded" else str
     return [
-        next((sent[name] for name in accepted if name in sent), None)
-        for accepted in _accepted(ruleset.item_fields, is_folded=is_folded)
+        [name for accepted in dict.fromkeys(map(read, field.accepted)) for name in names if read(name) == accepted]
+        for field in ruleset.item_fields
     ]
-
-
-@lru_cache
-def _accepted(fields: tuple[Any, ...], *, is_folded: bool) -> list[tuple[str, ...]]:
-    return [tuple(_folded(name) if is_folded else name for name in field.accepted) for field in fields]
-
-
-_folded = lru_cache(maxsize=4096)(fold)
 
 
 def _unread_numbers(table: pl.DataFrame, texts: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -185,13 +179,21 @@ def _unread_numbers(table: pl.DataFrame, texts: pl.DataFrame, name: str) -> pl.D
 def _mismatches(table: pl.DataFrame, conversions: pl.DataFrame) -> pl.DataFrame:
     """Rows whose items all have price and quantity and do not add up to the value (semantics 8.4)."""
     found: list[tuple[int, str]] = []
-    priced = table.join(conversions.drop_nulls("value"), on="row", maintain_order="left")
-    for row, group in groupby(priced.select("row", "value", "price", "quantity").iter_rows(), key=lambda it: it[0]):
-        lines = list(group)
-        if all(price is not None and quantity is not None for _, _, price, quantity in lines):
-            total = Decimal(0)
-            for _, _, price, quantity in lines:
-                total = _EXACT.fma(price, quantity, total)
-            if abs(_EXACT.subtract(total, lines[0][1])) > _TOLERANCE:
-                found.append((row, f"{total.normalize(_EXACT):f}"))
+    priced = table.join(conversions.drop_nulls("value"), on="row", maintain_order="left").filter(
+        _may_differ().over("row")
+    )
+    for row, group in groupby(priced.select("row", "value", "price", "quantity").iter_rows(), key=itemgetter(0)):
+        total, value = Decimal(0), Decimal(0)
+        for _, value, price, quantity in group:  # noqa: B007 - the value is the same in every row
+            total = _EXACT.fma(price, quantity, total)
+        if abs(_EXACT.subtract(total, value)) > _TOLERANCE:
+            found.append((row, f"{total.normalize(_EXACT):f}"))
     return pl.DataFrame(found, schema={"row": pl.UInt32, "detail": pl.String}, orient="row")
+
+
+def _may_differ() -> pl.Expr:
+    """Whether every item has both numbers, and their sum in floating point is not surely within the tolerance."""
+    price, quantity, value = (pl.col(name).cast(pl.Float64) for name in ("price", "quantity", "value"))
+    product = price * quantity
+    is_sure = ((product.sum() - value.first()).abs() < float(_TOLERANCE) / 2) & (product.abs().sum() < _SURE_TOTAL)
+    return product.is_not_null().all() & ~is_sure

@@ -18,23 +18,24 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.duplicates import DUPLICATES, find_duplicates, repeated_hashes
+from etl.duplicates import find_duplicates, repeated_hashes
 from etl.engines.local import Inline, Pool, workers
 from etl.engines.work import (
     Meter,
+    Piece,
     Report,
+    Tally,
     Task,
     peak_memory_bytes,
-    piece_path,
-    reread_raws,
+    stage_duplicates,
     transform_split,
+    write_part,
 )
 from etl.errors import AccountingError, FormatError, InputError
 from etl.options import Options
-from etl.rejections import reject_duplicates
 from etl.ruleset import Ruleset
 from etl.schema import TABLES
-from etl.sinks.parquet import TablesWriter
+from etl.sinks.parquet import make_folders, written_rows
 from etl.sinks.publish import Stage, staged
 from etl.sources.formats import BY_NAME, DOCUMENTS, LINES, detect_format
 from etl.sources.inputs import Input, found_inputs
@@ -42,7 +43,10 @@ from etl.sources.log_format import compile_log_format
 from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES, Split
 from etl.sources.streams import Survey, survey
 
-SPLIT_BYTES: Final = 32 * 2**20
+SPLIT_BYTES: Final = 16 * 2**20
+
+#: A file of a published table is made of pieces of about so many records.
+RECORDS_PER_PART: Final = 250_000
 
 #: Less input than this is not worth starting processes for.
 POOL_BYTES: Final = 48 * 2**20
@@ -117,9 +121,9 @@ def run_job(request: Request, progress: Progress = SILENT) -> dict[str, Any]:
             progress.begin("reading", sum(plan.survey.stored_bytes for plan in planned if not plan.same_as))
             reports = list(pool.map(transform_split, [(task,) for task in tasks]))
             progress.begin("writing", 0)
-            tally = _write(stage, tasks, reports, request, pool)
+            tally = _finish(stage, tasks, reports, request.ruleset, pool)
         summary = _summarise(request, planned, tasks, reports, tally)
-        _prove(summary, planned, tasks, reports, tally)
+        _prove(summary, planned, tasks, reports, written_rows(stage.new))
         stage.publish(summary)
     workers_memory = 0 if jobs == 1 else jobs * max((report.peak_memory_bytes for report in reports), default=0)
     return {
@@ -177,124 +181,54 @@ def _splits(plan: Planned, request: Request) -> Iterable[Split]:
         )
 
 
-@dataclass
-class _Tally:
-    """What was written, counted as it was handed to the writers."""
-
-    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys((table.name for table in TABLES), 0))
-    reasons: Counter[str] = field(default_factory=Counter)
-    issues: Counter[str] = field(default_factory=Counter)
-    values: dict[str, Decimal] = field(default_factory=dict)
-    unlogged: Counter[str] = field(default_factory=Counter)
-    written: dict[str, int] = field(default_factory=dict)
-
-    def count(self, tables: dict[str, pl.DataFrame]) -> None:
-        for name, rows in tables.items():
-            self.rows[name] += rows.height
-        self.reasons.update(dict(tables["rejections"]["reason"].value_counts().iter_rows()))
-        self.unlogged.update(
-            dict(
-                tables["rejections"].filter(pl.col("reason") == "body_not_logged").group_by("source").len().iter_rows()
-            )
-        )
-        codes = tables["conversions"]["issues"].explode(empty_as_null=False).struct.field("code")
-        self.issues.update(dict(codes.value_counts().iter_rows()))
-        for currency, value in _sums(tables["conversions"]):
-            self.values[currency] = self.values.get(currency, Decimal(0)) + value
-
-
-#: Values up to here can be summed within Decimal(38, 9) a hundred million times over.
-_SUMMABLE: Final = 10**20
-
-
-def _sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
-    is_small = pl.col("value").abs() < _SUMMABLE
-    valued = conversions.drop_nulls("value").select(pl.col("currency").fill_null(""), "value")
-    yield from valued.filter(is_small).group_by("currency").agg(pl.col("value").sum()).iter_rows()
-    yield from valued.filter(~is_small).iter_rows()
-
-
-def _write(stage: Stage, tasks: list[Task], reports: list[Report], request: Request, pool: Inline | Pool) -> _Tally:
+def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Ruleset, pool: Inline | Pool) -> Tally:
     """Deduplicates what was staged and writes the four tables, in the order of (source_digest, record_no)."""
-    pieces = [(task, piece) for task, report in zip(tasks, reports, strict=True) for piece in range(report.pieces)]
-    load = partial(_load, stage.pieces)
-    duplicates = _find_duplicates(pieces, load, request.ruleset)
-    tally = _Tally()
-    with TablesWriter(stage.new) as writer:
-        raws = _raws(pieces, load, duplicates, request, pool)
-        for task, piece in pieces:
-            tables = {name: load(task, piece, name) for name in writer.by_name}
-            tables = _without_duplicates(tables, duplicates, raws.get(task.number))
-            tally.count(tables)
-            for name, rows in tables.items():
-                writer.append(name, rows)
-    tally.written = writer.written_rows()
+    pieces = [piece for report in reports for piece in report.pieces]
+    keys = partial(_keys, stage.pieces)
+    repeated = repeated_hashes([keys(piece)["key_hash"] for piece in pieces])
+    suspects = [keys(piece).filter(pl.col("key_hash").is_in(repeated.implode())) for piece in pieces]
+    if len(repeated):
+        duplicates = find_duplicates(pl.concat(suspects), ruleset.dedup_window)
+        by_task: dict[int, list[pl.DataFrame]] = {}
+        for piece, rows in zip(pieces, suspects, strict=True):
+            found = duplicates.join(rows.select("conversion_id", "record_no"), on="conversion_id")
+            by_task.setdefault(piece.task, []).append(found)
+        calls = [(tasks[number], rows) for number, found in by_task.items() if (rows := pl.concat(found)).height]
+        list(pool.map(stage_duplicates, calls))
+    make_folders(stage.new)
+    parts = _parts(pieces) or [[]]
+    calls_of_parts = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
+    tally = Tally()
+    for part in pool.map(write_part, calls_of_parts):
+        tally += part
     return tally
 
 
-def _load(stage: Path, task: Task, piece: int, name: str) -> pl.DataFrame:
-    return pl.read_ipc(piece_path(stage, task.number, piece, name))
+def _parts(pieces: list[Piece]) -> list[list[Piece]]:
+    """The pieces of each file of the published tables, by their size alone, so that the machine plays no part."""
+    parts: list[list[Piece]] = []
+    room = 0
+    for piece in pieces:
+        if piece.records > room:
+            parts.append([])
+            room = RECORDS_PER_PART
+        parts[-1].append(piece)
+        room -= piece.records
+    return parts
 
 
-def _find_duplicates(
-    pieces: list[tuple[Task, int]], load: Callable[[Task, int, str], pl.DataFrame], ruleset: Ruleset
-) -> pl.DataFrame:
-    repeated = repeated_hashes([load(task, piece, "keys")["key_hash"] for task, piece in pieces])
-    if not len(repeated):
-        return pl.DataFrame(schema=DUPLICATES)
-    suspects = [
-        load(task, piece, "keys").filter(pl.col("key_hash").is_in(repeated.implode())) for task, piece in pieces
-    ]
-    return find_duplicates(pl.concat(suspects), ruleset.dedup_window)
-
-
-def _raws(
-    pieces: list[tuple[Task, int]],
-    load: Callable[[Task, int, str], pl.DataFrame],
-    duplicates: pl.DataFrame,
-    request: Request,
-    pool: Inline | Pool,
-) -> dict[int, pl.DataFrame]:
-    """The raw records of the duplicates, read again from the inputs, by task."""
-    numbers: dict[int, list[int]] = {}
-    tasks = {task.number: task for task, _ in pieces}
-    if not duplicates.height:
-        return {}
-    for task, piece in pieces:
-        keys = load(task, piece, "keys").join(duplicates, on="conversion_id", how="semi")
-        numbers.setdefault(task.number, []).extend(keys["record_no"])
-    wanted = [(number, records) for number, records in numbers.items() if records]
-    calls = [(tasks[number].split, records, request.ruleset, request.options) for number, records in wanted]
-    return dict(zip((number for number, _ in wanted), pool.map(reread_raws, calls), strict=True))
-
-
-def _without_duplicates(
-    tables: dict[str, pl.DataFrame], duplicates: pl.DataFrame, raws: pl.DataFrame | None
-) -> dict[str, pl.DataFrame]:
-    """The tables of a piece with its duplicates moved to rejections, and their items and passthroughs left out."""
-    if raws is None:
-        return tables
-    moved = tables["conversions"].join(duplicates, on="conversion_id", maintain_order="left")
-    rejected = reject_duplicates(moved.join(raws, on="record_no", maintain_order="left"))
-    return {
-        **{
-            name: tables[name].join(duplicates, on="conversion_id", how="anti", maintain_order="left")
-            for name in ("conversions", "items", "passthroughs")
-        },
-        "rejections": pl.concat([tables["rejections"], rejected]).sort("source_digest", "record_no"),
-    }
+def _keys(stage: Path, piece: Piece) -> pl.DataFrame:
+    return pl.read_parquet(piece.path(stage, "keys"))
 
 
 def _summarise(
-    request: Request, planned: list[Planned], tasks: list[Task], reports: list[Report], tally: _Tally
+    request: Request, planned: list[Planned], tasks: list[Task], reports: list[Report], tally: Tally
 ) -> dict[str, Any]:
     """The summary but what differs from run to run; it is also the manifest of the published tables."""
-    skipped: Counter[str] = Counter()
-    unrecognised: Counter[str] = Counter()
+    skipped = sum((report.skipped for report in reports), Counter[str]())
+    unrecognised = sum((report.unrecognised for report in reports), Counter[str]())
     records: Counter[str] = Counter()
     for task, report in zip(tasks, reports, strict=True):
-        skipped.update(report.skipped)
-        unrecognised.update(report.unrecognised)
         records[task.split.source] += report.records
     return {
         "ruleset": {"name": request.ruleset.name, "digest": request.ruleset.digest},
@@ -314,7 +248,7 @@ def _plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _describe_input(plan: Planned, records: Counter[str], tally: _Tally) -> dict[str, Any]:
+def _describe_input(plan: Planned, records: Counter[str], tally: Tally) -> dict[str, Any]:
     described: dict[str, Any] = {
         "path": plan.input.source,
         "digest": plan.survey.digest,
@@ -332,7 +266,7 @@ def _by_reason(counts: Counter[str]) -> dict[str, Any]:
 
 
 def _prove(
-    summary: dict[str, Any], planned: list[Planned], tasks: list[Task], reports: list[Report], tally: _Tally
+    summary: dict[str, Any], planned: list[Planned], tasks: list[Task], reports: list[Report], written: dict[str, int]
 ) -> None:
     """Every record is in exactly one place, and the files hold what was counted.
 
@@ -352,10 +286,9 @@ def _prove(
         raise AccountingError(
             f"{summary['records']} records were read, but {ended} accounted for.", "Report this with the input."
         )
-    if tally.rows != tally.written:
-        raise AccountingError(
-            f"The files hold {tally.written} rows, but {tally.rows} were written.", "Check the disk."
-        )
+    counted = {table.name: summary[table.name] for table in TABLES[:3]} | {"rejections": summary["rejections"]["total"]}
+    if counted != written:
+        raise AccountingError(f"The files hold {written} rows, but {counted} were written.", "Check the disk.")
 
 
 def _has_lines(plan: Planned) -> bool:

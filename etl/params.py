@@ -74,7 +74,9 @@ def fields_of(objects: Iterable[dict[str, Any] | None]) -> pl.Series:
         {"name": names, "text": texts, "is_structure": structures},
         schema={"name": pl.String, "text": pl.String, "is_structure": pl.Boolean},
     ).to_struct()
-    lists = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), child.to_arrow(), mask=pa.array(missing, pa.bool_()))
+    lists = pa.LargeListArray.from_arrays(
+        pa.array(ends, pa.int64()), child.to_arrow(), mask=pa.array(missing, pa.bool_())
+    )
     return pl.Series("fields", pl.from_arrow(lists), dtype=pl.List(FIELD))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from etl import json_text, spec
@@ -29,14 +30,14 @@ def build_passthroughs(
         conversions.select("row"), on="row", how="semi", maintain_order="left"
     )
     structures = sent["value"].set(~sent["is_structure"], None)
-    table = (
-        sent.with_columns(
-            name=pl.col("name").str.strip_prefix(spec.PASSTHROUGH_PREFIX),
-            value=on_distinct(structures, _compact).fill_null(sent["value"]),
-        )
-        .unique(["row", "name"], keep="first", maintain_order=True)
-        .with_columns(position=pl.int_range(pl.len(), dtype=pl.Int32).over("row"))
-        .select("row", "position", "name", "value", stored=pl.col("position") < spec.PASSTHROUGH_LIMIT)
+    distinct = sent.with_columns(
+        name=pl.col("name").str.strip_prefix(spec.PASSTHROUGH_PREFIX),
+        value=on_distinct(structures, _compact).fill_null(sent["value"]),
+    ).unique(["row", "name"], keep="first", maintain_order=True)
+    rows = distinct["row"].to_numpy()
+    position = pl.Series(np.arange(len(rows)) - np.searchsorted(rows, rows), dtype=pl.Int32)
+    table = distinct.select(
+        "row", position.alias("position"), "name", "value", stored=position < spec.PASSTHROUGH_LIMIT
     )
     dropped = (
         table.filter(~pl.col("stored"))

@@ -19,7 +19,7 @@ from etl.options import Options
 from etl.params import explode_params, parse_bodies
 from etl.passthroughs import build_passthroughs
 from etl.redaction import redact_raws
-from etl.rejections import reject_postbacks, reject_records
+from etl.rejections import JUDGED, reject_postbacks, reject_records
 from etl.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, REQUESTS
 
@@ -84,7 +84,7 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
     judged = build_conversions(postbacks, params, fields, ruleset, options)
     refused = reject_postbacks(_with_ids(postbacks, "rejection_id"), judged, fields, ruleset)
 
-    is_accepted = judged["reasons"].list.len() == 0
+    is_accepted = ~judged.select(pl.any_horizontal(JUDGED)).to_series()
     accepted = judged.select("row", "value").filter(is_accepted)
     items, items_findings = build_items(params, fields, accepted, ruleset)
     passthroughs, passthroughs_findings = build_passthroughs(params, fields, accepted)

@@ -39,6 +39,10 @@ _IPV6: Final = re.compile(
 #: Traits whose name tells what a longer name holds: `customer_email`, `phone2`, `billing[first_name]`.
 _TELLING: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
 
+#: A full IPv6 address adds seven to the colons that a log line has anyway.
+_COLONS_OF_A_LINE: Final = 6
+
+_ADDRESS: Final = "address"
 _ADDRESS_NAMES: Final = frozenset(
     {"ip", "clientip", "remoteip", "remoteaddr", "ipaddress", "xforwardedfor", "xrealip", "cfconnectingip"}
     | {"trueclientip", "forwarded", "cookie", "setcookie", "authorization", "proxyauthorization"}
@@ -73,6 +77,7 @@ class _Redactor:
             if field.name in spec.PERSONAL_TRAITS
             for name in field.accepted
         }
+        self._by_name: dict[str, str | None] = {}
         self.containers = {fold(name) for name in ruleset.item_containers.accepted}
 
     def hashes(self) -> list[str]:
@@ -110,13 +115,11 @@ class _Redactor:
     def _form(self, form: str) -> str:
         pieces = [piece.partition("=") for piece in form.split("&")]
         country = next((unquote_plus(text) for name, _, text in pieces if name == "country"), None)
-        return "&".join(
-            name + mark + self._value(unquote_plus(name), text, country, unquote_plus) for name, mark, text in pieces
-        )
+        return "&".join(name + mark + self._value(name, text, country, unquote_plus) for name, mark, text in pieces)
 
     def _pairs(self, text: str) -> str:
         def form_pair(match: re.Match[str]) -> str:
-            return f"{match[1]}={self._value(unquote_plus(match[1]), match[2], None, unquote_plus)}"
+            return f"{match[1]}={self._value(match[1], match[2], None, unquote_plus)}"
 
         def json_pair(match: re.Match[str]) -> str:
             value = match[2]
@@ -158,15 +161,17 @@ class _Redactor:
 
     def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
         """What stands for a parameter's value: a placeholder, `-` for an address, or the value itself."""
-        key = fold(name.rstrip("]").rpartition("[")[2])
-        if not text:
+        if name not in self._by_name:
+            self._by_name[name] = self._trait(fold(decode(name).rstrip("]").rpartition("[")[2]))
+        trait = self._by_name[name]
+        if not text or trait is None:
             return text
-        if key in _ADDRESS_NAMES:
-            return "-"
-        trait = self._trait(key)
-        return self._placeholder(trait, decode(text), country) if trait else text
+        return "-" if trait == _ADDRESS else self._placeholder(trait, decode(text), country)
 
     def _trait(self, key: str) -> str | None:
+        """The trait whose value a parameter of this folded name holds, or _ADDRESS; None for neither."""
+        if key in _ADDRESS_NAMES:
+            return _ADDRESS
         if key in self.traits:
             return self.traits[key]
         return next((trait for trait in _TELLING if fold(trait) in key), None)
@@ -177,5 +182,9 @@ class _Redactor:
 
     def _scrub(self, text: str) -> str:
         """Without client addresses, and with what still looks like an e-mail address as a placeholder."""
-        text = _IPV6.sub("-", _IPV4.sub("-", text))
+        text = _IPV4.sub("-", text)
+        if "::" in text or text.count(":") > _COLONS_OF_A_LINE:
+            text = _IPV6.sub("-", text)
+        if "@" not in text and "%40" not in text:
+            return text
         return _EMAIL.sub(lambda match: self._placeholder("email", match[0].replace("%40", "@"), None), text)

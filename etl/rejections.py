@@ -13,6 +13,9 @@ from etl.ruleset import ASCII_LOWER, Ruleset, fold
 from etl.schema import REJECTIONS
 
 _MESSAGES: Final = {reason.code: reason.message for reason in spec.REJECTIONS}
+#: Why a postback that could be read is refused: a truth of `conversions.build_conversions` each (semantics 5.4).
+JUDGED: Final = ("missing_identity", "unknown_conversion_type")
+
 _IDENTITY_NAMES: Final = frozenset(
     name for field in spec.CORE_FIELDS if field.name in {"click_id", "ref_id", "email"} for name in field.accepted
 )
@@ -40,7 +43,7 @@ def reject_postbacks(
 
     Args:
         postbacks: Rows of `schema.REQUESTS`.
-        conversions: Aligned with them, with `reasons` and `conversion_type`.
+        conversions: Aligned with them, with `conversion_type` and a truth for each reason.
         fields: Whose near misses tell what was probably meant.
         ruleset: Whose types are suggested.
 
@@ -49,24 +52,24 @@ def reject_postbacks(
 
     Source: semantics 3.1, 5.2, 5.4.
     """
-    is_unknown = conversions["event"].is_null()
-    types = on_distinct(conversions["conversion_type"].set(~is_unknown, None), lambda text: suggest_type(text, ruleset))
+    is_refused = conversions.select(pl.any_horizontal(JUDGED)).to_series()
+    refused = conversions.select("row", *JUDGED, "conversion_type").filter(is_refused)
+    types = refused["conversion_type"].set(~refused["unknown_conversion_type"], None)
     names = (
         fields.near_misses.filter(pl.col("near_miss").is_in(_IDENTITY_NAMES))
         .group_by("row", maintain_order=True)
         .agg(name=pl.format("{} is not read; {} would be", "name", "near_miss").first())
     )
     rejected = (
-        postbacks.with_columns(*conversions.select("row", "reasons"), type=types)
-        .filter(conversions["reasons"].list.len() > 0)
+        postbacks.filter(is_refused)
+        .with_columns(*refused, type=on_distinct(types, lambda text: suggest_type(text, ruleset)))
         .join(names, on="row", how="left", maintain_order="left")
     )
-    is_missing = pl.col("reasons").list.first() == "missing_identity"
     return _as_rejections(
         rejected.with_columns(
-            message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String),
-            suggestion=pl.when(is_missing).then(pl.coalesce("name", "type")).otherwise("type"),
-        )
+            reasons=pl.concat_list(pl.when(reason).then(pl.lit(reason)) for reason in JUDGED).list.drop_nulls(),
+            suggestion=pl.coalesce(pl.when("missing_identity").then("name"), "type"),
+        ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String))
     )
 
 

@@ -91,6 +91,9 @@ class Ruleset:
     items_names: str = "folded"
     item_field_names: str = "folded"
 
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything the rules say, hex. The name does not count."""

@@ -39,12 +39,18 @@ def sha256_of(trait_hash: TraitHash, texts: pl.Series, is_us: pl.Series) -> pl.S
     """
     if texts.null_count() == len(texts):
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
+    is_sent = texts.is_not_null()
+    digests = _digests(trait_hash, texts.filter(is_sent), is_us.filter(is_sent))
+    places = (is_sent.cum_sum() - 1).set(~is_sent, None)
+    return digests.gather(places)
+
+
+def _digests(trait_hash: TraitHash, texts: pl.Series, is_us: pl.Series) -> pl.Series:
     trimmed = texts.str.strip_chars()
-    is_prehashed = trimmed.str.contains(PREHASHED)
     normal = trait_hash.normalise(texts, is_us)
-    normal = normal.set(normal == "", None)
-    digests = normal.to_frame("text").select(plh.col("text").chash.sha2_256()).to_series()
-    return trimmed.str.to_lowercase().zip_with(is_prehashed.fill_null(False), digests)
+    digests = normal.set(normal == "", None).to_frame("text").select(plh.col("text").chash.sha2_256()).to_series()
+    is_prehashed = trimmed.str.contains(PREHASHED)
+    return trimmed.str.to_lowercase().zip_with(is_prehashed, digests) if is_prehashed.any() else digests
 
 
 def is_prehashed(texts: pl.Expr) -> pl.Expr:

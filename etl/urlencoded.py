@@ -45,7 +45,7 @@ def explode_forms(forms: pl.Series) -> pl.DataFrame:
     name_ends = _first_at_or_after(np.flatnonzero(buffer == ord("=")), piece_starts, piece_ends)
     value_starts = np.minimum(name_ends + 1, piece_ends)
     bounds = np.stack([piece_starts, name_ends, value_starts, piece_ends], axis=1).ravel()
-    decoded, bounds = _percent_decoded(buffer, bounds)
+    decoded, bounds = _percent_decoded(buffer, bounds, offsets)
     texts = spans_to_text(decoded, bounds[0::2], bounds[1::2])
     return pl.DataFrame(
         {
@@ -64,7 +64,7 @@ def decoded_texts(texts: pl.Series) -> pl.Series:
         ['{id}', '50%', 'a+b', None]
     """
     buffer, offsets = _buffer(texts)
-    decoded, bounds = _percent_decoded(buffer, offsets, plus_is_blank=False)
+    decoded, bounds = _percent_decoded(buffer, offsets, offsets, plus_is_blank=False)
     return spans_to_text(decoded, bounds[:-1], bounds[1:]).zip_with(texts.is_not_null(), _nulls(len(texts)))
 
 
@@ -152,32 +152,34 @@ def _first_at_or_after(positions: Positions, starts: Positions, ends: Positions)
     return np.minimum(positions[np.searchsorted(positions, starts)], ends)
 
 
-def _percent_decoded(buffer: Bytes, bounds: Positions, *, plus_is_blank: bool = True) -> tuple[Bytes, Positions]:
+def _percent_decoded(
+    buffer: Bytes, bounds: Positions, offsets: Positions, *, plus_is_blank: bool = True
+) -> tuple[Bytes, Positions]:
     """The buffer with every `%HH` made one byte, and where the bounds lie in it.
 
-    No two escapes overlap, as `%` is no hex digit; a bound never lies within one, as bounds are at delimiters.
+    No two escapes overlap, as `%` is no hex digit; none reaches over a delimiter, as that is none either; one that
+    would reach over the end of its text into the next, at one of the offsets, is none.
     """
-    if plus_is_blank:
-        buffer = np.where(buffer == ord("+"), np.uint8(ord(" ")), buffer)
     percents = np.flatnonzero(buffer == ord("%"))
     percents = percents[percents < len(buffer) - 2]
-    digits = _HEX[buffer[percents + 1]], _HEX[buffer[percents + 2]]
-    is_escape = (digits[0] < 16) & (digits[1] < 16) & _is_within(percents, bounds)
+    high, low = _HEX[buffer[percents + 1]], _HEX[buffer[percents + 2]]
+    is_escape = (high < 16) & (low < 16)
+    is_start = np.zeros(len(buffer) + 1, np.bool_)
+    is_start[offsets] = True
+    is_escape &= ~(is_start[percents + 1] | is_start[percents + 2])
     escapes = percents[is_escape]
-    if not len(escapes):
-        return buffer, bounds
     decoded = buffer.copy()
-    decoded[escapes] = digits[0][is_escape] * 16 + digits[1][is_escape]
+    if plus_is_blank:
+        decoded[buffer == ord("+")] = ord(" ")
+    if not len(escapes):
+        return decoded, bounds
+    decoded[escapes] = high[is_escape] * 16 + low[is_escape]
     is_kept = np.ones(len(buffer), np.bool_)
     is_kept[escapes + 1] = False
     is_kept[escapes + 2] = False
-    return decoded[is_kept], bounds - 2 * np.searchsorted(escapes, bounds)
-
-
-def _is_within(percents: Positions, bounds: Positions) -> npt.NDArray[np.bool_]:
-    """Whether the two bytes after each percent sign belong to the same text, not to the next."""
-    following = np.append(bounds, np.iinfo(np.int64).max)[np.searchsorted(bounds, percents, side="right")]
-    return percents + 2 < following
+    following = np.searchsorted(bounds, escapes, side="right")
+    removed = np.cumsum(np.bincount(following, minlength=len(bounds) + 1)[: len(bounds)])
+    return decoded[is_kept], bounds - 2 * removed
 
 
 def _nulls(length: int) -> pl.Series:

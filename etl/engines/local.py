@@ -21,6 +21,13 @@ from etl.errors import EtlError
 Result = TypeVar("Result")
 
 _POLL_SECONDS: Final = 0.2
+
+#: One thread of polars' own; and memory that numpy frees stays with the process for its next batch (glibc).
+_WORKER_ENVIRONMENT: Final = {
+    "POLARS_MAX_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+}
 _metered: Any = None
 
 
@@ -43,7 +50,7 @@ class Pool:
         self._meter = meter
         self._counts = multiprocessing.get_context("spawn").Array("q", 2)
         self._seen = [0, 0]
-        with _environment(POLARS_MAX_THREADS="1"):
+        with _environment(**_WORKER_ENVIRONMENT):
             self._executor = ProcessPoolExecutor(
                 jobs, multiprocessing.get_context("spawn"), _start_worker, (self._counts, os.getpid())
             )

@@ -1,23 +1,33 @@
-"""What a worker does with one split: pure functions of plain data, to be run anywhere the input and the stage are."""
+"""What a worker does: functions of plain data, to be run anywhere the inputs and the stage can be reached.
+
+First `transform_split` for every split; then, once all keys are known, `stage_duplicates` for the splits that hold
+repetitions; at last `write_part` for every part of the published tables.
+"""
 
 from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import polars as pl
 
 from etl.options import Options
 from etl.pipeline import Tables, transform
 from etl.redaction import redact_raws
+from etl.rejections import reject_duplicates
 from etl.ruleset import Ruleset
+from etl.schema import TABLES
+from etl.sinks.parquet import write_table
 from etl.sources.splits import Split, read_raws, read_split
 
 #: A piece is staged when it holds this many requests: what a worker keeps in memory.
-ROWS_PER_PIECE: Final = 100_000
+ROWS_PER_PIECE: Final = 50_000
 
 #: The frames of `pipeline.Tables` that are staged.
 STAGED: Final = ("conversions", "items", "passthroughs", "rejections", "keys")
@@ -36,23 +46,33 @@ class Task(NamedTuple):
     number: int
 
 
+class Piece(NamedTuple):
+    """Staged tables of some consecutive requests of a split: the task's number, its own, how many requests."""
+
+    task: int
+    number: int
+    records: int
+
+    def path(self, stage: Path, name: str) -> Path:
+        """Where one of its tables lies."""
+        return stage / f"{self.task:06d}-{self.number:04d}.{name}.parquet"
+
+
 class Report(NamedTuple):
     """What became of one split.
 
     Attributes:
-        number: The task's number.
-        pieces: How many pieces were staged.
+        pieces: What was staged.
         records: Records read.
         skipped: Records skipped, by reason.
         unrecognised: Parameters that nothing reads, by name.
         peak_memory_bytes: The most memory this process has held so far.
     """
 
-    number: int
-    pieces: int
+    pieces: list[Piece]
     records: int
-    skipped: dict[str, int]
-    unrecognised: dict[str, int]
+    skipped: Counter[str]
+    unrecognised: Counter[str]
     peak_memory_bytes: int
 
 
@@ -62,51 +82,142 @@ def transform_split(task: Task, meter: Meter) -> Report:
     Raises:
         InputError: The input cannot be read to the split's end.
     """
-    skipped: dict[str, int] = {}
-    unrecognised: dict[str, int] = {}
+    skipped: Counter[str] = Counter()
+    unrecognised: Counter[str] = Counter()
     waiting: list[Tables] = []
-    records = pieces = waiting_rows = reached = 0
+    pieces: list[Piece] = []
+    records = waiting_rows = 0
+    reached = task.split.start
+
+    def stage() -> None:
+        pieces.append(Piece(task.number, len(pieces), waiting_rows))
+        for name in STAGED:
+            rows = pl.concat([getattr(tables, name) for tables in waiting])
+            write_table(rows, pieces[-1].path(task.stage, name))
+        waiting.clear()
+
     for requests, position in read_split(task.split):
         tables = transform(requests, task.ruleset, task.options)
-        _add(skipped, tables.skipped)
-        _add(unrecognised, tables.unrecognised)
+        skipped.update(dict(tables.skipped.iter_rows()))
+        unrecognised.update(dict(tables.unrecognised.iter_rows()))
         waiting.append(tables)
         waiting_rows += requests.height
         records += requests.height
-        meter(max(0, position - max(reached, task.split.start)), requests.height)
+        meter(max(0, position - reached), requests.height)
         reached = max(reached, position)
         if waiting_rows >= ROWS_PER_PIECE:
-            _stage(waiting, task, pieces)
-            waiting, waiting_rows, pieces = [], 0, pieces + 1
+            stage()
+            waiting_rows = 0
     if waiting:
-        _stage(waiting, task, pieces)
-        pieces += 1
-    return Report(task.number, pieces, records, skipped, unrecognised, peak_memory_bytes())
+        stage()
+    return Report(pieces, records, skipped, unrecognised, peak_memory_bytes())
 
 
-def reread_raws(split: Split, record_nos: list[int], ruleset: Ruleset, options: Options) -> pl.DataFrame:
-    """The raw text of some records of a split, redacted: `record_no`, `raw`."""
-    raws = read_raws(split, record_nos)
-    return raws.with_columns(redact_raws(raws["raw"], options.pii, ruleset))
+def stage_duplicates(task: Task, duplicates: pl.DataFrame) -> None:
+    """Reads the raw records of a split's duplicates again and stages them, redacted, for its parts.
+
+    Args:
+        task: The split.
+        duplicates: Rows of `duplicates.DUPLICATES` and `record_no`.
+    """
+    raws = read_raws(task.split, duplicates["record_no"].to_list())
+    redacted = raws.with_columns(redact_raws(raws["raw"], task.options.pii, task.ruleset))
+    write_table(duplicates.join(redacted, on="record_no"), _duplicates_path(task.stage, task.number))
 
 
-def piece_path(stage: Path, number: int, piece: int, name: str) -> Path:
-    """Where a piece of a split's table is staged."""
-    return stage / f"{number:06d}-{piece:04d}.{name}.arrow"
+def write_part(pieces: list[Piece], stage: Path, out: Path, number: int) -> Tally:
+    """Writes one file of each table from staged pieces, with their duplicates moved to rejections.
+
+    Args:
+        pieces: In the order of (source_digest, record_no).
+        stage: Where they lie.
+        out: The folder with one folder a table.
+        number: The part's number; only the first part has files for tables without rows.
+
+    Returns:
+        What was written, counted.
+    """
+    tables = [_without_duplicates(piece, stage) for piece in pieces]
+    whole = {table.name: pl.concat([table.empty(), *(part[table.name] for part in tables)]) for table in TABLES}
+    for name, rows in whole.items():
+        if rows.height or number == 0:
+            write_table(rows, out / name / f"part-{number:05d}.parquet")
+    return Tally.of(whole)
+
+
+def _without_duplicates(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
+    tables = {table.name: pl.read_parquet(piece.path(stage, table.name)) for table in TABLES}
+    path = _duplicates_path(stage, piece.task)
+    if not path.exists():
+        return tables
+    duplicates = pl.read_parquet(path).drop("record_no")
+    moved = tables["conversions"].join(duplicates, on="conversion_id", maintain_order="left")
+    kept = {
+        name: tables[name].join(duplicates, on="conversion_id", how="anti", maintain_order="left")
+        for name in ("conversions", "items", "passthroughs")
+    }
+    rejections = pl.concat([tables["rejections"], reject_duplicates(moved)]).sort("source_digest", "record_no")
+    return {**kept, "rejections": rejections}
+
+
+def _duplicates_path(stage: Path, task: int) -> Path:
+    return stage / f"{task:06d}.duplicates.parquet"
+
+
+#: Values up to here can be summed within Decimal(38, 9) a hundred million times over.
+_SUMMABLE: Final = 10**20
+
+
+@dataclass
+class Tally:
+    """What was written, counted.
+
+    Attributes:
+        rows: By table.
+        reasons: Rejections by reason.
+        issues: By code.
+        unlogged: POST requests without a logged body, by source.
+        values: The sum of the conversions' values by currency; "" where there is none.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    issues: Counter[str] = field(default_factory=Counter)
+    unlogged: Counter[str] = field(default_factory=Counter)
+    values: dict[str, Decimal] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tables: dict[str, pl.DataFrame]) -> Self:
+        """The counts of tables."""
+        rejections, conversions = tables["rejections"], tables["conversions"]
+        unlogged = rejections.filter(pl.col("reason") == "body_not_logged")["source"]
+        codes = conversions["issues"].explode(empty_as_null=False).struct.field("code")
+        tally = cls(
+            Counter({name: rows.height for name, rows in tables.items()}),
+            *(Counter(dict(texts.value_counts().iter_rows())) for texts in (rejections["reason"], codes, unlogged)),
+        )
+        tally._add_values(_sums(conversions))
+        return tally
+
+    def __iadd__(self, other: Tally) -> Self:
+        for name in ("rows", "reasons", "issues", "unlogged"):
+            getattr(self, name).update(getattr(other, name))
+        self._add_values(other.values.items())
+        return self
+
+    def _add_values(self, values: Iterable[tuple[str, Decimal]]) -> None:
+        for currency, value in values:
+            self.values[currency] = self.values.get(currency, Decimal(0)) + value
+
+
+def _sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
+    is_small = pl.col("value").abs() < _SUMMABLE
+    valued = conversions.drop_nulls("value").select(pl.col("currency").fill_null(""), "value")
+    yield from valued.filter(is_small).group_by("currency").agg(pl.col("value").sum()).iter_rows()
+    yield from valued.filter(~is_small).iter_rows()
 
 
 def peak_memory_bytes() -> int:
     """The most memory this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _stage(waiting: list[Tables], task: Task, piece: int) -> None:
-    for name in STAGED:
-        rows = pl.concat([getattr(tables, name) for tables in waiting])
-        rows.write_ipc(piece_path(task.stage, task.number, piece, name), compression="lz4")
-
-
-def _add(counts: dict[str, int], more: pl.DataFrame) -> None:
-    for name, count in more.iter_rows():
-        counts[name] = counts.get(name, 0) + count

@@ -131,7 +131,9 @@ class _Scanner:
         text, length = bytes(self.pending).rstrip(_BLANKS), self.pending_length
         self.pending, self.pending_length = bytearray(), 0
         is_whole = length <= self.limit
-        element = Element(text if is_whole else text[:KEPT_BYTES], self.pending_offset, len(text) if is_whole else length)
+        element = Element(
+            text if is_whole else text[:KEPT_BYTES], self.pending_offset, len(text) if is_whole else length
+        )
         return [element] if text else []
 
 

@@ -1,0 +1,143 @@
+"""The laws, on random input: split, order, accounting, total, same bytes again."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import etl
+from etl.pipeline import Tables, transform
+from etl.sources import lines, splits
+from etl.sources.lines import read_lines
+from etl.sources.splits import Split, read_split
+from etl.sources.streams import survey
+from tests import adversary
+
+SPLIT = 2_000
+
+
+def requests_of(data: bytes, tmp: Path, kind: str, split_bytes: int = 1 << 40) -> list[pl.DataFrame]:
+    """The requests of an input, one frame a split."""
+    path = tmp / "input"
+    path.write_bytes(data)
+    surveyed = survey(path, "input", split_bytes)
+    starts = surveyed.starts
+    return [
+        pl.concat([frame for frame, _ in read_split(Split("input", surveyed.digest, path, "plain", *part, kind, None, 1 << 20))])
+        for part in zip(starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines, strict=True)
+    ]
+
+
+def assert_equal(left: Tables, right: list[Tables]) -> None:
+    for name in ("conversions", "items", "passthroughs", "rejections", "keys"):
+        whole = pl.concat([getattr(part, name) for part in right])
+        assert getattr(left, name).equals(whole), name
+    for name in ("skipped", "unrecognised"):
+        parts = pl.concat([getattr(part, name) for part in right])
+        key = parts.columns[0]
+        assert dict(getattr(left, name).rows()) == dict(parts.group_by(key).agg(pl.col("count").sum()).rows())
+
+
+@pytest.mark.parametrize(("kind", "generate"), [("combined", adversary.log_lines), ("jsonl", adversary.json_lines)])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_transform_of_a_whole_is_the_concatenation_over_any_split(
+    kind: str, generate: object, seed: int, tmp_path: Path
+) -> None:
+    data = generate(seed, 200)  # type: ignore[operator]
+    (whole,) = requests_of(data, tmp_path, kind)
+    cuts = [0, 1, 17, 90, whole.height]
+    parts = [transform(whole[start:end]) for start, end in zip(cuts, cuts[1:], strict=False)]
+    assert_equal(transform(whole), parts)
+
+
+@pytest.mark.parametrize("split_bytes", [1 << 22, 4_194_305])
+def test_splits_of_a_file_hold_each_line_once_with_its_number(
+    split_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "BATCH_BYTES", 70_001)
+    data = b"".join(adversary.log_lines(seed, 4_000) for seed in range(14)) + b"\n\n"
+    assert len(data) > 2 * split_bytes
+    parts = requests_of(data, tmp_path, "combined", split_bytes)
+    assert len(parts) > 1
+    (whole,) = requests_of(data, tmp_path, "combined")
+    assert pl.concat(parts).equals(whole)
+    assert whole["record_no"].to_list() == list(range(1, data.count(b"\n") + 1))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\r\n", b"\r", b"x" * 40, b"\xef\xbb\xbf"]), max_size=40))
+def test_lines_are_what_lies_between_newlines(parts: list[bytes]) -> None:
+    data = b"".join(parts)
+    expected = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    if expected[-1] == b"":
+        expected.pop()
+    found = [
+        batch.buffer[start:end].tobytes()
+        for batch in read_lines(io.BytesIO(data), 0, len(data), 1 << 20)
+        for start, end in zip(batch.starts, batch.ends, strict=True)
+    ]
+    assert found == [line.removesuffix(b"\r") for line in expected]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from(["combined", "jsonl", "json"]))
+def test_no_bytes_raise_and_every_record_is_in_one_place(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, kind: str
+) -> None:
+    for requests in requests_of(data, tmp_path_factory.mktemp("bytes"), kind) if data else []:
+        tables = transform(requests)
+        placed = tables.conversions.height + tables.rejections.height + tables.skipped["count"].sum()
+        assert placed == requests.height
+
+
+def test_shuffled_inputs_give_the_same_tables(tmp_path: Path) -> None:
+    files = []
+    for seed in range(4):
+        files.append(tmp_path / f"{seed}.log")
+        files[-1].write_bytes(adversary.log_lines(seed, 300))
+    published = []
+    for order in (files, files[::-1], files[2:] + files[:2]):
+        etl.run(order, tmp_path / "out")
+        published.append({table.name: pl.read_parquet(tmp_path / "out" / table.name) for table in etl.schema.TABLES})
+    assert all(one[name].equals(published[0][name]) for one in published for name in one)
+
+
+def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from etl import job
+
+    monkeypatch.setattr(job, "POOL_BYTES", 0)
+    for seed in range(3):
+        (tmp_path / f"{seed}.log").write_bytes(adversary.log_lines(seed, 500))
+    summaries = [etl.run([tmp_path / "*.log"], tmp_path / f"out{jobs}", jobs=jobs) for jobs in (1, 2)]
+    left, right = (sorted((tmp_path / f"out{jobs}").rglob("*.*")) for jobs in (1, 2))
+    assert [path.read_bytes() for path in left] == [path.read_bytes() for path in right]
+    differing = ("run_id", "seconds", "peak_memory_bytes")
+    assert [{k: v for k, v in summary.items() if k not in differing} for summary in summaries[:1]] == [
+        {k: v for k, v in summary.items() if k not in differing} for summary in summaries[1:]
+    ]
+
+
+@pytest.mark.parametrize("kind", ["log", "jsonl", "json"])
+def test_a_record_over_the_limit_is_a_rejection_with_its_beginning(kind: str, tmp_path: Path) -> None:
+    good = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /a/collect/b?click_id=x HTTP/1.1" 200 2\n'
+    payload = json.dumps({"click_id": "y" * 10_000_000})
+    text = {
+        "log": good + good.replace("x ", "y" * 10_000_000 + " ") + good,
+        "jsonl": f'{{"click_id": "x"}}\n{payload}\n{{"click_id": "x"}}\n',
+        "json": f'[{{"click_id": "x"}}, {payload}, {{"click_id": "x"}}]',
+    }[kind]
+    (tmp_path / "input").write_text(text, encoding="utf-8")
+    for limit, rejected in ((1 << 20, 1), (1 << 25, 0)):
+        summary = etl.run([tmp_path / "input"], tmp_path / "out", max_record_bytes=limit)
+        assert (summary["records"], summary["rejections"]["total"]) == (3, rejected)
+    etl.run([tmp_path / "input"], tmp_path / "out", max_record_bytes=1 << 20)
+    row = pl.read_parquet(tmp_path / "out" / "rejections").to_dicts()[0]
+    assert row["reason"] == "malformed_record"
+    assert "longer than --max-record" in row["message"]
+    assert len(row["raw"]) <= splits.DEFAULT_MAX_RECORD_BYTES
