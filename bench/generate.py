@@ -2,9 +2,9 @@
 
     python bench/generate.py --lines 1000000 --seed 1 --format log --out big.log
 
-Of a hundred lines about 90 are postbacks, 3 rejections, 2 duplicates and 5 other traffic. Fragments (names,
-items, passthroughs, user agents) come from pools drawn once; click ids, transaction ids and mailboxes are new in
-every line. Lines are written in blocks, so memory does not grow with their number.
+Of a hundred lines about 90 are postbacks, 3 rejections, 2 duplicates and 5 other traffic. Fragments
+(names, items, passthroughs, user agents) come from pools drawn once; click ids, transaction ids and
+mailboxes are new in every line. Lines are written in blocks, so memory does not grow with their number.
 """
 
 import argparse
@@ -53,7 +53,7 @@ AGENTS: Final = (
     "Mozilla/5.0 (compatible; ExamplePostback/3.2; +https://network.example.org/s2s)",
 )
 BROWSERS: Final = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0 Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0",
     "Mozilla/5.0 (X11; Linux x86_64; rv:125.0) Gecko/20100101 Firefox/125.0",
     "Mozilla/5.0 (compatible; ExampleBot/2.1; +https://bot.example.org/)",
 )

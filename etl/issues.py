@@ -10,9 +10,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from etl.schema import ISSUE
+from etl.lists import lists_of
 
 
 class Issue(NamedTuple):
@@ -112,7 +111,7 @@ def finding(rows: pl.DataFrame, code: str) -> pl.DataFrame:
 
 
 def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
-    """The findings of each row as `List(ISSUE)`, in the fixed order, then as they were sent. Never null.
+    """The findings of each row as `List(schema.ISSUE)`, in the fixed order, then as they were sent. Never null.
 
     Args:
         found: Frames of `FINDINGS`, each in the request's order.
@@ -123,7 +122,6 @@ def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
         .unique(["row", "code", "parameter", "detail"], maintain_order=True)
         .sort("row", "code", maintain_order=True)
     )
-    ends = np.cumsum(np.bincount(listed["row"].to_numpy(), minlength=height))
-    issues = listed.select(pl.col("code").cast(pl.String), "parameter", "detail").to_struct().to_arrow()
-    lists = pa.LargeListArray.from_arrays(pa.array(np.append(0, ends)), issues)
-    return pl.Series("issues", pl.from_arrow(lists), dtype=pl.List(ISSUE))
+    lengths = np.bincount(listed["row"].to_numpy(), minlength=height)
+    issues = listed.select(pl.col("code").cast(pl.String), "parameter", "detail").to_struct()
+    return lists_of(issues, lengths).alias("issues")

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -115,7 +116,7 @@ def run_job(request: Request, progress: Progress = SILENT) -> dict[str, Any]:
         size = sum(item.path.stat().st_size for item in inputs)
         jobs = request.jobs if size >= POOL_BYTES else 1
         with workers(jobs, progress.advance) as pool:
-            planned = _plan(inputs, request, pool, progress, size)
+            planned = _plan(inputs, request, progress, size)
             splits = [split for plan in planned if not plan.same_as for split in _splits(plan, request)]
             tasks = [Task(split, request.ruleset, request.options, stage.pieces, i) for i, split in enumerate(splits)]
             progress.begin("reading", sum(plan.survey.stored_bytes for plan in planned if not plan.same_as))
@@ -134,10 +135,11 @@ def run_job(request: Request, progress: Progress = SILENT) -> dict[str, Any]:
     }
 
 
-def _plan(inputs: list[Input], request: Request, pool: Inline | Pool, progress: Progress, size: int) -> list[Planned]:
+def _plan(inputs: list[Input], request: Request, progress: Progress, size: int) -> list[Planned]:
     """Surveys the inputs and gives each its format, in the order of their digests."""
     progress.begin("surveying", size)
-    surveys = pool.map(survey, [(item.path, item.source, SPLIT_BYTES) for item in inputs])
+    with ThreadPoolExecutor(request.jobs) as threads:
+        surveys = list(threads.map(lambda item: survey(item.path, item.source, SPLIT_BYTES), inputs))
     planned: list[Planned] = []
     seen: dict[str, str] = {}
     for item, surveyed in zip(inputs, surveys, strict=True):

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from etl import json_text
+from etl.lists import lists_of
 from etl.schema import FIELD, PARAMS
 from etl.urlencoded import explode_forms
 
@@ -55,7 +55,7 @@ def fields_of(objects: Iterable[dict[str, Any] | None]) -> pl.Series:
     names: list[str] = []
     texts: list[str] = []
     structures: list[bool] = []
-    ends: list[int] = [0]
+    ends: list[int] = []
     missing: list[bool] = []
     for parsed in objects:
         missing.append(parsed is None)
@@ -70,14 +70,9 @@ def fields_of(objects: Iterable[dict[str, Any] | None]) -> pl.Series:
                 continue
             names.append(name)
         ends.append(len(names))
-    child = pl.DataFrame(
-        {"name": names, "text": texts, "is_structure": structures},
-        schema={"name": pl.String, "text": pl.String, "is_structure": pl.Boolean},
-    ).to_struct()
-    lists = pa.LargeListArray.from_arrays(
-        pa.array(ends, pa.int64()), child.to_arrow(), mask=pa.array(missing, pa.bool_())
-    )
-    return pl.Series("fields", pl.from_arrow(lists), dtype=pl.List(FIELD))
+    fields = pl.DataFrame({"name": names, "text": texts, "is_structure": structures}, schema={field.name: field.dtype for field in FIELD.fields})
+    lengths = np.diff(np.array([0, *ends], np.int64))
+    return lists_of(fields.to_struct(), lengths, np.array(missing, np.bool_)).alias("fields")
 
 
 def explode_params(postbacks: pl.DataFrame, parameter_order: str) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 
 FLOORS: Final = (
     ("facts", ("errors", "options", "schema", "spec")),
-    ("letters", ("distinct", "json_text", "ruleset", "urlencoded")),
+    ("letters", ("distinct", "json_text", "lists", "ruleset", "urlencoded")),
     ("words", ("identifiers", "issues", "junk", "traits", "values")),
     ("fields", ("aliases", "params")),
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),

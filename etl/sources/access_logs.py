@@ -134,11 +134,6 @@ def _what_is_wrong(line: bytes) -> str:
     return "No status and size after the request"
 
 
-#: Bytes that make a line irregular: controls, what is not ASCII, and the backslash of an escape.
-_IS_UNUSUAL: Final = np.ones(256, np.bool_)
-_IS_UNUSUAL[32:127] = False
-_IS_UNUSUAL[[ord("\\"), ord("\n"), ord("\r")]] = [True, False, False]
-
 _IS_DIGIT: Final = np.zeros(256, np.bool_)
 _IS_DIGIT[ord("0") : ord("9") + 1] = True
 
@@ -160,7 +155,7 @@ class _Regular:
         self.is_regular: Truths = np.ones(len(self.starts), np.bool_)
         for i in batch.oversized:
             self.is_regular[i] = False
-        unusual = np.flatnonzero(_IS_UNUSUAL[batch.buffer])
+        unusual = np.flatnonzero(_is_unusual(batch.buffer))
         self.is_regular[np.searchsorted(self.starts, unusual, side="right") - 1] = False
         self.quotes = np.append(np.flatnonzero(batch.buffer == ord('"')), [len(self.buffer)] * 8)
         self.blanks = np.append(np.flatnonzero(batch.buffer == ord(" ")), [len(self.buffer)] * 8)
@@ -177,6 +172,12 @@ class _Regular:
         """The bytes from each place on, one row a line."""
         first = np.clip(places, 0, len(self.buffer) - length)
         return self.buffer[first[:, None] + np.arange(length)]
+
+
+def _is_unusual(buffer: Bytes) -> Truths:
+    """Bytes that make a line irregular: controls but a line's end, what is not ASCII, the backslash of an escape."""
+    is_control = (buffer < ord(" ")) & (buffer != ord("\n")) & (buffer != ord("\r"))
+    return is_control | (buffer > ord("~")) | (buffer == ord("\\"))
 
 
 def read_batch(batch: Batch) -> dict[str, pl.Series]:
