@@ -29,13 +29,7 @@ RECENT: Final = 4_096  # how many conversions a duplicate may repeat
 
 OTHER, NO_BODY, MALFORMED, DUPLICATE, UNNAMED, UNKNOWN, HEALTHY = range(7)
 KINDS: Final = tuple(  # what one line in a thousand is
-    [OTHER] * 50
-    + [NO_BODY] * 8
-    + [MALFORMED] * 4
-    + [DUPLICATE] * 20
-    + [UNNAMED] * 10
-    + [UNKNOWN] * 8
-    + [HEALTHY] * 900
+    [OTHER] * 50 + [NO_BODY] * 8 + [MALFORMED] * 4 + [DUPLICATE] * 20 + [UNNAMED] * 10 + [UNKNOWN] * 8 + [HEALTHY] * 900
 )
 
 ACCOUNTS: Final = ("acme-7Qx2", "nordwind-3Kp9", "fjord-9Tz4", "kite-2Lm8", "delta-5Hs1", "lumen-8Vc6")
@@ -48,7 +42,7 @@ AGENTS: Final = (
     "okhttp/4.12.0",
     "python-requests/2.31.0",
     "axios/1.6.8",
-    "curl/7.88.1",
+    "PostbackDispatcher/5.1 (network.example.net; worker=eu-central-1b; retries=3)",
     "WordPress/6.5.3; https://shop.example.com",
     "Mozilla/5.0 (compatible; ExamplePostback/3.2; +https://network.example.org/s2s)",
 )
@@ -81,10 +75,7 @@ EXTRA_NAMES: Final = ("offer_id", "aff_sub", "campaign", "sub1", "goal", "geo", 
 ITEMS_NAMES: Final = ("items", "items", "line_items", "products")
 PASSTHROUGH_NAMES: Final = ("xat_plan", "xat_source", "xat_variant", "xat_page", "xat_coupon", "xat_level")
 EVENTS: Final = (
-    *(
-        ("conversion_type", word)
-        for word in ("sale", "purchase", "lead", "cpa", "registration", "Purchase", "cpl")
-    ),
+    *(("conversion_type", word) for word in ("sale", "purchase", "lead", "cpa", "registration", "Purchase", "cpl")),
     *(("event_name", word) for word in ("Deposit", "TrialStarted", "Upgrade")),
 )
 CURRENCIES: Final = ("USD", "USD", "EUR", "GBP", "NOK", "PLN")
@@ -176,6 +167,13 @@ class Sender(NamedTuple):
     unknown: str  # a conversion_type that is not in the table
 
 
+class Tail(NamedTuple):
+    """Further parameters of a conversion, encoded; `total` is what its items cost, or empty."""
+
+    text: str
+    total: str
+
+
 class Repeatable(NamedTuple):
     """A conversion that a later line may report again."""
 
@@ -190,7 +188,7 @@ class Pools(NamedTuple):
     form: Form
     senders: list[Sender]
     traits: list[str]  # `%` templates
-    tails: list[str]  # items, passthroughs, mostly nothing
+    tails: list[Tail]
     recent: list[Repeatable]
 
 
@@ -203,11 +201,11 @@ def as_template(pairs: Pairs, form: Form) -> str:
 def draw_details(rng: Random) -> Pairs:
     """What a sender adds to every conversion: time, brand, and parameters that nothing reads."""
     pairs: Pairs = []
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         pairs.append((rng.choice(TIME_NAMES), "~epoch~"))
     if rng.random() < 0.3:
         pairs.append((rng.choice(BRAND_NAMES), rng.choice(("Acme", "Fjord & Co", "Café Lumen"))))
-    names = rng.sample(EXTRA_NAMES, rng.choice((0, 1, 1, 2)))
+    names = rng.sample(EXTRA_NAMES, rng.choice((0, 0, 1, 2)))
     return pairs + [(name, rng.choice((str(rng.randrange(9999)), rng.choice(PLANS)))) for name in names]
 
 
@@ -249,26 +247,30 @@ def draw_traits(rng: Random, form: Form) -> str:
     return form.separator + as_template(pairs[: rng.choice((3, 4, 4, 5, 5, 6, 9))], form)
 
 
-def draw_items(rng: Random) -> str:
-    """The JSON text of one to three items."""
+def draw_items(rng: Random) -> tuple[str, str]:
+    """The JSON text of one to four items, and what they cost together."""
     names = rng.choice((("id", "name", "price", "quantity"), ("product_id", "title", "item_price", "qty")))
     items = []
-    for _ in range(rng.choice((1, 1, 2, 2, 3))):
-        price = rng.randrange(500, 9_900, 5) / 100
-        row = (str(rng.randint(10_000, 99_999)), rng.choice(PRODUCTS), price, rng.randint(1, 3))
+    cents = 0
+    for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
+        price, quantity = rng.randrange(500, 9_900, 5), rng.randint(1, 3)
+        row = (str(rng.randint(10_000, 99_999)), rng.choice(PRODUCTS), price / 100, quantity)
+        cents += price * quantity
         items.append(dict(zip(names, row, strict=True)))
-    return json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(items, ensure_ascii=False, separators=(",", ":")), f"{cents / 100:.2f}"
 
 
-def draw_tail(rng: Random, form: Form) -> str:
-    """Items in one of ten, up to six passthroughs in one of five, mostly nothing."""
+def draw_tail(rng: Random, form: Form) -> Tail:
+    """Items in one of ten, up to six passthroughs in about one of five, mostly nothing."""
     pairs: Pairs = []
+    total = ""
     if rng.random() < 0.105:
-        pairs.append((rng.choice(ITEMS_NAMES), draw_items(rng)))
-    if rng.random() < 0.20:
+        items, total = draw_items(rng)
+        pairs.append((rng.choice(ITEMS_NAMES), items))
+    if rng.random() < 0.18:
         count = rng.choice((1, 1, 2, 2, 3, 4, 5, 6))
         pairs += [(name, rng.choice(PLANS)) for name in PASSTHROUGH_NAMES[:count]]
-    return "".join(form.separator + form.pair(name, text) for name, text in pairs)
+    return Tail("".join(form.separator + form.pair(name, text) for name, text in pairs), total)
 
 
 def draw_pools(rng: Random, form: Form) -> Pools:
@@ -289,10 +291,10 @@ def any_of(rng: Random, rows: Sequence[Row]) -> Row:
 
 def draw_conversion(rng: Random, pools: Pools, kind: int, number: int, epoch: int) -> tuple[Sender, str]:
     """A sender and the parameters it sends; a healthy one may be repeated later."""
-    sender, tail = any_of(rng, pools.senders), any_of(rng, pools.tails)
+    sender, (tail, total) = any_of(rng, pools.senders), any_of(rng, pools.tails)
     values: Slots = {
         "click": f"{rng.getrandbits(84):021x}",
-        "money": f"{rng.random() * rng.random() * 300 + 1:.2f}",
+        "money": total or f"{rng.random() * rng.random() * 300 + 1:.2f}",
         "order": f"{number * 2_654_435_761 % 10_000_000_019:011d}",  # distinct: the modulus is a prime
         "epoch": epoch - int(rng.random() * 20),
     }
@@ -300,7 +302,7 @@ def draw_conversion(rng: Random, pools: Pools, kind: int, number: int, epoch: in
         return sender, sender.unnamed % values + tail
     if kind == UNKNOWN:
         return sender, sender.unknown % values + tail
-    if rng.random() < 0.43:
+    if rng.random() < 0.34:
         tail = any_of(rng, pools.traits) % {"mailbox": rng.getrandbits(32)} + tail
     if len(pools.recent) < RECENT:
         pools.recent.append(Repeatable(sender, values, tail))
@@ -360,6 +362,7 @@ def write_blocks(lines: Iterator[str], out: BinaryIO) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """The command's arguments."""
     parser = argparse.ArgumentParser(description="Write invented postbacks for speed and memory tests.")
     parser.add_argument("--lines", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
@@ -370,6 +373,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Writes the file that was asked for."""
     arguments = parse_arguments()
     began = time.perf_counter()
     with ExitStack() as stack:

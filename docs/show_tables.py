@@ -25,7 +25,9 @@ def show(out: Path) -> None:
             count = rows.select(pl.len()).collect().item()
             first = rows.select(columns).head(5).collect()
             times = [pl.col(column).dt.strftime("%m-%d %H:%M:%S") for column in columns if column.endswith("_at")]
-            amounts = [pl.col(column).cast(pl.Float64) for column in columns if column in ("value", "price", "quantity")]
+            amounts = [
+                pl.col(column).cast(pl.Float64) for column in columns if column in ("value", "price", "quantity")
+            ]
             numbers = amounts if name != "passthroughs" else []
             print(f"\n{out.name}/{name}: {count:,} rows\n{first.with_columns(*times, *numbers)}")
 

@@ -174,10 +174,11 @@ def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
     )
     is_us = traits.is_us(person["country"])
     if options.pii == "drop":
-        hashes = [pl.lit(None, pl.String).alias(row.column) for row in traits.HASHES]
+        hashed = person.with_columns(pl.lit(None, pl.String).alias(row.column) for row in traits.HASHES)
     else:
-        hashes = [traits.sha256_of(row, person[row.trait], is_us).alias(row.column) for row in traits.HASHES]
-    hashed = person.with_columns(hashes)
+        hashed = person.with_columns(
+            traits.sha256_of(row, person[row.trait], is_us).alias(row.column) for row in traits.HASHES
+        )
     personal = [name for name in spec.PERSONAL_TRAITS if name in hashed.columns]
     if options.pii != "keep":
         hashed = hashed.with_columns(pl.lit(None, pl.String).alias(name) for name in personal)

@@ -34,7 +34,7 @@ class OutputError(EtlError):
     """The tables could not be written or published."""
 
 
-class Interrupted(EtlError):
+class InterruptedRunError(EtlError):
     """The run was asked to stop before it had published."""
 
 

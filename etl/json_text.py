@@ -72,11 +72,11 @@ def scalar(value: Any) -> str | None:
 
 
 def compact(value: Any) -> str:
-    """JSON text without blanks, characters unescaped, numbers as `scalar` writes them (semantics 7.4).
+    r"""JSON text without blanks, characters unescaped, numbers as `scalar` writes them (semantics 7.4).
 
     Examples:
-        >>> compact({"a": [1.0, "é\\n", None], "b": {}})
-        '{"a":[1,"é\\\\n",null],"b":{}}'
+        >>> compact({"a": [1.0, "é\n", None], "b": {}})
+        '{"a":[1,"é\\n",null],"b":{}}'
     """
     if isinstance(value, dict):
         return "{" + ",".join(f"{_quoted(key)}:{compact(item)}" for key, item in value.items()) + "}"

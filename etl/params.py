@@ -49,16 +49,17 @@ def fields_of(objects: Iterable[dict[str, Any] | None]) -> pl.Series:
     Null values are left out, as an absent parameter is. None gives null.
 
     Examples:
-        >>> fields_of([{"a": 1.50, "b": [1], "c": None}, None]).to_list()
-        [[{'name': 'a', 'text': '1.5', 'is_structure': False}, {'name': 'b', 'text': '[1]', 'is_structure': True}], None]
+        >>> fields_of([{"a": 1.50, "b": None}, None]).to_list()
+        [[{'name': 'a', 'text': '1.5', 'is_structure': False}], None]
     """
     names: list[str] = []
     texts: list[str] = []
     structures: list[bool] = []
-    ends: list[int] = []
+    lengths: list[int] = []
     missing: list[bool] = []
     for parsed in objects:
         missing.append(parsed is None)
+        before = len(names)
         for name, value in (parsed or {}).items():
             if isinstance(value, (dict, list)):
                 texts.append(json_text.dump(value))
@@ -69,10 +70,12 @@ def fields_of(objects: Iterable[dict[str, Any] | None]) -> pl.Series:
             else:
                 continue
             names.append(name)
-        ends.append(len(names))
-    fields = pl.DataFrame({"name": names, "text": texts, "is_structure": structures}, schema={field.name: field.dtype for field in FIELD.fields})
-    lengths = np.diff(np.array([0, *ends], np.int64))
-    return lists_of(fields.to_struct(), lengths, np.array(missing, np.bool_)).alias("fields")
+        lengths.append(len(names) - before)
+    fields = pl.DataFrame(
+        {"name": names, "text": texts, "is_structure": structures},
+        schema={field.name: field.dtype for field in FIELD.fields},
+    )
+    return lists_of(fields.to_struct(), np.array(lengths, np.int64), np.array(missing, np.bool_)).alias("fields")
 
 
 def explode_params(postbacks: pl.DataFrame, parameter_order: str) -> pl.DataFrame:

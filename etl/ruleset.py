@@ -140,7 +140,9 @@ class _Reader:
         for key in entries:
             if key not in known:
                 raise self._error(f"unknown key {key!r}", f"Known keys: {', '.join(known)}.")
-        chosen = {key: self._choice(key, entries[key], switches[key]) for key in entries if key in switches}
+        chosen: dict[str, Any] = {
+            key: self._choice(key, entries[key], switches[key]) for key in entries if key in switches
+        }
         aliases = self._lists("aliases", entries.get("aliases", {}))
         item_aliases = self._lists("item_aliases", entries.get("item_aliases", {}))
         self._check_fields("aliases", aliases, _alias_fields())

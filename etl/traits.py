@@ -198,5 +198,5 @@ def _countries() -> dict[str, str]:
 def _us_states() -> dict[str, str]:
     import pycountry
 
-    states = pycountry.subdivisions.get(country_code="US")
+    states = pycountry.subdivisions.get(country_code="US")  # type: ignore[no-untyped-call]
     return {state.name.lower(): state.code.removeprefix("US-").lower() for state in states}

@@ -112,7 +112,7 @@ def _malformed_spans(buffer: Bytes, starts: Positions, ends: Positions) -> tuple
 
 def _is_utf8(text: Bytes | bytes) -> bool:
     try:
-        str(memoryview(text), "utf-8")
+        bytes(text).decode()
     except UnicodeDecodeError:
         return False
     return True

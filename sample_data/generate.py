@@ -229,9 +229,7 @@ def draw_record(rng: Random, at: datetime, path: str, template: str) -> str:
         body = compact(body)
     elif shape == "form" and ":[" not in body and ":{" not in body:
         pairs = json.loads(body).items()
-        body = compact(
-            "&".join(f"{name}={quote_plus(str(value))}" for name, value in pairs if value is not None)
-        )
+        body = compact("&".join(f"{name}={quote_plus(str(value))}" for name, value in pairs if value is not None))
     received_at = f"{at:%Y-%m-%dT%H:%M:%S}.{rng.randrange(1000):03d}Z"
     head = {"received_at": received_at, "method": "POST", "path": path}
     headers = compact({"user-agent": rng.choice(HOOK_AGENTS)})
@@ -255,6 +253,7 @@ def draw_dump(rng: Random, tables: Row) -> Iterator[Timed]:
 
 
 def main() -> None:
+    """Writes both files."""
     tables = tomllib.loads((HERE / "templates.toml").read_text(encoding="utf-8"))
     write_access_log(HERE / "access.log.gz", tables, Random(SEED))
     lines = [line for _, line in sorted(draw_dump(Random(SEED + 1), tables))]

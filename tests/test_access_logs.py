@@ -63,7 +63,9 @@ def test_damaged_lines_read_alike_either_way(seed: int, damages: int) -> None:
     data = bytearray(REGULAR)
     for _ in range(damages):
         place = chance.randrange(len(data))
-        what = chance.choice([b"", b'"', b" ", b"\\", b"\xff", b"[", b"]", b"?", b"-", b"0", b"9", b"\n", b"\r\n", b"A"])
+        what = chance.choice(
+            [b"", b'"', b" ", b"\\", b"\xff", b"[", b"]", b"?", b"-", b"0", b"9", b"\n", b"\r\n", b"A"]
+        )
         data[place : place + chance.randint(0, 2)] = what
     check(bytes(data))
 

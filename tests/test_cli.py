@@ -211,7 +211,8 @@ def test_a_log_format_of_ones_own(tmp_path: Path) -> None:
         '1714564800.250 192.0.2.9 "POST /acme/collect/shop" 200 "click_id=\\x22a\\x22&value=5" "agent"\nnonsense\n',
         encoding="utf-8",
     )
-    directive = """log_format post '$msec $remote_addr "$request_method $uri" $status "$request_body" '\n '"$http_user_agent"';"""
+    directive = """log_format post '$msec $remote_addr "$request_method $uri" $status '
+                                   '"$request_body" "$http_user_agent"';"""
     run("run", path, "--out", tmp_path / "out", "--log-format", directive, "-q")
     row = read(tmp_path / "out", "conversions").to_dicts()[0]
     assert (row["match_key"], row["user_agent"], row["http_method"]) == ('"a"', "agent", "POST")
@@ -252,7 +253,9 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     run("run", *reversed(files), "--out", tmp_path / "b", "-q")
     names = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
     assert names == sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*") if path.is_file())
-    assert [name for name in names if (tmp_path / "a" / name).read_bytes() != (tmp_path / "b" / name).read_bytes()] == []
+    assert [
+        name for name in names if (tmp_path / "a" / name).read_bytes() != (tmp_path / "b" / name).read_bytes()
+    ] == []
 
 
 @pytest.mark.slow
@@ -264,7 +267,9 @@ def test_killed_at_any_point_the_old_tables_stand_and_the_next_run_cleans_up(
     run("run", log, "--out", out, "-q")
     before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
     big = tmp_path / "big.log"
-    big.write_text("".join(LINE.format(f"click_id={i}&email=j{i}@example.com") for i in range(60_000)), encoding="utf-8")
+    big.write_text(
+        "".join(LINE.format(f"click_id={i}&email=j{i}@example.com") for i in range(60_000)), encoding="utf-8"
+    )
     for delay in (0.2, 0.5, 0.8, 1.2):
         process = subprocess.Popen(
             [sys.executable, "-m", "etl", "run", str(big), "--out", str(out), "-q"], stderr=subprocess.PIPE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -29,7 +30,12 @@ def requests_of(data: bytes, tmp: Path, kind: str, split_bytes: int = 1 << 40) -
     surveyed = survey(path, "input", split_bytes)
     starts = surveyed.starts
     return [
-        pl.concat([frame for frame, _ in read_split(Split("input", surveyed.digest, path, "plain", *part, kind, None, 1 << 20))])
+        pl.concat(
+            [
+                frame
+                for frame, _ in read_split(Split("input", surveyed.digest, path, "plain", *part, kind, None, 1 << 20))
+            ]
+        )
         for part in zip(starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines, strict=True)
     ]
 
@@ -52,7 +58,7 @@ def test_the_transform_of_a_whole_is_the_concatenation_over_any_split(
     data = generate(seed, 200)  # type: ignore[operator]
     (whole,) = requests_of(data, tmp_path, kind)
     cuts = [0, 1, 17, 90, whole.height]
-    parts = [transform(whole[start:end]) for start, end in zip(cuts, cuts[1:], strict=False)]
+    parts = [transform(whole[start:end]) for start, end in pairwise(cuts)]
     assert_equal(transform(whole), parts)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from etl.cli.run import run
 from etl.cli.schema import schema
-from etl.errors import EtlError, Interrupted
+from etl.errors import EtlError, InterruptedRunError
 
 app = typer.Typer(
     name="postback-etl",
@@ -51,7 +51,7 @@ def main() -> None:
             raise
         _fail(error)
     except KeyboardInterrupt:
-        _fail(Interrupted("Interrupted: nothing was published.", "Run the same command again."))
+        _fail(InterruptedRunError("Interrupted: nothing was published.", "Run the same command again."))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -62,5 +62,5 @@ def _fail(error: EtlError) -> None:
     sys.exit(error.exit_code)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -94,8 +94,8 @@ def run(
         print_summary(outcome, out)
     if limit is not None and outcome["rejections"]["total"] > limit(outcome):
         typer.echo(
-            f"warning: {outcome['rejections']['total']:,} records were rejected, more than --max-rejected {max_rejected}"
-            " allows; the tables are published.",
+            f"warning: {outcome['rejections']['total']:,} records were rejected; --max-rejected {max_rejected} allows"
+            " fewer. The tables are published.",
             err=True,
         )
         raise typer.Exit(3)

@@ -31,7 +31,12 @@ def schema(
     if table is not None and table not in names:
         raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
     chosen = tuple(one for one in TABLES if table in (None, one.name))
-    typer.echo(_SHOWN[as_](chosen))
+    typer.echo(shown(chosen, as_))
+
+
+def shown(tables: tuple[Table, ...], as_: SchemaFormat) -> str:
+    """The tables as text of a kind."""
+    return _SHOWN[as_](tables)
 
 
 def _as_text(tables: tuple[Table, ...]) -> str:

@@ -34,8 +34,10 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
 def print_summary(summary: dict[str, Any], out: Path) -> None:
     """What went in, what came out, and what needs a look, on standard error."""
     lines = [
-        f"{summary['records']:,} records = {summary['conversions']:,} conversions"
-        f" + {summary['rejections']['total']:,} rejections + {summary['skipped']['total']:,} skipped",
+        "{:,} records = {:,} conversions + {:,} rejections + {:,} skipped".format(
+            *(summary["records"], summary["conversions"]),
+            *(summary["rejections"]["total"], summary["skipped"]["total"]),
+        ),
         f"  items {summary['items']:,}, passthroughs {summary['passthroughs']:,}",
         *_counts("rejections", summary["rejections"]["by_reason"]),
         *_counts("skipped", summary["skipped"]["by_reason"]),
@@ -53,8 +55,8 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     if unlogged:
         judged = summary["records"] - summary["skipped"]["total"]
         typer.echo(
-            f"warning: {unlogged:,} POST requests ({unlogged / judged:.1%} of the postbacks) carry their conversion in a"
-            " body that these logs do not hold.",
+            f"warning: {unlogged:,} POST requests ({unlogged / judged:.1%} of the postbacks) carry their conversion"
+            " in a body that these logs do not hold.",
             err=True,
         )
 

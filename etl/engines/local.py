@@ -48,11 +48,11 @@ class Pool:
 
     def __init__(self, meter: Meter, jobs: int) -> None:
         self._meter = meter
-        self._counts = multiprocessing.get_context("spawn").Array("q", 2)
-        self._seen = [0, 0]
+        self._counts: Any = multiprocessing.get_context("spawn").Array("q", 2)
+        self._seen = (0, 0)
         with _environment(**_WORKER_ENVIRONMENT):
             self._executor = ProcessPoolExecutor(
-                jobs, multiprocessing.get_context("spawn"), _start_worker, (self._counts, os.getpid())
+                jobs, multiprocessing.get_context("spawn"), _start_worker, (self._counts,)
             )
             self._warm = [self._executor.submit(os.getpid) for _ in range(jobs)]
 
@@ -83,10 +83,10 @@ class Pool:
             process.join()
 
     def _report(self) -> None:
-        counts = list(self._counts)
-        if counts != self._seen:
-            self._meter(counts[0] - self._seen[0], counts[1] - self._seen[1])
-            self._seen = counts
+        size, records = self._counts[0], self._counts[1]
+        if (size, records) != self._seen:
+            self._meter(size - self._seen[0], records - self._seen[1])
+            self._seen = size, records
 
 
 @contextmanager
@@ -116,12 +116,12 @@ def _count(size: int, records: int) -> None:
         _metered[1] += records
 
 
-def _start_worker(counts: Any, parent: int) -> None:
+def _start_worker(counts: Any) -> None:
     global _metered  # noqa: PLW0603 - the one thing that a worker process keeps between tasks
     _metered = counts
-    sentinel = multiprocessing.parent_process()
-    if sentinel is not None:
-        threading.Thread(target=_end_with_parent, args=(sentinel.sentinel,), daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with_parent, args=(parent.sentinel,), daemon=True).start()
 
 
 def _end_with_parent(sentinel: int) -> None:

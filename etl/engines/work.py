@@ -192,10 +192,8 @@ class Tally:
         rejections, conversions = tables["rejections"], tables["conversions"]
         unlogged = rejections.filter(pl.col("reason") == "body_not_logged")["source"]
         codes = conversions["issues"].explode(empty_as_null=False).struct.field("code")
-        tally = cls(
-            Counter({name: rows.height for name, rows in tables.items()}),
-            *(Counter(dict(texts.value_counts().iter_rows())) for texts in (rejections["reason"], codes, unlogged)),
-        )
+        rows = Counter({name: rows.height for name, rows in tables.items()})
+        tally = cls(rows, _counted(rejections["reason"]), _counted(codes), _counted(unlogged))
         tally._add_values(_sums(conversions))
         return tally
 
@@ -208,6 +206,10 @@ class Tally:
     def _add_values(self, values: Iterable[tuple[str, Decimal]]) -> None:
         for currency, value in values:
             self.values[currency] = self.values.get(currency, Decimal(0)) + value
+
+
+def _counted(texts: pl.Series) -> Counter[str]:
+    return Counter(dict(texts.value_counts().iter_rows()))
 
 
 def _sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:

@@ -1,11 +1,11 @@
-"""Access logs of the combined family: common, combined, a virtual host before, anything after.
+r"""Access logs of the combined family: common, combined, a virtual host before, anything after.
 
 The slow way reads one line by a regular expression and says what is wrong with a line that it cannot read. The fast way
 reads all regular lines of a batch at once from the positions of their delimiters; a line with anything unusual about
 it goes the slow way. Both give the same rows (a property test holds them to it).
 
-Apache writes `\\"`, `\\\\` and `\\xhh`, nginx `\\xHH` and never a bare backslash, so that one pass from left to right undoes
-either.
+Apache writes `\"`, `\\` and `\xhh`, nginx `\xHH` and never a bare backslash, so that one pass from left to right
+undoes either.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Truths = npt.NDArray[np.bool_]
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-_TIME: Final = rb"\[(?P<day>\d\d)/(?P<month>[A-Z][a-z][a-z])/(?P<time>\d{4}:\d\d:\d\d:\d\d) (?P<zone>[+-]\d{4})\]"
+_TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"
 _ANSWER: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
 _PREFIX: Final = rb"^(?P<prefix>[^\[]*?|[^\[]*\[(?!\d\d/)[^\[]*?) ?" + _TIME + rb'(?: \([^)]*\))? "'
 _LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _ANSWER, re.DOTALL)
@@ -55,7 +55,7 @@ def read_line(line: bytes) -> Record:
     match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
     if not match:
         return Record("malformed_record", _what_is_wrong(line))
-    received_at = _instant(match["day"] + b"/" + match["month"] + b"/" + match["time"], match["zone"])
+    received_at = read_clock(match["clock"])
     if received_at is None:
         return Record("malformed_record", "The time in brackets does not exist")
     agent = _AGENT.match(line, match.end())
@@ -80,11 +80,11 @@ def is_combined(line: bytes) -> bool:
 
 
 def unescape(text: bytes) -> bytes:
-    """The bytes a server saw, from what it wrote into the log, in one pass from left to right.
+    r"""The bytes a server saw, from what it wrote into the log, in one pass from left to right.
 
     Examples:
-        >>> unescape(rb'a\\"b\\\\x41\\x41\\xE9')
-        b'a"b\\\\x41A\\xe9'
+        >>> unescape(rb'a\"b\\x41\x41\xE9')
+        b'a"b\\x41A\xe9'
     """
     return _ESCAPE.sub(_unescaped, text) if b"\\" in text else text
 
@@ -98,14 +98,16 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
     return _CONTROLS.get(code, match[0])
 
 
-def _instant(clock: bytes, zone: bytes) -> datetime | None:
+def read_clock(clock: bytes) -> datetime | None:
+    """The UTC instant of `dd/Mon/yyyy:HH:MM:SS +ZZZZ`; None where no such time exists."""
     try:
-        day, month, rest = clock.decode().split("/")
+        local, zone = clock.decode().split(" ")
+        day, month, rest = local.split("/")
         year, hour, minute, second = map(int, rest.split(":"))
         offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
-        local = timezone(-offset if zone.startswith(b"-") else offset)
+        away = timezone(-offset if zone.startswith("-") else offset)
         number = MONTHS.index(month) + 1
-        return datetime(year, number, int(day), hour, minute, second, tzinfo=local).astimezone(UTC)
+        return datetime(year, number, int(day), hour, minute, second, tzinfo=away).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -166,18 +168,21 @@ class _Regular:
 
     def at(self, places: Positions) -> Bytes:
         """The byte at each place, 0 where there is none."""
-        return self.buffer[np.clip(places, 0, len(self.buffer) - 1)]
+        found: Bytes = self.buffer[np.clip(places, 0, len(self.buffer) - 1)]
+        return found
 
     def window(self, places: Positions, length: int) -> npt.NDArray[np.uint8]:
         """The bytes from each place on, one row a line."""
         first = np.clip(places, 0, len(self.buffer) - length)
-        return self.buffer[first[:, None] + np.arange(length)]
+        found: npt.NDArray[np.uint8] = self.buffer[first[:, None] + np.arange(length)]
+        return found
 
 
 def _is_unusual(buffer: Bytes) -> Truths:
     """Bytes that make a line irregular: controls but a line's end, what is not ASCII, the backslash of an escape."""
     is_control = (buffer < ord(" ")) & (buffer != ord("\n")) & (buffer != ord("\r"))
-    return is_control | (buffer > ord("~")) | (buffer == ord("\\"))
+    unusual: Truths = is_control | (buffer > ord("~")) | (buffer == ord("\\"))
+    return unusual
 
 
 def read_batch(batch: Batch) -> dict[str, pl.Series]:
@@ -205,7 +210,7 @@ def read_batch(batch: Batch) -> dict[str, pl.Series]:
         return spans_to_text(batch.buffer, first, np.where(lines.is_regular, ends, lines.starts))
 
     slow = np.flatnonzero(~lines.is_regular)
-    exact = [_read_slow(batch, i) for i in slow]
+    exact = [_read_slow(batch, i) for i in slow.tolist()]
     is_queried = pl.Series(path_ends < target_ends)
     columns = {
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
@@ -226,8 +231,8 @@ def read_batch(batch: Batch) -> dict[str, pl.Series]:
 
 def _read_slow(batch: Batch, i: int) -> Record:
     line = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
-    if int(i) in batch.oversized:
-        return oversized(batch.oversized[int(i)])
+    if i in batch.oversized:
+        return oversized(batch.oversized[i])
     return not_a_record(line) or read_line(line)
 
 
@@ -254,7 +259,7 @@ def _read_clock(lines: _Regular, open_quote: Positions) -> Positions:
     lines.need(lines.at(open_quote - 1) == ord(" "))
     lines.need(lines.at(open_quote - 2) == ord("]"))
     lines.need(lines.at(open_quote - _CLOCK_LENGTH - 3) == ord("["))
-    lines.need(_IS_DIGIT[clock[:, _CLOCK_DIGITS]].all(axis=1))
+    lines.need(np.all(_IS_DIGIT[clock[:, _CLOCK_DIGITS]], axis=1))
     for place, mark in _CLOCK_MARKS:
         lines.need(clock[:, place] == ord(mark))
     is_west = clock[:, 21] == ord("-")
@@ -269,8 +274,7 @@ def _read_clock(lines: _Regular, open_quote: Positions) -> Positions:
     names = clock[:, 3:6].astype(np.int64)
     code = names[:, 0] << 16 | names[:, 1] << 8 | names[:, 2]
     order = np.argsort(_MONTH_CODES)
-    place = np.minimum(np.searchsorted(_MONTH_CODES, code, sorter=order), 11)
-    month = order[place] + 1
+    month = order[np.minimum(np.searchsorted(_MONTH_CODES, code, sorter=order), 11)] + 1
     lines.need(_MONTH_CODES[month - 1] == code)
     day, year, hour, minute, second = (
         number(0, 1),
@@ -296,7 +300,8 @@ def _days(year: Positions, month: Positions, day: Positions) -> Positions:
     era = year // 400
     of_era = year - era * 400
     of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+    days: Positions = era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+    return days
 
 
 def _read_prefix(lines: _Regular, end: Positions) -> Positions:

@@ -77,11 +77,11 @@ def _query(query: Any) -> str | None:
         for name, value in query.items()
         for item in (value if isinstance(value, list) and not any(map(json_text.is_structure, value)) else [value])
     ]
-    return "&".join(
-        f"{quote_plus(name)}={quote_plus(json_text.compact(item) if json_text.is_structure(item) else text)}"
+    texts = [
+        (name, json_text.compact(item) if json_text.is_structure(item) else json_text.scalar(item) or "")
         for name, item in pairs
-        if (text := json_text.scalar(item)) is not None or json_text.is_structure(item)
-    )
+    ]
+    return "&".join(f"{quote_plus(name)}={quote_plus(text)}" for name, text in texts)
 
 
 def _header(headers: dict[str, Any], name: str) -> str | None:

@@ -73,7 +73,7 @@ FORMATS: Final = (
         claims=_is_combined,
         link="https://httpd.apache.org/docs/2.4/logs.html#combined",
         samples=(
-            b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "curl/8.5"',
+            b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "-"',
             b'shop.example.com:443 2001:db8::7 - jo [01/May/2024:12:00:00 +0000] "-" 400 0 "-" "-" 0.003',
         ),
     ),

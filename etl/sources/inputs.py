@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from etl.errors import InputError, UsageError
 
@@ -66,7 +66,7 @@ def _files(argument: str, out: Path) -> list[Input]:
     elif path.exists():
         files = [path]
     else:
-        files = sorted(Path(name) for name in glob.glob(argument, recursive=True) if Path(name).is_file())
+        files = sorted(Path(name) for name in glob.iglob(argument, recursive=True) if Path(name).is_file())  # noqa: PTH207
         if not files:
             raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that it arrives as it is.")
     return [Input(str(file), file) for file in files]
@@ -76,7 +76,7 @@ def _is_hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def _spooled(spool: tempfile._TemporaryFileWrapper[bytes]) -> Path:
+def _spooled(spool: IO[bytes]) -> Path:
     shutil.copyfileobj(sys.stdin.buffer, spool)
     spool.flush()
     for place in (Path(f"/proc/{os.getpid()}/fd/{spool.fileno()}"), Path(f"/dev/fd/{spool.fileno()}")):

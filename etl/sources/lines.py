@@ -1,6 +1,6 @@
-"""Lines of a byte stream: batches of whole lines with their places, in bounded memory.
+r"""Lines of a byte stream: batches of whole lines with their places, in bounded memory.
 
-Lines end at `\\n` only; one `\\r` before it is no part of the line. A line longer than the limit is read past and kept
+Lines end at `\n` only; one `\r` before it is no part of the line. A line longer than the limit is read past and kept
 as its beginning.
 """
 

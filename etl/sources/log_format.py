@@ -6,7 +6,7 @@ Each variable is one row: what it fills, and the pattern of its text. The format
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
@@ -133,50 +133,36 @@ def _read(pattern: re.Pattern[bytes], escape: str, line: bytes) -> Record:
     match = pattern.match(line)
     if not match:
         return Record("malformed_record", "The line does not match --log-format")
-    seen = match.groupdict()
-
-    def text(name: str) -> bytes | None:
-        value = seen.get(name)
-        if value is None or value in (b"-", b""):
-            return None
-        return access_logs.unescape(value) if escape != "none" else value
-
-    status, agent, client = text("status"), text("agent"), text("forwarded") or text("client")
+    seen = {
+        name: access_logs.unescape(text) if escape != "none" else text
+        for name, text in match.groupdict().items()
+        if text not in (None, b"-", b"")
+    }
     record = Record(
         received_at=_time(seen),
-        http_status=int(status) if status else None,
-        client_ip=client.decode("utf-8", "replace").partition(",")[0] if client else None,
-        user_agent=agent.decode("utf-8", "replace") if agent else None,
-        body=_decoded(text("body")),
+        http_status=int(seen["status"]) if "status" in seen else None,
+        client_ip=_text(seen.get("forwarded", seen.get("client", b""))).partition(",")[0] or None,
+        user_agent=_text(seen.get("agent")) or None,
+        body=_text(seen.get("body")) or None,
     )
-    return _with_target(record, seen, text("request"), text)
-
-
-def _with_target(record, seen, request, text):  # type: ignore[no-untyped-def]
-    method = text("method")
-    if "request" in seen:
-        parts = split_request(request or b"")
+    if "request" in pattern.groupindex:
+        parts = split_request(seen.get("request", b""))
         if parts is None:
             return record._replace(fault="not_a_request")
-        path, query = split_target(parts[1])
-        return record._replace(http_method=parts[0], path=path, query=query)
-    target = text("target")
-    if target is not None:
-        path, query = split_target(as_text(target))
+        method, (path, query) = parts[0], split_target(parts[1])
     else:
-        path, query = _decoded(text("path")) or "", None
-    query = _decoded(text("query")) or (_decoded(text("marked_query")) or "").removeprefix("?") or query
+        method, (path, query) = _text(seen.get("method")), split_target(_text(seen.get("target", seen.get("path"))))
+        query = _text(seen.get("query")) or _text(seen.get("marked_query")).removeprefix("?") or query
     if not path:
         return record._replace(fault="not_a_request")
-    return record._replace(http_method=_decoded(method), path=path, query=query)
+    return record._replace(http_method=method or None, path=path, query=query)
 
 
-def _decoded(value: bytes | None) -> str | None:
-    return as_text(value) if value is not None else None
+def _text(value: bytes | None) -> str:
+    return as_text(value or b"")
 
 
-def _time(seen: dict[str, bytes | None]) -> datetime | None:
-    clock, instant = seen.get("clf_time"), seen.get("instant")
-    if clock:
-        return datetime.strptime(clock.strip(b"[]").decode(), "%d/%b/%Y:%H:%M:%S %z").astimezone(UTC)
-    return read_instant(instant.decode()) if instant else None
+def _time(seen: dict[str, bytes]) -> datetime | None:
+    if "clf_time" in seen:
+        return access_logs.read_clock(seen["clf_time"].strip(b"[]"))
+    return read_instant(_text(seen.get("instant")))

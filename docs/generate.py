@@ -1,0 +1,82 @@
+"""Writes the generated parts of README.md anew, or with --check says whether they are true.
+
+A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from etl.cli.schema import SchemaFormat, shown
+from etl.issues import ISSUES
+from etl.ruleset import SWITCHES
+from etl.schema import TABLES
+from etl.sources.formats import FORMATS
+from etl.spec import REJECTIONS, SKIPS
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def _help() -> str:
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "etl", "run", "--help"]
+    text = subprocess.run(command, capture_output=True, check=True, text=True, env=environment, cwd=ROOT).stdout
+    lines = [line.rstrip().replace("python -m etl", "postback-etl") for line in text.strip().splitlines()]
+    return "```text\n" + "\n".join(lines) + "\n```"
+
+
+def _floors() -> str:
+    tree = ast.parse((ROOT / "tests" / "test_floors.py").read_text(encoding="utf-8"))
+    node = next(one for one in tree.body if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "FLOORS")
+    floors = ast.literal_eval(ast.unparse(node.value or ast.Constant(None)))
+    rows = [f"{number}  {name:<8} {'  '.join(rooms)}" for number, (name, rooms) in enumerate(floors)]
+    return "```text\n" + "\n".join(reversed(rows)) + "\n```"
+
+
+def _rows(header: str, rows: list[tuple[str, ...]]) -> str:
+    columns = header.count("|") + 1
+    return "\n".join([f"| {header} |", "|" + "---|" * columns, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "help": _help,
+    "tables": lambda: shown(TABLES, SchemaFormat.MARKDOWN),
+    "formats": lambda: _rows(
+        "format | what | bodies",
+        [(f"`{row.name}`", row.what, "yes" if row.is_body_logged else "no") for row in FORMATS],
+    ),
+    "rejections": lambda: _rows("reason | message", [(f"`{row.code}`", row.message) for row in REJECTIONS]),
+    "skips": lambda: _rows("reason | what", [(f"`{row.code}`", row.message) for row in SKIPS]),
+    "issues": lambda: _rows("code | what | ruling", [(f"`{row.code}`", row.meaning, row.source) for row in ISSUES]),
+    "switches": lambda: _rows(
+        "key | values, the default first | ruling",
+        [(f"`{row.key}`", ", ".join(f"`{value}`" for value in row.accepted), row.source) for row in SWITCHES],
+    ),
+    "floors": _floors,
+}
+
+
+def written(text: str) -> str:
+    """The text with every part made anew."""
+    for name, make in PARTS.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        if not pattern.search(text):
+            raise SystemExit(f"{README.name} has no part {name}")
+        before, _, after = pattern.sub(lambda match: "\0", text).partition("\0")
+        text = f"{before}{begin}\n{make()}\n{end}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    present = README.read_text(encoding="utf-8")
+    if "--check" in sys.argv:
+        raise SystemExit("README.md is out of date: run `make docs`" if written(present) != present else 0)
+    README.write_text(written(present), encoding="utf-8")

@@ -1,0 +1,38 @@
+"""The README is true: its generated parts are up to date, and its examples run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_generated_parts_are_up_to_date() -> None:
+    finished = subprocess.run([sys.executable, ROOT / "docs" / "generate.py", "--check"], check=False)
+    assert finished.returncode == 0
+
+
+def test_every_option_of_the_examples_exists() -> None:
+    commands = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    text = subprocess.run([sys.executable, "-m", "etl", "run", "--help"], capture_output=True, check=True, text=True)
+    assert [flag for flag in re.findall(r"--[a-z-]+", commands) if flag not in text.stdout] == []
+
+
+def test_the_example_ruleset_is_valid() -> None:
+    import etl
+
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert etl.parse_ruleset(text, "README.md").name == "house"
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.jsonl").write_text('{"click_id": "a"}\n', encoding="utf-8")
+    code = code.replace("tables = etl.transform(requests)", "tables = etl.transform(etl.schema.REQUESTS.empty())")
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    assert (tmp_path / "tables" / "conversions").is_dir()
