@@ -47,7 +47,7 @@ from etl.sources.streams import Survey, survey
 SPLIT_BYTES: Final = 16 * 2**20
 
 #: A file of a published table is made of pieces of about so many records.
-RECORDS_PER_PART: Final = 250_000
+RECORDS_PER_PART: Final = 100_000
 
 #: Less input than this is not worth starting processes for.
 POOL_BYTES: Final = 48 * 2**20

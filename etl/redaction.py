@@ -114,7 +114,9 @@ class _Redactor:
 
     def _form(self, form: str) -> str:
         pieces = [piece.partition("=") for piece in form.split("&")]
-        country = next((unquote_plus(text) for name, _, text in pieces if name == "country"), None)
+        country = None
+        if "country=" in form:
+            country = next((unquote_plus(text) for name, _, text in pieces if name == "country"), None)
         return "&".join(name + mark + self._value(name, text, country, unquote_plus) for name, mark, text in pieces)
 
     def _pairs(self, text: str) -> str:
@@ -126,7 +128,9 @@ class _Redactor:
             redacted = self._value(match[1], value.strip('"'), None, str)
             return match[0] if redacted == value.strip('"') else f'"{match[1]}":"{redacted}"'
 
-        return _JSON_PAIR.sub(json_pair, _PAIR.sub(form_pair, text))
+        if "=" in text:
+            text = _PAIR.sub(form_pair, text)
+        return _JSON_PAIR.sub(json_pair, text) if '":' in text or '" :' in text else text
 
     def _json(self, value: Any, container: str) -> Any:
         if isinstance(value, list):

@@ -5,6 +5,7 @@ Workers run polars on one thread each, so that its threads and ours do not fight
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -28,6 +29,10 @@ _WORKER_ENVIRONMENT: Final = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
+
+#: A batch makes many small objects and no cycles: looking for garbage as often as Python does costs a twentieth.
+_GARBAGE_THRESHOLD: Final = 1_000_000
+
 _metered: Any = None
 
 
@@ -119,6 +124,7 @@ def _count(size: int, records: int) -> None:
 def _start_worker(counts: Any) -> None:
     global _metered  # noqa: PLW0603 - the one thing that a worker process keeps between tasks
     _metered = counts
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(parent.sentinel,), daemon=True).start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -106,7 +106,7 @@ def _read_elements(row: Format, elements: list[Element]) -> dict[str, pl.Series]
     ]
     return {
         **as_columns(records),
-        "raw": _element_texts(elements),
+        "raw": pl.Series([element.text.decode("utf-8", "replace") for element in elements], dtype=pl.String),
         "byte_offset": pl.Series([element.offset for element in elements], dtype=pl.Int64),
     }
 
@@ -148,23 +148,26 @@ def read_raws(split: Split, record_nos: list[int]) -> pl.DataFrame:
     numbers = np.sort(np.array(record_nos, np.int64))
     found = [pl.DataFrame(schema={"record_no": pl.Int64, "raw": pl.String})]
     first = split.first_record
-    for raws in _raw_batches(split):
-        mine = numbers[(numbers >= first) & (numbers < first + len(raws))]
-        found.append(pl.DataFrame({"record_no": mine, "raw": raws.gather(mine - first)}))
-        first += len(raws)
+    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
+        for batch in _raw_batches(split, stream):
+            mine = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
+            lines = mine - first
+            raws = spans_to_text(batch.buffer, batch.starts[lines], batch.ends[lines])
+            found.append(pl.DataFrame({"record_no": mine, "raw": raws}))
+            first += len(batch.starts)
     return pl.concat(found)
 
 
-def _raw_batches(split: Split) -> Iterator[pl.Series]:
-    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
-        if split.start:
-            stream.seek(split.start - 1)
-        if format_of(split).records == DOCUMENTS:
-            yield from (_element_texts(part) for part in read_documents(stream, split.max_record_bytes))
-        else:
-            for batch in read_lines(stream, split.start, split.end, split.max_record_bytes):
-                yield spans_to_text(batch.buffer, batch.starts, batch.ends)
+def _raw_batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
+    if format_of(split).records == DOCUMENTS:
+        return (_as_batch(part) for part in read_documents(stream, split.max_record_bytes))
+    if split.start:
+        stream.seek(split.start - 1)
+    return read_lines(stream, split.start, split.end, split.max_record_bytes)
 
 
-def _element_texts(elements: list[Element]) -> pl.Series:
-    return pl.Series([element.text.decode("utf-8", "replace") for element in elements], dtype=pl.String)
+def _as_batch(elements: list[Element]) -> Batch:
+    ends = np.cumsum([len(element.text) for element in elements], dtype=np.int64)
+    buffer = np.frombuffer(b"".join(element.text for element in elements), np.uint8)
+    offsets = np.array([element.offset for element in elements], np.int64)
+    return Batch(buffer, np.append(0, ends)[:-1], ends, offsets, {})
