@@ -193,7 +193,7 @@ def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Rul
         duplicates = find_duplicates(pl.concat(suspects), ruleset.dedup_window)
         by_task: dict[int, list[pl.DataFrame]] = {}
         for piece, rows in zip(pieces, suspects, strict=True):
-            found = duplicates.join(rows.select("conversion_id", "record_no"), on="conversion_id")
+            found = duplicates.join(rows.select("conversion_id", "record_no", "byte_offset"), on="conversion_id")
             by_task.setdefault(piece.task, []).append(found)
         calls = [(tasks[number], rows) for number, found in by_task.items() if (rows := pl.concat(found)).height]
         list(pool.map(stage_duplicates, calls))

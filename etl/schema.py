@@ -196,6 +196,7 @@ KEYS: Final = Table(
         Column("conversion_id", TEXT, "the conversion"),
         Column("source_digest", TEXT, "breaks a tie of received_at"),
         Column("record_no", INT, "breaks a tie of source_digest"),
+        Column("byte_offset", INT, "where the record begins, to find it again"),
         Column("received_at", INSTANT, "the earliest is kept"),
         Column("key_hash", pl.UInt64(), "hash of the four columns of the key"),
         Column("account_id", TEXT, "part of the key"),

@@ -71,14 +71,15 @@ def read_amount(text: str) -> Decimal | None:
     return rounded if rounded.copy_abs() < _AMOUNT_LIMIT else None
 
 
-_SIGN_OR_CODE: Final = r"(?:[A-Za-z]{3}|[^\w\s.,'’+-]{1,3})"
-_DRESSED: Final = re.compile(rf"([+-]?){_SIGN_OR_CODE}?\s*([+-]?)([0-9][0-9.,'’\s]*?)\s*{_SIGN_OR_CODE}?")
+_SIGNS: Final = "$¢£¤¥֏؋৳฿៛\u20a0-\u20cf﷼＄￠￡￥￦"
+_SIGN_OR_CODE: Final = rf"(?:[A-Za-z]{{3}}|[A-Za-z]{{0,2}}[{_SIGNS}])"
+_DRESSED: Final = re.compile(rf"([+-]?){_SIGN_OR_CODE}?\s*([+-]?)([0-9.][0-9.,'’\s]*?)\s*{_SIGN_OR_CODE}?")
 _GROUPED: Final = (
-    (re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"), ",", "."),
-    (re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+"), ".", ","),
-    (re.compile(r"[0-9]{1,3}(?:\.[0-9]{3}){2,}"), ".", ","),
-    (re.compile(r"[0-9]{1,3}(?:[\s'’][0-9]{3})+(?:[.,][0-9]+)?"), " '’\u00a0\u202f\u2009", ",."),
-    (re.compile(r"[0-9]+(?:[.,][0-9]+)?"), "", ",."),
+    (re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?"), ",", "."),
+    (re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+"), ".", ","),
+    (re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}"), ".", ","),
+    (re.compile(r"[1-9][0-9]{0,2}(?:[\s'’][0-9]{3})+(?:[.,][0-9]+)?"), " '’\u00a0\u202f\u2009", ",."),
+    (re.compile(r"[0-9]+(?:\.[0-9]*|,[0-9]+)?|\.[0-9]+"), "", ",."),
 )
 
 
@@ -117,6 +118,9 @@ _ISO_8601: Final = re.compile(
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(?:(Z)|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
 )
 _UNITS: Final = ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds"))
+
+#: Seconds of as many digits lie before the year 5139.
+_EPOCH_DIGITS: Final = 11
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -225,4 +229,7 @@ def read_instant(text: str) -> datetime | None:
         >>> str(read_instant("2024-05-01T14:00:00+02:00")), str(read_instant("1714564800.25"))
         ('2024-05-01 12:00:00+00:00', '2024-05-01 12:00:00.250000+00:00')
     """
-    return _read_seconds(text) or read_other_timestamp(text)[1]
+    match = _DECIMAL_SECONDS.fullmatch(text.strip(WHITE_SPACE))
+    if match and len(match[1].lstrip("0")) <= _EPOCH_DIGITS:
+        return EPOCH + timedelta(seconds=int(match[1]), microseconds=int((match[2] or "")[:6].ljust(6, "0")))
+    return read_other_timestamp(text)[1]

@@ -118,11 +118,13 @@ def stage_duplicates(task: Task, duplicates: pl.DataFrame) -> None:
 
     Args:
         task: The split.
-        duplicates: Rows of `duplicates.DUPLICATES` and `record_no`.
+        duplicates: Rows of `duplicates.DUPLICATES`, with `record_no` and `byte_offset`.
     """
-    raws = read_raws(task.split, duplicates["record_no"].to_list())
+    raws = read_raws(task.split, duplicates.select("record_no", "byte_offset"))
     redacted = raws.with_columns(redact_raws(raws["raw"], task.options.pii, task.ruleset))
-    write_table(duplicates.join(redacted, on="record_no"), _duplicates_path(task.stage, task.number))
+    write_table(
+        duplicates.drop("byte_offset").join(redacted, on="record_no"), _duplicates_path(task.stage, task.number)
+    )
 
 
 def write_part(pieces: list[Piece], stage: Path, out: Path, number: int) -> Tally:

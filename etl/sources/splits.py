@@ -13,7 +13,7 @@ from etl.params import fields_of
 from etl.schema import REQUESTS
 from etl.sources import access_logs
 from etl.sources.documents import Element, read_documents
-from etl.sources.formats import BY_NAME, DOCUMENTS, Format
+from etl.sources.formats import BY_NAME, DOCUMENTS, LINES, Format
 from etl.sources.lines import Batch, read_lines
 from etl.sources.log_format import compile_log_format
 from etl.sources.requests import Record
@@ -139,13 +139,23 @@ def _as_requests(
     return pl.DataFrame(filled | missing).select(REQUESTS.schema.names())
 
 
-def read_raws(split: Split, record_nos: list[int]) -> pl.DataFrame:
-    """The raw text of some records of a split, without judging the others: `record_no` Int64, `raw` String.
+def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
+    """The raw text of some records of a split, without judging the others.
+
+    Args:
+        split: Where they are.
+        places: `record_no` and `byte_offset`, Int64.
+
+    Returns:
+        record_no Int64, raw String, ascending.
 
     Raises:
         InputError: The input cannot be read.
     """
-    numbers = np.sort(np.array(record_nos, np.int64))
+    wanted = places.sort("record_no")
+    if split.codec == "plain" and format_of(split).records == LINES:
+        return wanted.select("record_no", raw=_lines_at(split, wanted["byte_offset"].to_list()))
+    numbers = wanted["record_no"].to_numpy()
     found = [pl.DataFrame(schema={"record_no": pl.Int64, "raw": pl.String})]
     first = split.first_record
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
@@ -158,11 +168,18 @@ def read_raws(split: Split, record_nos: list[int]) -> pl.DataFrame:
     return pl.concat(found)
 
 
+def _lines_at(split: Split, offsets: list[int]) -> pl.Series:
+    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
+        lines = []
+        for offset in offsets:
+            stream.seek(offset)
+            lines.append(stream.readline().removesuffix(b"\n").removesuffix(b"\r"))
+    return pl.Series([line.decode("utf-8", "replace") for line in lines], dtype=pl.String)
+
+
 def _raw_batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
     if format_of(split).records == DOCUMENTS:
         return (_as_batch(part) for part in read_documents(stream, split.max_record_bytes))
-    if split.start:
-        stream.seek(split.start - 1)
     return read_lines(stream, split.start, split.end, split.max_record_bytes)
 
 

@@ -1,0 +1,1154 @@
+"""A slow second reading of the rules: what every record of a log or dump becomes, one row at a time.
+
+Nothing here knows the package `etl`. It is written from `custom-integration-params.md` ("the page"),
+`semantics.md` and `contract.md` alone, and the tests compare it with the pipeline. The marks `# semantics N.N`
+say which ruling a function reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import re
+import sys
+import unicodedata
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import iso4217
+import pycountry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))  # JSON may nest 500 deep
+
+
+class Options(NamedTuple):
+    """The switches of the rules (the ⚙ of semantics.md) and of the command line."""
+
+    default_currency: str | None = None
+    account: str | None = None
+    integration: str | None = None
+    pii: str = "hash"  # hash | keep | drop
+    parameter_order: str = "query_first"  # | body_first
+    alias_order: str = "listed"  # | payload
+    email_identity: str = "folded"  # | exact
+    conversion_type_match: str = "exact"  # | trimmed
+    dedup_scope: str = "event"  # | transaction | off
+    dedup_window: timedelta | None = None
+
+
+class Result(NamedTuple):
+    """Where every record ended: in exactly one conversion, rejection or counted skip."""
+
+    conversions: list[dict[str, Any]]
+    items: list[dict[str, Any]]
+    passthroughs: list[dict[str, Any]]
+    rejections: list[dict[str, Any]]
+    skipped: dict[str, int]
+    unrecognised: dict[str, int]
+
+
+class Origin(NamedTuple):
+    """What a record says about its request, apart from the parameters."""
+
+    record_no: int
+    account_id: str | None = None
+    integration: str | None = None
+    received_at: datetime | None = None
+    http_method: str | None = None
+    http_status: int | None = None
+    client_ip: str | None = None
+    user_agent: str | None = None
+
+
+class Param(NamedTuple):
+    """One parameter in the request's order; `flat` means from a query or a form."""
+
+    name: str
+    value: Any  # text, or an object or array of JSON
+    flat: bool
+
+
+class Request(NamedTuple):
+    origin: Origin
+    params: list[Param]
+
+
+class Skip(NamedTuple):
+    reason: str
+
+
+class Rejected(NamedTuple):
+    origin: Origin
+    reasons: list[str]
+
+
+class Candidate(NamedTuple):
+    """A record that is a conversion, unless it is a duplicate."""
+
+    row: dict[str, Any]
+    items: list[dict[str, Any]]
+    passthroughs: list[dict[str, Any]]
+    raw_match_key: str
+    dedup_key: tuple[str | None, ...] | None
+
+
+# --- the page ---------------------------------------------------------------------------------------------------
+
+CORE: Final = {
+    "click_id": ("click_id", "clickid", "click"),
+    "ref_id": ("ref_id", "refid", "ref"),
+    "email": ("email",),
+    "value": ("value", "commission", "amount", "revenue", "total", "total_value", "event_value"),
+    "currency": ("currency", "cur", "curr"),
+    "event_name": ("event_name", "eventname", "event"),
+    "transaction_id": ("transaction_id", "transactionid", "transaction"),
+    "brand_name": ("brand_name", "brandname", "brand"),
+    "timestamp": ("timestamp", "time", "date", "datetime", "created_at"),
+}
+EVENTS: Final = {
+    "OutboundClick": ("click", "outbound_click", "outboundclick"),
+    "FormSubmit": ("form_submit", "formsubmit"),
+    "Lead": ("lead", "cpl"),
+    "CompleteRegistration": (
+        "registration", "complete_registration", "completeregistration", "acquisition", "cpa",
+    ),
+    "Purchase": ("purchase", "sale", "cps"),
+}  # fmt: skip
+TRAITS: Final = {
+    "email": ("email",),
+    "first_name": ("first_name", "firstName"),
+    "last_name": ("last_name", "lastName"),
+    "full_name": ("full_name", "fullName", "name"),
+    "phone": ("phone",),
+    "birthdate": ("birthdate",),
+    "city": ("city",),
+    "state": ("state",),
+    "zipcode": ("zipcode",),
+    "country": ("country",),
+}
+ITEM_ARRAYS: Final = ("items", "line_items", "products")
+ITEM_FIELDS: Final = {
+    "item_id": ("id", "product_id", "item_id"),
+    "name": ("name", "title", "label", "product_name", "item_name"),
+    "variant": ("variant", "variant_id", "product_variant", "item_variant"),
+    "price": ("price", "product_price", "item_price"),
+    "quantity": ("qty", "quantity", "product_quantity", "item_quantity"),
+}
+MESSAGES: Final = {
+    "missing_identity": "Missing click_id, ref_id and email",  # semantics 3.1
+    "unknown_conversion_type": "Unknown conversion_type",  # semantics 5.2
+    "duplicate_transaction": "Duplicate transaction_id",  # semantics 6.3
+}
+PERSONAL: Final = ("email", "phone", "first_name", "last_name", "birthdate", "city", "state", "zipcode")
+
+# --- text -------------------------------------------------------------------------------------------------------
+
+WHITE_SPACE: Final = (  # semantics 1.6
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def trim(text: str) -> str:  # semantics 1.6
+    return text.strip(WHITE_SPACE)
+
+
+def is_empty(value: Any) -> bool:  # semantics 1.6
+    return value is None or (isinstance(value, str) and not trim(value))
+
+
+def ascii_lower(text: str) -> str:
+    return text.translate(ASCII_LOWER)
+
+
+def fold(name: str) -> str:  # semantics 2.1
+    return ascii_lower(name).replace("_", "").replace("-", "")
+
+
+CORE_FOLDS: Final = {field: tuple(dict.fromkeys(map(fold, names))) for field, names in CORE.items()}
+ITEM_ARRAY_FOLDS: Final = tuple(map(fold, ITEM_ARRAYS))
+EXACT_NAMES: Final = ("conversion_type", *(name for names in TRAITS.values() for name in names))
+KNOWN_NAMES: Final = (*(name for names in CORE.values() for name in names), *EXACT_NAMES, *ITEM_ARRAYS)
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------
+
+
+def percent_decode(data: bytes) -> bytes:  # semantics 1.2
+    return re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), data)
+
+
+def urlencoded(query: bytes) -> list[tuple[str, str]]:  # semantics 1.2
+    pairs = []
+    for piece in query.split(b"&"):
+        if piece:
+            name, _, value = piece.replace(b"+", b" ").partition(b"=")
+            pairs.append((utf8(percent_decode(name)), utf8(percent_decode(value))))
+    return pairs
+
+
+def utf8(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+class Number(str):
+    """The text of a JSON number, to tell it from a JSON string."""
+
+    __slots__ = ()
+
+
+def double_text(literal: str) -> str:  # semantics 1.5
+    shortest = repr(float(literal))
+    plain = format(Decimal(shortest), "f") if "inf" not in shortest else shortest
+    return plain.removesuffix(".0")
+
+
+def parse_json(text: str, deepest: int = 500) -> Any:
+    """RFC 8259, else ValueError; numbers as `Number`."""
+
+    def refuse(literal: str) -> None:
+        raise ValueError(literal)
+
+    depth = 0
+    for mark in re.findall(r"[\[\]{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text, flags=re.DOTALL)):
+        depth += 1 if mark in "[{" else -1
+        if depth > deepest:
+            refuse("too deep")
+    value = json.loads(
+        text, parse_int=Number, parse_float=lambda literal: Number(double_text(literal)), parse_constant=refuse
+    )
+    return without_surrogates(value)
+
+
+def without_surrogates(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {without_surrogates(name): without_surrogates(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_surrogates(inner) for inner in value]
+    if isinstance(value, str) and not isinstance(value, Number):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    return value
+
+
+def is_structured(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def scalar_text(value: Any) -> str:  # semantics 1.5
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def compact_json(value: Any) -> str:  # semantics 7.4
+    if isinstance(value, dict):
+        inner = (f"{json.dumps(name, ensure_ascii=False)}:{compact_json(v)}" for name, v in value.items())
+        return "{" + ",".join(inner) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(compact_json, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else scalar_text(value)
+    return str(value) if isinstance(value, Number) else json.dumps(value, ensure_ascii=False)
+
+
+# --- numbers and times ------------------------------------------------------------------------------------------
+
+NUMBER: Final = re.compile(r"([+-]?)([0-9]+)?(?:\.([0-9]*))?(?:[eE]([+-]?)([0-9]+))?")
+
+
+class Parsed(NamedTuple):
+    """A number by the grammar of 4.1: ±digits × 10 ** exponent, without limits."""
+
+    negative: bool
+    digits: str  # without leading zeros; empty is zero
+    exponent: int
+
+
+def parse_number(text: str) -> Parsed | None:  # semantics 4.1
+    found = NUMBER.fullmatch(trim(text))
+    if not found or not (found[2] or found[3]):
+        return None
+    size = (found[5] or "").lstrip("0")
+    power = int(size or 0) if len(size) < 16 else 10**16
+    digits = ((found[2] or "") + (found[3] or "")).lstrip("0")
+    return Parsed(found[1] == "-", digits, (-power if found[4] == "-" else power) - len(found[3] or ""))
+
+
+def decimal_38_9(number: Parsed | None) -> Decimal | None:  # semantics 4.1
+    """Half even to nine places, or None where Decimal(38, 9) has no room."""
+    if number is None:
+        return None
+    magnitude = len(number.digits) + number.exponent if number.digits else -99
+    if magnitude > 40:
+        return None
+    if magnitude < -20:
+        return Decimal("0.000000000")
+    exact = Decimal((int(number.negative), tuple(map(int, number.digits)), number.exponent))
+    room = Context(prec=len(number.digits) + 100, rounding=ROUND_HALF_EVEN)
+    rounded = exact.quantize(Decimal("1e-9"), context=room)
+    if rounded.copy_abs() >= 10**29:
+        return None
+    return rounded if rounded else rounded.copy_abs()
+
+
+CURRENCY_SIGNS: Final = "".join(c for c in map(chr, range(0x20000)) if unicodedata.category(c) == "Sc")
+MARK: Final = f"(?:[{re.escape(CURRENCY_SIGNS)}]|[A-Za-z]{{3}})?"
+GAP: Final = f"[{WHITE_SPACE}]*"
+MARKED: Final = re.compile(f"([+-]?){GAP}{MARK}{GAP}([+-]?){GAP}([0-9.,'’{WHITE_SPACE}]+?){GAP}{MARK}")
+GROUPED: Final = re.compile(
+    f"([1-9][0-9]{{0,2}}(?:([,.'’{WHITE_SPACE}])[0-9]{{3}})(?:\\2[0-9]{{3}})*)(?:([.,])([0-9]+))?"
+)
+
+
+def value_repaired(text: str) -> Decimal | None:  # semantics 4.1
+    found = MARKED.fullmatch(trim(text))
+    if not found or (found[1] and found[2]):
+        return None
+    sign, body = found[1] or found[2], found[3]
+    grouped = GROUPED.fullmatch(body)
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+", body):
+        plain = body
+    elif grouped and grouped[2] != grouped[3]:
+        plain = re.sub("[^0-9]", "", grouped[1]) + "." + (grouped[4] or "0")
+    elif re.fullmatch(r"[0-9]+,[0-9]+", body):
+        plain = body.replace(",", ".")
+    else:
+        return None
+    return decimal_38_9(parse_number(sign + plain))
+
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_SECOND: Final = 946_684_800  # 2000-01-01
+LAST_SECOND: Final = 4_102_444_800  # 2100-01-01
+ISO_8601: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+
+
+def epoch_time(text: str, unit: int, first: int = FIRST_SECOND, last: int = LAST_SECOND) -> datetime | None:
+    """`text` in `unit`ths of a second, cut to microseconds, where it lies in the range."""
+    whole, _, fraction = text.partition(".")
+    if len(whole.lstrip("0")) > 20:
+        return None
+    micros = int(whole) * (1_000_000 // unit) + int(fraction[:6].ljust(6, "0")) // unit
+    beyond = micros == last * 1_000_000 and fraction.strip("0")
+    inside = first * 1_000_000 <= micros <= last * 1_000_000 and not beyond
+    return EPOCH + timedelta(microseconds=micros) if inside else None
+
+
+def offset_of(zone: str | None) -> timezone | None:
+    if zone in {None, "", "Z"}:
+        return UTC
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if hours > 23 or minutes > 59:
+        return None
+    away = timedelta(hours=hours, minutes=minutes)
+    return timezone(-away if zone[0] == "-" else away)
+
+
+def utc_time(year: str, month: int, rest: Iterable[str | None], micros: str, zone: str | None) -> datetime | None:
+    offset = offset_of(zone)
+    day, hour, minute, second = (int(part or 0) for part in rest)
+    try:
+        local = datetime(int(year), month, day, hour, minute, second, int(micros), tzinfo=offset)
+        return local.astimezone(UTC) if offset else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def iso_time(text: str) -> datetime | None:  # semantics 6.2
+    found = ISO_8601.fullmatch(text)
+    if not found:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = found.groups()
+    return utc_time(year, int(month), (day, hour, minute, second), (fraction or "")[:6].ljust(6, "0"), zone)
+
+
+def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | None]:  # semantics 6.2
+    """(occurred_at by the parameter, what it plainly means, issue)."""
+    text = trim(text)
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
+        if (seconds := epoch_time(text, 1)) is not None:
+            return seconds, None, None
+        if "." not in text:
+            for unit, issue in ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds")):
+                if (meant := epoch_time(text, unit)) is not None:
+                    return None, meant, issue
+    elif (meant := iso_time(text)) is not None:
+        return None, meant, "timestamp_iso8601"
+    return None, None, "invalid_timestamp"
+
+
+# --- from bytes to requests -------------------------------------------------------------------------------------
+
+QUOTED: Final = r'(?:[^"\\]|\\.)*'
+LOG_LINE: Final = re.compile(
+    r"(?P<prefix>.+?) \[(?P<day>[0-9]{2})/(?P<month>[A-Za-z]{3})/(?P<year>[0-9]{4})"
+    r":(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) (?P<zone>[+-][0-9]{4})\] "
+    rf'"(?P<request>{QUOTED}|.*?)" (?P<status>[0-9]{{3}}|-) (?:[0-9]+|-)(?= |\Z)'
+    rf'(?: "{QUOTED}" "(?P<agent>{QUOTED})"(?= |\Z))?',
+    re.DOTALL,
+)
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
+COLLECT: Final = re.compile(r"/([^/]+)/collect/([^/]+)/?\Z")
+METHODS: Final = ("GET", "POST")
+
+
+def unescape(field: str) -> bytes:
+    """One pass over a logged field (latin-1 text) to the bytes that were sent."""
+
+    def one(found: re.Match[bytes]) -> bytes:
+        mark = found[1]
+        return bytes([int(mark[1:], 16)]) if mark[:1] == b"x" else ESCAPES.get(mark, mark)
+
+    return re.sub(rb'\\(x[0-9A-Fa-f]{2}|[\\"nrtbvf])', one, field.encode("latin-1"))
+
+
+def is_address(token: str) -> bool:
+    try:
+        ipaddress.ip_address(token.strip('",[]'))
+    except ValueError:
+        return False
+    return True
+
+
+def client_ip(prefix: str) -> str | None:
+    """The address, or the one behind a virtual host; the first of a list."""
+    tokens = prefix.split()
+    if not tokens:
+        return None
+    behind_vhost = len(tokens) > 1 and not tokens[0].endswith(",") and is_address(tokens[1])
+    address = tokens[1 if behind_vhost else 0].strip('",')
+    return address if address not in {"", "-"} else None
+
+
+def split_path(target: str) -> tuple[str, str]:
+    path, _, query = target.partition("?")
+    return re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/]*", "", path), query
+
+
+def read_log_line(record_no: int, line: bytes, options: Options) -> Request | Rejected | Skip:
+    found = LOG_LINE.match(line.decode("latin-1"))
+    if not found or found["month"] not in MONTHS:
+        return Rejected(Origin(record_no), ["malformed_record"])  # semantics 1.3
+    clock = (found["day"], found["hour"], found["minute"], found["second"])
+    received_at = utc_time(found["year"], MONTHS.index(found["month"]) + 1, clock, "0", found["zone"])
+    if received_at is None:
+        return Rejected(Origin(record_no), ["malformed_record"])
+    request = re.fullmatch(r"([A-Za-z]+) (.+)", unescape(found["request"]).decode("latin-1"), re.DOTALL)
+    if not request:
+        return Skip("not_a_request")  # semantics 1.1
+    target, _, protocol = request[2].rpartition(" ")
+    path, query = split_path(target if protocol.startswith("HTTP/") else request[2])
+    collect = COLLECT.search(utf8(path.encode("latin-1")))
+    if not collect or request[1] not in METHODS:
+        return Skip("not_a_postback")  # semantics 1.1
+    agent = utf8(unescape(found["agent"] or ""))
+    origin = Origin(
+        record_no, collect[1], collect[2], received_at, request[1],
+        None if found["status"] == "-" else int(found["status"]),
+        client_ip(found["prefix"]) if options.pii == "keep" else None,
+        None if agent in {"", "-"} else agent,
+    )  # fmt: skip
+    if request[1] == "POST" and not query:
+        return Rejected(origin, ["body_not_logged"])  # semantics 1.7
+    return Request(origin, [Param(*pair, flat=True) for pair in urlencoded(query.encode("latin-1"))])
+
+
+def object_params(payload: dict[str, Any], *, flat: bool) -> list[Param]:
+    """An object's parameters; in a query, a list of scalars is a repeated parameter."""
+    params = []
+    for name, value in payload.items():
+        repeated = flat and isinstance(value, list) and not any(map(is_structured, value))
+        for one in value if repeated else [value]:
+            if one is not None:
+                params.append(Param(name, one if is_structured(one) else scalar_text(one), flat))
+    return params
+
+
+def body_params(body: Any) -> list[Param] | None:  # semantics 1.3
+    """A body's parameters, or None for `malformed_body`."""
+    if is_empty(body):
+        return []
+    if isinstance(body, str) and not isinstance(body, Number):
+        if trim(body)[0] not in "{[":
+            return [Param(*pair, flat=True) for pair in urlencoded(body.encode())]
+        try:
+            body = parse_json(body)
+        except ValueError:
+            return None
+    return object_params(body, flat=False) if isinstance(body, dict) else None
+
+
+def query_params(query: Any, addresses: Iterable[str]) -> list[Param]:
+    if isinstance(query, dict) and query:
+        return object_params(query, flat=True)
+    texts = [query if isinstance(query, str) else "", *(split_path(address)[1] for address in addresses)]
+    chosen = next((text for text in texts if trim(text)), "")
+    return [Param(*pair, flat=True) for pair in urlencoded(chosen.encode())]
+
+
+def envelope_time(value: Any) -> datetime | None:  # semantics 6.1
+    text = trim(scalar_text(value)) if value is not None and not is_structured(value) else ""
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
+        return epoch_time(text, 1, first=0, last=253_402_300_799)
+    return iso_time(text)
+
+
+def is_envelope(payload: dict[str, Any]) -> bool:
+    about = ("method", "path", "url", "headers", "received_at")
+    return bool({"body", "query"} & payload.keys()) and any(name in payload for name in about)
+
+
+def read_payload(record_no: int, payload: Any, options: Options) -> Request | Rejected | Skip:
+    origin = Origin(record_no, options.account, options.integration)
+    if not isinstance(payload, dict):
+        return Rejected(origin, ["malformed_body"])
+    if not is_envelope(payload):
+        return Request(origin, object_params(payload, flat=False))
+    addresses = [payload[name] for name in ("url", "path") if isinstance(payload.get(name), str)]
+    addresses = [address for address in addresses if trim(address)]
+    method = None if is_empty(payload.get("method")) else scalar_text(payload["method"])
+    collect = COLLECT.search(split_path(addresses[0])[0]) if addresses else None
+    if (addresses and not collect) or method not in {None, *METHODS}:
+        return Skip("not_a_postback")  # semantics 1.1
+    headers = payload.get("headers") if isinstance(payload.get("headers"), dict) else {}
+    agents = [value for name, value in headers.items() if name.lower() == "user-agent"]
+    agent = (agents[0][:1] or [None])[0] if agents and isinstance(agents[0], list) else (agents or [None])[0]
+    origin = origin._replace(
+        received_at=envelope_time(payload.get("received_at")),
+        http_method=method,
+        user_agent=None if agent is None or is_structured(agent) else scalar_text(agent) or None,
+    )
+    if collect:
+        origin = origin._replace(account_id=collect[1], integration=collect[2])
+    body = body_params(payload.get("body"))
+    if body is None:
+        return Rejected(origin, ["malformed_body"])
+    query = query_params(payload.get("query"), addresses)
+    return Request(origin, body + query if options.parameter_order == "body_first" else query + body)  # 1.4
+
+
+def read_json_line(record_no: int, line: bytes, options: Options) -> Request | Rejected | Skip:
+    try:
+        payload = parse_json(utf8(line))
+    except ValueError:
+        return Rejected(Origin(record_no), ["malformed_record"])
+    return read_payload(record_no, payload, options)
+
+
+def read_lines(data: bytes, read: Callable[..., Any], options: Options) -> Iterator[Request | Rejected | Skip]:
+    lines = data.split(b"\n")
+    for record_no, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
+        if not trim(utf8(line)):
+            yield Skip("blank")  # semantics 1.1
+        elif line.startswith(b"#"):
+            yield Skip("comment")
+        else:
+            yield read(record_no, line.removesuffix(b"\r"), options)
+
+
+def read_records(data: bytes, kind: str, options: Options) -> Iterator[Request | Rejected | Skip]:
+    if kind != "json":
+        yield from read_lines(data, read_log_line if kind == "log" else read_json_line, options)
+        return
+    try:
+        elements = parse_json(utf8(data), deepest=501)
+    except ValueError:
+        elements = None
+    if not isinstance(elements, list):
+        yield Rejected(Origin(1), ["malformed_record"])
+        return
+    for record_no, element in enumerate(elements, 1):
+        yield read_payload(record_no, element, options)
+
+
+# --- names ------------------------------------------------------------------------------------------------------
+
+BRACKETS: Final = re.compile(r"([^\[\]]+)\[([0-9]*)\](?:\[([^\[\]]+)\])?")
+
+
+def fills_core(name: str, field: str, options: Options) -> bool:  # semantics 2.2, 2.5
+    if field == "email" and options.email_identity == "exact":
+        return name == "email"
+    return fold(name) in CORE_FOLDS[field]
+
+
+def core_params(params: list[Param], field: str, options: Options) -> list[Param]:  # semantics 2.2
+    """The scalar parameters that could fill a core field, the winner first."""
+    could = [p for p in params if not is_structured(p.value) and fills_core(p.name, field, options)]
+    if options.alias_order == "listed":
+        could.sort(key=lambda p: CORE_FOLDS[field].index(fold(p.name)))
+    return could
+
+
+def exact_params(params: list[Param], names: Iterable[str]) -> list[Param]:  # semantics 2.4, 7.1
+    return [p for name in names for p in params if p.name == name and not is_structured(p.value)]
+
+
+def is_bracket_key(param: Param) -> bool:  # semantics 8.1
+    found = BRACKETS.fullmatch(param.name) if param.flat else None
+    return found is not None and fold(found[1]) in ITEM_ARRAY_FOLDS
+
+
+def is_passthrough(name: str) -> bool:  # semantics 7.4
+    return name.startswith("xat_") and len(name) > len("xat_")
+
+
+def is_named_field(name: str, options: Options) -> bool:
+    return name in EXACT_NAMES or any(fills_core(name, field, options) for field in CORE)
+
+
+def is_recognised(param: Param, options: Options) -> bool:  # semantics 2.6
+    named = is_named_field(param.name, options) or fold(param.name) in ITEM_ARRAY_FOLDS
+    return named or is_passthrough(param.name) or is_bracket_key(param)
+
+
+def one_edit_apart(left: str, right: str) -> bool:
+    short, long = sorted((left, right), key=len)
+    if len(long) - len(short) > 1 or left == right:
+        return False
+    at = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    return short[at + 1 :] == long[at + 1 :] or short[at:] == long[at + 1 :]
+
+
+@cache
+def is_near_miss(name: str) -> bool:  # semantics 2.6
+    folded = fold(name)
+    if folded in map(fold, EXACT_NAMES):
+        return True
+    return any(len(known) >= 5 and one_edit_apart(folded, known) for known in map(fold, KNOWN_NAMES))
+
+
+# --- rulings on a request ---------------------------------------------------------------------------------------
+
+WORD: Final = r"[A-Za-z][A-Za-z0-9_.:-]*"
+MACROS: Final = re.compile(
+    "|".join(
+        re.escape(opening) + WORD + re.escape(closing)
+        for opening, closing in (
+            ("{", "}"), ("{{", "}}"), ("[", "]"), ("[[", "]]"), ("${", "}"), ("%", "%"), ("%%", "%%"), ("<", ">"),
+            ("__", "__"), ("!!!", "!!!"), ("--", "--"), ("#", "#"), ("##", "##"),
+        )
+    )
+)  # fmt: skip
+NULL_WORDS: Final = ("null", "undefined", "none", "nan", "n/a", "[object object]")
+TEST_VALUES: Final = ("test", "testing", "demo", "test123")
+
+
+def is_macro(text: str) -> bool:  # semantics 3.2
+    plain = trim(text)
+    return any(MACROS.fullmatch(form) for form in (plain, utf8(percent_decode(plain.encode()))))
+
+
+def is_null_word(text: str) -> bool:  # semantics 3.2
+    return ascii_lower(trim(text)) in NULL_WORDS
+
+
+def junk_issues(core: dict[str, Param | None], conversion_type: str | None, match_key: str) -> Iterator[str]:
+    texts = [*(param.value for param in core.values() if param), conversion_type]  # semantics 3.2
+    if any(is_macro(text) for text in texts if text is not None):
+        yield "unresolved_macro"
+    ids = [match_key, *([core["transaction_id"].value] if core["transaction_id"] else [])]
+    if any(map(is_null_word, ids)):
+        yield "null_word"
+    if ascii_lower(trim(match_key)) in TEST_VALUES:
+        yield "test_value"
+    if any(re.search("%[0-9A-Fa-f]{2}", text) for text in ids):
+        yield "double_encoded"
+
+
+def name_issues(params: list[Param], options: Options) -> Iterator[str]:
+    groups = [core_params(params, field, options) for field in CORE]
+    groups += [exact_params(params, names) for names in (*TRAITS.values(), ("conversion_type",))]
+    if any(len({param.value for param in group}) > 1 for group in groups):
+        yield "alias_conflict"  # semantics 2.3
+    if any(is_structured(param.value) and is_named_field(param.name, options) for param in params):
+        yield "not_scalar"  # semantics 1.5
+    if any(not is_recognised(param, options) and is_near_miss(param.name) for param in params):
+        yield "near_miss_name"  # semantics 2.6
+
+
+@cache
+def active_currencies() -> frozenset[str]:
+    return frozenset(currency.code for currency in iso4217.Currency)
+
+
+def read_currency(sent: str | None, options: Options) -> tuple[str | None, str | None]:  # semantics 4.3
+    """(currency, issue)."""
+    if sent is None:
+        return options.default_currency, None
+    if not re.fullmatch("[A-Za-z]{3}", trim(sent)):
+        return sent, "invalid_currency"
+    code = trim(sent).upper()
+    return code, None if code in active_currencies() else "unknown_currency"
+
+
+def standard_event(conversion_type: str, options: Options) -> str | None:  # semantics 5.2
+    text = trim(conversion_type) if options.conversion_type_match == "trimmed" else conversion_type
+    return next((event for event, names in EVENTS.items() if ascii_lower(text) in names), None)
+
+
+def has_positive_commission(params: list[Param]) -> bool:  # semantics 5.3
+    texts = [p.value for p in params if fold(p.name) == "commission" and not is_structured(p.value)]
+    return any(number and number.digits and not number.negative for number in map(parse_number, texts))
+
+
+def decide_event(
+    event_name: str | None, conversion_type: str | None, params: list[Param], options: Options
+) -> tuple[str | None, str]:  # semantics 5
+    """(event, rule); no event means an unknown conversion_type."""
+    if event_name is not None:
+        return trim(event_name), "event_name"
+    if conversion_type is not None:
+        return standard_event(conversion_type, options), "conversion_type"
+    if has_positive_commission(params):
+        return "Purchase", "automatic_commission"
+    return "Lead", "automatic_lead"
+
+
+# --- items and passthroughs -------------------------------------------------------------------------------------
+
+
+class Array(NamedTuple):
+    """An item candidate as read: positions with their objects (None: not an object)."""
+
+    elements: list[tuple[int, dict[str, Any] | None]]
+    malformed: bool = False
+    usable: bool = True
+
+
+def native_array(value: Any) -> Array:  # semantics 8.1, 8.3
+    if isinstance(value, str):
+        try:
+            value = parse_json(value)
+        except ValueError:
+            value = None
+    if isinstance(value, dict):
+        return Array([(0, value)], malformed=True)
+    if not isinstance(value, list):
+        return Array([], malformed=True, usable=False)
+    return Array([(at, one if isinstance(one, dict) else None) for at, one in enumerate(value)])
+
+
+def bracket_array(params: list[Param]) -> Array:  # semantics 8.1
+    elements: list[tuple[int, dict[str, Any] | None]] = []
+    numbered: dict[int, dict[str, Any]] = {}
+    current: dict[str, Any] | None = None
+    for param in params:
+        _, index, field = BRACKETS.fullmatch(param.name).groups()  # type: ignore[union-attr]
+        at = int(index.lstrip("0")[:11] or 0) if index else max((one[0] for one in elements), default=-1) + 1
+        if field is None:
+            elements.append((at, None))
+            current = None
+        elif index:
+            if at not in numbered:
+                numbered[at] = {}
+                elements.append((at, numbered[at]))
+            numbered[at].setdefault(fold(field), param.value)
+        else:
+            if current is None or fold(field) in current:
+                current = {}
+                elements.append((at, current))
+            current[fold(field)] = param.value
+    return Array([(at, one if at < 2**31 else None) for at, one in sorted(elements, key=lambda one: one[0])])
+
+
+def item_candidates(params: list[Param]) -> Iterator[Array]:  # semantics 8.1
+    for base in ITEM_ARRAY_FOLDS:
+        brackets = [p for p in params if is_bracket_key(p) and fold(p.name.partition("[")[0]) == base]
+        for param in params:
+            if fold(param.name) == base:
+                yield native_array(param.value)
+            elif brackets and param is brackets[0]:
+                yield bracket_array(brackets)
+
+
+def item_text(element: dict[str, Any], field: str) -> str | None:  # semantics 8.1
+    for alias in dict.fromkeys(map(fold, ITEM_FIELDS[field])):
+        for name, value in element.items():
+            if fold(name) == alias and not is_structured(value) and not is_empty(value):
+                return scalar_text(value)
+    return None
+
+
+def read_item(position: int, element: dict[str, Any], issues: set[str]) -> dict[str, Any]:
+    item: dict[str, Any] = {"position": position}
+    item |= {field: item_text(element, field) for field in ITEM_FIELDS}
+    for field in ("price", "quantity"):  # semantics 8.2
+        if (text := item[field]) is not None:
+            item[field] = decimal_38_9(parse_number(text))
+            if item[field] is None:
+                issues.add(f"invalid_item_{field}")
+    return item
+
+
+def read_items(params: list[Param], value: Decimal | None, issues: set[str]) -> list[dict[str, Any]]:
+    chosen, skipped = Array([]), False  # semantics 8.1, 8.3
+    for array in item_candidates(params):
+        if array.malformed:
+            issues.add("malformed_items")
+        if array.elements:
+            chosen = array
+            break
+        skipped = True
+    if chosen.elements and (skipped or any(element is None for _, element in chosen.elements)):
+        issues.add("malformed_items")
+    items = [read_item(at, element, issues) for at, element in chosen.elements if element is not None]
+    if items and value is not None and not any(item[f] is None for item in items for f in ("price", "quantity")):
+        room = Context(prec=200)
+        total = sum((room.multiply(item["price"], item["quantity"]) for item in items), Decimal(0))
+        if abs(room.subtract(total, value)) > Decimal("0.01"):  # semantics 8.4
+            issues.add("items_total_mismatch")
+    return items
+
+
+def read_passthroughs(params: list[Param]) -> list[dict[str, Any]]:  # semantics 7.4
+    kept: dict[str, str] = {}
+    for param in params:
+        if is_passthrough(param.name):
+            value = compact_json(param.value) if is_structured(param.value) else param.value
+            kept.setdefault(param.name.removeprefix("xat_"), value)
+    return [
+        {"position": position, "name": name, "value": value, "stored": position < 5}
+        for position, (name, value) in enumerate(kept.items())
+    ]
+
+
+# --- traits and personal data -----------------------------------------------------------------------------------
+
+
+def split_full_name(full_name: str) -> tuple[str | None, str | None]:  # semantics 7.2
+    """(first, last)."""
+    words = [word for word in re.split(f"[{WHITE_SPACE}]+", full_name) if word]
+    name = " ".join(words)
+    if name.count(",") == 1:
+        last, first = (trim(side) or None for side in name.split(","))
+        return first, last
+    return words[0], " ".join(words[1:]) or None
+
+
+def read_traits(params: list[Param]) -> tuple[dict[str, str | None], str | None, bool]:  # semantics 7.1-7.3
+    """(traits with the names filled, name_rule, whether a winner is prehashed)."""
+    winners = {trait: first_value(exact_params(params, names)) for trait, names in TRAITS.items()}
+    prehashed = any(prehash(text) for text in winners.values() if text is not None)
+    full_name = winners.pop("full_name")
+    rule = "parts"
+    if full_name is not None and winners["first_name"] is None and winners["last_name"] is None:
+        rule = "full_name"
+        winners["first_name"], winners["last_name"] = split_full_name(full_name)
+    named = winners["first_name"] is not None or winners["last_name"] is not None
+    return winners, rule if named else None, prehashed
+
+
+def first_value(could: list[Param]) -> str | None:
+    return could[0].value if could else None
+
+
+def prehash(text: str) -> str | None:  # semantics 7.3
+    found = re.fullmatch("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{32}", trim(text))
+    return found[0].lower() if found else None
+
+
+def without_punctuation(text: str) -> str:
+    return "".join(c for c in text.lower() if not unicodedata.category(c).startswith("P"))
+
+
+def without_blanks(text: str) -> str:
+    return re.sub(f"[{WHITE_SPACE}]", "", text)
+
+
+def normal_email(text: str) -> str:  # semantics 9.2
+    return trim(text).lower()
+
+
+def normal_google_email(text: str) -> str:  # semantics 9.2
+    local, at, domain = normal_email(text).rpartition("@")
+    if at and domain in {"gmail.com", "googlemail.com"}:
+        local = local.partition("+")[0].replace(".", "")
+    return local + at + domain
+
+
+def normal_phone(text: str) -> str:  # semantics 9.2
+    text = trim(text)
+    trunk = re.match(r"(?:\+|00)([0-9]{1,3})[-. ](0+)", text)
+    if trunk and trunk[1] != "39":
+        text = trunk[1] + text[trunk.end() :]
+    return re.sub("[^0-9]", "", text).lstrip("0")
+
+
+def normal_e164(text: str) -> str:  # semantics 9.2
+    digits = normal_phone(text)
+    return "+" + digits if digits else ""
+
+
+def normal_name(text: str) -> str:  # semantics 9.2
+    return trim(without_punctuation(text))
+
+
+def normal_city(text: str) -> str:  # semantics 9.2
+    return without_blanks(without_punctuation(text))
+
+
+def normal_birthdate(text: str) -> str:  # semantics 9.2
+    text = trim(text)
+    year_first = re.fullmatch("([0-9]{4})(-|/|)([0-9]{2})\\2([0-9]{2})", text)
+    year_last = re.fullmatch("([0-9]{1,2})([/.])([0-9]{1,2})\\2([0-9]{4})", text)
+    if year_first:
+        year, month, day = int(year_first[1]), int(year_first[3]), int(year_first[4])
+    elif year_last:
+        year, month, day = int(year_last[4]), int(year_last[1]), int(year_last[3])
+        if month > 12 or year_last[2] == ".":
+            month, day = day, month
+    else:
+        return ""
+    try:
+        return date(year, month, day).isoformat().replace("-", "")
+    except ValueError:
+        return ""
+
+
+@cache
+def countries() -> dict[str, str]:
+    names = ("alpha_2", "alpha_3", "name", "official_name", "common_name")
+    return {
+        getattr(country, name).lower(): country.alpha_2.lower()
+        for name in reversed(names)
+        for country in pycountry.countries
+        if hasattr(country, name)
+    }
+
+
+def normal_country(text: str) -> str:  # semantics 9.2
+    plain = trim(text).lower()
+    return countries().get(plain, plain)
+
+
+@cache
+def us_states() -> dict[str, str]:
+    states = pycountry.subdivisions.get(country_code="US")
+    return {normal_city(state.name): state.code.removeprefix("US-").lower() for state in states}
+
+
+def normal_state(text: str, country: str | None) -> str:  # semantics 9.2
+    state = normal_city(text)
+    return us_states().get(state, state) if country == "us" else state
+
+
+def normal_zipcode(text: str, country: str | None) -> str:  # semantics 9.2
+    zipcode = without_blanks(text.lower()).replace("-", "")
+    return zipcode[:5] if country == "us" else zipcode
+
+
+def hashed(text: str | None, normal: Callable[[str], str]) -> str | None:
+    if text is None or (already := prehash(text)):
+        return None if text is None else already
+    form = normal(text)
+    return hashlib.sha256(form.encode()).hexdigest() if form else None
+
+
+def hash_columns(traits: dict[str, str | None]) -> dict[str, str | None]:  # semantics 9.2
+    country = normal_country(traits["country"]) if traits["country"] is not None else None
+    rules: tuple[tuple[str, str, Callable[[str], str]], ...] = (
+        ("email_sha256", "email", normal_email),
+        ("email_google_sha256", "email", normal_google_email),
+        ("phone_sha256", "phone", normal_phone),
+        ("phone_e164_sha256", "phone", normal_e164),
+        ("first_name_sha256", "first_name", normal_name),
+        ("last_name_sha256", "last_name", normal_name),
+        ("birthdate_sha256", "birthdate", normal_birthdate),
+        ("city_sha256", "city", normal_city),
+        ("state_sha256", "state", lambda text: normal_state(text, country)),
+        ("zipcode_sha256", "zipcode", lambda text: normal_zipcode(text, country)),
+        ("country_sha256", "country", normal_country),
+    )
+    return {column: hashed(traits[trait], normal) for column, trait, normal in rules}
+
+
+def shown_match_key(match_type: str, match_key: str, options: Options) -> str | None:  # semantics 9.3
+    if match_type != "email" or options.pii == "keep":
+        return match_key
+    return hashed(match_key, normal_email) if options.pii == "hash" else None
+
+
+# --- from a request to a row ------------------------------------------------------------------------------------
+
+
+def judge(request: Request, options: Options) -> Candidate | Rejected:
+    params, origin = request.params, request.origin
+    core = {field: next(iter(core_params(params, field, options)), None) for field in CORE}
+    text = {field: param.value if param else None for field, param in core.items()}
+    conversion_type = first_value(exact_params(params, ("conversion_type",)))
+    event, event_rule = decide_event(text["event_name"], conversion_type, params, options)
+    match_type = next((field for field in ("click_id", "ref_id", "email") if core[field]), None)  # semantics 3.1
+    reasons = ["missing_identity"] * (match_type is None) + ["unknown_conversion_type"] * (event is None)
+    if match_type is None or event is None:
+        return Rejected(origin, reasons)  # semantics 5.4
+
+    issues = set(name_issues(params, options)) | set(junk_issues(core, conversion_type, text[match_type]))
+    money = judge_value(core["value"], event_rule, issues)
+    currency, currency_issue = read_currency(text["currency"], options)
+    issues |= {currency_issue} - {None}
+    times = judge_time(text["timestamp"], origin.received_at, issues)
+    traits, name_rule, prehashed = read_traits(params)
+    issues |= {"prehashed_trait"} if prehashed else set()
+    items = read_items(params, money["value"], issues)
+    passthroughs = read_passthroughs(params)
+    issues |= {"passthrough_dropped"} if len(passthroughs) > 5 else set()  # semantics 7.4
+
+    hashes = hash_columns(traits)
+    row = origin._asdict() | times | money | {
+        "match_type": match_type,
+        "match_key": shown_match_key(match_type, text[match_type], options),
+        "match_param": core[match_type].name,
+        "click_id": text["click_id"],
+        "ref_id": text["ref_id"],
+        "event": event,
+        "event_rule": event_rule,
+        "conversion_type": conversion_type,
+        "currency": currency,
+        "currency_defaulted": text["currency"] is None,
+        "transaction_id": text["transaction_id"],
+        "brand_name": text["brand_name"],
+        **{trait: traits[trait] if options.pii == "keep" else None for trait in PERSONAL},
+        "country": traits["country"],
+        "name_rule": name_rule,
+        **{column: None if options.pii == "drop" else digest for column, digest in hashes.items()},
+        "item_count": len(items),
+        "passthrough_count": len(passthroughs),
+        "issues": sorted(issues),
+    }  # fmt: skip
+    return Candidate(row, items, passthroughs, text[match_type], dedup_key(row, options))
+
+
+def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[str, Any]:  # semantics 4.1, 4.2
+    value = decimal_38_9(parse_number(param.value)) if param else None
+    invalid = param is not None and value is None
+    if invalid:
+        issues.add("invalid_value")
+    if value is not None and value < 0:
+        issues.add("negative_value")
+    if value is not None and value > 0 and event_rule == "automatic_lead":
+        issues.add("lead_by_default")  # semantics 5.3
+    return {
+        "value": value,
+        "value_param": param.name if param else None,
+        "value_repaired": value_repaired(param.value) if param and invalid else None,
+    }
+
+
+def judge_time(text: str | None, received_at: datetime | None, issues: set[str]) -> dict[str, Any]:  # semantics 6.2
+    occurred_at, meant, issue = read_timestamp(text) if text is not None else (None, None, None)
+    issues |= {issue} if issue else set()
+    if occurred_at and received_at and occurred_at - received_at > timedelta(days=1):
+        issues.add("future_timestamp")
+    return {
+        "occurred_at": occurred_at or received_at,
+        "occurred_at_rule": "parameter" if occurred_at else "received",
+        "occurred_at_repaired": meant,
+    }
+
+
+# --- duplicates -------------------------------------------------------------------------------------------------
+
+
+def dedup_key(row: dict[str, Any], options: Options) -> tuple[str | None, ...] | None:  # semantics 6.3
+    sent = row["transaction_id"]
+    if options.dedup_scope == "off" or sent is None or is_macro(sent) or is_null_word(sent):
+        return None
+    event = row["event"] if options.dedup_scope == "event" else None
+    return row["account_id"], row["integration"], event, trim(sent)
+
+
+def winner_order(candidate: Candidate) -> tuple[bool, datetime, int]:  # semantics 6.3
+    received_at = candidate.row["received_at"]
+    return received_at is None, received_at or EPOCH, candidate.row["record_no"]
+
+
+def within(window: timedelta | None, winner: Candidate, later: Candidate) -> bool:  # semantics 6.3
+    first, second = winner.row["received_at"], later.row["received_at"]
+    return window is None or first is None or second is None or second - first <= window
+
+
+def find_duplicates(candidates: list[Candidate], options: Options) -> dict[int, Candidate]:  # semantics 6.3
+    """record_no of every duplicate -> its winner."""
+    winners: dict[tuple[str | None, ...], Candidate] = {}
+    duplicates: dict[int, Candidate] = {}
+    for candidate in sorted(candidates, key=winner_order):
+        if candidate.dedup_key is None:
+            continue
+        winner = winners.get(candidate.dedup_key)
+        if winner is not None and within(options.dedup_window, winner, candidate):
+            duplicates[candidate.row["record_no"]] = winner
+        else:
+            winners[candidate.dedup_key] = candidate
+    return duplicates
+
+
+def duplicate_kind(duplicate: Candidate, winner: Candidate) -> str:  # semantics 6.3
+    told = [(one.row["value"], one.row["currency"], one.raw_match_key) for one in (duplicate, winner)]
+    return "identical" if told[0] == told[1] else "conflicting"
+
+
+def rejection(origin: Origin, reasons: list[str], duplicate_of: int | None, kind: str | None) -> dict[str, Any]:
+    shown = ("record_no", "account_id", "integration", "received_at", "http_method", "http_status")
+    return {name: getattr(origin, name) for name in shown} | {
+        "reason": reasons[0],
+        "reasons": reasons,
+        "message": MESSAGES.get(reasons[0]),
+        "duplicate_of": duplicate_of,
+        "duplicate_kind": kind,
+    }
+
+
+def run(data: bytes, kind: str, options: Options = Options()) -> Result:  # noqa: B008
+    """What every record of `data` becomes. Never raises on any bytes.
+
+    Args:
+        data: The whole input.
+        kind: `log` (the common and combined family), `jsonl`, or `json` (one array).
+        options: The switches.
+    """
+    candidates: list[Candidate] = []
+    rejections: list[dict[str, Any]] = []
+    skipped: Counter[str] = Counter()
+    unrecognised: Counter[str] = Counter()
+    for record in read_records(data, kind, options):
+        if isinstance(record, Skip):
+            skipped[record.reason] += 1
+            continue
+        outcome: Candidate | Rejected
+        if isinstance(record, Request):
+            request = record._replace(params=[p for p in record.params if not is_empty(p.value)])
+            unrecognised.update(p.name for p in request.params if not is_recognised(p, options))
+            outcome = judge(request, options)
+        else:
+            outcome = record
+        if isinstance(outcome, Rejected):
+            rejections.append(rejection(outcome.origin, outcome.reasons, None, None))
+        else:
+            candidates.append(outcome)
+
+    duplicates = find_duplicates(candidates, options)
+    result = Result([], [], [], rejections, dict(skipped), dict(unrecognised))
+    for candidate in candidates:
+        record_no = candidate.row["record_no"]
+        if winner := duplicates.get(record_no):
+            origin = Origin(**{name: candidate.row[name] for name in Origin._fields})
+            found = duplicate_kind(candidate, winner)
+            rejections.append(rejection(origin, ["duplicate_transaction"], winner.row["record_no"], found))
+            continue
+        result.conversions.append(candidate.row)
+        result.items.extend({"record_no": record_no} | item for item in candidate.items)
+        result.passthroughs.extend({"record_no": record_no} | one for one in candidate.passthroughs)
+    rejections.sort(key=lambda one: one["record_no"])
+    return result
