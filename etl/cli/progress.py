@@ -43,16 +43,17 @@ def _bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=console, transient=True) as bars:
-        task = bars.add_task("starting", total=None, speed="")
         counter = _Counter()
 
         def begin(phase: str, total: int) -> None:
             counter.begin(phase, total)
-            bars.reset(task, description=phase, total=total or None, speed="")
+            for task in bars.task_ids:
+                bars.remove_task(task)
+            bars.add_task(phase, total=total or None, speed="")
 
         def advance(size: int, records: int) -> None:
             counter.advance(size, records)
-            bars.update(task, advance=size, speed=counter.speed())
+            bars.update(bars.task_ids[-1], advance=size, speed=counter.speed())
 
         yield Progress(begin, advance, lambda message: console.print(f"warning: {message}", markup=False))
 

@@ -79,7 +79,8 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
         for columns in batches:
             height = len(columns["raw"])
             if height:
-                yield _as_requests(columns, split, number, is_body_logged=row.is_body_logged), position()
+                reached = min(position(), split.end) if split.codec == "plain" else position()
+                yield _as_requests(columns, split, number, is_body_logged=row.is_body_logged), reached
                 number += height
 
 
