@@ -271,9 +271,8 @@ def _names(texts: pl.DataFrame) -> pl.DataFrame:
     has_parts = texts["first_name"].is_not_null() | texts["last_name"].is_not_null()
     parts = pl.Struct({"first_name": pl.String, "last_name": pl.String})
     split = on_distinct(texts["full_name"].set(has_parts, None), _split_name, parts).struct.unnest()
-    rules = pl.select(
-        pl.when(has_parts).then(pl.lit("parts")).when(texts["full_name"].is_not_null()).then(pl.lit("full_name"))
-    ).to_series()
+    has_split = split["first_name"].is_not_null() | split["last_name"].is_not_null()
+    rules = pl.select(pl.when(has_parts).then(pl.lit("parts")).when(has_split).then(pl.lit("full_name"))).to_series()
     return pl.DataFrame(
         {
             "first_name": texts["first_name"].fill_null(split["first_name"]),

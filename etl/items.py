@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Context, Decimal
 from functools import lru_cache
 from itertools import groupby
@@ -42,9 +43,6 @@ class _Array(NamedTuple):
     is_malformed: bool
 
 
-_ABSENT: Final = _Array([], is_usable=False, is_malformed=False)
-
-
 def build_items(
     params: pl.DataFrame, fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -64,7 +62,7 @@ def build_items(
     sent = params.with_columns(*fields.meanings.select("container", "bracket_index", "bracket_field")).filter(
         fields.is_sent
         & (fields.meanings["container"] >= 0)
-        & ~(params["is_json"] & fields.meanings["bracket_index"].is_not_null())
+        & ~((params["is_json"] | params["is_structure"]) & fields.meanings["bracket_index"].is_not_null())
     )
     sent = sent.join(conversions.select("row"), on="row", how="semi", maintain_order="left")
     items: list[tuple[Any, ...]] = []
@@ -85,31 +83,29 @@ def build_items(
 
 
 def _read_postback(params: list[_Param], ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
-    """The elements of the first usable container, and the names of the malformed ones up to it (semantics 8.1)."""
+    """The elements of the first usable array, and the names of the malformed ones up to it (semantics 8.1)."""
     faulty: list[str] = []
     unused: list[str] = []
     for container in range(len(ruleset.item_containers.accepted)):
-        candidates = [param for param in params if param.container == container]
-        if not candidates:
-            continue
-        array = _read_container(candidates)
-        if array.is_malformed:
-            faulty.append(candidates[0].name)
-        if array.is_usable:
-            return array.elements, [*faulty, *unused]
-        if not array.is_malformed:
-            unused.append(candidates[0].name)
+        for name, array in _arrays([param for param in params if param.container == container]):
+            if array.is_malformed:
+                faulty.append(name)
+            if array.is_usable:
+                return array.elements, [*faulty, *unused]
+            if not array.is_malformed:
+                unused.append(name)
     return [], faulty
 
 
-def _read_container(params: list[_Param]) -> _Array:
-    plain = next((param for param in params if param.bracket_index is None), None)
-    array = _read_json(plain) if plain else _ABSENT
+def _arrays(params: list[_Param]) -> Iterator[tuple[str, _Array]]:
+    """What one container name holds, in the request's order: its first plain value, its bracket keys together."""
     brackets = [param for param in params if param.bracket_index is not None]
-    if array.is_usable or not brackets:
-        return array
-    from_brackets = _read_brackets(brackets)
-    return from_brackets._replace(is_malformed=from_brackets.is_malformed or array.is_malformed)
+    plain = next((param for param in params if param.bracket_index is None), None)
+    for param in params:
+        if param is plain:
+            yield param.name, _read_json(param)
+        elif brackets and param is brackets[0]:
+            yield param.name, _read_brackets(brackets)
 
 
 def _read_json(param: _Param) -> _Array:
@@ -126,24 +122,26 @@ def _read_json(param: _Param) -> _Array:
 
 
 def _read_brackets(params: list[_Param]) -> _Array:
-    """`items[0][id]=…` by its index; `items[][id]=…` after those, a new item where a field repeats."""
-    numbered: dict[int, dict[str, str]] = {}
-    appended: list[dict[str, str]] = [{}]
-    is_malformed = False
+    """`items[0][id]=…` by its index; `items[][id]=…` after what came before, a new item where a field repeats."""
+    elements: dict[int, dict[str, str]] = {}
+    scalars: set[int] = set()
+    appended: dict[str, str] | None = None
     for param in params:
-        index, field = param.bracket_index or "", param.bracket_field
-        is_too_far = len(index.lstrip("0")) > 10 or int(index or 0) > _LAST_POSITION
-        if field is None or is_too_far:
-            is_malformed = True
-        elif index:
-            numbered.setdefault(int(index), {}).setdefault(field, param.value)
+        following = max([*elements, *scalars], default=-1) + 1
+        position = int(param.bracket_index.lstrip("0")[:11] or 0) if param.bracket_index else following
+        field = param.bracket_field
+        if field is None:
+            scalars.add(position)
+            appended = None
+        elif param.bracket_index:
+            elements.setdefault(position, {}).setdefault(field, param.value)
         else:
-            if any(fold(field) == fold(known) for known in appended[-1]):
-                appended.append({})
-            appended[-1][field] = param.value
-    first = max(numbered, default=-1) + 1
-    unnumbered = [element for element in appended if element]
-    return _Array([*sorted(numbered.items()), *enumerate(unnumbered, first)], is_usable=True, is_malformed=is_malformed)
+            if appended is None or any(fold(field) == fold(known) for known in appended):
+                appended = elements[position] = {}
+            appended[field] = param.value
+    reached = [(position, element) for position, element in sorted(elements.items()) if position <= _LAST_POSITION]
+    is_malformed = bool(scalars) or len(reached) < len(elements)
+    return _Array(reached, is_usable=True, is_malformed=is_malformed)
 
 
 def _field_texts(element: dict[str, Any], ruleset: Ruleset) -> list[str | None]:

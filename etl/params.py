@@ -18,7 +18,7 @@ _LOOKS_LIKE_JSON: Final = r"^[ \t\r\n]*[{\[]"
 
 
 def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
-    """Bodies that look like JSON become `fields`; those that are no JSON object get fault `malformed_body`.
+    """Bodies of postbacks that look like JSON become `fields`; if they are no JSON object, fault `malformed_body`.
 
     Args:
         requests: Rows of `schema.REQUESTS`.
@@ -28,7 +28,7 @@ def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
 
     Source: semantics 1.3.
     """
-    is_json = requests["body"].str.contains(_LOOKS_LIKE_JSON).fill_null(False)
+    is_json = requests["fault"].is_null() & requests["body"].str.contains(_LOOKS_LIKE_JSON).fill_null(False)
     if not is_json.any():
         return requests
     objects = [_parsed_object(text) for text in requests["body"].filter(is_json)]
@@ -43,8 +43,8 @@ def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def fields_of(objects: Iterable[dict[str, Any] | None]) -> pl.Series:
-    """Parsed JSON objects as one list of fields each: name, text (JSON text for a structure), is_structure.
+def fields_of(objects: Iterable[dict[str, Any] | list[tuple[str, Any]] | None]) -> pl.Series:
+    """Parsed JSON objects, or pairs, as one list of fields each: name, text (JSON text for a structure), is_structure.
 
     Null values are left out, as an absent parameter is. None gives null.
 
@@ -60,7 +60,7 @@ def fields_of(objects: Iterable[dict[str, Any] | None]) -> pl.Series:
     for parsed in objects:
         missing.append(parsed is None)
         before = len(names)
-        for name, value in (parsed or {}).items():
+        for name, value in parsed.items() if isinstance(parsed, dict) else parsed or ():
             if isinstance(value, (dict, list)):
                 texts.append(json_text.dump(value))
                 structures.append(True)
@@ -88,9 +88,9 @@ def explode_params(postbacks: pl.DataFrame, parameter_order: str) -> pl.DataFram
     Returns:
         Rows of `schema.PARAMS`, ascending by `row`.
     """
-    query = _form_params(postbacks["query"])
-    body = [_form_params(postbacks["body"]), _json_params(postbacks["fields"])]
-    parts = [query, *body] if parameter_order == "query_first" else [*body, query]
+    query = [_form_params(postbacks["query"]), _field_params(postbacks["query_fields"], is_json=False)]
+    body = [_form_params(postbacks["body"]), _field_params(postbacks["fields"], is_json=True)]
+    parts = [*query, *body] if parameter_order == "query_first" else [*body, *query]
     filled = [part for part in parts if part.height]
     if len(filled) == 1:
         return filled[0]
@@ -103,7 +103,9 @@ def _form_params(forms: pl.Series) -> pl.DataFrame:
     return explode_forms(forms).with_columns(is_structure=pl.lit(value=False), is_json=pl.lit(value=False))
 
 
-def _json_params(fields: pl.Series) -> pl.DataFrame:
+def _field_params(fields: pl.Series, *, is_json: bool) -> pl.DataFrame:
+    if fields.null_count() == len(fields):
+        return PARAMS.empty()
     lengths = fields.list.len().fill_null(0).to_numpy()
     rows = np.repeat(np.arange(len(fields)), lengths)
     params = fields.filter(pl.Series(lengths > 0)).explode().struct.unnest()
@@ -113,7 +115,7 @@ def _json_params(fields: pl.Series) -> pl.DataFrame:
             "name": params["name"],
             "value": params["text"],
             "is_structure": params["is_structure"],
-            "is_json": pl.Series([True]).new_from_index(0, len(rows)),
+            "is_json": pl.Series([is_json]).new_from_index(0, len(rows)),
         }
     )
 

@@ -107,7 +107,7 @@ class Ruleset:
         template = re.escape(self.collect_path.strip("/"))
         for placeholder in ("account", "integration"):
             template = template.replace(re.escape("{" + placeholder + "}"), f"(?P<{placeholder}>[^/]+)")
-        return f"(?:^|/){template}/?$"
+        return f"/{template}/?$"
 
 
 def parse_ruleset(text: str, where: str) -> Ruleset:

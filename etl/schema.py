@@ -170,6 +170,7 @@ REQUESTS: Final = Table(
         Column("user_agent", TEXT, "null where the record has none"),
         Column("path", TEXT, "of the request target, before the first `?`; null: a bare payload"),
         Column("query", TEXT, "after the first `?`, still encoded; null or empty: none"),
+        Column("query_fields", pl.List(FIELD), "a query its reader was given as an object; null: see query"),
         Column("body", TEXT, "JSON or form text, still encoded; null: none"),
         Column("fields", pl.List(FIELD), "a JSON object its reader has parsed already; null: see body"),
         Column("is_body_logged", TRUTH, "the source would show a body if there was one"),

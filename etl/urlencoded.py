@@ -119,8 +119,8 @@ def _is_utf8(text: Bytes | bytes) -> bool:
 
 
 def _buffer(texts: pl.Series) -> tuple[Bytes, Positions]:
-    """The UTF-8 bytes of all texts, one after another, and where each begins (and the last ends)."""
-    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    """The UTF-8 bytes of all texts, one after another, and where each begins (and the last ends); none for null."""
+    array = texts.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = array.buffers()
     starts = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)
     if data is None or not len(array):

@@ -72,13 +72,16 @@ def read_amount(text: str) -> Decimal | None:
 
 
 _SIGNS: Final = "$¢£¤¥֏؋৳฿៛\u20a0-\u20cf﷼＄￠￡￥￦"
+_BLANK: Final = f"[{WHITE_SPACE}]"
 _SIGN_OR_CODE: Final = rf"(?:[A-Za-z]{{3}}|[A-Za-z]{{0,2}}[{_SIGNS}])"
-_DRESSED: Final = re.compile(rf"([+-]?){_SIGN_OR_CODE}?\s*([+-]?)([0-9.][0-9.,'’\s]*?)\s*{_SIGN_OR_CODE}?")
+_DRESSED: Final = re.compile(
+    rf"([+-]?){_SIGN_OR_CODE}?{_BLANK}*([+-]?)([0-9.][0-9.,'’{WHITE_SPACE}]*?){_BLANK}*{_SIGN_OR_CODE}?"
+)
 _GROUPED: Final = (
     (re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?"), ",", "."),
     (re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+"), ".", ","),
     (re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}"), ".", ","),
-    (re.compile(r"[1-9][0-9]{0,2}(?:[\s'’][0-9]{3})+(?:[.,][0-9]+)?"), " '’\u00a0\u202f\u2009", ",."),
+    (re.compile(rf"[1-9][0-9]{{0,2}}(?:[{WHITE_SPACE}'’][0-9]{{3}})+(?:[.,][0-9]+)?"), WHITE_SPACE + "'’", ",."),
     (re.compile(r"[0-9]+(?:\.[0-9]*|,[0-9]+)?|\.[0-9]+"), "", ",."),
 )
 

@@ -1,8 +1,8 @@
 """A slow second reading of the rules: what every record of a log or dump becomes, one row at a time.
 
 Nothing here knows the package `etl`. It is written from `custom-integration-params.md` ("the page"),
-`semantics.md` and `contract.md` alone, and the tests compare it with the pipeline. The marks `# semantics N.N`
-say which ruling a function reads.
+`semantics.md` and `contract.md` alone, and the tests compare it with the pipeline. The marks
+`# semantics N.N` say which ruling a function reads.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Candidate(NamedTuple):
     dedup_key: tuple[str | None, ...] | None
 
 
-# --- the page ---------------------------------------------------------------------------------------------------
+# --- the page -----------------------------------------------------------------------------------------------
 
 CORE: Final = {
     "click_id": ("click_id", "clickid", "click"),
@@ -148,7 +148,7 @@ MESSAGES: Final = {
 }
 PERSONAL: Final = ("email", "phone", "first_name", "last_name", "birthdate", "city", "state", "zipcode")
 
-# --- text -------------------------------------------------------------------------------------------------------
+# --- text ---------------------------------------------------------------------------------------------------
 
 WHITE_SPACE: Final = (  # semantics 1.6
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -179,7 +179,7 @@ EXACT_NAMES: Final = ("conversion_type", *(name for names in TRAITS.values() for
 KNOWN_NAMES: Final = (*(name for names in CORE.values() for name in names), *EXACT_NAMES, *ITEM_ARRAYS)
 
 
-# --- decoding ---------------------------------------------------------------------------------------------------
+# --- decoding -----------------------------------------------------------------------------------------------
 
 
 def percent_decode(data: bytes) -> bytes:  # semantics 1.2
@@ -223,7 +223,10 @@ def parse_json(text: str, deepest: int = 500) -> Any:
         if depth > deepest:
             refuse("too deep")
     value = json.loads(
-        text, parse_int=Number, parse_float=lambda literal: Number(double_text(literal)), parse_constant=refuse
+        text,
+        parse_int=Number,
+        parse_float=lambda literal: Number(double_text(literal)),
+        parse_constant=refuse,
     )
     return without_surrogates(value)
 
@@ -257,7 +260,7 @@ def compact_json(value: Any) -> str:  # semantics 7.4
     return str(value) if isinstance(value, Number) else json.dumps(value, ensure_ascii=False)
 
 
-# --- numbers and times ------------------------------------------------------------------------------------------
+# --- numbers and times --------------------------------------------------------------------------------------
 
 NUMBER: Final = re.compile(r"([+-]?)([0-9]+)?(?:\.([0-9]*))?(?:[eE]([+-]?)([0-9]+))?")
 
@@ -354,7 +357,9 @@ def offset_of(zone: str | None) -> timezone | None:
     return timezone(-away if zone[0] == "-" else away)
 
 
-def utc_time(year: str, month: int, rest: Iterable[str | None], micros: str, zone: str | None) -> datetime | None:
+def utc_time(
+    year: str, month: int, rest: Iterable[str | None], micros: str, zone: str | None
+) -> datetime | None:
     offset = offset_of(zone)
     day, hour, minute, second = (int(part or 0) for part in rest)
     try:
@@ -387,7 +392,7 @@ def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | N
     return None, None, "invalid_timestamp"
 
 
-# --- from bytes to requests -------------------------------------------------------------------------------------
+# --- from bytes to requests ---------------------------------------------------------------------------------
 
 QUOTED: Final = r'(?:[^"\\]|\\.)*'
 LOG_LINE: Final = re.compile(
@@ -521,7 +526,8 @@ def read_payload(record_no: int, payload: Any, options: Options) -> Request | Re
     collect = COLLECT.search(split_path(addresses[0])[0]) if addresses else None
     if (addresses and not collect) or method not in {None, *METHODS}:
         return Skip("not_a_postback")  # semantics 1.1
-    headers = payload.get("headers") if isinstance(payload.get("headers"), dict) else {}
+    headers: Any = payload.get("headers")
+    headers = headers if isinstance(headers, dict) else {}
     agents = [value for name, value in headers.items() if name.lower() == "user-agent"]
     agent = (agents[0][:1] or [None])[0] if agents and isinstance(agents[0], list) else (agents or [None])[0]
     origin = origin._replace(
@@ -546,7 +552,9 @@ def read_json_line(record_no: int, line: bytes, options: Options) -> Request | R
     return read_payload(record_no, payload, options)
 
 
-def read_lines(data: bytes, read: Callable[..., Any], options: Options) -> Iterator[Request | Rejected | Skip]:
+def read_lines(
+    data: bytes, read: Callable[..., Any], options: Options
+) -> Iterator[Request | Rejected | Skip]:
     lines = data.split(b"\n")
     for record_no, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
         if not trim(utf8(line)):
@@ -572,7 +580,7 @@ def read_records(data: bytes, kind: str, options: Options) -> Iterator[Request |
         yield read_payload(record_no, element, options)
 
 
-# --- names ------------------------------------------------------------------------------------------------------
+# --- names --------------------------------------------------------------------------------------------------
 
 BRACKETS: Final = re.compile(r"([^\[\]]+)\[([0-9]*)\](?:\[([^\[\]]+)\])?")
 
@@ -629,15 +637,15 @@ def is_near_miss(name: str) -> bool:  # semantics 2.6
     return any(len(known) >= 5 and one_edit_apart(folded, known) for known in map(fold, KNOWN_NAMES))
 
 
-# --- rulings on a request ---------------------------------------------------------------------------------------
+# --- rulings on a request -----------------------------------------------------------------------------------
 
 WORD: Final = r"[A-Za-z][A-Za-z0-9_.:-]*"
 MACROS: Final = re.compile(
     "|".join(
         re.escape(opening) + WORD + re.escape(closing)
         for opening, closing in (
-            ("{", "}"), ("{{", "}}"), ("[", "]"), ("[[", "]]"), ("${", "}"), ("%", "%"), ("%%", "%%"), ("<", ">"),
-            ("__", "__"), ("!!!", "!!!"), ("--", "--"), ("#", "#"), ("##", "##"),
+            ("{", "}"), ("{{", "}}"), ("[", "]"), ("[[", "]]"), ("${", "}"), ("%", "%"), ("%%", "%%"),
+            ("<", ">"), ("__", "__"), ("!!!", "!!!"), ("--", "--"), ("#", "#"), ("##", "##"),
         )
     )
 )  # fmt: skip
@@ -654,11 +662,11 @@ def is_null_word(text: str) -> bool:  # semantics 3.2
     return ascii_lower(trim(text)) in NULL_WORDS
 
 
-def junk_issues(core: dict[str, Param | None], conversion_type: str | None, match_key: str) -> Iterator[str]:
-    texts = [*(param.value for param in core.values() if param), conversion_type]  # semantics 3.2
+def junk_issues(core: dict[str, str], conversion_type: str | None, match_key: str) -> Iterator[str]:
+    texts = [*core.values(), conversion_type]  # semantics 3.2
     if any(is_macro(text) for text in texts if text is not None):
         yield "unresolved_macro"
-    ids = [match_key, *([core["transaction_id"].value] if core["transaction_id"] else [])]
+    ids = [match_key, core.get("transaction_id", match_key)]
     if any(map(is_null_word, ids)):
         yield "null_word"
     if ascii_lower(trim(match_key)) in TEST_VALUES:
@@ -716,7 +724,7 @@ def decide_event(
     return "Lead", "automatic_lead"
 
 
-# --- items and passthroughs -------------------------------------------------------------------------------------
+# --- items and passthroughs ---------------------------------------------------------------------------------
 
 
 class Array(NamedTuple):
@@ -724,7 +732,6 @@ class Array(NamedTuple):
 
     elements: list[tuple[int, dict[str, Any] | None]]
     malformed: bool = False
-    usable: bool = True
 
 
 def native_array(value: Any) -> Array:  # semantics 8.1, 8.3
@@ -736,7 +743,7 @@ def native_array(value: Any) -> Array:  # semantics 8.1, 8.3
     if isinstance(value, dict):
         return Array([(0, value)], malformed=True)
     if not isinstance(value, list):
-        return Array([], malformed=True, usable=False)
+        return Array([], malformed=True)
     return Array([(at, one if isinstance(one, dict) else None) for at, one in enumerate(value)])
 
 
@@ -757,7 +764,7 @@ def bracket_array(params: list[Param]) -> Array:  # semantics 8.1
             numbered[at].setdefault(fold(field), param.value)
         else:
             if current is None or fold(field) in current:
-                current = {}
+                current = numbered[at] = {}
                 elements.append((at, current))
             current[fold(field)] = param.value
     return Array([(at, one if at < 2**31 else None) for at, one in sorted(elements, key=lambda one: one[0])])
@@ -766,8 +773,9 @@ def bracket_array(params: list[Param]) -> Array:  # semantics 8.1
 def item_candidates(params: list[Param]) -> Iterator[Array]:  # semantics 8.1
     for base in ITEM_ARRAY_FOLDS:
         brackets = [p for p in params if is_bracket_key(p) and fold(p.name.partition("[")[0]) == base]
+        plain = next((p for p in params if fold(p.name) == base), None)  # semantics 2.2
         for param in params:
-            if fold(param.name) == base:
+            if param is plain:
                 yield native_array(param.value)
             elif brackets and param is brackets[0]:
                 yield bracket_array(brackets)
@@ -804,12 +812,18 @@ def read_items(params: list[Param], value: Decimal | None, issues: set[str]) -> 
     if chosen.elements and (skipped or any(element is None for _, element in chosen.elements)):
         issues.add("malformed_items")
     items = [read_item(at, element, issues) for at, element in chosen.elements if element is not None]
-    if items and value is not None and not any(item[f] is None for item in items for f in ("price", "quantity")):
-        room = Context(prec=200)
-        total = sum((room.multiply(item["price"], item["quantity"]) for item in items), Decimal(0))
-        if abs(room.subtract(total, value)) > Decimal("0.01"):  # semantics 8.4
-            issues.add("items_total_mismatch")
+    if value is not None and total_differs(items, value):
+        issues.add("items_total_mismatch")
     return items
+
+
+def total_differs(items: list[dict[str, Any]], value: Decimal) -> bool:  # semantics 8.4
+    if not items or any(item[field] is None for item in items for field in ("price", "quantity")):
+        return False
+    room, total = Context(prec=200), Decimal(0)
+    for item in items:
+        total = room.fma(item["price"], item["quantity"], total)
+    return room.subtract(total, value).copy_abs() > Decimal("0.01")
 
 
 def read_passthroughs(params: list[Param]) -> list[dict[str, Any]]:  # semantics 7.4
@@ -824,7 +838,7 @@ def read_passthroughs(params: list[Param]) -> list[dict[str, Any]]:  # semantics
     ]
 
 
-# --- traits and personal data -----------------------------------------------------------------------------------
+# --- traits and personal data -------------------------------------------------------------------------------
 
 
 def split_full_name(full_name: str) -> tuple[str | None, str | None]:  # semantics 7.2
@@ -935,7 +949,7 @@ def normal_country(text: str) -> str:  # semantics 9.2
 
 @cache
 def us_states() -> dict[str, str]:
-    states = pycountry.subdivisions.get(country_code="US")
+    states: Iterable[Any] = pycountry.subdivisions.get(country_code="US")  # type: ignore[no-untyped-call]
     return {normal_city(state.name): state.code.removeprefix("US-").lower() for state in states}
 
 
@@ -980,25 +994,26 @@ def shown_match_key(match_type: str, match_key: str, options: Options) -> str | 
     return hashed(match_key, normal_email) if options.pii == "hash" else None
 
 
-# --- from a request to a row ------------------------------------------------------------------------------------
+# --- from a request to a row --------------------------------------------------------------------------------
 
 
 def judge(request: Request, options: Options) -> Candidate | Rejected:
     params, origin = request.params, request.origin
-    core = {field: next(iter(core_params(params, field, options)), None) for field in CORE}
-    text = {field: param.value if param else None for field, param in core.items()}
+    could = {field: core_params(params, field, options) for field in CORE}
+    core = {field: winners[0] for field, winners in could.items() if winners}
+    text = {field: param.value for field, param in core.items()}
     conversion_type = first_value(exact_params(params, ("conversion_type",)))
-    event, event_rule = decide_event(text["event_name"], conversion_type, params, options)
-    match_type = next((field for field in ("click_id", "ref_id", "email") if core[field]), None)  # semantics 3.1
+    event, event_rule = decide_event(text.get("event_name"), conversion_type, params, options)
+    match_type = next((field for field in ("click_id", "ref_id", "email") if field in core), None)  # 3.1
     reasons = ["missing_identity"] * (match_type is None) + ["unknown_conversion_type"] * (event is None)
     if match_type is None or event is None:
         return Rejected(origin, reasons)  # semantics 5.4
 
-    issues = set(name_issues(params, options)) | set(junk_issues(core, conversion_type, text[match_type]))
-    money = judge_value(core["value"], event_rule, issues)
-    currency, currency_issue = read_currency(text["currency"], options)
-    issues |= {currency_issue} - {None}
-    times = judge_time(text["timestamp"], origin.received_at, issues)
+    issues = set(name_issues(params, options)) | set(junk_issues(text, conversion_type, text[match_type]))
+    money = judge_value(core.get("value"), event_rule, issues)
+    currency, currency_issue = read_currency(text.get("currency"), options)
+    issues |= {currency_issue} if currency_issue else set()
+    times = judge_time(text.get("timestamp"), origin.received_at, issues)
     traits, name_rule, prehashed = read_traits(params)
     issues |= {"prehashed_trait"} if prehashed else set()
     items = read_items(params, money["value"], issues)
@@ -1010,15 +1025,15 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
         "match_type": match_type,
         "match_key": shown_match_key(match_type, text[match_type], options),
         "match_param": core[match_type].name,
-        "click_id": text["click_id"],
-        "ref_id": text["ref_id"],
+        "click_id": text.get("click_id"),
+        "ref_id": text.get("ref_id"),
         "event": event,
         "event_rule": event_rule,
         "conversion_type": conversion_type,
         "currency": currency,
-        "currency_defaulted": text["currency"] is None,
-        "transaction_id": text["transaction_id"],
-        "brand_name": text["brand_name"],
+        "currency_defaulted": "currency" not in text,
+        "transaction_id": text.get("transaction_id"),
+        "brand_name": text.get("brand_name"),
         **{trait: traits[trait] if options.pii == "keep" else None for trait in PERSONAL},
         "country": traits["country"],
         "name_rule": name_rule,
@@ -1030,7 +1045,7 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     return Candidate(row, items, passthroughs, text[match_type], dedup_key(row, options))
 
 
-def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[str, Any]:  # semantics 4.1, 4.2
+def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[str, Any]:  # 4.1, 4.2
     value = decimal_38_9(parse_number(param.value)) if param else None
     invalid = param is not None and value is None
     if invalid:
@@ -1046,7 +1061,8 @@ def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[
     }
 
 
-def judge_time(text: str | None, received_at: datetime | None, issues: set[str]) -> dict[str, Any]:  # semantics 6.2
+def judge_time(text: str | None, received_at: datetime | None, issues: set[str]) -> dict[str, Any]:
+    # semantics 6.2, 6.1
     occurred_at, meant, issue = read_timestamp(text) if text is not None else (None, None, None)
     issues |= {issue} if issue else set()
     if occurred_at and received_at and occurred_at - received_at > timedelta(days=1):
@@ -1058,7 +1074,7 @@ def judge_time(text: str | None, received_at: datetime | None, issues: set[str])
     }
 
 
-# --- duplicates -------------------------------------------------------------------------------------------------
+# --- duplicates ---------------------------------------------------------------------------------------------
 
 
 def dedup_key(row: dict[str, Any], options: Options) -> tuple[str | None, ...] | None:  # semantics 6.3
@@ -1099,7 +1115,9 @@ def duplicate_kind(duplicate: Candidate, winner: Candidate) -> str:  # semantics
     return "identical" if told[0] == told[1] else "conflicting"
 
 
-def rejection(origin: Origin, reasons: list[str], duplicate_of: int | None, kind: str | None) -> dict[str, Any]:
+def rejection(
+    origin: Origin, reasons: list[str], duplicate_of: int | None, kind: str | None
+) -> dict[str, Any]:
     shown = ("record_no", "account_id", "integration", "received_at", "http_method", "http_status")
     return {name: getattr(origin, name) for name in shown} | {
         "reason": reasons[0],

@@ -55,7 +55,7 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     if unlogged:
         judged = summary["records"] - summary["skipped"]["total"]
         typer.echo(
-            f"warning: {unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without their body.",
+            f"warning: {unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without body.",
             err=True,
         )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import quote_plus
 
 from etl import json_text
 from etl.sources.requests import Record, split_target
+from etl.spec import WHITE_SPACE
 from etl.values import read_instant
 
 _CONTENTS: Final = ("body", "query")
@@ -40,8 +40,10 @@ def read_record(text: bytes) -> Record:
 
 
 def _open_envelope(envelope: dict[str, Any]) -> Record:
-    target = _text(envelope.get("url")) or _text(envelope.get("path"))
-    path, target_query = split_target(target) if target else (None, None)
+    query = envelope.get("query")
+    query_fields = _pairs(query) if query and isinstance(query, dict) else None
+    query_text = (_text(query) or "").removeprefix("?")
+    targets = [split_target(text.encode()) for key in ("url", "path") if (text := _text(envelope.get(key)))]
     body, fields, fault = _body(envelope.get("body"))
     headers = envelope.get("headers")
     status = envelope.get("status", envelope.get("http_status"))
@@ -52,8 +54,9 @@ def _open_envelope(envelope: dict[str, Any]) -> Record:
         http_status=status if isinstance(status, int) and 0 <= status < 1000 else None,
         client_ip=next((text for key in _ADDRESS_KEYS if (text := _text(envelope.get(key)))), None),
         user_agent=_header(headers, "user-agent") if isinstance(headers, dict) else None,
-        path=path,
-        query=_query(envelope.get("query")) or target_query,
+        path=targets[0][0] if targets else None,
+        query=query_text if query_text.strip(WHITE_SPACE) else (None if query_fields else next((sent for _, sent in targets if sent), None)),
+        query_fields=query_fields,
         body=body,
         fields=fields,
     )
@@ -68,20 +71,13 @@ def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
     return None, None, "malformed_body"
 
 
-def _query(query: Any) -> str | None:
-    """The query as form text; an object's lists are repeated parameters."""
-    if not isinstance(query, dict):
-        return (_text(query) or "").removeprefix("?") or None
-    pairs = [
+def _pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
+    """A query given as an object; its lists of scalars are repeated parameters."""
+    return [
         (name, item)
         for name, value in query.items()
         for item in (value if isinstance(value, list) and not any(map(json_text.is_structure, value)) else [value])
     ]
-    texts = [
-        (name, json_text.compact(item) if json_text.is_structure(item) else json_text.scalar(item) or "")
-        for name, item in pairs
-    ]
-    return "&".join(f"{quote_plus(name)}={quote_plus(text)}" for name, text in texts)
 
 
 def _header(headers: dict[str, Any], name: str) -> str | None:

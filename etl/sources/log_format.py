@@ -151,7 +151,7 @@ def _read(pattern: re.Pattern[bytes], escape: str, line: bytes) -> Record:
             return record._replace(fault="not_a_request")
         method, (path, query) = parts[0], split_target(parts[1])
     else:
-        method, (path, query) = _text(seen.get("method")), split_target(_text(seen.get("target", seen.get("path"))))
+        method, (path, query) = _text(seen.get("method")), split_target(seen.get("target", seen.get("path", b"")))
         query = _text(seen.get("query")) or _text(seen.get("marked_query")).removeprefix("?") or query
     if not path:
         return record._replace(fault="not_a_request")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote_from_bytes
 
-_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+_ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 _METHOD: Final = re.compile(rb"[A-Za-z_-]{1,32}")
 
 
@@ -25,21 +25,22 @@ class Record(NamedTuple):
     query: str | None = None
     body: str | None = None
     fields: dict[str, Any] | None = None
+    query_fields: list[tuple[str, Any]] | None = None
 
 
-def split_target(target: str) -> tuple[str, str | None]:
-    """Path and query of a request target or URL; the query is None where there is no `?`.
+def split_target(target: bytes) -> tuple[str, str | None]:
+    """Path and query of a request target or URL, as text; the query is None where there is no `?`.
 
     Examples:
-        >>> split_target("/a/collect/b?x=1?"), split_target("https://example.com/a/collect/b")
+        >>> split_target(b"/a/collect/b?x=1?"), split_target(b"https://example.com/a/collect/b")
         (('/a/collect/b', 'x=1?'), ('/a/collect/b', None))
     """
     absolute = _ABSOLUTE.match(target)
-    path, mark, query = (target[absolute.end() :] if absolute else target).partition("?")
-    return path, query if mark else None
+    path, mark, query = (target[absolute.end() :] if absolute else target).partition(b"?")
+    return path.decode("utf-8", "replace"), as_text(query) if mark else None
 
 
-def split_request(line: bytes) -> tuple[str, str] | None:
+def split_request(line: bytes) -> tuple[str, bytes] | None:
     """Method and target of a request line; None where it is none (semantics 1.1).
 
     The method ends at the first blank, the protocol is a last word that begins with `HTTP/`, the target is all between.
@@ -50,15 +51,15 @@ def split_request(line: bytes) -> tuple[str, str] | None:
         target = rest
     if not target.strip() or not _METHOD.fullmatch(method):
         return None
-    return method.decode(), as_text(target)
+    return method.decode(), target
 
 
-def as_text(target: bytes) -> str:
-    """A target's bytes as text that decodes to the same parameters: bytes that are not UTF-8 become `%HH`."""
+def as_text(query: bytes) -> str:
+    """A query's or form's bytes as text that decodes to the same parameters: bytes that are not UTF-8 as `%HH`."""
     try:
-        return target.decode()
+        return query.decode()
     except UnicodeDecodeError:
-        return quote_from_bytes(target, safe=_ASCII)
+        return quote_from_bytes(query, safe=_ASCII)
 
 
 _ASCII: Final = "".join(map(chr, range(128)))

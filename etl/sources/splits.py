@@ -117,8 +117,8 @@ def as_columns(records: list[Record]) -> dict[str, pl.Series]:
     schema = REQUESTS.schema
     values = zip(*records, strict=True) if records else ((),) * len(Record._fields)
     by_name: dict[str, Any] = dict(zip(Record._fields, values, strict=True))
-    fields = fields_of(by_name.pop("fields"))
-    return {name: pl.Series(values, dtype=schema[name]) for name, values in by_name.items()} | {"fields": fields}
+    fields = {name: fields_of(by_name.pop(name)).alias(name) for name in ("fields", "query_fields")}
+    return {name: pl.Series(values, dtype=schema[name]) for name, values in by_name.items()} | fields
 
 
 def _as_requests(
