@@ -62,7 +62,8 @@ def build_items(
     sent = params.with_columns(*fields.meanings.select("container", "bracket_index", "bracket_field")).filter(
         fields.is_sent
         & (fields.meanings["container"] >= 0)
-        & ~((params["is_json"] | params["is_structure"]) & fields.meanings["bracket_index"].is_not_null())
+        & ~(params["is_json"] & fields.meanings["bracket_index"].is_not_null())
+        & ~(params["is_structure"] & fields.meanings["bracket_field"].is_not_null())
     )
     sent = sent.join(conversions.select("row"), on="row", how="semi", maintain_order="left")
     items: list[tuple[Any, ...]] = []

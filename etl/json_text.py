@@ -7,6 +7,7 @@ is parsed again by the standard library, under the same grammar (RFC 8259).
 from __future__ import annotations
 
 import json
+import math
 import re
 from decimal import Decimal
 from typing import Any, Final, NoReturn
@@ -24,7 +25,7 @@ class JsonError(ValueError):
 
 
 class Digits(str):
-    """An integer too long for 64 bits, kept as its digits."""
+    """A number that no integer of 64 bits and no double holds, kept as it is written."""
 
 
 def parse(text: bytes) -> Any:
@@ -110,7 +111,7 @@ def _parse_any(text: bytes) -> Any:
             pass
     decoded = text.decode("utf-8", "replace")
     try:
-        value = json.loads(decoded, parse_int=_integer, parse_constant=_refuse)
+        value = json.loads(decoded, parse_int=_integer, parse_float=_number, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise JsonError("not JSON") from None
     return _without_surrogates(value) if _SURROGATE.search(decoded) else value
@@ -118,6 +119,11 @@ def _parse_any(text: bytes) -> Any:
 
 def _integer(digits: str) -> int | Digits:
     return int(digits) if len(digits) < 19 else Digits(digits)
+
+
+def _number(text: str) -> float | Digits:
+    number = float(text)
+    return Digits(text) if math.isinf(number) else number
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -151,9 +151,10 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
         .then(pl.lit("body_not_logged"))
         .otherwise("fault")
     )
+    is_payload = ~has_path & pl.col("fault").ne_missing("malformed_record")
     return routed.with_columns(
-        account_id=pl.when(has_path).then("account_id").otherwise(pl.lit(options.account, pl.String)),
-        integration=pl.when(has_path).then("integration").otherwise(pl.lit(options.integration, pl.String)),
+        account_id=pl.when(is_payload).then(pl.lit(options.account, pl.String)).otherwise("account_id"),
+        integration=pl.when(is_payload).then(pl.lit(options.integration, pl.String)).otherwise("integration"),
     )
 
 

@@ -207,8 +207,9 @@ class Number(str):
 
 def double_text(literal: str) -> str:  # semantics 1.5
     shortest = repr(float(literal))
-    plain = format(Decimal(shortest), "f") if "inf" not in shortest else shortest
-    return plain.removesuffix(".0")
+    if "inf" in shortest:
+        return literal  # no double, so no shortest text: as it is written
+    return format(Decimal(shortest), "f").removesuffix(".0")
 
 
 def parse_json(text: str, deepest: int = 500) -> Any:
@@ -224,7 +225,7 @@ def parse_json(text: str, deepest: int = 500) -> Any:
             refuse("too deep")
     value = json.loads(
         text,
-        parse_int=Number,
+        parse_int=lambda literal: Number("0" if literal == "-0" else literal),
         parse_float=lambda literal: Number(double_text(literal)),
         parse_constant=refuse,
     )
@@ -357,9 +358,7 @@ def offset_of(zone: str | None) -> timezone | None:
     return timezone(-away if zone[0] == "-" else away)
 
 
-def utc_time(
-    year: str, month: int, rest: Iterable[str | None], micros: str, zone: str | None
-) -> datetime | None:
+def utc_time(year: str, month: int, rest: Iterable[str | None], micros: str, zone: str | None) -> datetime | None:
     offset = offset_of(zone)
     day, hour, minute, second = (int(part or 0) for part in rest)
     try:
@@ -449,7 +448,7 @@ def read_log_line(record_no: int, line: bytes, options: Options) -> Request | Re
     received_at = utc_time(found["year"], MONTHS.index(found["month"]) + 1, clock, "0", found["zone"])
     if received_at is None:
         return Rejected(Origin(record_no), ["malformed_record"])
-    request = re.fullmatch(r"([A-Za-z]+) (.+)", unescape(found["request"]).decode("latin-1"), re.DOTALL)
+    request = re.fullmatch(r"([A-Za-z_-]+) (.+)", unescape(found["request"]).decode("latin-1"), re.DOTALL)
     if not request:
         return Skip("not_a_request")  # semantics 1.1
     target, _, protocol = request[2].rpartition(" ")
@@ -552,9 +551,7 @@ def read_json_line(record_no: int, line: bytes, options: Options) -> Request | R
     return read_payload(record_no, payload, options)
 
 
-def read_lines(
-    data: bytes, read: Callable[..., Any], options: Options
-) -> Iterator[Request | Rejected | Skip]:
+def read_lines(data: bytes, read: Callable[..., Any], options: Options) -> Iterator[Request | Rejected | Skip]:
     lines = data.split(b"\n")
     for record_no, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
         if not trim(utf8(line)):
@@ -606,6 +603,11 @@ def exact_params(params: list[Param], names: Iterable[str]) -> list[Param]:  # s
 def is_bracket_key(param: Param) -> bool:  # semantics 8.1
     found = BRACKETS.fullmatch(param.name) if param.flat else None
     return found is not None and fold(found[1]) in ITEM_ARRAY_FOLDS
+
+
+def is_absent_field(param: Param) -> bool:  # semantics 1.5
+    found = BRACKETS.fullmatch(param.name)
+    return found is not None and found[3] is not None and is_structured(param.value)
 
 
 def is_passthrough(name: str) -> bool:  # semantics 7.4
@@ -773,6 +775,7 @@ def bracket_array(params: list[Param]) -> Array:  # semantics 8.1
 def item_candidates(params: list[Param]) -> Iterator[Array]:  # semantics 8.1
     for base in ITEM_ARRAY_FOLDS:
         brackets = [p for p in params if is_bracket_key(p) and fold(p.name.partition("[")[0]) == base]
+        brackets = [p for p in brackets if not is_absent_field(p)]
         plain = next((p for p in params if fold(p.name) == base), None)  # semantics 2.2
         for param in params:
             if param is plain:
@@ -1115,9 +1118,7 @@ def duplicate_kind(duplicate: Candidate, winner: Candidate) -> str:  # semantics
     return "identical" if told[0] == told[1] else "conflicting"
 
 
-def rejection(
-    origin: Origin, reasons: list[str], duplicate_of: int | None, kind: str | None
-) -> dict[str, Any]:
+def rejection(origin: Origin, reasons: list[str], duplicate_of: int | None, kind: str | None) -> dict[str, Any]:
     shown = ("record_no", "account_id", "integration", "received_at", "http_method", "http_status")
     return {name: getattr(origin, name) for name in shown} | {
         "reason": reasons[0],

@@ -55,7 +55,9 @@ def _open_envelope(envelope: dict[str, Any]) -> Record:
         client_ip=next((text for key in _ADDRESS_KEYS if (text := _text(envelope.get(key)))), None),
         user_agent=_header(headers, "user-agent") if isinstance(headers, dict) else None,
         path=targets[0][0] if targets else None,
-        query=query_text if query_text.strip(WHITE_SPACE) else (None if query_fields else next((sent for _, sent in targets if sent), None)),
+        query=query_text
+        if query_text.strip(WHITE_SPACE)
+        else (None if query_fields else next((sent for _, sent in targets if sent), None)),
         query_fields=query_fields,
         body=body,
         fields=fields,
