@@ -30,13 +30,11 @@ def requests_of(data: bytes, tmp: Path, kind: str, split_bytes: int = 1 << 40) -
     surveyed = survey(path, "input", split_bytes)
     starts = surveyed.starts
     return [
-        pl.concat(
-            [
-                frame
-                for frame, _ in read_split(Split("input", surveyed.digest, path, "plain", *part, kind, None, 1 << 20))
-            ]
+        pl.concat([etl.schema.REQUESTS.empty(), *(frame for frame, _ in read_split(split))])
+        for split in (
+            Split("input", surveyed.digest, path, "plain", *part, kind, None, 1 << 20)
+            for part in zip(starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines, strict=True)
         )
-        for part in zip(starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines, strict=True)
     ]
 
 
@@ -96,7 +94,7 @@ def test_lines_are_what_lies_between_newlines(parts: list[bytes]) -> None:
 def test_no_bytes_raise_and_every_record_is_in_one_place(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, kind: str
 ) -> None:
-    for requests in requests_of(data, tmp_path_factory.mktemp("bytes"), kind) if data else []:
+    for requests in requests_of(b"\n" + data, tmp_path_factory.mktemp("bytes"), kind):
         tables = transform(requests)
         placed = tables.conversions.height + tables.rejections.height + tables.skipped["count"].sum()
         assert placed == requests.height
