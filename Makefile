@@ -22,7 +22,7 @@ run: $(READY) ## Run the job on sample_data/ and show the summary and the first 
 	@$(BIN)/python docs/show_tables.py out
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .
