@@ -483,9 +483,7 @@ def flat_params(rng: random.Random) -> list[tuple[str, str]]:
     if rng.random() < 0.15:
         params += [(t, rng.choice(TRAIT_VALUES[t])) for t in ("state", "zipcode", "country")]
     if rng.random() < 0.3:
-        params += [
-            (rng.choice(XAT_NAMES), rng.choice(XAT_VALUES)) for _ in range(rng.choice((1, 2, 3, 6, 7, 9)))
-        ]
+        params += [(rng.choice(XAT_NAMES), rng.choice(XAT_VALUES)) for _ in range(rng.choice((1, 2, 3, 6, 7, 9)))]
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
         name = rng.choice(UNKNOWN_NAMES)
         if rng.random() < 0.3:
@@ -593,10 +591,7 @@ def bracket_params(rng: random.Random) -> list[tuple[str, str]]:
 
 
 def flat_items(rng: random.Random) -> list[tuple[str, str]]:
-    params = [
-        (spelled(rng, rng.choice(ITEM_ARRAYS)), item_text(rng))
-        for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 2)))
-    ]
+    params = [(spelled(rng, rng.choice(ITEM_ARRAYS)), item_text(rng)) for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 2)))]
     return params + (bracket_params(rng) if rng.random() < 0.12 else [])
 
 
@@ -614,9 +609,7 @@ def encoded(rng: random.Random, text: str) -> str:
     if chance < 0.68:
         return quote(quote(text, safe=""), safe="")
     if chance < 0.72:
-        return quote_plus(text) + rng.choice(
-            ("%", "%F", "%zz", "%FF", "%C3", "%ED%A0%80", "+", ";", "=", "%00", "%2")
-        )
+        return quote_plus(text) + rng.choice(("%", "%F", "%zz", "%FF", "%C3", "%ED%A0%80", "+", ";", "=", "%00", "%2"))
     hidden = {c: f"%{ord(c):02X}" for c in "&%+\n\r\x00"} if rng.random() < 0.6 else {"&": "%26"}
     return "".join(hidden.get(c, c) for c in text)
 
@@ -627,8 +620,7 @@ def query_text(rng: random.Random, params: list[tuple[str, str]]) -> str:
         key = name if re.fullmatch(r"[\w\[\]-]+", name) and rng.random() < 0.7 else encoded(rng, name)
         pieces.append(f"{key}={encoded(rng, value)}" if value or rng.random() < 0.7 else key)
     joints = [
-        "&" if rng.random() < 0.97 else rng.choice(("&&", "&=&", "&;", ";", "&&&", "&==&", "&=x&"))
-        for _ in pieces
+        "&" if rng.random() < 0.97 else rng.choice(("&&", "&=&", "&;", ";", "&&&", "&==&", "&=x&")) for _ in pieces
     ]
     text = "".join(piece + joint for piece, joint in zip(pieces, joints, strict=True))
     return text if rng.random() < 0.05 else text[: -len(joints[-1])] if joints else ""
@@ -711,9 +703,7 @@ def other_line(rng: random.Random) -> bytes:
 def log_lines(seed: int, n: int) -> bytes:
     """`n` lines of an access log, about 85 % of them postbacks."""
     rng = random.Random(seed)
-    return joined(
-        rng, repeated(rng, lambda: postback_line(rng) if rng.random() < 0.85 else other_line(rng), n)
-    )
+    return joined(rng, repeated(rng, lambda: postback_line(rng) if rng.random() < 0.85 else other_line(rng), n))
 
 
 def repeated(rng: random.Random, make: Callable[[], T], n: int) -> list[T]:
@@ -864,9 +854,7 @@ def envelope(rng: random.Random) -> Obj:
     if chance < 0.35:
         whole.append(("path", path))
         if rng.random() < 0.7:
-            whole.append(
-                ("query", query if rng.random() < 0.6 else query_object(rng, brackets=bracketed == "query"))
-            )
+            whole.append(("query", query if rng.random() < 0.6 else query_object(rng, brackets=bracketed == "query")))
     elif chance < 0.5:
         whole.append(("path", f"{path}?{query}"))
         whole += [("query", rng.choice((None, "", " ", Obj())))] if rng.random() < 0.4 else []
@@ -878,9 +866,7 @@ def envelope(rng: random.Random) -> Obj:
         whole.append(
             (
                 "method",
-                rng.choice(("POST", "POST", "GET", "GET", "PUT", None, "HEAD"))
-                if rng.random() < 0.3
-                else "POST",
+                rng.choice(("POST", "POST", "GET", "GET", "PUT", None, "HEAD")) if rng.random() < 0.3 else "POST",
             )
         )
     if rng.random() < 0.8:

@@ -358,9 +358,7 @@ def offset_of(zone: str | None) -> timezone | None:
     return timezone(-away if zone[0] == "-" else away)
 
 
-def utc_time(
-    year: str, month: int, rest: Iterable[str | None], micros: str, zone: str | None
-) -> datetime | None:
+def utc_time(year: str, month: int, rest: Iterable[str | None], micros: str, zone: str | None) -> datetime | None:
     offset = offset_of(zone)
     day, hour, minute, second = (int(part or 0) for part in rest)
     try:
@@ -553,9 +551,7 @@ def read_json_line(record_no: int, line: bytes, options: Options) -> Request | R
     return read_payload(record_no, payload, options)
 
 
-def read_lines(
-    data: bytes, read: Callable[..., Any], options: Options
-) -> Iterator[Request | Rejected | Skip]:
+def read_lines(data: bytes, read: Callable[..., Any], options: Options) -> Iterator[Request | Rejected | Skip]:
     lines = data.split(b"\n")
     for record_no, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
         if not trim(utf8(line)):
@@ -1122,9 +1118,7 @@ def duplicate_kind(duplicate: Candidate, winner: Candidate) -> str:  # semantics
     return "identical" if told[0] == told[1] else "conflicting"
 
 
-def rejection(
-    origin: Origin, reasons: list[str], duplicate_of: int | None, kind: str | None
-) -> dict[str, Any]:
+def rejection(origin: Origin, reasons: list[str], duplicate_of: int | None, kind: str | None) -> dict[str, Any]:
     shown = ("record_no", "account_id", "integration", "received_at", "http_method", "http_status")
     return {name: getattr(origin, name) for name in shown} | {
         "reason": reasons[0],
