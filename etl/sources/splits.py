@@ -11,7 +11,7 @@ import polars as pl
 
 from etl.params import fields_of
 from etl.schema import REQUESTS
-from etl.sources import access_logs
+from etl.sources import access_batches, access_logs
 from etl.sources.documents import Element, read_documents
 from etl.sources.formats import BY_NAME, DOCUMENTS, LINES, Format
 from etl.sources.lines import Batch, read_lines
@@ -87,7 +87,7 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
 def _read_lines(row: Format, batch: Batch) -> dict[str, pl.Series]:
     raw = spans_to_text(batch.buffer, batch.starts, batch.ends)
     if row.family == "access_log":
-        columns = access_logs.read_batch(batch)
+        columns = access_batches.read_batch(batch)
     else:
         columns = as_columns([_read_line(row, batch, i) for i in range(len(batch.starts))])
     return {**columns, "raw": raw, "byte_offset": pl.Series(batch.offsets, dtype=pl.Int64)}
