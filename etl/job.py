@@ -125,6 +125,7 @@ def run_job(request: Request, progress: Progress = SILENT) -> dict[str, Any]:
             tally = _finish(stage, tasks, reports, request.ruleset, pool)
         summary = _summarise(request, planned, tasks, reports, tally)
         _prove(summary, planned, tasks, reports, written_rows(stage.new))
+        progress.begin("publishing", 0)
         stage.publish(summary)
     workers_memory = 0 if jobs == 1 else jobs * max((report.peak_memory_bytes for report in reports), default=0)
     return {

@@ -258,6 +258,9 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     ] == []
 
 
+INTERRUPTED = "error: Interrupted: nothing was published.\n       Run the same command again.\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_at_any_point_the_old_tables_stand_and_the_next_run_cleans_up(
@@ -270,18 +273,22 @@ def test_killed_at_any_point_the_old_tables_stand_and_the_next_run_cleans_up(
     big.write_text(
         "".join(LINE.format(f"click_id={i}&email=j{i}@example.com") for i in range(60_000)), encoding="utf-8"
     )
-    for delay in (0.2, 0.5, 0.8, 1.2):
+    lock = tmp_path / ".out.staging" / "lock"
+    for delay in (0.0, 0.3, 0.6, 1.0):
         process = subprocess.Popen(
             [sys.executable, "-m", "etl", "run", str(big), "--out", str(out), "-q"], stderr=subprocess.PIPE
         )
+        while not lock.exists() or lock.read_text() != str(process.pid):
+            assert process.poll() is None
         time.sleep(delay)
-        os.kill(process.pid, number)
+        process.send_signal(number)
         message = process.communicate()[1].decode()
         now = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
         assert now == before or read(out, "conversions").height == 60_000
-        if process.returncode == 1:
-            assert message == "error: Interrupted: nothing was published.\n       Run the same command again.\n"
-            assert not (tmp_path / ".out.staging").exists()
+        if number != signal.SIGKILL:
+            assert process.returncode == (1 if now == before else 0)
+            assert message == (INTERRUPTED if now == before else "")
+            assert not lock.exists()
         if now != before:
             break
     run("run", log, "--out", out, "-q")

@@ -43,15 +43,14 @@ def describe(
 
 def main() -> None:
     """Runs the command and ends the process with the contract's exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
     except EtlError as error:
         if "--debug" in sys.argv:
             raise
         _fail(error)
-    except KeyboardInterrupt:
-        _fail(InterruptedRunError("Interrupted: nothing was published.", "Run the same command again."))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -63,4 +62,4 @@ def _fail(error: EtlError) -> None:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise InterruptedRunError("Interrupted: nothing was published.", "Run the same command again.")

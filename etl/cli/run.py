@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+import signal
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from etl.job import Request
+    from etl.job import Progress, Request
     from etl.ruleset import Ruleset
 
 
@@ -87,7 +88,7 @@ def run(
         jobs=jobs or os.cpu_count() or 1,
     )
     with silent() if quiet else told() as progress:
-        outcome = run_job(request, progress)
+        outcome = run_job(request, _beyond_recall(progress))
     if summary is not None:
         write_summary(outcome, summary)
     if not quiet:
@@ -99,6 +100,18 @@ def run(
             err=True,
         )
         raise typer.Exit(3)
+
+
+def _beyond_recall(progress: Progress) -> Progress:
+    """The progress of a run that no signal interrupts once it publishes: "nothing was published" would be untrue."""
+
+    def begin(phase: str, total: int) -> None:
+        if phase == "publishing":
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+        progress.begin(phase, total)
+
+    return progress._replace(begin=begin)
 
 
 def _ruleset(path: Path | None) -> Ruleset:
