@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from etl.errors import EtlError
     from etl.options import Options
     from etl.pipeline import Tables, transform
-    from etl.ruleset import Ruleset, parse_ruleset
+    from etl.ruleset import Ruleset
+    from etl.ruleset_file import parse_ruleset
+    from etl.rulesets import shipped_ruleset
 
-__all__ = ["EtlError", "Options", "Ruleset", "Tables", "parse_ruleset", "run", "schema", "transform"]
+__all__ = ["EtlError", "Options", "Ruleset", "Tables", "parse_ruleset", "run", "schema", "shipped_ruleset", "transform"]
 
 #: Where each name comes from. It is imported when it is first asked for, so that `--help` need not wait for polars.
 _HOMES = {
@@ -31,7 +33,8 @@ _HOMES = {
     "Options": "etl.options",
     "Ruleset": "etl.ruleset",
     "Tables": "etl.pipeline",
-    "parse_ruleset": "etl.ruleset",
+    "parse_ruleset": "etl.ruleset_file",
+    "shipped_ruleset": "etl.rulesets",
     "transform": "etl.pipeline",
 }
 

@@ -18,6 +18,9 @@ IDENTITY_EMAIL: Final = "identity_email"
 
 _BRACKETS: Final = re.compile(r"([^\[\]]+)\[([0-9]*)\](?:\[([^\[\]]+)\])?", re.ASCII)
 
+#: The rank of a path's value: behind every parameter that was sent under a name of its own.
+_AFTER_ALIASES: Final = 1000
+
 
 class Meaning(NamedTuple):
     """What one parameter name means under a ruleset; None and -1 where it means nothing of that kind."""
@@ -32,25 +35,27 @@ class Meaning(NamedTuple):
     is_passthrough: bool = False
     is_purchase_alias: bool = False
     near_miss: str | None = None
+    is_path_root: bool = False
 
     @property
     def is_recognised(self) -> bool:
         """Whether anything reads a parameter of this name."""
-        return self.core >= 0 or self.exact >= 0 or self.container >= 0 or self.is_passthrough
+        return self.core >= 0 or self.exact >= 0 or self.container >= 0 or self.is_passthrough or self.is_path_root
 
 
 _NAMES_SCHEMA: Final = pl.Schema(
     {
         "core": pl.Int8(),
-        "core_rank": pl.Int8(),
+        "core_rank": pl.Int16(),
         "exact": pl.Int8(),
-        "exact_rank": pl.Int8(),
+        "exact_rank": pl.Int16(),
         "container": pl.Int8(),
         "bracket_index": pl.String(),
         "bracket_field": pl.String(),
         "is_passthrough": pl.Boolean(),
         "is_purchase_alias": pl.Boolean(),
         "near_miss": pl.String(),
+        "is_path_root": pl.Boolean(),
         "is_recognised": pl.Boolean(),
     }
 )
@@ -133,7 +138,7 @@ class _Candidates(NamedTuple):
 
     params: npt.NDArray[np.int64]
     fields: npt.NDArray[np.int64]
-    ranks: npt.NDArray[np.int8]
+    ranks: npt.NDArray[np.int16]
 
     @classmethod
     def of(
@@ -208,6 +213,10 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
         >>> meaning_of("Click-Id", Ruleset()).core, meaning_of("firstname", Ruleset()).near_miss
         (0, 'first_name')
     """
+    if name in ruleset.path_ranks:
+        rank, parameter = ruleset.path_ranks[name]
+        rank += _AFTER_ALIASES
+        return meaning_of(parameter, ruleset)._replace(core_rank=rank, exact_rank=rank)
     folded = fold(name)
     core, core_rank = _find_core(name, folded, ruleset)
     exact, exact_rank = _find(name, [field.accepted for field in ruleset.exact_fields])
@@ -224,6 +233,7 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
         bracket[3] if bracket and container >= 0 else None,
         is_passthrough,
         folded == spec.PURCHASE_ALIAS,
+        is_path_root=name in ruleset.path_roots,
     )
     return meaning if meaning.is_recognised else meaning._replace(near_miss=_near_miss(folded, ruleset))
 

@@ -10,6 +10,8 @@ import polars as pl
 
 from etl import json_text
 from etl.lists import lists_of
+from etl.paths import follow_paths
+from etl.ruleset import BodyPath
 from etl.schema import FIELD, PARAMS
 from etl.urlencoded import explode_forms
 
@@ -78,18 +80,19 @@ def fields_of(objects: Iterable[dict[str, Any] | list[tuple[str, Any]] | None]) 
     return lists_of(fields.to_struct(), np.array(lengths, np.int64), np.array(missing, np.bool_)).alias("fields")
 
 
-def explode_params(postbacks: pl.DataFrame, parameter_order: str) -> pl.DataFrame:
+def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> pl.DataFrame:
     """One row a parameter of the postbacks, in the request's order.
 
     Args:
         postbacks: Rows of `schema.REQUESTS` whose JSON bodies are parsed.
         parameter_order: `query_first` or `body_first` (semantics 1.4).
+        paths: Places inside a JSON body that are parameters too; they follow the body's own.
 
     Returns:
         Rows of `schema.PARAMS`, ascending by `row`.
     """
     query = [_form_params(postbacks["query"]), _field_params(postbacks["query_fields"], is_json=False)]
-    body = [_form_params(postbacks["body"]), _field_params(postbacks["fields"], is_json=True)]
+    body = [_form_params(postbacks["body"]), follow_paths(_field_params(postbacks["fields"], is_json=True), paths)]
     parts = [*query, *body] if parameter_order == "query_first" else [*body, *query]
     filled = [part for part in parts if part.height]
     if len(filled) == 1:

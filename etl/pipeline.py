@@ -79,7 +79,7 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
     postbacks = routed.filter(is_postback)
     unreadable = reject_records(_with_ids(routed.filter(~is_postback & ~is_skipped), "rejection_id"))
 
-    params = explode_params(postbacks, ruleset.parameter_order)
+    params = explode_params(postbacks, ruleset.parameter_order, ruleset.paths)
     fields = resolve_aliases(params, postbacks.height, ruleset)
     judged = build_conversions(postbacks, params, fields, ruleset, options)
     refused = reject_postbacks(_with_ids(postbacks, "rejection_id"), judged, fields, ruleset)

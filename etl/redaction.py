@@ -77,6 +77,10 @@ class _Redactor:
             if field.name in spec.PERSONAL_TRAITS
             for name in field.accepted
         }
+        for path in ruleset.paths:
+            named = path.parameter, [step for step in path.steps if isinstance(step, str)][-1]
+            if fold(named[0]) in self.traits:
+                self.traits.setdefault(fold(named[1]), self.traits[fold(named[0])])
         self._by_name: dict[str, str | None] = {}
         self.containers = {fold(name) for name in ruleset.item_containers.accepted}
 

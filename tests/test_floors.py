@@ -11,10 +11,10 @@ import pytest
 FLOORS: Final = (
     ("facts", ("errors", "options", "schema", "spec")),
     ("letters", ("distinct", "json_text", "lists", "ruleset", "urlencoded")),
-    ("words", ("identifiers", "issues", "junk", "traits", "values")),
+    ("words", ("identifiers", "issues", "junk", "paths", "ruleset_file", "traits", "values")),
     ("fields", ("aliases", "params")),
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
-    ("edges", ("pipeline", "sinks", "sources")),
+    ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),
     ("stories", ("job",)),
     ("door", ("__init__", "__main__", "cli")),

@@ -14,7 +14,6 @@ import typer
 
 if TYPE_CHECKING:
     from etl.job import Progress, Request
-    from etl.ruleset import Ruleset
 
 
 class PiiMode(enum.StrEnum):
@@ -44,7 +43,9 @@ def run(
         str | None, typer.Option(metavar="SLUG", help="Integration of payloads without a path.")
     ] = None,
     pii: Annotated[PiiMode, typer.Option(help="What becomes of personal values.")] = PiiMode.HASH,
-    ruleset: Annotated[Path | None, typer.Option(metavar="FILE", help="Rules beside the page's, as TOML.")] = None,
+    ruleset: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="A shop's rules, such as shopify, or your own as TOML.")
+    ] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received at or after it.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received before it.")] = None,
     status: Annotated[str | None, typer.Option(metavar="CODES", help="Only requests answered so: 2xx,304.")] = None,
@@ -65,6 +66,8 @@ def run(
     from etl.errors import UsageError
     from etl.job import Request, run_job
     from etl.options import Options
+    from etl.ruleset import Ruleset
+    from etl.rulesets import find_ruleset
 
     limit = _limit(max_rejected)
     if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
@@ -72,7 +75,7 @@ def run(
     request: Request = Request(
         inputs=tuple(inputs),
         out=Path(os.path.abspath(out)),
-        ruleset=_ruleset(ruleset),
+        ruleset=find_ruleset(ruleset) if ruleset is not None else Ruleset(),
         options=Options(
             default_currency=_currency(default_currency),
             account=account,
@@ -112,19 +115,6 @@ def _beyond_recall(progress: Progress) -> Progress:
         progress.begin(phase, total)
 
     return progress._replace(begin=begin)
-
-
-def _ruleset(path: Path | None) -> Ruleset:
-    from etl.errors import RulesetError
-    from etl.ruleset import Ruleset, parse_ruleset
-
-    if path is None:
-        return Ruleset()
-    try:
-        return parse_ruleset(path.read_text(encoding="utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise RulesetError(f"--ruleset {str(path)!r} cannot be read: {reason}.", "Check the name.") from error
 
 
 def _currency(code: str | None) -> str | None:
