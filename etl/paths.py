@@ -23,6 +23,8 @@ def follow_paths(params: pl.DataFrame, paths: tuple[BodyPath, ...]) -> pl.DataFr
     for path in paths:
         if len(path.steps) > 1:
             by_root.setdefault(str(path.steps[0]), []).append(path)
+    if not by_root:
+        return params
     holders = params.filter(pl.col("is_structure") & pl.col("name").is_in(list(by_root)))
     found = [
         (row, path.written, text, is_structure)
