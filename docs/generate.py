@@ -16,6 +16,7 @@ from pathlib import Path
 from etl.cli.schema import SchemaFormat, shown
 from etl.issues import ISSUES
 from etl.ruleset import SWITCHES
+from etl.rulesets import shipped_names
 from etl.schema import TABLES
 from etl.sources.formats import FORMATS
 from etl.spec import REJECTIONS, SKIPS
@@ -40,6 +41,15 @@ def _floors() -> str:
     return "```text\n" + "\n".join(reversed(rows)) + "\n```"
 
 
+def _rulesets() -> str:
+    rows = []
+    for name in shipped_names():
+        path = f"etl/rulesets/{name}.toml"
+        first = (ROOT / path).read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        rows.append((f"[`{name}`]({path})", first.rstrip(".")))
+    return _rows("ruleset | reads", rows)
+
+
 def _rows(header: str, rows: list[tuple[str, ...]]) -> str:
     columns = header.count("|") + 1
     return "\n".join([f"| {header} |", "|" + "---|" * columns, *("| " + " | ".join(row) + " |" for row in rows)])
@@ -59,6 +69,7 @@ PARTS: dict[str, Callable[[], str]] = {
         "key | values, the default first | ruling",
         [(f"`{row.key}`", ", ".join(f"`{value}`" for value in row.accepted), row.source) for row in SWITCHES],
     ),
+    "rulesets": _rulesets,
     "floors": _floors,
 }
 

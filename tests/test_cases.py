@@ -64,6 +64,8 @@ def test_case(case: dict[str, Any], tmp_path: Path) -> None:
 
     def run() -> dict[str, Any]:
         ruleset = etl.parse_ruleset(case["ruleset"], "ruleset.toml") if "ruleset" in case else None
+        if "shipped" in case:
+            ruleset = etl.shipped_ruleset(case["shipped"])
         return etl.run([source], out, ruleset=ruleset, **{**options, **case.get("options", {})})
 
     if "error" in expect:

@@ -1,0 +1,133 @@
+"""The shipped rulesets: found by name, in the wheel, true to real orders, and total on whatever is sent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import etl
+from etl.errors import RulesetError
+from etl.params import explode_params, fields_of
+from etl.ruleset import Ruleset
+from etl.rulesets import find_ruleset, shipped_names
+from etl.schema import REQUESTS
+from tests import adversary
+from tests.test_cases import FOLDER, shown
+
+ROOT = Path(__file__).parents[1]
+WEBHOOKS = ROOT.parent / "shared" / "corpora" / "webhooks"
+
+NAMES = ["clickbank", "digistore24", "shopify", "thrivecart", "woocommerce"]
+
+
+def test_the_shipped_rulesets_are_these() -> None:
+    assert shipped_names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_ruleset_is_named_as_its_file_and_has_cases(name: str) -> None:
+    assert etl.shipped_ruleset(name).name == name
+    assert (FOLDER / f"rulesets_{name}.toml").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_ruleset_only_extends_the_page(name: str) -> None:
+    ours, page = etl.shipped_ruleset(name), Ruleset()
+    for kind in ("core_fields", "exact_fields", "item_fields"):
+        for field, known in zip(getattr(ours, kind), getattr(page, kind), strict=True):
+            assert field.accepted[: len(known.accepted)] == known.accepted
+    assert ours.events[: len(page.events)] == page.events
+
+
+def test_an_unknown_name_lists_the_shipped_ones() -> None:
+    with pytest.raises(RulesetError, match="clickbank, digistore24, shopify"):
+        etl.shipped_ruleset("magento")
+
+
+def test_a_file_is_read_where_no_ruleset_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "house.toml").write_text('[aliases]\nvalue = ["payout"]\n', encoding="utf-8")
+    assert find_ruleset(str(tmp_path / "house.toml")).name == "house.toml"
+
+
+def test_the_wheel_holds_the_rulesets(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77")
+    code = f"from setuptools.build_meta import build_wheel; print(build_wheel({str(tmp_path)!r}))"
+    copy = tmp_path / "project"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "etl"):
+        (copy / name).symlink_to(ROOT / name)
+    subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"etl/rulesets/{name}.toml" for name in NAMES} <= held
+
+
+def test_a_ruleset_without_paths_leaves_the_parameters_alone() -> None:
+    fields = fields_of([{"a": {"b": 1}, "c": "x"}, None])
+    postbacks = pl.DataFrame(
+        {name: fields if name == "fields" else [None, None] for name in ("query", "query_fields", "body", "fields")},
+        schema_overrides={name: REQUESTS.schema[name] for name in ("query", "query_fields", "body")},
+    )
+    assert explode_params(postbacks, "query_first")["name"].to_list() == ["a", "c"]
+    paths = etl.parse_ruleset('[paths]\n"a.b" = "value"\n', "paths.toml").paths
+    assert explode_params(postbacks, "query_first", paths)["name"].to_list() == ["a", "c", "a.b"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_is_sent_the_records_balance(name: str, tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(adversary.json_lines(7, 300))
+    summary = etl.run([tmp_path / "input"], tmp_path / "out", format="jsonl", ruleset=etl.shipped_ruleset(name))
+    ended = summary["conversions"] + summary["rejections"]["total"] + summary["skipped"]["total"]
+    assert summary["records"] == ended
+
+
+BUYER = {
+    "shopify": {"email": "bob.norman@hostmail.com", "first_name": "Bob", "last_name": "Norman", "city": "Louisville"}
+    | {"state": "KY", "zipcode": "40202", "country": "US", "phone": "555-625-1199"},
+    "woocommerce": {"email": "john.doe@example.com", "first_name": "John", "last_name": "Doe", "city": "San Francisco"}
+    | {"state": "CA", "zipcode": "94103", "country": "US", "phone": "(555) 555-5555"},
+}
+PAID = {
+    "shopify": {"value": "409.94", "currency": "USD", "transaction_id": "450789469", "event": "Purchase"},
+    "woocommerce": {"value": "29.35", "currency": "USD", "transaction_id": "727", "event": "Purchase"},
+}
+IPODS = [
+    ("466157049", "39072856", "199", "1"),
+    ("518995019", "49148385", "199", "1"),
+    ("703073504", "457924702", "199", "1"),
+]
+COFFEES = [("466157049", "39072856", "45", "1"), ("641254555689", "4107806867497", "24", "1")]
+WOO = [("315", "0", "3", "2"), ("316", "23", "12", "1")]
+ORDERS = {
+    "shopify/shopify_api__order.json": IPODS,
+    "shopify/shopify_api__order_with_properties.json": COFFEES,
+    "shopify/shopify_python_api__order.json": IPODS,
+    "woocommerce/wc-rest-docs__order_v3_1.json": WOO,
+    "woocommerce/wc-rest-docs__order_v3_2.json": WOO,
+    "woocommerce/wc-rest-docs__order_v3_3.json": WOO,
+}
+
+
+@pytest.mark.skipif(not WEBHOOKS.exists(), reason="the shared corpora are not here")
+@pytest.mark.parametrize("path", ORDERS)
+def test_a_real_order_is_what_it_says(path: str, tmp_path: Path) -> None:
+    vendor = path.partition("/")[0]
+    etl.run([WEBHOOKS / path], tmp_path / "out", ruleset=etl.shipped_ruleset(vendor), pii="keep")
+    (order,) = pl.read_parquet(tmp_path / "out" / "conversions").to_dicts()
+    expected: dict[str, Any] = PAID[vendor] | BUYER[vendor] | {"match_key": BUYER[vendor]["email"]}
+    assert {name: shown(order[name]) for name in expected} == expected
+    items = pl.read_parquet(tmp_path / "out" / "items").select("item_id", "variant", "price", "quantity")
+    assert [tuple(map(shown, item)) for item in items.rows()] == ORDERS[path]
+
+
+@pytest.mark.skipif(not WEBHOOKS.exists(), reason="the shared corpora are not here")
+@pytest.mark.parametrize("path", ["shopify/shopify_api__refund.json", "shopify/shopify_api__orders.json"])
+def test_what_is_no_order_of_its_own_is_rejected_and_kept(path: str, tmp_path: Path) -> None:
+    etl.run([WEBHOOKS / path], tmp_path / "out", ruleset=etl.shipped_ruleset("shopify"))
+    assert pl.read_parquet(tmp_path / "out" / "rejections")["reason"].to_list() == ["missing_identity"]
