@@ -213,15 +213,15 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
         >>> meaning_of("Click-Id", Ruleset()).core, meaning_of("firstname", Ruleset()).near_miss
         (0, 'first_name')
     """
-    if name in ruleset.path_ranks:
-        rank, parameter = ruleset.path_ranks[name]
-        rank += _AFTER_ALIASES
-        return meaning_of(parameter, ruleset)._replace(core_rank=rank, exact_rank=rank)
     folded = fold(name)
     core, core_rank = _find_core(name, folded, ruleset)
     exact, exact_rank = _find(name, [field.accepted for field in ruleset.exact_fields])
     bracket = _BRACKETS.fullmatch(name)
     container = _container(bracket[1] if bracket else name, ruleset)
+    if container < 0 and name in ruleset.path_ranks:
+        rank, parameter = ruleset.path_ranks[name]
+        rank += _AFTER_ALIASES
+        return meaning_of(parameter, ruleset)._replace(core_rank=rank, exact_rank=rank)
     is_passthrough = name.startswith(spec.PASSTHROUGH_PREFIX) and name != spec.PASSTHROUGH_PREFIX
     meaning = Meaning(
         core,

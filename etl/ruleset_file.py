@@ -142,7 +142,7 @@ class _Reader:
                     f"paths.{path.written!r} = {path.parameter!r}: nothing reads that parameter",
                     f"Accepted values: {', '.join(_alias_fields())}, or one of their other names.",
                 )
-            if fold(path.written) in folded or path.written in exact:
+            if any(fold(name) in folded or name in exact for name in (path.written, path.form_name)):
                 raise self._error(
                     f"paths: {path.written!r} is claimed twice: it is a parameter already",
                     f"Remove it from [paths]; it cannot become {path.parameter}.",
