@@ -107,6 +107,8 @@ class Ruleset:
     def digest(self) -> str:
         """SHA-256 of everything the rules say, hex. The name does not count."""
         rules = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
+        if not self.paths:
+            del rules["paths"]  # rules without them keep the digest that earlier runs recorded
         rules["dedup_window"] = self.dedup_window and self.dedup_window.total_seconds()
         return hashlib.sha256(orjson.dumps(rules, option=orjson.OPT_SORT_KEYS, default=list)).hexdigest()
 
