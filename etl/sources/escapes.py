@@ -1,0 +1,44 @@
+r"""How servers escape what they write into a log, undone once, from left to right, before any URL decoding.
+
+Apache writes `\"`, `\\` and `\xhh`, nginx `\xHH` and never a bare backslash, so that one pass undoes either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+_BACKSLASH: Final = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
+_CONTROLS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
+
+
+def undo_backslashes(text: bytes) -> bytes:
+    r"""The bytes that nginx or Apache saw.
+
+    Source: ngx_http_log_escape and ap_escape_logitem, as `log_format` and `LogFormat` document them.
+
+    Examples:
+        >>> undo_backslashes(rb'a\"b\\x41\x41\xE9')
+        b'a"b\\x41A\xe9'
+    """
+    return _BACKSLASH.sub(_unescaped, text) if b"\\" in text else text
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    if len(code) == 3:
+        return bytes([int(code[1:], 16)])
+    if code in (b'"', b"\\"):
+        return code
+    return _CONTROLS.get(code, match[0])
+
+
+def _as_it_is(text: bytes) -> bytes:
+    return text
+
+
+ESCAPES: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "none": _as_it_is,
+    "backslash": undo_backslashes,
+}

@@ -1,0 +1,91 @@
+"""Lines of text that a pattern describes: the reader of every family of such formats.
+
+The named groups of a pattern are roles:
+
+`request` (`METHOD target HTTP/1.1`) or `method` with `target` or `path` and `query`; `body`; `time`; `status`; `client`
+(of a list the first, without port), `agent`. A `-` or nothing means that the log has no value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from etl.sources.escapes import ESCAPES
+from etl.sources.format_rows import Format, Reader, Settings
+from etl.sources.requests import Record, as_text, split_request, split_target
+from etl.sources.times import TIMES
+
+_PORT: Final = re.compile(r"(?<=[0-9\]]):[0-9]+$")
+
+
+def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
+    """A reader of lines that any of the rows describe; what none does is malformed."""
+    readers = [(compiled(row), _opener(row, settings)) for row in rows]
+    names = " or ".join(row.name for row in rows)
+
+    def read(line: bytes) -> Record:
+        for i, (pattern, opened) in enumerate(readers):
+            match = pattern.match(line)
+            if match:
+                if i:
+                    readers.insert(0, readers.pop(i))
+                return opened(match)
+        return Record("malformed_record", f"Not a line of format {names}")
+
+    return read
+
+
+def claims(row: Format, line: bytes) -> bool:
+    """Whether a line matches a row's pattern."""
+    return bool(compiled(row).match(line))
+
+
+@lru_cache(maxsize=64)
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(b"^(?:" + pattern + b")$", re.DOTALL)
+
+
+def compiled(row: Format) -> re.Pattern[bytes]:
+    """A row's pattern, which must match whole lines."""
+    return _compiled(row.pattern or b"(?!)")
+
+
+def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Record]:
+    undo, read_time = ESCAPES[row.escape], TIMES[row.time]
+
+    def opened(match: re.Match[bytes]) -> Record:
+        seen = {role: undo(text) for role, text in match.groupdict().items() if text not in (None, b"-", b"")}
+        texts = {role: text.decode("utf-8", "replace") for role, text in seen.items()}
+        received_at = read_time(texts["time"], settings.timezone) if "time" in texts else None
+        if received_at is None and "time" in texts:
+            return Record("malformed_record", f"The time {texts['time'][:40]!r} does not exist")
+        record = Record(
+            received_at=received_at,
+            http_method=texts.get("method"),
+            http_status=int(texts["status"]) if texts.get("status", "").isdigit() else None,
+            client_ip=_client(texts.get("client", "")),
+            user_agent=texts.get("agent"),
+            body=as_text(seen["body"]) if "body" in seen else None,
+        )
+        if "request" in match.re.groupindex:
+            parts = split_request(seen.get("request", b""))
+            if parts is None:
+                return record._replace(fault="not_a_request")
+            path, query = split_target(parts[1])
+            return record._replace(http_method=parts[0], path=path, query=query)
+        if "target" not in seen and "path" not in seen:
+            return record._replace(fault="not_a_request")
+        path, query = split_target(seen.get("target", seen.get("path", b"")))
+        sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else query
+        return record._replace(path=path, query=sent)
+
+    return opened
+
+
+def _client(text: str) -> str | None:
+    first = text.replace('"', "").partition(",")[0].strip()
+    address = _PORT.sub("", first) if first.count(":") == 1 or first.startswith("[") else first
+    return address.strip("[]") or None
