@@ -18,6 +18,7 @@ MAX_DEPTH: Final = 500
 
 _LONG_INTEGER: Final = re.compile(rb"[0-9]{19}")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_ESCAPE: Final = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|.)", re.DOTALL)
 
 
 class JsonError(ValueError):
@@ -44,9 +45,45 @@ def parse(text: bytes) -> Any:
         ...
         etl.json_text.JsonError: not JSON
     """
-    value = _parse_any(text)
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
-        raise JsonError(f"nested deeper than {MAX_DEPTH}")
+    return _checked(text, _parse_any(text))
+
+
+def parse_exactly(text: bytes) -> Any:
+    r"""As `parse`, but bytes that are not UTF-8 become lone surrogates, from which `surrogateescape` gets them back.
+
+    Raises:
+        JsonError: As `parse`.
+
+    Examples:
+        >>> parse_exactly(b'["\xe9"]')[0].encode("utf-8", "surrogateescape")
+        b'\xe9'
+    """
+    decoded = text.decode("utf-8", "surrogateescape")
+    if decoded.isascii() or _SURROGATE.search(decoded):
+        return parse(text)
+    return _checked(text, _parse_slowly(decoded))
+
+
+def repaired(text: bytes) -> bytes:
+    r"""JSON text from what is JSON but for `\xHH` in its strings, as nginx writes them without `escape=json`.
+
+    Examples:
+        >>> repaired(rb'{"a": "\x22\xE9\\x41"}')
+        b'{"a": "\\"\xe9\\\\x41"}'
+    """
+    return _ESCAPE.sub(_as_json, text) if b"\\x" in text else text
+
+
+def without_surrogates(value: Any) -> Any:
+    """The value with U+FFFD for each lone surrogate in its texts and names."""
+    if isinstance(value, Digits):
+        return value
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
     return value
 
 
@@ -110,11 +147,30 @@ def _parse_any(text: bytes) -> Any:
         except orjson.JSONDecodeError:
             pass
     decoded = text.decode("utf-8", "replace")
+    value = _parse_slowly(decoded)
+    return without_surrogates(value) if _SURROGATE.search(decoded) else value
+
+
+def _parse_slowly(decoded: str) -> Any:
     try:
-        value = json.loads(decoded, parse_int=_integer, parse_float=_number, parse_constant=_refuse)
+        return json.loads(decoded, parse_int=_integer, parse_float=_number, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise JsonError("not JSON") from None
-    return _without_surrogates(value) if _SURROGATE.search(decoded) else value
+
+
+def _checked(text: bytes, value: Any) -> Any:
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise JsonError(f"nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def _as_json(escape: re.Match[bytes]) -> bytes:
+    if escape[1] is None:
+        return escape[0]
+    byte = bytes([int(escape[1], 16)])
+    if byte in (b'"', b"\\"):
+        return b"\\" + byte
+    return b"\\u%04x" % byte[0] if byte < b" " else byte
 
 
 def _integer(digits: str) -> int | Digits:
@@ -153,15 +209,3 @@ def _is_deeper(value: Any, limit: int) -> bool:
         if not level:
             return False
     return any(map(is_structure, level))
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, Digits):
-        return value
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    return value

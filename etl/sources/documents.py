@@ -6,6 +6,7 @@ whether that is JSON is decided where it is parsed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
@@ -29,18 +30,26 @@ class Element(NamedTuple):
 
 
 _BLANKS: Final = b" \t\r\n\x1e"
+_BOM: Final = b"\xef\xbb\xbf"
+#: Longer keys lead to no container.
+_KEY_BYTES: Final = 512
 
 
-def read_documents(stream: BinaryIO, max_record_bytes: int) -> Iterator[list[Element]]:
+def read_documents(
+    stream: BinaryIO, max_record_bytes: int, container: tuple[str, ...] = ()
+) -> Iterator[list[Element]]:
     """The elements of a stream, a block's worth at a time: what stands in a top-level array, or at top level.
+
+    With a container, an object of these that has it gives the elements of that array instead, and nothing else.
 
     A cut-off last element and text that no bracket opens are elements too; nothing but blanks and commas is lost.
 
     Args:
         stream: Decompressed bytes, from the beginning.
         max_record_bytes: Longer elements are kept as their beginning.
+        container: Keys that lead from an object to the array whose elements are the records.
     """
-    scanner = _Scanner(max_record_bytes)
+    scanner = _ContainerScanner(max_record_bytes, container) if container else _Scanner(max_record_bytes)
     while block := stream.read(BATCH_BYTES):
         yield scanner.feed(block)
     yield scanner.finish()
@@ -59,6 +68,7 @@ class _Scanner:
         self.pending_length = 0
 
     def feed(self, block: bytes) -> list[Element]:
+        block = self._without_mark(block)
         buffer = np.frombuffer(block, np.uint8)
         places, depths = self._structure(buffer)
         kinds = _KIND[buffer[places]]
@@ -83,6 +93,13 @@ class _Scanner:
 
     def finish(self) -> list[Element]:
         return self._take(b"", 0, 0)
+
+    def _without_mark(self, block: bytes) -> bytes:
+        """The first block without a byte order mark, whose bytes count in offsets."""
+        if self.offset or not block.startswith(_BOM):
+            return block
+        self.offset = len(_BOM)
+        return block[len(_BOM) :]
 
     def _structure(self, buffer: Bytes) -> tuple[Positions, Positions]:
         """Where brackets and commas stand that are in no string, and the depth after each."""
@@ -135,6 +152,96 @@ class _Scanner:
             text if is_whole else text[:KEPT_BYTES], self.pending_offset, len(text) if is_whole else length
         )
         return [element] if text else []
+
+
+class _ContainerScanner(_Scanner):
+    """A scanner that also follows the keys that lead to the container.
+
+    `matched` of its keys are open, in an object at the depth that they lead to; `inside` is the depth of the
+    container's elements while it is open; `is_found` says that the object had it, so that its rest is passed over.
+    """
+
+    def __init__(self, max_record_bytes: int, container: tuple[str, ...]) -> None:
+        super().__init__(max_record_bytes)
+        self.container = container
+        self.base = 0
+        self.matched = 0
+        self.inside = 0
+        self.is_found = False
+        self.label = b""
+
+    def feed(self, block: bytes) -> list[Element]:
+        block = self._without_mark(block)
+        buffer = np.frombuffer(block, np.uint8)
+        places, depths = self._structure(buffer)
+        is_shallow = depths <= len(self.container) + 2
+        elements: list[Element] = []
+        begin = label = 0
+        for place, depth in zip(places[is_shallow].tolist(), depths[is_shallow].tolist(), strict=True):
+            char = block[place : place + 1]
+            if self.inside:
+                found, begin = self._step_inside(block, begin, place, depth, char)
+            elif char in b"[{":
+                self.label += block[max(label, place - _KEY_BYTES) : place]
+                found, begin = [], self._open(block, begin, place, depth, char)
+            else:
+                found, begin = self._step_outside(block, begin, place, depth, char)
+            elements += found
+            label, self.label = place + 1, b""
+        if self.inside or not self.is_found:
+            self._keep(block, begin, len(block))
+        self.label = (self.label + block[label:][-_KEY_BYTES:])[-_KEY_BYTES:]
+        self.offset += len(block)
+        return elements
+
+    def _step_inside(self, block: bytes, begin: int, place: int, depth: int, char: bytes) -> tuple[list[Element], int]:
+        is_end = char in b"]}" and depth < self.inside
+        if not is_end and not (char == b"," and depth == self.inside):
+            return [], begin
+        self.inside = 0 if is_end else self.inside
+        return self._take(block, begin, place), place + 1
+
+    def _open(self, block: bytes, begin: int, place: int, depth: int, char: bytes) -> int:
+        if depth == 1 and char == b"[" and not self.pending and not block[begin:place].strip(_BLANKS):
+            self.is_array, self.base = True, 1
+            return place + 1
+        if depth == self.base + 1:
+            self.matched = 0
+        elif depth == self.base + self.matched + 2 and self._is_key(self.container[self.matched]):
+            is_last = self.matched == len(self.container) - 1
+            if is_last and char == b"[":
+                self.is_found, self.inside = True, depth
+                self._drop()
+                return place + 1
+            self.matched += not is_last and char == b"{"
+        return begin
+
+    def _step_outside(self, block: bytes, begin: int, place: int, depth: int, char: bytes) -> tuple[list[Element], int]:
+        is_closed = char in b"}]" and depth == self.base and not self.matched
+        if char in b"}]" and depth == self.base + self.matched and self.matched:
+            self.matched -= 1
+        elif is_closed and self.is_found:
+            self.is_found = False
+            return [], place + 1
+        elif is_closed and char == b"}" and not self.is_array:
+            return self._take(block, begin, place + 1), place + 1
+        elif (char == b"," and depth == int(self.is_array)) or (char == b"]" and depth == 0):
+            self.is_found = False
+            self.is_array &= char == b","
+            self.base = int(self.is_array)
+            return self._take(block, begin, place), place + 1
+        return [], begin
+
+    def _is_key(self, key: str) -> bool:
+        text = self.label.rstrip(_BLANKS)
+        start = text.find(b'"')
+        try:
+            return text.endswith(b":") and start >= 0 and json.loads(text[start:-1]) == key
+        except ValueError:
+            return False
+
+    def _drop(self) -> None:
+        self.pending, self.pending_length = bytearray(), 0
 
 
 def _without_surplus(steps: Positions, depth: int) -> Positions:

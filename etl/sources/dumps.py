@@ -10,8 +10,7 @@ from etl.sources.requests import Record, split_target
 from etl.spec import WHITE_SPACE
 from etl.values import read_instant
 
-_CONTENTS: Final = ("body", "query")
-_FRAMES: Final = ("method", "path", "url", "headers", "received_at")
+_FRAMES: Final = frozenset(("method", "path", "url", "headers", "received_at"))
 _ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
 
 
@@ -32,16 +31,25 @@ def read_record(text: bytes) -> Record:
     try:
         value = json_text.parse(text)
     except json_text.JsonError:
-        return Record("malformed_record", _what_is_wrong(text))
+        return Record("malformed_record", what_is_wrong(text))
+    return read_value(value)
+
+
+def read_value(value: Any) -> Record:
+    """One JSON record, parsed."""
     if not isinstance(value, dict):
         return Record("malformed_body", "The record is JSON, but not an object")
-    is_envelope = any(key in value for key in _CONTENTS) and any(key in value for key in _FRAMES)
-    return _open_envelope(value) if is_envelope else Record(fields=value)
+    return _open_envelope(value) if is_envelope(value) else Record(fields=value)
+
+
+def is_envelope(value: dict[str, Any]) -> bool:
+    """Whether an object is an envelope of the contract: a body or a query beside what frames a request."""
+    return ("body" in value or "query" in value) and not _FRAMES.isdisjoint(value)
 
 
 def _open_envelope(envelope: dict[str, Any]) -> Record:
     query = envelope.get("query")
-    query_fields = _pairs(query) if query and isinstance(query, dict) else None
+    query_fields = pairs(query) if query and isinstance(query, dict) else None
     query_text = (_text(query) or "").removeprefix("?")
     targets = [split_target(text.encode()) for key in ("url", "path") if (text := _text(envelope.get(key)))]
     body, fields, fault = _body(envelope.get("body"))
@@ -73,7 +81,7 @@ def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
     return None, None, "malformed_body"
 
 
-def _pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
+def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
     """A query given as an object; its lists of scalars are repeated parameters."""
     return [
         (name, item)
@@ -96,7 +104,8 @@ def _instant(value: Any) -> datetime | None:
     return read_instant(text) if text else None
 
 
-def _what_is_wrong(text: bytes) -> str:
+def what_is_wrong(text: bytes) -> str:
+    """Why a record that is no JSON is none, for a person."""
     head = text.lstrip()[:1]
     if head not in (b"{", b"["):
         return "Not JSON: it begins with neither { nor ["
