@@ -35,9 +35,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _KEY_BYTES: Final = 512
 
 
-def read_documents(
-    stream: BinaryIO, max_record_bytes: int, container: tuple[str, ...] = ()
-) -> Iterator[list[Element]]:
+def read_documents(stream: BinaryIO, max_record_bytes: int, container: tuple[str, ...] = ()) -> Iterator[list[Element]]:
     """The elements of a stream, a block's worth at a time: what stands in a top-level array, or at top level.
 
     With a container, an object of these that has it gives the elements of that array instead, and nothing else.

@@ -34,7 +34,7 @@ class Mark(NamedTuple):
     def _is_at(self, value: Any) -> bool:
         if value is _ABSENT or self.pattern is None:
             return value is not _ABSENT
-        return bool(self.pattern.match(json_text.scalar(value) or ""))
+        return not json_text.is_structure(value) and bool(self.pattern.match(json_text.scalar(value) or ""))
 
 
 class Choice(NamedTuple):

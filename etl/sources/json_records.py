@@ -39,7 +39,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """A reader of records in any of the rows, in the user's own, in envelopes and of bare payloads."""
     own = tuple(row for row in settings.formats if row.family == FAMILY)
     tops, row_of = choice((*own, *rows))
-    columns = {_ROLES.get(role, role): (path,) for role, path in settings.columns}
+    columns: dict[str, tuple[str, ...]] = {_ROLES.get(role, role): (path,) for role, path in settings.columns}
 
     def read(record: bytes) -> Record:
         try:
@@ -113,7 +113,8 @@ def _roles(value: dict[str, Any], keys: dict[str, tuple[str, ...]]) -> dict[str,
     return {
         role: found
         for role, paths in keys.items()
-        if (found := next((seen for path in paths if (seen := at(value, path)) not in (None, "", "-")), None)) is not None
+        if (found := next((seen for path in paths if (seen := at(value, path)) not in (None, "", "-")), None))
+        is not None
     }
 
 
@@ -133,9 +134,7 @@ def _time(value: Any) -> Any:
     return instant_of(text) if text else None
 
 
-def _overlaid(
-    base: Record, value: dict[str, Any], columns: dict[str, tuple[str, ...]], settings: Settings
-) -> Record:
+def _overlaid(base: Record, value: dict[str, Any], columns: dict[str, tuple[str, ...]], settings: Settings) -> Record:
     """A record with what the user's columns say of it instead."""
     roles = _roles(value, columns)
     if not roles:

@@ -65,8 +65,9 @@ def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  #
     if received_at is None and "time" in texts:
         return Record("malformed_record", "The time in the record does not exist")
     place = _place(seen)
-    content = _content(roles.get("body"), is_base64=json_text.scalar(roles.get("is_base64")) in ("true", "1"))
     query = roles.get("query")
+    fields = pairs(query) if query and isinstance(query, dict) else None
+    content = _content(roles.get("body"), is_base64=json_text.scalar(roles.get("is_base64")) in ("true", "1"))
     is_bare = manner.is_pathless and (place is not None or "request" not in seen)
     record = content._replace(
         received_at=received_at,
@@ -78,12 +79,13 @@ def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  #
     if place is None:
         sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
         fault = record.fault if is_bare else "not_a_request"
-        return record._replace(fault=fault, query=sent, fault_message=record.fault_message if fault else None)
+        message = record.fault_message if is_bare else None
+        return record._replace(fault=fault, fault_message=message, query=sent, query_fields=fields)
     return record._replace(
         http_method=place.method or texts.get("method"),
         path=place.path,
         query=place.query,
-        query_fields=pairs(query) if place.query is None and query and isinstance(query, dict) else None,
+        query_fields=fields if place.query is None else None,
     )
 
 
@@ -98,6 +100,8 @@ def _place(seen: dict[str, bytes]) -> _Place | None:
     """Where the request went: a target as sent before a request line, and that before a path."""
     target = seen.get("target", seen.get("url"))
     sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
+    if target is None and seen.get("request", b"").startswith(b"/"):
+        target = seen["request"]
     if target is None and "request" in seen:
         parts = split_request(seen["request"])
         if parts is None:
