@@ -98,7 +98,7 @@ FORMATS: Final[tuple[Format, ...]] = (
                 b'"Acme/1","content":"{\\"click_id\\":\\"a\\"}","query":{"b":"2"},"headers":{},"url":'
                 b'"https://webhook.site/acme/collect/shop?b=1&b=2","created_at":"2024-05-01 12:00:00"}'
             ),
-            b'{"uuid":"u2","type":"email","token_id":"t1","method":null,"content":"hi","created_at":"2024-05-01 12:00:00"}',
+            b'{"uuid":"u2","type":"email","token_id":"t1","content":"hi","created_at":"2024-05-01 12:00:00"}',
         ),
         marks=("token_id", "uuid", "created_at", "content|url|method"),
         container=("data",),

@@ -50,7 +50,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
         _NGINX,
         (
             (
-                b'{"time":"2024-05-01T14:00:00+02:00","remote_addr":"192.0.2.7","request":"GET /acme/collect/shop?click_id=a'
+                b'{"time":"2024-05-01T14:00:00+02:00","remote_addr":"192.0.2.7","request":"GET /a/collect/b?click_id=a'
                 b' HTTP/1.1","status":"200","http_user_agent":"Acme/1"}'
             ),
             (

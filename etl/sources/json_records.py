@@ -59,7 +59,11 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
 
     def one(record: bytes, value: Any) -> Record:
         row = row_of(value) if isinstance(value, dict) else None
-        base = by_row(record, value, row) if row else dumps.read_value(json_text.without_surrogates(value))
+        base = (
+            by_row(record, value, row)
+            if row
+            else dumps.read_value(value if record else json_text.without_surrogates(value))
+        )
         return _overlaid(base, value, columns, settings) if columns and isinstance(value, dict) else base
 
     def by_row(record: bytes, value: dict[str, Any], row: Format) -> Record:
@@ -143,7 +147,8 @@ def _overlaid(base: Record, value: dict[str, Any], columns: dict[str, tuple[str,
     if said.fault == "malformed_record":
         return said
     is_told = not _CONTENTS.isdisjoint(roles)
-    kept = base if base.fields is not value or not is_told else base._replace(fields=None)
+    is_bare = base.fields == value
+    kept = base._replace(fields=None) if is_bare and is_told else base
     if base.fault == "not_a_request" and is_told:
         kept = kept._replace(fault=None)
     if "body" in roles:

@@ -18,8 +18,8 @@ SERVERS: Final[tuple[Format, ...]] = (
         "https://caddyserver.com/docs/caddyfile/directives/log",
         (
             (
-                b'{"level":"info","ts":1714564800.75,"logger":"http.log.access","msg":"handled request","request":{"remote_ip":'
-                b'"192.0.2.7","client_ip":"192.0.2.7","proto":"HTTP/2.0","method":"GET","host":"example.com","uri":'
+                b'{"level":"info","ts":1714564800.75,"logger":"http.log.access","msg":"handled request","request":{'
+                b'"client_ip":"192.0.2.7","proto":"HTTP/2.0","method":"GET","host":"example.com","uri":'
                 b'"/acme/collect/shop?click_id=a","headers":{"User-Agent":["Acme/1"]}},"duration":0.25,"size":2,"status":200}'
             ),
             (
