@@ -29,9 +29,10 @@ class Mark(NamedTuple):
 
     def is_on(self, record: dict[str, Any]) -> bool:
         """Whether the record bears it."""
-        return any(map(self._is_at, (at(record, path, _ABSENT) for path in self.paths))) is not self.is_forbidden
+        return any(self._is_at(record, path) for path in self.paths) is not self.is_forbidden
 
-    def _is_at(self, value: Any) -> bool:
+    def _is_at(self, record: dict[str, Any], path: str) -> bool:
+        value = at(record, path, _ABSENT)
         if value is _ABSENT or self.pattern is None:
             return value is not _ABSENT
         return not json_text.is_structure(value) and bool(self.pattern.match(json_text.scalar(value) or ""))
@@ -58,6 +59,8 @@ def at(record: dict[str, Any], path: str, default: Any = None) -> Any:
     """
     if path in record:
         return record[path]
+    if "." not in path:
+        return default
     value: Any = record
     for key in _keys(path):
         if not isinstance(value, dict) or key not in value:
@@ -66,13 +69,23 @@ def at(record: dict[str, Any], path: str, default: Any = None) -> Any:
     return value
 
 
-def choice(rows: Iterable[Format]) -> Choice:
-    """A quick way to tell which of the rows a record is in; their order is their precedence."""
+def choice(rows: Iterable[Format], *, is_ordered: bool = False) -> Choice:
+    """A quick way to tell which of the rows a record is in.
+
+    Args:
+        rows: Rows of which a record bears the marks of one.
+        is_ordered: Whether a record may bear those of several, of which the first counts.
+    """
     marked = [(row, marks) for row in rows if (marks := marks_of(row))]
     tops = frozenset(top for _, marks in marked for top in _tops(marks[0]))
 
     def choose(record: dict[str, Any]) -> Format | None:
-        return next((row for row, marks in marked if all(mark.is_on(record) for mark in marks)), None)
+        for i, (row, marks) in enumerate(marked):
+            if all(mark.is_on(record) for mark in marks):
+                if i and not is_ordered:
+                    marked.insert(0, marked.pop(i))
+                return row
+        return None
 
     return Choice(tops, choose)
 

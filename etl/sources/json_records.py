@@ -38,7 +38,7 @@ _SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """A reader of records in any of the rows, in the user's own, in envelopes and of bare payloads."""
     own = tuple(row for row in settings.formats if row.family == FAMILY)
-    tops, row_of = choice((*own, *rows))
+    tops, row_of = choice((*own, *rows), is_ordered=bool(own))
     columns: dict[str, tuple[str, ...]] = {_ROLES.get(role, role): (path,) for role, path in settings.columns}
 
     def read(record: bytes) -> Record:

@@ -29,6 +29,9 @@ MAX_DEPTH: Final = 6
 
 _GZIP: Final = b"\x1f\x8b"
 _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
+#: Names of which every message envelope has one, and how those begin that hold no other object.
+_NAMES: Final = re.compile(rb'"(?:[Rr]ecords|topic|schema|logEvents|Messages|TopicArn|awslogs)"')
+_FLAT: Final = re.compile(rb'\s*\{\s*"(?:topic|Type|schema)"')
 _TOPS, _ROW_OF = choice((*EVENTS, *CAPTURES, *ACCESS_LOGS))
 
 
@@ -50,12 +53,18 @@ def unwrapped(record: bytes) -> list[bytes]:
         >>> unwrapped(b'{"click_id": "a", "records": [1], "data": {}}')
         [b'{"click_id": "a", "records": [1], "data": {}}']
     """
-    if not any(mark in record for mark in _MARKS):
+    if not _may_hold_messages(record):
         return [record]
     try:
         return _Unwrapping().records(record, 0) or [record]
     except (_TooMuchError, RecursionError):
         return [record]
+
+
+def _may_hold_messages(text: bytes) -> bool:
+    """Whether a message may be in the text: only flat payloads, which are the most, have to be told quickly."""
+    is_flat = text.count(b"{") < 2 and not _FLAT.match(text)
+    return not is_flat and bool(_NAMES.search(text))
 
 
 class _Unwrapping:
@@ -66,7 +75,7 @@ class _Unwrapping:
 
     def records(self, text: bytes, depth: int) -> list[bytes] | None:
         """The records within a text; None where it is no message envelope."""
-        if depth > MAX_DEPTH or not any(mark in text for mark in _MARKS):
+        if depth > MAX_DEPTH or not _may_hold_messages(text):
             return None
         try:
             value = json_text.parse(text)
@@ -228,10 +237,4 @@ _READERS: Final = (
     _read_kafka,
     _read_kcat,
     _read_connect,
-)
-
-#: Names of which every message envelope has one, to pass over all other records quickly.
-_MARKS: Final = tuple(
-    f'"{name}"'.encode()
-    for name in ("Records", "records", "logEvents", "Messages", "TopicArn", "awslogs", "topic", "schema")
 )
