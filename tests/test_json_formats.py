@@ -186,7 +186,7 @@ TRAPS: dict[str, tuple[bytes, dict[str, Any]]] = {
         {"path": "/a", "query": "b", "received_at": "2024-05-01 12:00:00.100000+00:00"},
     ),
     "the client of a line after its sender": (
-        b'{"message":"f nginx: 192.0.2.7 - - [01/May/2024:12:00:00 +0000] \\"GET /a HTTP/1.1\\" 200 2 \\"-\\" \\"u\\""}',
+        b'{"log":"f nginx: 192.0.2.7 - - [01/May/2024:12:00:00 +0000] \\"GET /a HTTP/1.1\\" 200 2 \\"-\\" \\"u\\""}',
         {"client_ip": "192.0.2.7", "path": "/a", "user_agent": "u"},
     ),
 }

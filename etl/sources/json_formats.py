@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from etl.sources.format_rows import Format
+from etl.sources.json_clouds import CLOUDS
 from etl.sources.json_servers import SERVERS
 
 _METHOD_KEYS: Final = ("request_method", "method", "verb", "http_method", "request_type")
@@ -130,4 +131,4 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     ),
 )
 
-FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *HOME_MADE)
+FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *CLOUDS, *HOME_MADE)
