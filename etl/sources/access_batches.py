@@ -15,9 +15,10 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.schema import INSTANT
-from etl.sources.access_logs import MONTHS, not_a_record, oversized, read_line
+from etl.sources.access_logs import not_a_record, oversized, read_line
 from etl.sources.lines import Batch
 from etl.sources.requests import Record
+from etl.sources.times import MONTHS
 from etl.urlencoded import Bytes, Positions, spans_to_text
 
 Truths = npt.NDArray[np.bool_]

@@ -10,12 +10,12 @@ undoes either.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
+from etl.sources.escapes import undo_backslashes
+from etl.sources.format_rows import Format, Reader, Settings
 from etl.sources.requests import Record, split_request, split_target
-
-MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+from etl.sources.times import read_clock
 
 _TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"
 _ANSWER: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
@@ -25,8 +25,6 @@ _LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _ANSWER, 
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
 _TIME_ONLY: Final = re.compile(_TIME)
 
-_ESCAPE: Final = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
-_CONTROLS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
 _ADDRESS: Final = re.compile(r"\[?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:%[0-9A-Za-z]+)?\]?")
 
 
@@ -45,7 +43,7 @@ def read_line(line: bytes) -> Record:
     match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
     if not match:
         return Record("malformed_record", _what_is_wrong(line))
-    received_at = read_clock(match["clock"])
+    received_at = read_clock(match["clock"].decode())
     if received_at is None:
         return Record("malformed_record", "The time in brackets does not exist")
     agent = _AGENT.match(line, match.end())
@@ -54,52 +52,30 @@ def read_line(line: bytes) -> Record:
         received_at=received_at,
         http_status=None if status == b"-" else int(status),
         client_ip=_client(match["prefix"].decode("utf-8", "replace")),
-        user_agent=_present(unescape(agent[1]).decode("utf-8", "replace")) if agent else None,
+        user_agent=_present(undo_backslashes(agent[1]).decode("utf-8", "replace")) if agent else None,
     )
-    request = split_request(unescape(match["request"]))
+    request = split_request(undo_backslashes(match["request"]))
     if request is None:
         return seen._replace(fault="not_a_request")
     path, query = split_target(request[1])
     return seen._replace(http_method=request[0], path=path, query=query)
 
 
+def start(_rows: tuple[Format, ...], _settings: Settings) -> Reader:
+    """The reader of all rows."""
+    return read_line
+
+
+def claims(row: Format, line: bytes) -> bool:
+    """Whether a line can be read and is in a row's format."""
+    is_line = line[:1] not in b"{[" and read_line(line).fault != "malformed_record"
+    return is_line and is_combined(line) is (row.name == "combined")
+
+
 def is_combined(line: bytes) -> bool:
     """Whether referer and user agent follow the answer of a readable line."""
     match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
     return bool(match and _AGENT.match(line, match.end()))
-
-
-def unescape(text: bytes) -> bytes:
-    r"""The bytes a server saw, from what it wrote into the log, in one pass from left to right.
-
-    Examples:
-        >>> unescape(rb'a\"b\\x41\x41\xE9')
-        b'a"b\\x41A\xe9'
-    """
-    return _ESCAPE.sub(_unescaped, text) if b"\\" in text else text
-
-
-def _unescaped(match: re.Match[bytes]) -> bytes:
-    code = match[1]
-    if len(code) == 3:
-        return bytes([int(code[1:], 16)])
-    if code in (b'"', b"\\"):
-        return code
-    return _CONTROLS.get(code, match[0])
-
-
-def read_clock(clock: bytes) -> datetime | None:
-    """The UTC instant of `dd/Mon/yyyy:HH:MM:SS +ZZZZ`; None where no such time exists."""
-    try:
-        local, zone = clock.decode().split(" ")
-        day, month, rest = local.split("/")
-        year, hour, minute, second = map(int, rest.split(":"))
-        offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
-        away = timezone(-offset if zone.startswith("-") else offset)
-        number = MONTHS.index(month) + 1
-        return datetime(year, number, int(day), hour, minute, second, tzinfo=away).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _client(prefix: str) -> str | None:
@@ -137,3 +113,28 @@ def not_a_record(line: bytes) -> Record | None:
         return Record("comment")
     is_blank = not line.strip() or (line[:1] > b"\x7f" and not line.decode("utf-8", "replace").strip())
     return Record("blank") if is_blank else None
+
+
+FORMATS: Final = (
+    Format(
+        "combined",
+        "access_log",
+        "Apache or nginx access log with referer and user agent, a virtual host before and anything after",
+        "https://httpd.apache.org/docs/2.4/logs.html#combined",
+        (
+            b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "-"',
+            b'shop.example.com:443 2001:db8::7 - jo [01/May/2024:12:00:00 +0000] "-" 400 0 "-" "-" 0.003',
+        ),
+        escape="backslash",
+        time="clf",
+    ),
+    Format(
+        "common",
+        "access_log",
+        "Apache or nginx access log without referer and user agent",
+        "https://httpd.apache.org/docs/2.4/logs.html#common",
+        (b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2',),
+        escape="backslash",
+        time="clf",
+    ),
+)

@@ -7,12 +7,23 @@ family may stand beside each other in a file.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from etl.sources.requests import Record
 
 #: One record's bytes, read. Whatever the bytes, it never raises.
 Reader = Callable[[bytes], Record]
+
+
+#: How bytes are cut into records. Only LINES can be read from anywhere in a file: HEADED ones are lines that mean what
+#: a header says, TABLE_ROWS lines whose quotes may hold line ends, BLOCKS a dated line and all that follow it without a
+#: date, DOCUMENTS JSON values, PARQUET rows of a Parquet file.
+LINES: Final = "lines"
+HEADED: Final = "headed"
+TABLE_ROWS: Final = "table_rows"
+BLOCKS: Final = "blocks"
+DOCUMENTS: Final = "documents"
+PARQUET: Final = "parquet"
 
 
 class Format(NamedTuple):
@@ -74,14 +85,12 @@ class Family(NamedTuple):
     """Formats that may stand beside each other in a file.
 
     Attributes:
-        framing: A name of `framing.FRAMINGS`: how bytes are cut into records.
+        framing: One of the constants above.
         start: The reader of the family's rows. One reader reads one split from its beginning, and may keep what a
             header told it.
         claims: Whether a record is in a format, of which no other would claim it.
-        has_paths: Whether every record that can be a postback holds the collect path as it was sent.
     """
 
     framing: str
     start: Callable[[tuple[Format, ...], Settings], Reader]
     claims: Callable[[Format, bytes], bool]
-    has_paths: bool = False

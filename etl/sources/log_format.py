@@ -11,9 +11,11 @@ from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from etl.errors import FormatError
-from etl.sources import access_logs
-from etl.sources.formats import LINES, Format
+from etl.sources.escapes import undo_backslashes
+from etl.sources.format_rows import Format, Reader, Settings
 from etl.sources.requests import Record, as_text, split_request, split_target
+from etl.sources.text_lines import compiled
+from etl.sources.times import read_clock
 from etl.values import read_instant
 
 _WORD: Final = rb"\S*?"
@@ -65,7 +67,7 @@ def compile_log_format(text: str) -> Format:
 
     Examples:
         >>> row = compile_log_format('$remote_addr [$time_iso8601] "$request_uri" $status')
-        >>> row.read(b'192.0.2.1 [2024-05-01T12:00:00Z] "/a/collect/b?x=1" 200').query
+        >>> start((row,), Settings())(b'192.0.2.1 [2024-05-01T12:00:00Z] "/a/collect/b?x=1" 200').query
         'x=1'
     """
     literal, escape = _literal(text)
@@ -89,13 +91,17 @@ def compile_log_format(text: str) -> Format:
         "custom",
         "custom",
         "a log format of one's own",
-        LINES,
+        "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format",
+        pattern=pattern,
+        escape="none" if escape == "none" else "backslash",
+        moment="end" if filled & {"clf_time", "instant"} else "none",
         is_body_logged="body" in filled,
-        read=partial(_read, re.compile(b"^" + pattern + b"$", re.DOTALL), escape),
-        claims=lambda line: False,
-        link="https://nginx.org/en/docs/http/ngx_http_log_module.html",
-        samples=(),
     )
+
+
+def start(rows: tuple[Format, ...], _settings: Settings) -> Reader:
+    """A reader of lines in the first row, which `compile_log_format` made."""
+    return partial(_read, compiled(rows[0]), rows[0].escape)
 
 
 def _literal(text: str) -> tuple[str, str]:
@@ -134,7 +140,7 @@ def _read(pattern: re.Pattern[bytes], escape: str, line: bytes) -> Record:
     if not match:
         return Record("malformed_record", "The line does not match --log-format")
     seen = {
-        name: access_logs.unescape(text) if escape != "none" else text
+        name: undo_backslashes(text) if escape != "none" else text
         for name, text in match.groupdict().items()
         if text not in (None, b"-", b"")
     }
@@ -164,5 +170,5 @@ def _text(value: bytes | None) -> str:
 
 def _time(seen: dict[str, bytes]) -> datetime | None:
     if "clf_time" in seen:
-        return access_logs.read_clock(seen["clf_time"].strip(b"[]"))
+        return read_clock(_text(seen["clf_time"].strip(b"[]")))
     return read_instant(_text(seen.get("instant")))
