@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from etl import schema
@@ -56,6 +56,10 @@ def run(
     format: str = "auto",  # noqa: A002 - the option's name
     log_format: str | None = None,
     max_record_bytes: int | None = None,
+    timezone: str = "UTC",
+    columns: Mapping[str, str] | None = None,
+    formats: str | Path | None = None,
+    min_matched: float | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Reads logs and dumps and publishes the four tables: what `postback-etl run` does.
@@ -68,6 +72,10 @@ def run(
         format: A format's name, or `auto`.
         log_format: An nginx `log_format` or Apache `LogFormat`.
         max_record_bytes: Longer records are rejected.
+        timezone: IANA name of the zone of times that say none.
+        columns: What columns of tables and keys of JSON hold: `{"payload": "body", "received_at": "created"}`.
+        formats: A TOML file with formats of one's own.
+        min_matched: Least share of an input's records that must be in its format, from 0 to 1.
         **options: Fields of `Options`: default_currency, account, integration, pii, since, until, statuses.
 
     Returns:
@@ -81,6 +89,8 @@ def run(
     from etl.job import Request, run_job
     from etl.options import Options
     from etl.ruleset import Ruleset
+    from etl.sources.settings import make_settings
+    from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES
 
     request = Request(
         inputs=tuple(str(item) for item in inputs),
@@ -89,7 +99,9 @@ def run(
         options=Options(**options),
         format=format,
         log_format=log_format,
+        settings=make_settings(timezone, columns or {}, formats),
+        min_matched=min_matched,
+        max_record_bytes=max_record_bytes or DEFAULT_MAX_RECORD_BYTES,
         jobs=jobs,
-        **({"max_record_bytes": max_record_bytes} if max_record_bytes else {}),
     )
     return run_job(request)

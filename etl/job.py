@@ -27,6 +27,7 @@ from etl.engines.work import (
     Report,
     Tally,
     Task,
+    Unmatched,
     peak_memory_bytes,
     stage_duplicates,
     transform_split,
@@ -38,16 +39,23 @@ from etl.ruleset import Ruleset
 from etl.schema import TABLES
 from etl.sinks.parquet import make_folders, written_rows
 from etl.sinks.publish import Stage, staged
-from etl.sources.formats import BY_NAME, DOCUMENTS, LINES, detect_format
+from etl.sources import parquet_files
+from etl.sources.detection import Detected, as_said, detect
+from etl.sources.format_rows import LINES, PARQUET, Settings
+from etl.sources.formats import BY_NAME
 from etl.sources.inputs import Input, found_inputs
 from etl.sources.log_format import compile_log_format
 from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES, Split
-from etl.sources.streams import Survey, survey
+from etl.sources.streams import Survey, open_decompressed, survey
 
 SPLIT_BYTES: Final = 16 * 2**20
 
 #: A file of a published table is made of pieces of about so many records.
 RECORDS_PER_PART: Final = 100_000
+
+#: The least share of records that must be in the format an input was found to have, and how many need not be.
+MIN_MATCHED: Final = 0.9
+TOLERATED: Final = 5
 
 #: Less input than this is not worth starting processes for.
 POOL_BYTES: Final = 48 * 2**20
@@ -64,6 +72,9 @@ class Request:
         options: What a transform may be told.
         format: A row of `formats.FORMATS`, or `auto`.
         log_format: A server's own log format.
+        settings: What else is known of the inputs: the zone of their times, columns, formats of one's own.
+        min_matched: Least share of an input's records that must be in its format; by default nine tenths, of inputs
+            whose format was detected and of which more than a few records are not in it.
         max_record_bytes: Longer records are malformed.
         jobs: Processes to work in.
     """
@@ -74,6 +85,8 @@ class Request:
     options: Options = field(default_factory=Options)
     format: str = "auto"
     log_format: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    min_matched: float | None = None
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
     jobs: int = 1
 
@@ -94,7 +107,7 @@ class Planned(NamedTuple):
 
     input: Input
     survey: Survey
-    format_name: str
+    detected: Detected
     same_as: str | None
 
 
@@ -121,6 +134,7 @@ def run_job(request: Request, progress: Progress = SILENT) -> dict[str, Any]:
             tasks = [Task(split, request.ruleset, request.options, stage.pieces, i) for i, split in enumerate(splits)]
             progress.begin("reading", sum(plan.survey.stored_bytes for plan in planned if not plan.same_as))
             reports = list(pool.map(transform_split, [(task,) for task in tasks]))
+            _refuse_unmatched(request, tasks, reports)
             progress.begin("writing", 0)
             tally = _finish(stage, tasks, reports, request.ruleset, pool)
         summary = _summarise(request, planned, tasks, reports, tally)
@@ -148,25 +162,30 @@ def _plan(inputs: list[Input], request: Request, progress: Progress, size: int) 
         seen.setdefault(surveyed.digest, item.source)
         if same_as:
             progress.warn(f"{item.source} holds the same bytes as {same_as} and is read once.")
-        planned.append(Planned(item, surveyed, _format_name(request, surveyed, item.source), same_as))
+        planned.append(Planned(item, surveyed, _detected(request, item, surveyed), same_as))
     return sorted(planned, key=lambda plan: plan.survey.digest)
 
 
-def _format_name(request: Request, surveyed: Survey, label: str) -> str:
+def _detected(request: Request, item: Input, surveyed: Survey) -> Detected:
     if request.log_format:
-        return compile_log_format(request.log_format).name
+        return Detected(compile_log_format(request.log_format), LINES)
+    known = {row.name: row for row in request.settings.formats} | BY_NAME
+    if request.format not in ("auto", *known):
+        raise FormatError(f"--format {request.format!r} is unknown.", f"Known formats: auto, {', '.join(known)}.")
+    if surveyed.samples[0].startswith(parquet_files.MAGIC):
+        with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
+            columns = parquet_files.sample_columns(stream, item.source, request.settings)
+        return Detected(BY_NAME["parquet"], PARQUET, columns)
     if request.format == "auto":
-        return detect_format(surveyed.sample, label).name
-    if request.format not in BY_NAME:
-        raise FormatError(f"--format {request.format!r} is unknown.", f"Known formats: auto, {', '.join(BY_NAME)}.")
-    return request.format
+        return detect(surveyed.samples, item.source, request.settings)
+    return as_said(known[request.format], surveyed.samples, request.settings)
 
 
 def _splits(plan: Planned, request: Request) -> Iterable[Split]:
-    """The parts of an input that are read apart; JSON documents and compressed inputs are one."""
-    row = BY_NAME.get(plan.format_name)
-    is_whole = row is not None and row.records == DOCUMENTS
-    starts = plan.survey.starts[:1] if is_whole else plan.survey.starts
+    """The parts of an input that are read apart; compressed inputs and all but plain lines are one."""
+    found = plan.detected
+    starts = plan.survey.starts if found.framing == LINES else plan.survey.starts[:1]
+    columns = found.columns or request.settings.columns
     for start, end, first_record in zip(
         starts, (*starts[1:], plan.survey.plain_bytes), plan.survey.first_lines, strict=False
     ):
@@ -178,10 +197,39 @@ def _splits(plan: Planned, request: Request) -> Iterable[Split]:
             start,
             end,
             first_record,
-            plan.format_name,
-            request.log_format,
+            found.row,
+            found.framing,
+            request.settings._replace(columns=columns),
             request.max_record_bytes,
         )
+
+
+def _refuse_unmatched(request: Request, tasks: list[Task], reports: list[Report]) -> None:
+    """Looks for an input that is not what it was taken for.
+
+    Raises:
+        FormatError: Too few of its records are in its format.
+    """
+    is_judged = request.min_matched is not None or (request.format == "auto" and not request.log_format)
+    least = MIN_MATCHED if request.min_matched is None else request.min_matched
+    tolerated = TOLERATED if request.min_matched is None else 0
+    by_source: dict[str, tuple[Task, Unmatched]] = {}
+    for task, report in zip(tasks, reports, strict=True):
+        before = by_source.get(task.split.source, (task, Unmatched(0, 0, [])))[1]
+        by_source[task.split.source] = task, before + report.unmatched
+    for source, (task, found) in by_source.items():
+        matched = found.candidates - found.records
+        if is_judged and found.records > tolerated and matched < least * found.candidates:
+            raise _unmatched_error(source, task.split.row.name, found)
+
+
+def _unmatched_error(source: str, name: str, found: Unmatched) -> FormatError:
+    matched = found.candidates - found.records
+    first = "; ".join(f"record {number} {raw[:60]!r}" for number, raw in found.first)
+    return FormatError(
+        f"{source} looks like {name}, but only {matched:,} of {found.candidates:,} records are. Not so are {first}.",
+        f"Say what it is with --format or --log-format; --min-matched {100 * matched // found.candidates}% allows it.",
+    )
 
 
 def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Ruleset, pool: Inline | Pool) -> Tally:
@@ -235,7 +283,7 @@ def _summarise(
         records[task.split.source] += report.records
     return {
         "ruleset": {"name": request.ruleset.name, "digest": request.ruleset.digest},
-        "inputs": [_describe_input(plan, records, tally) for plan in planned],
+        "inputs": [_describe_input(plan, records, tally, request.settings.timezone) for plan in planned],
         "records": records.total(),
         **{name: tally.rows[name] for name in ("conversions", "items", "passthroughs")},
         "rejections": _by_reason(tally.reasons),
@@ -251,17 +299,29 @@ def _plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _describe_input(plan: Planned, records: Counter[str], tally: Tally) -> dict[str, Any]:
+def _describe_input(plan: Planned, records: Counter[str], tally: Tally, timezone: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "path": plan.input.source,
         "digest": plan.survey.digest,
-        "format": plan.format_name,
+        "format": plan.detected.row.name,
         "compression": plan.survey.codec,
         "bytes": plan.survey.stored_bytes,
         "records": 0 if plan.same_as else records[plan.input.source],
+        "time": _time_of(plan.detected, timezone),
         "bodies_not_logged": 0 if plan.same_as else tally.unlogged[plan.input.source],
     }
+    if plan.detected.columns:
+        described["columns"] = dict(plan.detected.columns)
     return {**described, "same_as": plan.same_as} if plan.same_as else described
+
+
+def _time_of(detected: Detected, timezone: str) -> str:
+    """How the times of an input were read: with their zone, as a zone's that they do not say, or not at all."""
+    row = detected.row
+    is_table = bool(detected.columns) or row.family in ("table", "copy", "parquet")
+    if row.moment == "none" or (is_table and "received_at" not in dict(detected.columns)):
+        return "none"
+    return "zoned" if row.is_zoned else f"{timezone} where no zone is written"
 
 
 def _by_reason(counts: Counter[str]) -> dict[str, Any]:
@@ -277,7 +337,7 @@ def _prove(
         AccountingError: They do not.
         InputError: An input is not what it was when it was surveyed.
     """
-    lines = {plan.input.source: plan for plan in planned if _has_lines(plan)}
+    lines = {plan.input.source: plan for plan in planned if plan.detected.framing == LINES}
     for task, report, following in zip(tasks, reports, [*tasks[1:], None], strict=True):
         is_followed = following is not None and following.split.source == task.split.source
         if is_followed and task.split.source in lines:
@@ -292,8 +352,3 @@ def _prove(
     counted = {table.name: summary[table.name] for table in TABLES[:3]} | {"rejections": summary["rejections"]["total"]}
     if counted != written:
         raise AccountingError(f"The files hold {written} rows, but {counted} were written.", "Check the disk.")
-
-
-def _has_lines(plan: Planned) -> bool:
-    row = BY_NAME.get(plan.format_name)
-    return row is None or row.records == LINES

@@ -131,6 +131,7 @@ SKIPS: Final = (
     Reason("not_a_request", "the request is `-`, empty or binary", "semantics 1.1"),
     Reason("blank", "a blank line", "semantics 1.1"),
     Reason("comment", "a comment or directive line", "semantics 1.1"),
+    Reason("header", "the header of a table, or what stands around a table in a dump", "semantics 1.1"),
     Reason("outside_period", "received before --since or not before --until", "the contract"),
     Reason("no_received_at", "no time to compare with --since or --until", "the contract"),
     Reason("other_status", "an HTTP status that --status leaves out", "semantics 1.1"),

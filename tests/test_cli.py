@@ -81,7 +81,7 @@ def test_an_empty_input_gives_four_empty_tables(tmp_path: Path) -> None:
     [
         (["nowhere.log"], 1, "does not exist"),
         (["s3://bucket/key"], 2, "object-store"),
-        (["{log}", "--format", "nginx"], 2, "auto, combined, common, jsonl, json"),
+        (["{log}", "--format", "nginx"], 2, "auto, combined, common"),
         (["{log}", "--log-format", "$status"], 2, "$request"),
         (["{log}", "--default-currency", "EURO"], 2, "three letters"),
         (["{log}", "--since", "yesterday"], 2, "2024-05-01"),

@@ -241,7 +241,7 @@ def test_columns(columns: dict[str, str], record: bytes, expected: dict[str, Any
 
 def test_a_user_row_needs_no_marks() -> None:
     own = Format("own", "json", "", "", keys={"target": ("req.line",), "time": ("at",)}, is_zoned=False)
-    seen = json_records.start((), Settings(timezone="Asia/Tokyo", formats=(own,)))(
+    seen = json_records.start((own,), Settings(timezone="Asia/Tokyo", formats=(own,)))(
         b'{"req":{"line":"/a?b"},"at":"2024-05-01 12:00:00"}'
     )
     assert (seen.path, seen.query, str(seen.received_at)) == ("/a", "b", "2024-05-01 03:00:00+00:00")

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 import etl
 from etl.pipeline import Tables, transform
 from etl.sources import lines, splits
+from etl.sources.format_rows import LINES, Settings
+from etl.sources.formats import BY_NAME
 from etl.sources.lines import read_lines
 from etl.sources.splits import Split, read_split
 from etl.sources.streams import survey
@@ -32,7 +34,7 @@ def requests_of(data: bytes, tmp: Path, kind: str, split_bytes: int = 1 << 40) -
     return [
         pl.concat([etl.schema.REQUESTS.empty(), *(frame for frame, _ in read_split(split))])
         for split in (
-            Split("input", surveyed.digest, path, "plain", *part, kind, None, 1 << 20)
+            Split("input", surveyed.digest, path, "plain", *part, BY_NAME[kind], LINES, Settings(), 1 << 20)
             for part in zip(starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines, strict=True)
         )
     ]

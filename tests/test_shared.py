@@ -56,7 +56,14 @@ CORPORA = sorted(path for path in SHARED.glob("corpora/*/*/*") if path.is_file()
 
 #: What this tool reads in the corpora; other files are refused by name.
 READ = ("apache_combined", "nginx_combined", "nginx_ingress", "vhost_combined", "clf_common")
-WEBHOOKS = ("shopify", "stripe", "woocommerce", "lambda_apigw", "ngrok")
+WEBHOOKS = {
+    "shopify": {"json"},
+    "stripe": {"json"},
+    "woocommerce": {"json"},
+    "lambda_apigw": {"api_gateway_v1", "api_gateway_v2", "load_balancer_event", "json"},
+    "ngrok": {"ngrok"},
+    "har": {"har", "json"},
+}
 
 
 @pytest.mark.parametrize("path", CORPORA, ids=[str(path.relative_to(SHARED / "corpora")) for path in CORPORA])
@@ -72,6 +79,6 @@ def test_real_files_are_read_or_refused(path: Path, tmp_path: Path) -> None:
         assert summary["inputs"][0]["format"] in ("combined", "common")
         assert summary["records"] == len(path.read_bytes().removesuffix(b"\n").split(b"\n"))
     if path.parent.name in WEBHOOKS:
-        assert summary["inputs"][0]["format"] in ("json", "jsonl")
+        assert summary["inputs"][0]["format"] in WEBHOOKS[path.parent.name]
     rejections = pl.read_parquet(tmp_path / "out" / "rejections")
     assert rejections["message"].null_count() == 0

@@ -30,10 +30,18 @@ def run(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
     format_: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="auto, combined, common, jsonl, json.")
+        str, typer.Option("--format", metavar="NAME", help="What the inputs are; found out by default.")
     ] = "auto",
     log_format: Annotated[
         str | None, typer.Option(metavar="STRING", help="An nginx log_format or Apache LogFormat.")
+    ] = None,
+    log_timezone: Annotated[str, typer.Option(metavar="ZONE", help="Zone of times that say none.")] = "UTC",
+    columns: Annotated[
+        str | None, typer.Option(metavar="ROLE=NAME,...", help="Columns or keys, such as payload=body.")
+    ] = None,
+    formats: Annotated[Path | None, typer.Option(metavar="FILE", help="Formats of your own, as TOML.")] = None,
+    min_matched: Annotated[
+        str | None, typer.Option(metavar="P%", help="Refuse an input of which fewer records are in its format.")
     ] = None,
     default_currency: Annotated[
         str | None, typer.Option(metavar="CODE", help="Currency of conversions that send none.")
@@ -68,6 +76,7 @@ def run(
     from etl.options import Options
     from etl.ruleset import Ruleset
     from etl.rulesets import find_ruleset
+    from etl.sources.settings import make_settings
 
     limit = _limit(max_rejected)
     if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
@@ -87,6 +96,8 @@ def run(
         ),
         format=format_,
         log_format=log_format,
+        settings=make_settings(log_timezone, _columns(columns), formats),
+        min_matched=_share(min_matched),
         max_record_bytes=_size(max_record),
         jobs=jobs or os.cpu_count() or 1,
     )
@@ -151,6 +162,27 @@ def _statuses(text: str | None) -> tuple[range, ...]:
         elif text:
             raise UsageError(f"--status {text!r} is no list of statuses.", "Give codes or classes, such as 2xx,304.")
     return tuple(spans)
+
+
+def _columns(text: str | None) -> dict[str, str]:
+    from etl.errors import UsageError
+
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    if any(not mark or not name.strip() for _, mark, name in pairs):
+        raise UsageError(f"--columns {text!r} is no list of role=name.", "Give received_at=created,payload=body.")
+    return {role.strip(): name.strip() for role, _, name in pairs}
+
+
+def _share(text: str | None) -> float | None:
+    from etl.errors import UsageError
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else 2.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"--min-matched {text!r} is no share.", "Give 90% or 0.9.")
+    return share
 
 
 def _size(text: str) -> int:

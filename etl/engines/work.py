@@ -58,6 +58,23 @@ class Piece(NamedTuple):
         return stage / f"{self.task:06d}-{self.number:04d}.{name}.parquet"
 
 
+#: Faults of records that no format has to match.
+_BESIDE: Final = ("blank", "comment", "header")
+_SHOWN: Final = 3
+
+
+class Unmatched(NamedTuple):
+    """How many records of how many candidates were not in their input's format, and the first, redacted."""
+
+    records: int
+    candidates: int
+    first: list[tuple[int, str]]
+
+    def __add__(self, other: Unmatched) -> Unmatched:  # type: ignore[override]
+        first = [*self.first, *other.first][:_SHOWN]
+        return Unmatched(self.records + other.records, self.candidates + other.candidates, first)
+
+
 class Report(NamedTuple):
     """What became of one split.
 
@@ -66,6 +83,7 @@ class Report(NamedTuple):
         records: Records read.
         skipped: Records skipped, by reason.
         unrecognised: Parameters that nothing reads, by name.
+        unmatched: Records that were not in the input's format.
         peak_memory_bytes: The most memory this process has held so far.
     """
 
@@ -73,6 +91,7 @@ class Report(NamedTuple):
     records: int
     skipped: Counter[str]
     unrecognised: Counter[str]
+    unmatched: Unmatched
     peak_memory_bytes: int
 
 
@@ -84,6 +103,7 @@ def transform_split(task: Task, meter: Meter) -> Report:
     """
     skipped: Counter[str] = Counter()
     unrecognised: Counter[str] = Counter()
+    unmatched = Unmatched(0, 0, [])
     waiting: list[Tables] = []
     pieces: list[Piece] = []
     records = waiting_rows = 0
@@ -100,6 +120,7 @@ def transform_split(task: Task, meter: Meter) -> Report:
         tables = transform(requests, task.ruleset, task.options)
         skipped.update(dict(tables.skipped.iter_rows()))
         unrecognised.update(dict(tables.unrecognised.iter_rows()))
+        unmatched += _unmatched(requests, task)
         waiting.append(tables)
         waiting_rows += requests.height
         records += requests.height
@@ -110,7 +131,16 @@ def transform_split(task: Task, meter: Meter) -> Report:
             waiting_rows = 0
     if waiting:
         stage()
-    return Report(pieces, records, skipped, unrecognised, peak_memory_bytes())
+    return Report(pieces, records, skipped, unrecognised, unmatched, peak_memory_bytes())
+
+
+def _unmatched(requests: pl.DataFrame, task: Task) -> Unmatched:
+    fault = requests["fault"]
+    unread = requests.select("record_no", "raw").filter(fault == "malformed_record")
+    first = unread.head(_SHOWN)
+    shown = redact_raws(first["raw"], task.options.pii, task.ruleset)
+    candidates = requests.height - int(fault.is_in(_BESIDE).sum())
+    return Unmatched(unread.height, candidates, list(zip(first["record_no"], shown, strict=True)))
 
 
 def stage_duplicates(task: Task, duplicates: pl.DataFrame) -> None:

@@ -20,7 +20,7 @@ def read_webhook_site(capture: dict[str, Any]) -> Record:
     """A request of webhook.site, whose URL holds the query as it was sent; e-mail and DNS queries are no requests."""
     if json_text.scalar(capture.get("type")) in ("email", "dns"):
         return Record("not_a_request")
-    return record_of(
+    record = record_of(
         {
             "time": capture.get("created_at"),
             "method": capture.get("method"),
@@ -32,6 +32,8 @@ def read_webhook_site(capture: dict[str, Any]) -> Record:
         },
         _CAPTURE,
     )
+    own = f"/{json_text.scalar(capture.get('token_id'))}"
+    return record._replace(path=None) if record.path in (own, f"{own}/") else record
 
 
 def read_ngrok(capture: dict[str, Any]) -> Record:

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 import numpy as np
 
-from etl.sources.lines import BATCH_BYTES, KEPT_BYTES
+from etl.sources.lines import BATCH_BYTES, KEPT_BYTES, Element
 from etl.urlencoded import Bytes, Positions
 
 _KIND: Final = np.zeros(256, np.int8)
 _KIND[list(b"{[")] = 1
 _KIND[list(b"}]")] = -1
 _KIND[list(b",")] = 2
-
-
-class Element(NamedTuple):
-    """One record's text without blanks around it (its beginning, if oversized), its place and its whole length."""
-
-    text: bytes
-    offset: int
-    length: int
 
 
 _BLANKS: Final = b" \t\r\n\x1e"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 _BACKSLASH: Final = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
+_DOUBLED: Final = re.compile(rb"%25([0-9A-Fa-f]{2})")
 _CONTROLS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
 
 
@@ -34,6 +35,16 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
     return _CONTROLS.get(code, match[0])
 
 
+def undo_cloudfront(text: bytes) -> bytes:
+    """One level of the encoding by which CloudFront writes each `%` as `%25`.
+
+    Examples:
+        >>> undo_cloudfront(b"a%2520b%C3")
+        b'a%20b%C3'
+    """
+    return _DOUBLED.sub(rb"%\1", text)
+
+
 def _as_it_is(text: bytes) -> bytes:
     return text
 
@@ -41,4 +52,5 @@ def _as_it_is(text: bytes) -> bytes:
 ESCAPES: Final[dict[str, Callable[[bytes], bytes]]] = {
     "none": _as_it_is,
     "backslash": undo_backslashes,
+    "cloudfront": undo_cloudfront,
 }

@@ -16,10 +16,11 @@ Reader = Callable[[bytes], Record]
 
 
 #: How bytes are cut into records. Only LINES can be read from anywhere in a file: HEADED ones are lines that mean what
-#: a header says, TABLE_ROWS lines whose quotes may hold line ends, BLOCKS a dated line and all that follow it without a
-#: date, DOCUMENTS JSON values, PARQUET rows of a Parquet file.
+#: a header says, MESSAGES lines that may carry several records each, TABLE_ROWS lines whose quotes may hold line ends,
+#: BLOCKS a dated line and all that follow it without a date, DOCUMENTS JSON values, PARQUET rows of a Parquet file.
 LINES: Final = "lines"
 HEADED: Final = "headed"
+MESSAGES: Final = "messages"
 TABLE_ROWS: Final = "table_rows"
 BLOCKS: Final = "blocks"
 DOCUMENTS: Final = "documents"
@@ -89,8 +90,10 @@ class Family(NamedTuple):
         start: The reader of the family's rows. One reader reads one split from its beginning, and may keep what a
             header told it.
         claims: Whether a record is in a format, of which no other would claim it.
+        is_shipped: Whether a container or a shipper may have put a prefix before each line.
     """
 
     framing: str
     start: Callable[[tuple[Format, ...], Settings], Reader]
     claims: Callable[[Format, bytes], bool]
+    is_shipped: bool = True

@@ -14,10 +14,23 @@ from etl.sources import (
     json_records,
     lambda_events,
     log_format,
+    parquet_files,
+    plain_text,
+    tables,
+    text_lines,
 )
-from etl.sources.format_rows import DOCUMENTS, LINES, Family, Format, Reader, Settings
-from etl.sources.message_envelopes import unwrapped
-from etl.sources.requests import Record
+from etl.sources.format_rows import (
+    BLOCKS,
+    DOCUMENTS,
+    HEADED,
+    LINES,
+    PARQUET,
+    TABLE_ROWS,
+    Family,
+    Format,
+    Reader,
+    Settings,
+)
 
 BARE_LINES: Final = Format(
     "jsonl",
@@ -37,43 +50,43 @@ BARE_DOCUMENTS: Final = Format(
     is_body_logged=True,
 )
 
-JSON_FORMATS: Final = (*json_formats.FORMATS, *captures.FORMATS, *lambda_events.FORMATS)
-
 FORMATS: Final[tuple[Format, ...]] = (
     *access_logs.FORMATS,
-    *JSON_FORMATS,
+    *json_formats.FORMATS,
+    *captures.FORMATS,
+    *lambda_events.FORMATS,
+    *tables.FORMATS,
+    *plain_text.FORMATS,
+    *parquet_files.FORMATS,
     BARE_LINES,
     BARE_DOCUMENTS,
 )
 BY_NAME: Final = {row.name: row for row in FORMATS}
 
-
-def _start_json(rows: tuple[Format, ...], settings: Settings) -> Reader:
-    read_one = json_records.start(rows, settings)
-
-    def read(record: bytes) -> Record:
-        inner = unwrapped(record)
-        if len(inner) > 1:
-            return Record("malformed_record", f"A message of {len(inner)} records, where one was expected")
-        return read_one(inner[0])
-
-    return read
-
-
 FAMILIES: Final[dict[str, Family]] = {
     "access_log": Family(LINES, access_logs.start, access_logs.claims),
-    "json": Family(LINES, _start_json, json_records.claims),
-    "custom": Family(LINES, log_format.start, lambda _row, _line: False),
+    "json": Family(LINES, json_records.start, json_records.claims),
+    "text": Family(LINES, text_lines.start, text_lines.claims),
+    "custom": Family(LINES, log_format.start, lambda _row, _line: False, is_shipped=False),
+    "plain_text": Family(LINES, plain_text.start, text_lines.claims, is_shipped=False),
+    "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated, is_shipped=False),
+    "table": Family(TABLE_ROWS, tables.start, tables.claims, is_shipped=False),
+    "copy": Family(HEADED, tables.start_copy, tables.claims_copy, is_shipped=False),
+    "parquet": Family(PARQUET, tables.start_objects, lambda _row, _record: False, is_shipped=False),
 }
 
 
+def rows_of(family: str, settings: Settings) -> tuple[Format, ...]:
+    """A family's rows, a user's own before those built in."""
+    return tuple(row for row in (*settings.formats, *FORMATS) if row.family == family)
+
+
 def start_reader(row: Format, settings: Settings) -> Reader:
-    """A reader of a row's whole family, and of a user's own rows in it."""
-    own = tuple(other for other in settings.formats if other.family == row.family)
-    rows = tuple(other for other in FORMATS if other.family == row.family)
-    return FAMILIES[row.family].start((*own, *rows), settings)
+    """A reader of a row's whole family, which reads this row first."""
+    others = tuple(other for other in rows_of(row.family, settings) if other != row)
+    return FAMILIES[row.family].start((row, *others), settings)
 
 
 def framing_of(row: Format) -> str:
     """How records of a format are cut out of bytes, where the bytes do not tell."""
-    return DOCUMENTS if row.container or row is BARE_DOCUMENTS else FAMILIES[row.family].framing
+    return DOCUMENTS if row.container or row == BARE_DOCUMENTS else FAMILIES[row.family].framing

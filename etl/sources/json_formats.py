@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from etl.sources.columns import GUESSES, ROLES
 from etl.sources.format_rows import Format
 from etl.sources.json_clouds import CLOUDS
 from etl.sources.json_servers import SERVERS
@@ -131,4 +132,40 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     ),
 )
 
-FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *CLOUDS, *HOME_MADE)
+_BIGQUERY: Final = "https://cloud.google.com/bigquery/docs/exporting-data"
+_EXPORT_KEYS: Final = {ROLES[role]: names for role, names in GUESSES.items() if role not in ("request", "query")}
+_PAYLOAD_KEYS: Final = tuple(name for name in GUESSES["payload"] if name not in ("body", "value", "params"))
+_OBJECT: Final = r"\s*\{.*\}\s*$"
+
+EXPORTS: Final[tuple[Format, ...]] = (
+    Format(
+        "json_table",
+        "json",
+        "Rows of a table as JSON, of which one column holds payloads as text, as BigQuery exports them",
+        _BIGQUERY,
+        (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","payload":"{\\"click_id\\": \\"a\\"}"}',),
+        keys={**_EXPORT_KEYS, "body": _PAYLOAD_KEYS},
+        marks=(f"{'|'.join(_PAYLOAD_KEYS)} ~ {_OBJECT}", "!body|bodyRaw|token_id|topic|eventType|query|log"),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+    Format(
+        "json_table_body",
+        "json",
+        "The same, where that column is called body and nothing else frames a request",
+        _BIGQUERY,
+        (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","body":"{\\"click_id\\": \\"a\\"}"}',),
+        keys={**_EXPORT_KEYS, "body": ("body",)},
+        marks=(
+            f"body ~ {_OBJECT}",
+            "created_at|created|inserted_at|logged_at|timestamp|time|date|id",
+            "!method|path|url|headers|received_at|httpMethod|requestContext|receiptHandle|messageId",
+        ),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+)
+
+FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *CLOUDS, *HOME_MADE, *EXPORTS)

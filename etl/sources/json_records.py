@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from etl import json_text
 from etl.sources import access_logs, dumps
+from etl.sources.columns import ROLES
 from etl.sources.documents import read_documents
 from etl.sources.escapes import ESCAPES
 from etl.sources.format_rows import Format, Reader, Settings
@@ -21,15 +22,6 @@ from etl.sources.requests import Record
 
 FAMILY: Final = "json"
 
-#: How users call the roles, where that differs.
-_ROLES: Final = {
-    "received_at": "time",
-    "payload": "body",
-    "http_method": "method",
-    "http_status": "status",
-    "client_ip": "client",
-    "user_agent": "agent",
-}
 _PLACES: Final = frozenset(("request", "target", "url", "path"))
 _CONTENTS: Final = frozenset(("request", "target", "url", "query", "body"))
 _SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
@@ -37,9 +29,8 @@ _SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """A reader of records in any of the rows, in the user's own, in envelopes and of bare payloads."""
-    own = tuple(row for row in settings.formats if row.family == FAMILY)
-    tops, row_of = choice((*own, *rows), is_ordered=bool(own))
-    columns: dict[str, tuple[str, ...]] = {_ROLES.get(role, role): (path,) for role, path in settings.columns}
+    tops, row_of = choice(rows, is_ordered=bool(settings.formats))
+    columns: dict[str, tuple[str, ...]] = {ROLES.get(role, role): (path,) for role, path in settings.columns}
 
     def read(record: bytes) -> Record:
         try:
@@ -55,7 +46,12 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
             value = json_text.parse_exactly(json_text.repaired(record)) if b"\\x" in record else None
         except json_text.JsonError:
             value = None
-        return _tidy(one(b"", value)) if value is not None else Record("malformed_record", dumps.what_is_wrong(record))
+        if isinstance(value, dict) and (columns or row_of(value)):
+            return _tidy(one(b"", value))
+        line = access_logs.read_line(record) if record[:1] not in b"{[" else None
+        if line and line.fault != "malformed_record":
+            return line
+        return Record("malformed_record", dumps.what_is_wrong(record))
 
     def one(record: bytes, value: Any) -> Record:
         row = row_of(value) if isinstance(value, dict) else None

@@ -34,7 +34,8 @@ class Manner(NamedTuple):
         undo: Undoes the server's escape.
         time: A name of `times.TIMES`, tried first.
         zone: IANA name of the zone of times that say none.
-        is_pathless: Whether a record without a path is a bare payload, and not no request.
+        is_pathless: Whether a record without a path, or with that of a host's root alone, is a bare payload, and not
+            no request or one to elsewhere.
     """
 
     undo: Callable[[bytes], bytes] = ESCAPES["none"]
@@ -83,7 +84,7 @@ def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  #
         return record._replace(fault=fault, fault_message=message, query=sent, query_fields=fields)
     return record._replace(
         http_method=place.method or texts.get("method"),
-        path=place.path,
+        path=None if manner.is_pathless and place.path in ("", "/") else place.path,
         query=place.query,
         query_fields=fields if place.query is None else None,
     )
@@ -122,13 +123,23 @@ def _content(body: Any, *, is_base64: bool) -> Record:
         return Record(fields=body)
     if isinstance(body, list):
         return Record("malformed_body", "The body is JSON, but not an object")
-    raw = _bytes(body)
+    raw = _bytes(_inner(body))
     if is_base64:
         try:
             raw = base64.b64decode(raw, validate=True)
         except binascii.Error:
             return Record("malformed_body", "The body is said to be base64, and is not")
     return Record(body=body_text(raw) or None)
+
+
+def _inner(body: Any) -> Any:
+    """A body that was written as a JSON string twice, as it was once."""
+    if not isinstance(body, str) or not body.startswith('"{'):
+        return body
+    try:
+        return json_text.parse_exactly(body.encode("utf-8", "surrogateescape"))
+    except json_text.JsonError:
+        return body
 
 
 def body_text(raw: bytes) -> str:

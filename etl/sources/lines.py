@@ -38,6 +38,28 @@ class Batch(NamedTuple):
     offsets: Positions
     oversized: dict[int, int]
 
+    def texts(self) -> list[bytes]:
+        """The records' bytes, one by one."""
+        data = self.buffer.tobytes()
+        return [data[start:end] for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)]
+
+
+class Element(NamedTuple):
+    """One record's text without blanks around it (its beginning, if oversized), its place and its whole length."""
+
+    text: bytes
+    offset: int
+    length: int
+
+
+def as_batch(elements: list[Element]) -> Batch:
+    """Records that are not one after another in the input, as a batch of their own bytes."""
+    ends = np.cumsum([len(element.text) for element in elements], dtype=np.int64)
+    buffer = np.frombuffer(b"".join(element.text for element in elements), np.uint8)
+    offsets = np.array([element.offset for element in elements], np.int64)
+    oversized = {i: element.length for i, element in enumerate(elements) if element.length > len(element.text)}
+    return Batch(buffer, np.append(0, ends)[:-1], ends, offsets, oversized)
+
 
 def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) -> Iterator[Batch]:
     """The lines that begin in [start, end) of a stream, in order.

@@ -106,17 +106,15 @@ class _Unwrapping:
 
 
 def _as_record(content: bytes, sent_at: Any) -> bytes:
-    """A message's content, in an envelope with its time if it is a bare payload."""
+    """A message's content: a form in an envelope, a bare payload too if the message has a time."""
     text = json_text.scalar(sent_at)
     instant = instant_of(text) if text else None
-    if instant is None or not _is_payload(content):
+    if not _FORM.fullmatch(content) and (instant is None or not _is_payload(content)):
         return content
-    return orjson.dumps({"received_at": instant.isoformat(), "body": body_text(content)})
+    return orjson.dumps({"received_at": instant and instant.isoformat(), "body": body_text(content)})
 
 
 def _is_payload(content: bytes) -> bool:
-    if _FORM.fullmatch(content):
-        return True
     try:
         value = json_text.parse(content)
     except json_text.JsonError:
@@ -211,8 +209,10 @@ def _read_kafka(value: dict[str, Any]) -> list[_Message] | None:
     if not isinstance(topics, dict) or not ("bootstrapServers" in value or "eventSource" in value):
         return None
     items = [item for messages in topics.values() for item in _objects(messages)]
-    contents = [(_base64(item.get("value")), item.get("timestamp")) for item in items]
-    return [_Message(content, time) for content, time in contents if content is not None] or None
+    return [
+        _Message(json_text.dump(sent).encode() if (content := _base64(sent)) is None else content, time)
+        for sent, time in ((item.get("value"), item.get("timestamp")) for item in items)
+    ] or None
 
 
 def _read_kcat(value: dict[str, Any]) -> list[_Message] | None:

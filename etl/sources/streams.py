@@ -19,6 +19,7 @@ from etl.errors import InputError
 
 BLOCK_BYTES: Final = 4 * 2**20
 SAMPLE_BYTES: Final = 64 * 2**10
+LATER_SAMPLE_BYTES: Final = 16 * 2**10
 
 #: More memory than this for a decompressor's window is a broken or hostile file.
 _WINDOW_BYTES: Final = 512 * 2**20
@@ -31,7 +32,6 @@ _MAGIC: Final = (
 )
 _REFUSED: Final = (
     (b"PK\x03\x04", "a zip archive", "Unpack it and name the files in it."),
-    (b"PAR1", "a Parquet file", "Export its payload column as JSON lines."),
     (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
     (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
 )
@@ -49,7 +49,7 @@ class Survey(NamedTuple):
         plain_bytes: Size decompressed.
         starts: Where each split of the decompressed bytes begins, the first at 0.
         first_lines: Number of the first line that begins in each split, 1-based.
-        sample: The first bytes, decompressed.
+        samples: The first bytes, decompressed, and some of places further on.
     """
 
     codec: str
@@ -58,7 +58,7 @@ class Survey(NamedTuple):
     plain_bytes: int
     starts: tuple[int, ...]
     first_lines: tuple[int, ...]
-    sample: bytes
+    samples: tuple[bytes, ...]
 
 
 def survey(path: Path, label: str, split_bytes: int) -> Survey:
@@ -75,13 +75,16 @@ def survey(path: Path, label: str, split_bytes: int) -> Survey:
     with readable(path, label) as opened:
         codec = _codec(opened.peek(8), label)
         stored = path.stat().st_size
-    digest, sample, size, lines = hashlib.sha256(), b"", 0, 0
+    digest, size, lines = hashlib.sha256(), 0, 0
+    head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
     is_line_open = False
     with open_decompressed(path, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
             digest.update(block)
-            sample += block[: SAMPLE_BYTES - len(sample)]
+            if size >= BLOCK_BYTES << len(later):
+                later.append(block[:LATER_SAMPLE_BYTES])
+            head += block[: SAMPLE_BYTES - len(head)]
             boundary = starts[-1] + split_bytes
             if codec == "plain" and size + len(block) > boundary:
                 before = block[: boundary - size]
@@ -91,7 +94,7 @@ def survey(path: Path, label: str, split_bytes: int) -> Survey:
             lines += block.count(b"\n")
             size += len(block)
             is_line_open = not block.endswith(b"\n")
-    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), tuple(first_lines), sample)
+    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), tuple(first_lines), (head, *later))
 
 
 @contextmanager

@@ -77,7 +77,8 @@ def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Reco
             path, query = split_target(parts[1])
             return record._replace(http_method=parts[0], path=path, query=query)
         if "target" not in seen and "path" not in seen:
-            return record._replace(fault="not_a_request")
+            bare = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
+            return record._replace(fault=None if bare else "not_a_request", query=bare)
         path, query = split_target(seen.get("target", seen.get("path", b"")))
         sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else query
         return record._replace(path=path, query=sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
@@ -35,7 +36,7 @@ def in_zone(local: datetime, zone: str) -> datetime:
 def _read_iso8601(text: str, zone: str) -> datetime | None:
     """ISO 8601 with any number of fraction digits; without a zone it is a wall clock."""
     try:
-        instant = datetime.fromisoformat(text.strip().replace(" UTC", "Z").replace(",", "."))
+        instant = datetime.fromisoformat(text.strip().replace(" UTC", "Z").replace(" GMT", "Z").replace(",", "."))
     except ValueError:
         return None
     return in_zone(instant, zone) if instant.tzinfo is None else instant.astimezone(UTC)
@@ -49,14 +50,49 @@ def _read_epoch(text: str, _zone: str) -> datetime | None:
     return read_instant(f"{digits}.{fraction}" if fraction else digits) if digits[:1].isdigit() else None
 
 
+#: Ways of writing a time that programs have besides: PHP's `date`, a mail header's, JavaScript's `Date`.
+_WRITTEN: Final = (
+    (re.compile(r"\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?: (?:UTC|GMT))?"), "%d-%b-%Y %H:%M:%S"),
+    (re.compile(r"[A-Z][a-z]{2}, \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"), "%a, %d %b %Y %H:%M:%S %z"),
+    (re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4}"), "%a %b %d %Y %H:%M:%S GMT%z"),
+)
+_SOUGHT: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|GMT)|[+-]\d\d:?\d\d)?"
+    r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}" + "".join(f"|{pattern.pattern}" for pattern, _ in _WRITTEN)
+)
+
+
+def read_any(text: str, zone: str) -> datetime | None:
+    """The instant of a text in any of the ways that keys and columns of unknown make write it."""
+    readers = (read_clock, _read_iso8601, _read_epoch, _read_written)
+    return next((found for read in readers if (found := read(text, zone))), None)
+
+
+def _read_written(text: str, zone: str) -> datetime | None:
+    for pattern, layout in _WRITTEN:
+        match = pattern.fullmatch(text.strip())
+        if match:
+            instant = datetime.strptime(match[0].removesuffix(" UTC").removesuffix(" GMT"), layout)  # noqa: DTZ007
+            is_utc = text.rstrip().endswith(("UTC", "GMT"))
+            return in_zone(instant, "UTC" if is_utc else zone) if instant.tzinfo is None else instant.astimezone(UTC)
+    return None
+
+
+def find_time(text: str, zone: str) -> datetime | None:
+    """The instant of the first time within a text.
+
+    Examples:
+        >>> str(find_time("Date: [2024-05-01 14:00:00+0200] got", "UTC"))
+        '2024-05-01 12:00:00+00:00'
+    """
+    match = _SOUGHT.search(text)
+    return read_any(match[0], zone) if match else None
+
+
 #: Name -> the instant of a text, given the IANA name of the zone of times that say none.
 TIMES: Final[dict[str, Callable[[str, str], datetime | None]]] = {
     "clf": lru_cache(4096)(read_clock),
     "iso8601": lru_cache(4096)(_read_iso8601),
     "epoch": _read_epoch,
+    "any": lru_cache(4096)(read_any),
 }
-
-
-def read_any(text: str, zone: str) -> datetime | None:
-    """The instant of a text in any of the ways that keys of unknown make write it."""
-    return next((found for read in TIMES.values() if (found := read(text, zone))), None)
