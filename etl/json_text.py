@@ -132,6 +132,15 @@ def is_structure(value: Any) -> bool:
     return isinstance(value, (dict, list))
 
 
+def is_json(text: bytes) -> bool:
+    """Whether `parse` reads a text."""
+    try:
+        parse(text)
+    except JsonError:
+        return False
+    return True
+
+
 def dump(value: Any) -> str:
     """JSON text that `parse` reads back as the same value, in any notation: faster than `compact`."""
     try:

@@ -87,7 +87,7 @@ def guess_columns(
         found = next((name for name in names if _is_mostly(_OBJECT, _texts(rows, name))), None)
         taken = {**taken, "payload": found} if found else taken
     if not _CONTENT.keys() & taken.keys():
-        return tuple((role, name) for role, name in taken.items() if role in said or name == "received_at")
+        return tuple((role, name) for role, name in taken.items() if role in said or folded(name) == "received_at")
     return tuple(taken.items())
 
 

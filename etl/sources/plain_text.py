@@ -100,20 +100,12 @@ def _split(block: bytes) -> tuple[bytes, bytes] | None:
     for opener in _OPENER.finditer(block):
         content = block[opener.start() :].rstrip()
         closed = content[: max(content.rfind(b"}"), content.rfind(b"]")) + 1]
-        if opener[0][:1] == b"{" or _is_json(closed):
+        if opener[0][:1] == b"{" or json_text.is_json(closed):
             return block[: opener.start()], closed or content
     return None
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        json_text.parse(text)
-    except json_text.JsonError:
-        return False
-    return True
 
 
 def claims_dated(_row: Format, block: bytes) -> bool:
     """Whether a block begins with a date that JSON follows."""
     split = _split(block)
-    return split is not None and len(split[0]) < 200 and _is_json(split[1])
+    return split is not None and len(split[0]) < 200 and json_text.is_json(split[1])

@@ -189,12 +189,18 @@ def claims_copy(_row: Format, line: bytes) -> bool:
 def _sample_copy(records: list[bytes], settings: Settings) -> tuple[tuple[str, str], ...] | None:
     begin = next((i for i, record in enumerate(records) if _COPY.fullmatch(record.strip())), None)
     if begin is None:
-        is_copied = any(rb"\N" in record.split(b"\t") or b"\\\\" in record for record in records)
-        rows = [copy_cells(record) for record in records if b"\t" in record and record.rstrip() != b"\\."]
-        return _guessed_headerless(rows, settings) if rows and is_copied else None
+        lines = [record for record in records if b"\t" in record and record.rstrip() != b"\\."]
+        rows = [copy_cells(line) for line in lines]
+        is_copied = bool(rows) and not is_header(rows[0]) and any(map(_is_copied, lines))
+        return _guessed_headerless(rows, settings) if is_copied else None
     header = _COPY.fullmatch(records[begin].strip())[1].decode("utf-8", "replace").split(",")  # type: ignore[index]
     rows = [copy_cells(record) for record in records[begin + 1 :][:_SAMPLED] if b"\t" in record]
     return _guessed([name.strip(' "') for name in header], rows, settings)
+
+
+def _is_copied(line: bytes) -> bool:
+    r"""Whether a row holds what COPY alone writes: `\N`, or an object whose escapes are escaped."""
+    return any(cell == rb"\N" or (cell[:1] == b"{" and not json_text.is_json(cell)) for cell in line.split(b"\t"))
 
 
 def start_objects(_rows: tuple[Format, ...], settings: Settings) -> Reader:
@@ -210,6 +216,16 @@ def start_objects(_rows: tuple[Format, ...], settings: Settings) -> Reader:
 _CSV: Final = "https://www.rfc-editor.org/rfc/rfc4180"
 
 FORMATS: Final = (
+    Format(
+        "postgres_copy",
+        "copy",
+        "Postgres COPY in its text format, alone or within a dump by pg_dump",
+        "https://www.postgresql.org/docs/current/sql-copy.html",
+        (b"COPY public.webhooks (id, created_at, payload) FROM stdin;",),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
     Format(
         "csv",
         "table",
@@ -236,16 +252,6 @@ FORMATS: Final = (
         "The same, divided by semicolons, as Excel writes CSV in much of Europe",
         _CSV,
         (b"click_id;value;currency",),
-        moment="start",
-        is_zoned=False,
-        is_body_logged=True,
-    ),
-    Format(
-        "postgres_copy",
-        "copy",
-        "Postgres COPY in its text format, alone or within a dump by pg_dump",
-        "https://www.postgresql.org/docs/current/sql-copy.html",
-        (b"COPY public.webhooks (id, created_at, payload) FROM stdin;",),
         moment="start",
         is_zoned=False,
         is_body_logged=True,
