@@ -50,7 +50,7 @@ GUESSES: Final[dict[str, tuple[str, ...]]] = {
     "user_agent": ("user_agent", "useragent", "agent", "ua"),
 }
 _CONTENT: Final = {
-    "payload": re.compile(r"\s*(?:\{|\"\{|\[|\??[\w.%\[\]+-]+=)"),
+    "payload": re.compile(r"\s*(?:\{\s*(?:\"|\})|\"\{|\[|\??[\w.%\[\]+-]+=)"),
     "url": re.compile(r"https?://|/[^\s]*\?"),
     "request": re.compile(r"[A-Z]{3,7} (?:/|https?://)"),
     "query": re.compile(r"\??[\w.%\[\]+-]+="),

@@ -135,7 +135,10 @@ HOME_MADE: Final[tuple[Format, ...]] = (
 _BIGQUERY: Final = "https://cloud.google.com/bigquery/docs/exporting-data"
 _EXPORT_KEYS: Final = {ROLES[role]: names for role, names in GUESSES.items() if role not in ("request", "query")}
 _PAYLOAD_KEYS: Final = tuple(name for name in GUESSES["payload"] if name not in ("body", "value", "params"))
-_OBJECT: Final = r"\s*\{.*\}\s*$"
+_OBJECT: Final = r"\s*\{\s*\".*\}\s*$"
+
+#: Names by which a record is itself a payload.
+_PARAMETERS: Final = "!click_id|clickid|click|ref_id|refid|ref|email|value|amount|conversion_type|event_name"
 
 EXPORTS: Final[tuple[Format, ...]] = (
     Format(
@@ -145,7 +148,11 @@ EXPORTS: Final[tuple[Format, ...]] = (
         _BIGQUERY,
         (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","payload":"{\\"click_id\\": \\"a\\"}"}',),
         keys={**_EXPORT_KEYS, "body": _PAYLOAD_KEYS},
-        marks=(f"{'|'.join(_PAYLOAD_KEYS)} ~ {_OBJECT}", "!body|bodyRaw|token_id|topic|eventType|query|log"),
+        marks=(
+            f"{'|'.join(_PAYLOAD_KEYS)} ~ {_OBJECT}",
+            "!body|bodyRaw|token_id|topic|eventType|query|log",
+            _PARAMETERS,
+        ),
         moment="start",
         is_zoned=False,
         is_body_logged=True,
@@ -161,6 +168,7 @@ EXPORTS: Final[tuple[Format, ...]] = (
             f"body ~ {_OBJECT}",
             "created_at|created|inserted_at|logged_at|timestamp|time|date|id",
             "!method|path|url|headers|received_at|httpMethod|requestContext|receiptHandle|messageId",
+            _PARAMETERS,
         ),
         moment="start",
         is_zoned=False,
