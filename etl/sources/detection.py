@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from etl import json_text
 from etl.errors import FormatError
-from etl.sources import json_records, plain_text, tables
+from etl.sources import json_records, plain_text, tables, w3c
 from etl.sources.access_logs import not_a_record
-from etl.sources.format_rows import BLOCKS, DOCUMENTS, LINES, MESSAGES, TABLE_ROWS, Format, Settings
+from etl.sources.format_rows import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
 from etl.sources.formats import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
 from etl.sources.framing import Frame, read_batches
 from etl.sources.message_envelopes import unwrapped
@@ -21,7 +21,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 #: Families whose lines are told one by one.
 _BY_LINE: Final = tuple(
-    name for name, family in FAMILIES.items() if family.framing == LINES and name not in ("json", "custom")
+    name for name, family in FAMILIES.items() if family.framing in (LINES, HEADED) and name not in ("json", "custom")
 )
 
 
@@ -58,6 +58,11 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
         FormatError: No record is in any known format.
     """
     sample = _sample(samples)
+    headed = next(
+        (row for line in sample.lines for row in w3c.FORMATS if line[:1] == b"#" and w3c.claims(row, line)), None
+    )
+    if headed:
+        return Detected(headed, HEADED)
     content = [line for line in sample.lines if not_a_record(line) is None]
     if not content:
         return Detected(FORMATS[0], LINES)
@@ -170,4 +175,4 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     claimed = sum(plain_text.claims_dated(dated, block) for block in blocks)
     if claimed * 2 >= len(blocks) and claimed:
         return Detected(dated, BLOCKS)
-    return Detected(best[1], LINES) if best[1] else None
+    return Detected(best[1], framing_of(best[1])) if best[1] else None

@@ -18,6 +18,7 @@ from etl.sources import (
     plain_text,
     tables,
     text_lines,
+    w3c,
 )
 from etl.sources.format_rows import (
     BLOCKS,
@@ -55,6 +56,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     *json_formats.FORMATS,
     *captures.FORMATS,
     *lambda_events.FORMATS,
+    *w3c.FORMATS,
     *tables.FORMATS,
     *plain_text.FORMATS,
     *parquet_files.FORMATS,
@@ -70,6 +72,7 @@ FAMILIES: Final[dict[str, Family]] = {
     "custom": Family(LINES, log_format.start, lambda _row, _line: False, is_shipped=False),
     "plain_text": Family(LINES, plain_text.start, text_lines.claims, is_shipped=False),
     "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated, is_shipped=False),
+    "w3c": Family(HEADED, w3c.start, w3c.claims, is_shipped=False),
     "table": Family(TABLE_ROWS, tables.start, tables.claims, is_shipped=False),
     "copy": Family(HEADED, tables.start_copy, tables.claims_copy, is_shipped=False),
     "parquet": Family(PARQUET, tables.start_objects, lambda _row, _record: False, is_shipped=False),
