@@ -10,14 +10,15 @@ undoes either.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Final
 
 from etl.sources.escapes import undo_backslashes
 from etl.sources.format_rows import Format, Reader, Settings
 from etl.sources.requests import Record, split_request, split_target
-from etl.sources.times import read_clock
+from etl.sources.times import TIMES
 
-_TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"
+_TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}(?::\d\d:\d\d:\d\d [+-]\d{4}| \d\d:\d\d:\d\d))\]"
 _ANSWER: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
 _PREFIX: Final = rb"^(?P<prefix>[^\[]*?|[^\[]*\[(?!\d\d/)[^\[]*?) ?" + _TIME + rb'(?: \([^)]*\))? "'
 _LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _ANSWER, re.DOTALL)
@@ -25,11 +26,16 @@ _LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _ANSWER, 
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
 _TIME_ONLY: Final = re.compile(_TIME)
 
+_read_clock: Final = TIMES["clf"]
 _ADDRESS: Final = re.compile(r"\[?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:%[0-9A-Za-z]+)?\]?")
 
 
-def read_line(line: bytes) -> Record:
+def read_line(line: bytes, zone: str = "UTC") -> Record:
     """One line of the family, the exact way.
+
+    Args:
+        line: Its bytes, without the prefix of a container or shipper.
+        zone: IANA name of the zone of a time without offset, as werkzeug writes it.
 
     Source: nginx and Apache documentation of `log_format` and `LogFormat`; semantics 1.1, 1.3.
 
@@ -43,7 +49,7 @@ def read_line(line: bytes) -> Record:
     match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
     if not match:
         return Record("malformed_record", _what_is_wrong(line))
-    received_at = read_clock(match["clock"].decode())
+    received_at = _read_clock(match["clock"].decode(), zone)
     if received_at is None:
         return Record("malformed_record", "The time in brackets does not exist")
     agent = _AGENT.match(line, match.end())
@@ -61,9 +67,9 @@ def read_line(line: bytes) -> Record:
     return seen._replace(http_method=request[0], path=path, query=query)
 
 
-def start(_rows: tuple[Format, ...], _settings: Settings) -> Reader:
+def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     """The reader of all rows."""
-    return read_line
+    return partial(read_line, zone=settings.timezone)
 
 
 def claims(row: Format, line: bytes) -> bool:

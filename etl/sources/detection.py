@@ -15,6 +15,7 @@ from etl.sources.format_rows import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, 
 from etl.sources.formats import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
 from etl.sources.framing import Frame, read_batches
 from etl.sources.message_envelopes import unwrapped
+from etl.sources.prefixes import without_prefix
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -66,9 +67,10 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     content = [line for line in sample.lines if not_a_record(line) is None]
     if not content:
         return Detected(FORMATS[0], LINES)
-    starts_json = _JSON_START.match(sample.head) or sum(line.startswith(b"{") for line in content) * 2 > len(content)
+    bare = [without_prefix(line) for line in content]
+    starts_json = _JSON_START.match(sample.head) or sum(line.startswith(b"{") for line in bare) * 2 > len(bare)
     found = (
-        _detect_json(sample.head, content, settings)
+        _detect_json(sample.head, bare, settings)
         if starts_json
         else _detect_table(sample, settings) or _detect_text(sample.head, content, settings)
     )
@@ -146,6 +148,8 @@ def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | No
     family = FAMILIES[rows[0].family]
     votes = Counter(next((row.name for row in rows if family.claims(row, record)), "") for record in records)
     votes.pop("", None)
+    if len(votes) > 1:
+        votes.pop("log_event", None)
     best = max(votes, key=lambda name: votes[name], default=None)
     return next((row for row in rows if row.name == best), None) if best and votes[best] * 10 >= len(records) else None
 
@@ -165,7 +169,7 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     best: tuple[int, Format | None] = (0, None)
     for name in _BY_LINE:
         votes = Counter[str]()
-        for line in content:
+        for line in map(without_prefix, content) if FAMILIES[name].is_shipped else content:
             votes.update(row.name for row in rows_of(name, settings) if FAMILIES[name].claims(row, line))
         if votes.total() > best[0]:
             top = max(votes, key=lambda one: votes[one])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 _BACKSLASH: Final = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
+_HASHED: Final = re.compile(rb"#([0-9A-Fa-f]{2})")
 _DOUBLED: Final = re.compile(rb"%25([0-9A-Fa-f]{2})")
 _CONTROLS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
 
@@ -45,6 +46,16 @@ def undo_cloudfront(text: bytes) -> bytes:
     return _DOUBLED.sub(rb"%\1", text)
 
 
+def undo_haproxy(text: bytes) -> bytes:
+    """The bytes that HAProxy saw, which writes some as `#HH`.
+
+    Examples:
+        >>> undo_haproxy(b"a#22b#23")
+        b'a"b#'
+    """
+    return _HASHED.sub(lambda match: bytes([int(match[1], 16)]), text)
+
+
 def _as_it_is(text: bytes) -> bytes:
     return text
 
@@ -52,5 +63,6 @@ def _as_it_is(text: bytes) -> bytes:
 ESCAPES: Final[dict[str, Callable[[bytes], bytes]]] = {
     "none": _as_it_is,
     "backslash": undo_backslashes,
+    "haproxy": undo_haproxy,
     "cloudfront": undo_cloudfront,
 }

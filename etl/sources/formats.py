@@ -17,6 +17,7 @@ from etl.sources import (
     parquet_files,
     plain_text,
     tables,
+    text_formats,
     text_lines,
     w3c,
 )
@@ -32,6 +33,7 @@ from etl.sources.format_rows import (
     Reader,
     Settings,
 )
+from etl.sources.requests import Record
 
 BARE_LINES: Final = Format(
     "jsonl",
@@ -56,6 +58,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     *json_formats.FORMATS,
     *captures.FORMATS,
     *lambda_events.FORMATS,
+    *text_formats.FORMATS,
     *w3c.FORMATS,
     *tables.FORMATS,
     *plain_text.FORMATS,
@@ -79,15 +82,36 @@ FAMILIES: Final[dict[str, Family]] = {
 }
 
 
+#: Families whose lines may stand beside each other in a file.
+_MIXED: Final = ("text", "access_log", "json")
+
+
 def rows_of(family: str, settings: Settings) -> tuple[Format, ...]:
     """A family's rows, a user's own before those built in."""
     return tuple(row for row in (*settings.formats, *FORMATS) if row.family == family)
 
 
 def start_reader(row: Format, settings: Settings) -> Reader:
-    """A reader of a row's whole family, which reads this row first."""
-    others = tuple(other for other in rows_of(row.family, settings) if other != row)
-    return FAMILIES[row.family].start((row, *others), settings)
+    """A reader of a row's whole family, which reads this row first.
+
+    Lines of logs that the family cannot read are read as what they are: servers write several kinds into one file.
+    """
+    read = _start(row.family, settings, row)
+    others = [_start(name, settings) for name in _MIXED if name != row.family] if row.family in _MIXED else []
+
+    def read_any(record: bytes) -> Record:
+        seen = read(record)
+        if seen.fault != "malformed_record":
+            return seen
+        return next((other for start in others if (other := start(record)).fault != "malformed_record"), seen)
+
+    return read_any if others else read
+
+
+def _start(family: str, settings: Settings, first: Format | None = None) -> Reader:
+    rows = rows_of(family, settings)
+    ordered = (first, *(row for row in rows if row != first)) if first else rows
+    return FAMILIES[family].start(ordered, settings)
 
 
 def framing_of(row: Format) -> str:

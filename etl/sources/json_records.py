@@ -48,9 +48,6 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
             value = None
         if isinstance(value, dict) and (columns or row_of(value)):
             return _tidy(one(b"", value))
-        line = access_logs.read_line(record) if record[:1] not in b"{[" else None
-        if line and line.fault != "malformed_record":
-            return line
         return Record("malformed_record", dumps.what_is_wrong(record))
 
     def one(record: bytes, value: Any) -> Record:

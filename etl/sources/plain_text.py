@@ -20,7 +20,8 @@ _TIME: Final = (
 _BEFORE: Final = rb'(?:[\[("]?' + _TIME + rb'[\])"]?\s*(?:[,;|:-]\s*)?(?<![0-9]))?'
 _QUERY_NAME: Final = rb"[A-Za-z_\xc2][\w.%\[\]\xa4-]*"
 _LINE: Final = (
-    _BEFORE
+    rb'(?!.*" )'
+    + _BEFORE
     + rb'"?(?:(?P<method>GET|POST|HEAD|PUT|OPTIONS)[ \t:]+)?'
     + rb'(?:(?P<target>https?://[^\s"]+|https?://\S.*?|/[^\s?]*(?:\?.*?)?)(?: HTTP/[\d.]+)?'
     + rb"|(?P<query>\??&?"

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote_from_bytes
 
 _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
-_METHOD: Final = re.compile(rb"[A-Za-z_-]{1,32}")
+_METHOD: Final = re.compile(rb"(?!-)[A-Za-z_-]{1,32}")
 
 
 class Record(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -88,7 +89,7 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
 
 def _batch_reader(split: Split) -> Callable[[Batch], dict[str, pl.Series]]:
     if split.row.family == "access_log":
-        return access_batches.read_batch
+        return partial(access_batches.read_batch, zone=split.settings.timezone)
     read = start_reader(split.row, split.settings)
     has_comments = split.framing in (LINES, MESSAGES)
     is_shipped = FAMILIES[split.row.family].is_shipped and split.framing != DOCUMENTS

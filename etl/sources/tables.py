@@ -165,8 +165,8 @@ def copy_cells(line: bytes) -> list[str]:
     r"""The cells of a row; `\N`, which is null, as nothing.
 
     Examples:
-        >>> copy_cells(rb'1	{"a": "x\\\\ty"}	\N')
-        ['1', '{"a": "x\\\\ty"}', '']
+        >>> copy_cells(rb"a\\b\tc"), copy_cells(rb"\N")
+        (['a\\b\tc'], [''])
     """
     cells = (b"" if cell == b"\\N" else _COPY_ESCAPE.sub(_copied, cell) for cell in line.split(b"\t"))
     return [cell.decode("utf-8", "surrogateescape") for cell in cells]

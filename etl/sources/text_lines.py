@@ -3,7 +3,8 @@
 The named groups of a pattern are roles:
 
 `request` (`METHOD target HTTP/1.1`) or `method` with `target` or `path` and `query`; `body`; `time`; `status`; `client`
-(of a list the first, without port), `agent`. A `-` or nothing means that the log has no value.
+(of a list the first, without port), `agent`. A `-` or nothing means that the log has no value. A pattern may name a
+second place of some: `logged` for `time`, `escaped` for `request`, `address` for `client`, `code` for `status`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from etl.sources.clients import client_address
 from etl.sources.escapes import ESCAPES
 from etl.sources.format_rows import Format, Reader, Settings
 from etl.sources.requests import Record, as_text, split_request, split_target
 from etl.sources.times import TIMES
 
-_PORT: Final = re.compile(r"(?<=[0-9\]]):[0-9]+$")
+_TARGETS: Final = frozenset(("target", "path", "query"))
+_SECOND: Final = {"logged": "time", "escaped": "request", "address": "client", "code": "status"}
 
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
@@ -58,6 +61,9 @@ def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Reco
 
     def opened(match: re.Match[bytes]) -> Record:
         seen = {role: undo(text) for role, text in match.groupdict().items() if text not in (None, b"-", b"")}
+        for second, role in _SECOND.items():
+            if second in seen:
+                seen.setdefault(role, seen.pop(second))
         texts = {role: text.decode("utf-8", "replace") for role, text in seen.items()}
         received_at = read_time(texts["time"], settings.timezone) if "time" in texts else None
         if received_at is None and "time" in texts:
@@ -66,11 +72,11 @@ def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Reco
             received_at=received_at,
             http_method=texts.get("method"),
             http_status=int(texts["status"]) if texts.get("status", "").isdigit() else None,
-            client_ip=_client(texts.get("client", "")),
+            client_ip=client_address(texts.get("client", "")),
             user_agent=texts.get("agent"),
             body=as_text(seen["body"]) if "body" in seen else None,
         )
-        if "request" in match.re.groupindex:
+        if "request" in seen or not _TARGETS & match.re.groupindex.keys():
             parts = split_request(seen.get("request", b""))
             if parts is None:
                 return record._replace(fault="not_a_request")
@@ -84,9 +90,3 @@ def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Reco
         return record._replace(path=path, query=sent)
 
     return opened
-
-
-def _client(text: str) -> str | None:
-    first = text.replace('"', "").partition(",")[0].strip()
-    address = _PORT.sub("", first) if first.count(":") == 1 or first.startswith("[") else first
-    return address.strip("[]") or None

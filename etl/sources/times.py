@@ -11,19 +11,30 @@ from zoneinfo import ZoneInfo
 
 from etl.values import EPOCH, read_instant
 
+_CLOCK: Final = re.compile(
+    r"(\d\d)/([A-Z][a-z]{2})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?: ([+-]\d{4}))?", re.ASCII
+)
+
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def read_clock(text: str, _zone: str = "UTC") -> datetime | None:
-    """The instant of `dd/Mon/yyyy:HH:MM:SS +ZZZZ`."""
+def read_clock(text: str, zone: str = "UTC") -> datetime | None:
+    """The instant of `dd/Mon/yyyy:HH:MM:SS +ZZZZ`; a blank may stand for the first colon, fractions after the seconds.
+
+    Without an offset it is a wall clock of the zone.
+    """
+    match = _CLOCK.fullmatch(text)
+    if not match:
+        return None
+    day, month, year, hour, minute, second = (match[i] for i in range(1, 7))
     try:
-        local, zone = text.split(" ")
-        day, month, rest = local.split("/")
-        year, hour, minute, second = map(int, rest.split(":"))
-        offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
-        away = timezone(-offset if zone.startswith("-") else offset)
         number = MONTHS.index(month) + 1
-        return datetime(year, number, int(day), hour, minute, second, tzinfo=away).astimezone(UTC)
+        local = datetime(int(year), number, int(day), int(hour), int(minute), int(second))  # noqa: DTZ001
+        local += timedelta(microseconds=int((match[7] or "").ljust(6, "0")[:6]))
+        if match[8] is None:
+            return in_zone(local, zone)
+        offset = timedelta(hours=int(match[8][1:3]), minutes=int(match[8][3:5]))
+        return local.replace(tzinfo=timezone(-offset if match[8][0] == "-" else offset)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -93,6 +104,7 @@ def find_time(text: str, zone: str) -> datetime | None:
 TIMES: Final[dict[str, Callable[[str, str], datetime | None]]] = {
     "clf": lru_cache(4096)(read_clock),
     "iso8601": lru_cache(4096)(_read_iso8601),
+    "haproxy": lru_cache(4096)(read_clock),
     "epoch": _read_epoch,
     "any": lru_cache(4096)(read_any),
 }
