@@ -16,6 +16,7 @@ from etl.sources.formats import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, F
 from etl.sources.framing import Frame, read_batches
 from etl.sources.message_envelopes import unwrapped
 from etl.sources.prefixes import without_prefix
+from etl.sources.refusals import refusal_of
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -56,9 +57,12 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
         settings: A user's own formats come before those built in.
 
     Raises:
-        FormatError: No record is in any known format.
+        FormatError: No record is in any known format, or they are in one that is refused.
     """
     sample = _sample(samples)
+    refusal = refusal_of(sample.head, [line for line in sample.lines if line.strip()])
+    if refusal:
+        raise FormatError(f"{label} is {refusal.what}.", refusal.instead)
     headed = next(
         (row for line in sample.lines for row in w3c.FORMATS if line[:1] == b"#" and w3c.claims(row, line)), None
     )
