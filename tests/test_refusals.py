@@ -22,7 +22,7 @@ KNOWN: dict[str, bytes] = {
     "uvicorn": b'INFO:     192.0.2.7:40000 - "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 OK\n',
     "morgan": b"GET /acme/collect/shop?click_id=a 200 2 - 0.512 ms\n",
     "ssl_request_log": b'[01/May/2024:12:00:00 +0000] 192.0.2.7 TLSv1.2 ECDHE-RSA "GET /acme/collect/shop HTTP/1.1" 5\n',
-    "sql_dump": b"INSERT INTO `webhooks` VALUES (1,'{\\\"click_id\\\": \\\"a\\\"}');\n",
+    "sql_dump": b'INSERT INTO `webhooks` VALUES (1,\'{\\"click_id\\": \\"a\\"}\');\n',
     "browser_hits": b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /assets/acme/collect?u=1 HTTP/1.1" 200 2 "-" "-"\n',
     "print_r": b"Array\n(\n    [click_id] => a\n    [value] => 1\n)\n",
 }

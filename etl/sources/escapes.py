@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 _BACKSLASH: Final = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
+_JSON_ESCAPE: Final = re.compile(rb"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _HASHED: Final = re.compile(rb"#([0-9A-Fa-f]{2})")
 _DOUBLED: Final = re.compile(rb"%25([0-9A-Fa-f]{2})")
 _CONTROLS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
@@ -46,6 +47,23 @@ def undo_cloudfront(text: bytes) -> bytes:
     return _DOUBLED.sub(rb"%\1", text)
 
 
+def undo_json(text: bytes) -> bytes:
+    r"""The bytes that nginx saw, which with `escape=json` writes a value as within a JSON string.
+
+    Examples:
+        >>> undo_json(rb'a\"b\\\u001f\n')
+        b'a"b\\\x1f\n'
+    """
+    return _JSON_ESCAPE.sub(_unescaped_json, text) if b"\\" in text else text
+
+
+def _unescaped_json(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    if len(code) == 5:
+        return chr(int(code[1:], 16)).encode("utf-8", "replace")
+    return _CONTROLS.get(code, code)
+
+
 def undo_haproxy(text: bytes) -> bytes:
     """The bytes that HAProxy saw, which writes some as `#HH`.
 
@@ -63,6 +81,7 @@ def _as_it_is(text: bytes) -> bytes:
 ESCAPES: Final[dict[str, Callable[[bytes], bytes]]] = {
     "none": _as_it_is,
     "backslash": undo_backslashes,
+    "json": undo_json,
     "haproxy": undo_haproxy,
     "cloudfront": undo_cloudfront,
 }

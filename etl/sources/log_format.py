@@ -6,17 +6,11 @@ Each variable is one row: what it fills, and the pattern of its text. The format
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from etl.errors import FormatError
-from etl.sources.escapes import undo_backslashes
-from etl.sources.format_rows import Format, Reader, Settings
-from etl.sources.requests import Record, as_text, split_request, split_target
-from etl.sources.text_lines import compiled
-from etl.sources.times import read_clock
-from etl.values import read_instant
+from etl.sources.format_rows import Format
 
 _WORD: Final = rb"\S*?"
 _ANY: Final = rb'(?:[^"\\]|\\.)*?'
@@ -36,18 +30,43 @@ VARIABLES: Final = (
     Variable(("$request_uri",), "target", _ANY),
     Variable(("$uri", "$document_uri", "%U"), "path", _ANY),
     Variable(("$args", "$query_string"), "query", _ANY),
-    Variable(("%q",), "marked_query", rb'(?:\?(?:[^"\s\\]|\\.)*)?'),
+    Variable(("%q",), "query", rb'(?:\?(?:[^"\s\\]|\\.)*)?'),
     Variable(("$request_body",), "body", _ANY),
-    Variable(("$time_local", "%t"), "clf_time", rb"\[?\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]?"),
-    Variable(("$time_iso8601",), "instant", rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)"),
-    Variable(("$msec", "%{sec}t"), "instant", rb"\d+(?:\.\d+)?"),
-    Variable(("%{msec}t", "%{usec}t"), "instant", rb"\d+"),
+    Variable(("$time_local", "%t"), "time", rb"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"),
+    Variable(("$time_iso8601",), "time", rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)"),
+    Variable(("$msec", "%{sec}t"), "time", rb"\d+(?:\.\d+)?"),
+    Variable(("%{msec}t", "%{usec}t"), "time", rb"\d+"),
     Variable(("$status", "%s", "%>s", "%<s"), "status", rb"\d{3}|-"),
     Variable(("$remote_addr", "$realip_remote_addr", "%h", "%a", "%{c}a"), "client", _WORD),
     Variable(("$http_x_forwarded_for", "%{X-Forwarded-For}i"), "forwarded", _ANY),
     Variable(("$http_user_agent", "%{User-Agent}i", "%{User-agent}i"), "agent", _ANY),
 )
 
+#: Formats that servers know by name.
+NAMED: Final = {
+    "common": '%h %l %u %t "%r" %>s %b',
+    "combined": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
+    "combinedio": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %I %O',
+    "vhost_combined": '%v:%p %h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"',
+    "main": (
+        '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
+        '"$http_user_agent" "$http_x_forwarded_for"'
+    ),
+}
+
+#: A time as strftime writes it, at the request's begin or end, and what each code is as a pattern.
+_LAYOUT: Final = re.compile(r"%\{(?:begin:|end:)?(.*%.*)\}t")
+_LAYOUT_CODES: Final = {
+    **dict.fromkeys("mdHMSy", r"\d\d"),
+    **dict.fromkeys("ba", "[A-Z][a-z]{2}"),
+    "Y": r"\d{4}",
+    "e": r"[ \d]\d",
+    "z": r"[+-]\d{4}",
+    "s": r"\d+",
+    "%": "%",
+    "F": r"\d{4}-\d\d-\d\d",
+    "T": r"\d\d:\d\d:\d\d",
+}
 _BY_SPELLING: Final = {spelling: row for row in VARIABLES for spelling in row.spellings}
 _NGINX: Final = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 _APACHE: Final = re.compile(r"%%|%[!,\d]*(\{[^}]*\}\^?[a-zA-Z]+|[<>]?\^?[a-zA-Z]+)")
@@ -66,23 +85,27 @@ def compile_log_format(text: str) -> Format:
         FormatError: It lacks a variable that the job needs.
 
     Examples:
+        >>> from etl.sources import text_lines
+        >>> from etl.sources.format_rows import Settings
         >>> row = compile_log_format('$remote_addr [$time_iso8601] "$request_uri" $status')
-        >>> start((row,), Settings())(b'192.0.2.1 [2024-05-01T12:00:00Z] "/a/collect/b?x=1" 200').query
+        >>> text_lines.start((row,), Settings())(b'192.0.2.1 [2024-05-01T12:00:00Z] "/a/collect/b?x=1" 200').query
         'x=1'
     """
-    literal, escape = _literal(text)
+    literal, escape = _literal(NAMED.get(text, text))
+    layouts = [spelling for token in _APACHE.finditer(literal) if _layout_of(spelling := _spelling(token))]
     tokens = _NGINX if "$" in literal and not _APACHE.search(literal.replace("$", "")) else _APACHE
     pattern, filled, end = b"", set[str](), 0
     for token in tokens.finditer(literal):
         pattern += re.escape(literal[end : token.start()].encode())
         end = token.end()
         spelling = _spelling(token)
-        variable = _BY_SPELLING.get(spelling)
+        variable = _BY_SPELLING.get(spelling) or _layout_of(spelling)
         if token[0] == "%%":
             pattern += b"%"
         elif variable and variable.fills and variable.fills not in filled:
             filled.add(variable.fills)
-            pattern += b"(?P<" + variable.fills.encode() + b">" + variable.pattern + b")"
+            group = b"(?P<" + variable.fills.encode() + b">" + variable.pattern + b")"
+            pattern += rb"\[" + group + rb"\]" if spelling == "%t" else group
         else:
             pattern += _ANY if literal[token.start() - 1 : token.start()] == '"' else rb".*?"
     pattern += re.escape(literal[end:].encode())
@@ -93,15 +116,23 @@ def compile_log_format(text: str) -> Format:
         "a log format of one's own",
         "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format",
         pattern=pattern,
-        escape="none" if escape == "none" else "backslash",
-        moment="end" if filled & {"clf_time", "instant"} else "none",
+        escape={"none": "none", "json": "json"}.get(escape, "backslash"),
+        time=f"layout {_LAYOUT.fullmatch(layouts[0])[1]}" if layouts else "any",  # type: ignore[index]
+        moment="end" if "time" in filled else "none",
+        is_zoned=not layouts or "%z" in layouts[0],
         is_body_logged="body" in filled,
     )
 
 
-def start(rows: tuple[Format, ...], _settings: Settings) -> Reader:
-    """A reader of lines in the first row, which `compile_log_format` made."""
-    return partial(_read, compiled(rows[0]), rows[0].escape)
+def _layout_of(spelling: str) -> Variable | None:
+    """The variable of a time in a layout of one's own, as `%{%Y-%m-%d %H:%M:%S}t`; None for any other."""
+    layout = _LAYOUT.fullmatch(spelling)
+    if not layout or any(code not in _LAYOUT_CODES for code in re.findall("%(.)", layout[1])):
+        return None
+    pieces = (
+        _LAYOUT_CODES[piece[1:]] if piece.startswith("%") else re.escape(piece) for piece in re.split("(%.)", layout[1])
+    )
+    return Variable((spelling,), "time", "".join(pieces).encode())
 
 
 def _literal(text: str) -> tuple[str, str]:
@@ -109,9 +140,10 @@ def _literal(text: str) -> tuple[str, str]:
     directive = _DIRECTIVE.match(text)
     escape = re.search(r"escape=(json|default|none)", text)
     if directive:
-        pieces = [first or second for first, second in _QUOTED.findall(text[directive.end() :])]
-        text = "".join(piece.replace('\\"', '"') for piece in pieces)
-    return text.strip(), escape[1] if escape else "default"
+        text = text[directive.end() :]
+    if directive or _QUOTED.fullmatch(text.strip()):
+        text = "".join(first or second for first, second in _QUOTED.findall(text))
+    return text.strip().replace('\\"', '"').replace("\\t", "\t"), escape[1] if escape else "default"
 
 
 def _spelling(token: re.Match[str]) -> str:
@@ -122,7 +154,7 @@ def _spelling(token: re.Match[str]) -> str:
 
 _PARTS: Final = (
     (
-        {"request", "target", "query", "marked_query"},
+        {"request", "target", "query"},
         "the request's query: $request, $request_uri or $args (%r or %q)",
     ),
     ({"request", "target", "path"}, "the request's path: $request, $request_uri or $uri (%r or %U)"),
@@ -133,42 +165,3 @@ def _check(filled: set[str], text: str) -> None:
     for alternatives, missing in _PARTS:
         if not filled & alternatives and not (filled >= {"path", "body"}):
             raise FormatError(f"--log-format {text!r} lacks {missing}.", "Add it, or use a log that has it.")
-
-
-def _read(pattern: re.Pattern[bytes], escape: str, line: bytes) -> Record:
-    match = pattern.match(line)
-    if not match:
-        return Record("malformed_record", "The line does not match --log-format")
-    seen = {
-        name: undo_backslashes(text) if escape != "none" else text
-        for name, text in match.groupdict().items()
-        if text not in (None, b"-", b"")
-    }
-    record = Record(
-        received_at=_time(seen),
-        http_status=int(seen["status"]) if "status" in seen else None,
-        client_ip=_text(seen.get("forwarded", seen.get("client", b""))).partition(",")[0] or None,
-        user_agent=_text(seen.get("agent")) or None,
-        body=_text(seen.get("body")) or None,
-    )
-    if "request" in pattern.groupindex:
-        parts = split_request(seen.get("request", b""))
-        if parts is None:
-            return record._replace(fault="not_a_request")
-        method, (path, query) = parts[0], split_target(parts[1])
-    else:
-        method, (path, query) = _text(seen.get("method")), split_target(seen.get("target", seen.get("path", b"")))
-        query = _text(seen.get("query")) or _text(seen.get("marked_query")).removeprefix("?") or query
-    if not path:
-        return record._replace(fault="not_a_request")
-    return record._replace(http_method=method or None, path=path, query=query)
-
-
-def _text(value: bytes | None) -> str:
-    return as_text(value or b"")
-
-
-def _time(seen: dict[str, bytes]) -> datetime | None:
-    if "clf_time" in seen:
-        return read_clock(_text(seen["clf_time"].strip(b"[]")))
-    return read_instant(_text(seen.get("instant")))

@@ -78,7 +78,7 @@ def _row(path: Path, name: str, table: Any) -> Format:
     else:
         values["keys"] = _keys(where, table["keys"])
     for key, known in (("escape", ESCAPES), ("time", TIMES)):
-        if values.get(key, next(iter(known))) not in known:
+        if key in values and values[key] not in known and not values[key].startswith("layout "):
             raise FormatError(f"{where} has {key} {values[key]!r}.", f"Known: {', '.join(known)}.")
     return Format(**{"what": f"a format of {path.name}", "link": "", **values, "name": name, "family": _KINDS[kind]})
 

@@ -23,7 +23,6 @@ FORMATS: Final = (
                 b'"-" "-" 0 2024-05-01T12:00:00.500000Z "forward" "-" "-" "198.51.100.1:80" "200" "-" "-"'
             ),
             b'h2 2024-05-01T12:00:01.000000Z app/lb/1 2001:db8::7:2817 - -1 -1 -1 400 - 0 0 "- http://a:80- -" "-" - - - "-"',
-            b"tls 2.0 2024-05-01T12:00:00 net/lb/1 1 192.0.2.7:51341 198.51.100.1:443 5 2 98 246 - arn:aws:x - - tlsv12 - -",
         ),
         pattern=rb"(?:https?|h2|grpcs?|wss?) (?P<logged>\S+Z) \S+ (?P<client>\S+):\d+ \S+ \S+ \S+ \S+ (?P<status>\S+) \S+ \S+"
         rb' \S+ "(?P<request>.*?)" "(?P<agent>.*?)" [\w-]+ [\w.-]+ (?:-|arn:\S+) "[^"]*"'
@@ -77,7 +76,6 @@ FORMATS: Final = (
             ),
             b'2001:db8::7:1 [01/May/2024:12:00:00.250] web web/<NOSRV> -1/-1/-1/-1/0 400 0 - - PR-- 1/1/0/0/0 0/0 "<BADREQ>"',
             b"192.0.2.7:1 [01/May/2024:12:00:00.250] web/1: SSL handshake failure",
-            b"Connect from 192.0.2.7:1 to 192.0.2.8:80 (web/HTTP)",
         ),
         pattern=rb"(?P<client>\S+):\d* \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3})\] \S+ \S+/\S+(?: \S+)? "
         rb"\+?[\d/+-]+ (?P<status>\d{3}|-1) \+?\d+ \S+ \S+ \S{4} [\d/+-]+ [\d/]+(?: \{.*?\}){0,2} "

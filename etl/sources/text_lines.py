@@ -3,8 +3,9 @@
 The named groups of a pattern are roles:
 
 `request` (`METHOD target HTTP/1.1`) or `method` with `target` or `path` and `query`; `body`; `time`; `status`; `client`
-(of a list the first, without port), `agent`. A `-` or nothing means that the log has no value. A pattern may name a
-second place of some: `logged` for `time`, `escaped` for `request`, `address` for `client`, `code` for `status`.
+(of a list the first, without port) and before it `forwarded`; `agent`. A `-` or nothing means that there is no value.
+A pattern may name a second place of some: `logged` for `time`, `escaped` for `request`, `address` for `client`, `code`
+for `status`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from etl.sources.clients import client_address
 from etl.sources.escapes import ESCAPES
 from etl.sources.format_rows import Format, Reader, Settings
 from etl.sources.requests import Record, as_text, split_request, split_target
-from etl.sources.times import TIMES
+from etl.sources.times import time_reader
 
 _TARGETS: Final = frozenset(("target", "path", "query"))
 _SECOND: Final = {"logged": "time", "escaped": "request", "address": "client", "code": "status"}
@@ -57,7 +58,7 @@ def compiled(row: Format) -> re.Pattern[bytes]:
 
 
 def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Record]:
-    undo, read_time = ESCAPES[row.escape], TIMES[row.time]
+    undo, read_time = ESCAPES[row.escape], time_reader(row.time)
 
     def opened(match: re.Match[bytes]) -> Record:
         seen = {role: undo(text) for role, text in match.groupdict().items() if text not in (None, b"-", b"")}
@@ -72,7 +73,7 @@ def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Reco
             received_at=received_at,
             http_method=texts.get("method"),
             http_status=int(texts["status"]) if texts.get("status", "").isdigit() else None,
-            client_ip=client_address(texts.get("client", "")),
+            client_ip=client_address(texts.get("forwarded", texts.get("client", ""))),
             user_agent=texts.get("agent"),
             body=as_text(seen["body"]) if "body" in seen else None,
         )
@@ -83,7 +84,8 @@ def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Reco
             path, query = split_target(parts[1])
             return record._replace(http_method=parts[0], path=path, query=query)
         if "target" not in seen and "path" not in seen:
-            bare = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
+            is_bare = "query" in seen and "path" not in match.re.groupindex
+            bare = as_text(seen["query"]).removeprefix("?") if is_bare else None
             return record._replace(fault=None if bare else "not_a_request", query=bare)
         path, query = split_target(seen.get("target", seen.get("path", b"")))
         sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else query

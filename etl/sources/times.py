@@ -108,3 +108,28 @@ TIMES: Final[dict[str, Callable[[str, str], datetime | None]]] = {
     "epoch": _read_epoch,
     "any": lru_cache(4096)(read_any),
 }
+
+
+def time_reader(name: str) -> Callable[[str, str], datetime | None]:
+    """The reader of a row's times: one of `TIMES`, or of a layout of strftime's after the word `layout`.
+
+    Examples:
+        >>> str(time_reader("layout %d.%m.%Y %T")("01.05.2024 14:00:00", "Europe/Berlin"))
+        '2024-05-01 12:00:00+00:00'
+    """
+    word, _, layout = name.partition(" ")
+    if word != "layout":
+        return TIMES[name]
+    known = layout.replace("%T", "%H:%M:%S").replace("%F", "%Y-%m-%d").replace("%e", "%d")
+
+    @lru_cache(4096)
+    def read(text: str, zone: str) -> datetime | None:
+        if known == "%s":
+            return _read_epoch(text, zone)
+        try:
+            instant = datetime.strptime(text, known)  # noqa: DTZ007
+        except ValueError:
+            return None
+        return in_zone(instant, zone) if instant.tzinfo is None else instant.astimezone(UTC)
+
+    return read
