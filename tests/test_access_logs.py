@@ -53,7 +53,7 @@ def check(data: bytes) -> None:
 def test_regular_lines_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     (batch,) = read_lines(io.BytesIO(REGULAR.replace(b"29/Feb", b"28/Feb")), 0, len(REGULAR), 10_000)
     exact: list[int] = []
-    monkeypatch.setattr(access_batches, "_read_slow", lambda batch, i, zone: exact.append(i))
+    monkeypatch.setattr(access_batches, "_read_slow", lambda batch, i, read: exact.append(i))
     access_batches.read_batch(batch)
     assert exact == []
     monkeypatch.undo()

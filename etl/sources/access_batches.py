@@ -16,6 +16,7 @@ import polars as pl
 
 from etl.schema import INSTANT
 from etl.sources.access_logs import not_a_record, oversized, read_line
+from etl.sources.format_rows import Reader
 from etl.sources.lines import Batch
 from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record
@@ -73,12 +74,12 @@ def _is_unusual(buffer: Bytes) -> Truths:
     return unusual
 
 
-def read_batch(batch: Batch, zone: str = "UTC") -> dict[str, pl.Series]:
+def read_batch(batch: Batch, read: Reader = read_line) -> dict[str, pl.Series]:
     """The lines of a batch, regular ones the fast way.
 
     Args:
         batch: The lines.
-        zone: IANA name of the zone of times without offset.
+        read: Reads an irregular line.
 
     Returns:
         The columns of `schema.REQUESTS` that a line of this family can fill, but lineage.
@@ -102,7 +103,7 @@ def read_batch(batch: Batch, zone: str = "UTC") -> dict[str, pl.Series]:
         return spans_to_text(batch.buffer, first, np.where(lines.is_regular, ends, lines.starts))
 
     slow = np.flatnonzero(~lines.is_regular)
-    exact = [_read_slow(batch, i, zone) for i in slow.tolist()]
+    exact = [_read_slow(batch, i, read) for i in slow.tolist()]
     is_queried = pl.Series(path_ends < target_ends)
     columns = {
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
@@ -121,11 +122,11 @@ def read_batch(batch: Batch, zone: str = "UTC") -> dict[str, pl.Series]:
     }
 
 
-def _read_slow(batch: Batch, i: int, zone: str) -> Record:
+def _read_slow(batch: Batch, i: int, read: Reader) -> Record:
     line = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
     if i in batch.oversized:
         return oversized(batch.oversized[i])
-    return not_a_record(line) or read_line(without_prefix(line), zone)
+    return not_a_record(line) or read(without_prefix(line))
 
 
 def _none_for_dash(texts: pl.Series) -> pl.Series:

@@ -24,6 +24,8 @@ _PREFIX: Final = rb"^(?P<prefix>[^\[]*?|[^\[]*\[(?!\d\d/)[^\[]*?) ?" + _TIME + r
 _LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _ANSWER, re.DOTALL)
 _LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _ANSWER, re.DOTALL)
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
+#: What Traefik, which escapes no request, writes after the answer.
+_TRAEFIK: Final = re.compile(rb' (?:".*"|-) (?:".*"|-) \d+ (?:".*"|-) (?:".*"|-) \d+ms$')
 _TIME_ONLY: Final = re.compile(_TIME)
 
 _read_clock: Final = TIMES["clf"]
@@ -60,7 +62,8 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
         client_ip=_client(match["prefix"].decode("utf-8", "replace")),
         user_agent=_present(undo_backslashes(agent[1]).decode("utf-8", "replace")) if agent else None,
     )
-    request = split_request(undo_backslashes(match["request"]))
+    is_escaped = not _TRAEFIK.match(line, match.end())
+    request = split_request(undo_backslashes(match["request"]) if is_escaped else match["request"])
     if request is None:
         return seen._replace(fault="not_a_request")
     path, query = split_target(request[1])

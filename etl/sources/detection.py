@@ -181,6 +181,6 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     blocks = _records(head, BLOCKS)
     dated = BY_NAME["dated_json"]
     claimed = sum(plain_text.claims_dated(dated, block) for block in blocks)
-    if claimed * 2 >= len(blocks) and claimed:
+    if claimed * 2 >= len(blocks) and claimed > best[0]:
         return Detected(dated, BLOCKS)
     return Detected(best[1], framing_of(best[1])) if best[1] else None

@@ -102,9 +102,14 @@ def start_reader(row: Format, settings: Settings) -> Reader:
         seen = read(record)
         if seen.fault != "malformed_record":
             return seen
-        return next((other for start in others if (other := start(record)).fault != "malformed_record"), seen)
+        return next((other for start in others if _is_logged(other := start(record))), seen)
 
     return read_any if others else read
+
+
+def _is_logged(record: Record) -> bool:
+    """Whether a record is a line of an access log, and neither a bare payload nor nothing known."""
+    return record.fault == "not_a_request" or (record.fault is None and record.path is not None)
 
 
 def _start(family: str, settings: Settings, first: Format | None = None) -> Reader:

@@ -7,6 +7,7 @@ off, CloudFront's columns stand in their documented order, and those of IIS are 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -17,7 +18,7 @@ from etl.sources.requests import Record
 
 _FIELDS: Final = re.compile(rb"#Fields:\s*(.+)", re.IGNORECASE | re.DOTALL)
 _DATE: Final = re.compile(rb"#(?:Start-)?Date:\s*(\d{4}-\d\d-\d\d)", re.IGNORECASE)
-_TOKEN: Final = re.compile(rb'"((?:[^"]|"")*)"(?=[ \t]|$)|[^ \t]+')
+_TOKEN: Final = re.compile(rb'"(?:[^"]|"")*"(?=[ \t]|$)|[^ \t]+')
 _METHOD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{1,31}")
 _TABBED: Final = re.compile(rb"\d{4}-\d\d-\d\d\t\d\d:\d\d:\d\d\t")
 _REQUESTED: Final = re.compile(
@@ -129,18 +130,26 @@ def _names(text: bytes) -> list[str]:
 
 def _values(line: bytes, fields: list[str]) -> dict[str, str] | None:
     """Field -> value; blanks within the query of a line with too many words are its own."""
-    words = line.split(b"\t") if _TABBED.match(line) else _words(line)
-    surplus = len(words) - len(fields)
+    spans = _tabbed(line) if _TABBED.match(line) else [match.span() for match in _TOKEN.finditer(line)]
+    surplus = len(spans) - len(fields)
     if surplus < 0:
         return None
     place = fields.index("cs-uri-query") if "cs-uri-query" in fields else -1
-    if surplus and 0 <= place < len(fields) - 1 and words[place] != b"-":
-        words[place : place + surplus + 1] = [b" ".join(words[place : place + surplus + 1])]
-    return {name: word.decode("utf-8", "surrogateescape") for name, word in zip(fields, words, strict=False)}
+    if surplus and 0 <= place < len(fields) - 1 and line[slice(*spans[place])] != b"-":
+        spans[place : place + surplus + 1] = [(spans[place][0], spans[place + surplus][1])]
+    return {
+        name: _unquoted(line[begin:end]).decode("utf-8", "surrogateescape")
+        for name, (begin, end) in zip(fields, spans, strict=False)
+    }
 
 
-def _words(line: bytes) -> list[bytes]:
-    return [match[0] if match[1] is None else match[1].replace(b'""', b'"') for match in _TOKEN.finditer(line)]
+def _tabbed(line: bytes) -> list[tuple[int, int]]:
+    marks = [-1, *(i for i, byte in enumerate(line) if byte == ord("\t")), len(line)]
+    return [(begin + 1, end) for begin, end in pairwise(marks)]
+
+
+def _unquoted(word: bytes) -> bytes:
+    return word[1:-1].replace(b'""', b'"') if len(word) > 1 and word[:1] == word[-1:] == b'"' else word
 
 
 def _guessed(line: bytes) -> dict[str, str] | None:
@@ -188,5 +197,5 @@ def _agent(text: str, *, is_edge: bool) -> str:
 
 def _what_is_wrong(line: bytes, fields: list[str]) -> str:
     if fields:
-        return f"{len(_words(line))} values, where #Fields names {len(fields)}"
+        return f"{len(_TOKEN.findall(line))} values, where #Fields names {len(fields)}"
     return "No #Fields line before it, and no request told by what stands where"
