@@ -44,6 +44,7 @@ from etl.sources.detection import Detected, as_said, detect
 from etl.sources.format_rows import LINES, PARQUET, Settings
 from etl.sources.formats import BY_NAME
 from etl.sources.inputs import Input, found_inputs
+from etl.sources.locations import size_of
 from etl.sources.log_format import compile_log_format
 from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES, Split
 from etl.sources.streams import Survey, open_decompressed, survey
@@ -126,7 +127,7 @@ def run_job(request: Request, progress: Progress = SILENT) -> dict[str, Any]:
     """
     began = time.monotonic()
     with staged(request.out) as stage, found_inputs(list(request.inputs), request.out) as inputs:
-        size = sum(item.path.stat().st_size for item in inputs)
+        size = sum(size_of(item.path) for item in inputs)
         jobs = request.jobs if size >= POOL_BYTES else 1
         with workers(jobs, progress.advance) as pool:
             planned = _plan(inputs, request, progress, size)

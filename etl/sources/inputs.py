@@ -1,4 +1,4 @@
-"""What the arguments of a run name: files, the files of folders and globs, standard input."""
+"""What the arguments of a run name: files, folders, globs, members of archives, stored objects, standard input."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from etl.errors import InputError, UsageError
+from etl.sources.archives import members_of
+from etl.sources.locations import Location
+from etl.sources.object_stores import find_objects
 
 STANDARD_INPUT = "-"
 
@@ -21,17 +25,18 @@ class Input(NamedTuple):
     """One input: its name as the tables show it, and where its bytes lie."""
 
     source: str
-    path: Path
+    path: Location
 
 
 @contextmanager
 def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
     """The inputs that the arguments name, each file once, in the order of the arguments, then of names.
 
-    Standard input is kept in a nameless temporary file while the run lasts, so that a killed run leaves nothing.
+    Standard input and compressed tar archives are kept in nameless temporary files while the run lasts, so that a
+    killed run leaves nothing.
 
     Args:
-        arguments: Files, folders (read whole, but hidden files), globs, or `-`.
+        arguments: Files, folders (read whole, but hidden files), globs, addresses of object stores, or `-`.
         out: The destination, whose files are no inputs.
 
     Raises:
@@ -40,23 +45,36 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
     """
     if arguments.count(STANDARD_INPUT) > 1:
         raise UsageError("Standard input ('-') is named twice.", "Name it once.")
-    with tempfile.TemporaryFile() as spool:
-        found: dict[Path, Input] = {}
+    with ExitStack() as files:
+        spool = partial(_spooled, files)
+        found: dict[Location, Input] = {}
         for argument in arguments:
-            if argument == STANDARD_INPUT:
-                inputs = [Input(STANDARD_INPUT, _spooled(spool))]
-            else:
-                inputs = _files(argument, out.resolve())
-            for item in inputs:
-                found.setdefault(item.path.resolve() if item.source != STANDARD_INPUT else item.path, item)
+            for item in _named(argument, out.resolve(), spool):
+                for member in _opened(item, spool):
+                    found.setdefault(_identity(member), member)
         yield list(found.values())
 
 
-def _files(argument: str, out: Path) -> list[Input]:
+def _named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
+    if argument == STANDARD_INPUT:
+        return [Input(STANDARD_INPUT, spool(sys.stdin.buffer))]
     if "://" in argument:
-        raise UsageError(
-            f"{argument} is an object-store address, which is not read.", "Copy it here and name the file."
-        )
+        return [Input(f"{item.store}/{item.path}", item) for item in find_objects(argument)]
+    return _files(argument, out)
+
+
+def _opened(item: Input, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
+    """An archive's members, or the input itself."""
+    members = members_of(item.path, item.source, spool)
+    return [item] if members is None else [Input(f"{item.source}/{name}", place) for name, place in members]
+
+
+def _identity(item: Input) -> Location:
+    is_file = isinstance(item.path, Path) and item.source != STANDARD_INPUT
+    return item.path.resolve() if is_file else item.path  # type: ignore[union-attr]
+
+
+def _files(argument: str, out: Path) -> list[Input]:
     path = Path(argument)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
@@ -76,10 +94,12 @@ def _is_hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def _spooled(spool: IO[bytes]) -> Path:
-    shutil.copyfileobj(sys.stdin.buffer, spool)
+def _spooled(files: ExitStack, stream: IO[bytes]) -> Path:
+    """A stream kept in a nameless file, which another process can open, until the files are closed."""
+    spool = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+    shutil.copyfileobj(stream, spool)
     spool.flush()
     for place in (Path(f"/proc/{os.getpid()}/fd/{spool.fileno()}"), Path(f"/dev/fd/{spool.fileno()}")):
         if place.exists():
             return place
-    raise InputError("Standard input cannot be read twice on this system.", "Write it to a file and name the file.")
+    raise InputError("A stream cannot be read twice on this system.", "Write it to a file and name the file.")

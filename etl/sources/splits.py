@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from etl.sources.format_rows import DOCUMENTS, LINES, MESSAGES, PARQUET, Format,
 from etl.sources.formats import FAMILIES, start_reader
 from etl.sources.framing import Frame, read_batches
 from etl.sources.lines import Batch
+from etl.sources.locations import Location
 from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record
 from etl.sources.streams import open_decompressed
@@ -45,7 +45,7 @@ class Split(NamedTuple):
 
     source: str
     source_digest: str
-    path: Path
+    path: Location
     codec: str
     start: int
     end: int

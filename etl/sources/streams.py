@@ -7,17 +7,19 @@ import gzip
 import hashlib
 import io
 import lzma
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import zstandard
 
 from etl.errors import InputError
+from etl.sources.locations import Location, is_seekable, opened, size_of
 
 BLOCK_BYTES: Final = 4 * 2**20
+_HEAD_BYTES: Final = 512
 SAMPLE_BYTES: Final = 64 * 2**10
 LATER_SAMPLE_BYTES: Final = 16 * 2**10
 
@@ -31,12 +33,12 @@ _MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz"),
 )
 _REFUSED: Final = (
-    (b"PK\x03\x04", "a zip archive", "Unpack it and name the files in it."),
+    (b"PK\x03\x04", "a zip archive within another", "Unpack the outer one and name the files in it."),
     (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
     (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
 )
 
-_BROKEN: Final = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+BROKEN: Final = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile)
 
 
 class Survey(NamedTuple):
@@ -61,32 +63,35 @@ class Survey(NamedTuple):
     samples: tuple[bytes, ...]
 
 
-def survey(path: Path, label: str, split_bytes: int) -> Survey:
+def survey(location: Location, label: str, split_bytes: int) -> Survey:
     """Reads an input once, in bounded memory.
 
     Args:
-        path: Where it lies.
+        location: Where it lies.
         label: What to call it in messages.
-        split_bytes: Size of the splits of a plain file; a compressed one is a single split.
+        split_bytes: Size of the splits of a plain file; one that is compressed, or within a zip, is a single split.
 
     Raises:
         InputError: It cannot be read to its end.
     """
-    with readable(path, label) as opened:
-        codec = _codec(opened.peek(8), label)
-        stored = path.stat().st_size
+    codec, head = sniff(location, label)
+    _refuse(head, label)
+    if is_tar(head):
+        raise InputError(f"{label} is an archive within another.", "Unpack the outer one and name the files in it.")
+    stored = size_of(location)
+    can_split = codec == "plain" and is_seekable(location)
     digest, size, lines = hashlib.sha256(), 0, 0
     head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
     is_line_open = False
-    with open_decompressed(path, codec, label) as (stream, _):
+    with open_decompressed(location, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
             digest.update(block)
             if size >= BLOCK_BYTES << len(later):
                 later.append(block[:LATER_SAMPLE_BYTES])
             head += block[: SAMPLE_BYTES - len(head)]
             boundary = starts[-1] + split_bytes
-            if codec == "plain" and size + len(block) > boundary:
+            if can_split and size + len(block) > boundary:
                 before = block[: boundary - size]
                 starts.append(boundary)
                 is_cut = not before.endswith(b"\n") if before else is_line_open
@@ -97,13 +102,36 @@ def survey(path: Path, label: str, split_bytes: int) -> Survey:
     return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), tuple(first_lines), (head, *later))
 
 
-@contextmanager
-def readable(path: Path, label: str) -> Iterator[io.BufferedReader]:
-    """The file opened for reading; what the system says against it becomes an `InputError`."""
+def sniff(location: Location, label: str) -> tuple[str, bytes]:
+    """How an input is compressed, and its first decompressed bytes, as far as they can be had.
+
+    Raises:
+        InputError: It cannot be opened.
+    """
+    with readable(location, label) as stored:
+        head = stored.read(_HEAD_BYTES)
+    codec = next((codec for magic, codec in _MAGIC if head.startswith(magic)), "plain")
+    if codec == "plain":
+        return codec, head
     try:
-        with path.open("rb") as opened:
-            yield opened
-    except _BROKEN as error:
+        with open_decompressed(location, codec, label) as (stream, _):
+            return codec, stream.read(_HEAD_BYTES)
+    except InputError:
+        return codec, b""
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether first bytes are those of a tar archive."""
+    return head[257:262] == b"ustar"
+
+
+@contextmanager
+def readable(location: Location, label: str) -> Iterator[io.BufferedReader]:
+    """The input opened for reading; what the system says against it becomes an `InputError`."""
+    try:
+        with opened(location) as stream:
+            yield stream
+    except BROKEN as error:
         raise _unreadable(label, error) from error
 
 
@@ -115,15 +143,15 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def open_decompressed(path: Path, codec: str, label: str) -> Iterator[Opened]:
+def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Opened]:
     """The decompressed bytes of an input, several members one after another, as one stream.
 
     Args:
-        path: Where it lies.
+        location: Where it lies.
         codec: How it is compressed.
         label: What to call it in messages.
     """
-    with readable(path, label) as stored:
+    with readable(location, label) as stored:
         if codec == "gzip":
             stream: Any = gzip.GzipFile(fileobj=stored)
         elif codec == "zstd":
@@ -138,11 +166,10 @@ def open_decompressed(path: Path, codec: str, label: str) -> Iterator[Opened]:
         yield Opened(stream, stored.tell)
 
 
-def _codec(head: bytes, label: str) -> str:
+def _refuse(head: bytes, label: str) -> None:
     for magic, what, hint in _REFUSED:
         if head.startswith(magic):
             raise InputError(f"{label} is {what}, which is not read.", hint)
-    return next((codec for magic, codec in _MAGIC if head.startswith(magic)), "plain")
 
 
 def _unreadable(label: str, error: BaseException) -> InputError:

@@ -1,0 +1,215 @@
+"""Archives and object stores give the rows of the files in them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import zstandard
+
+import etl
+from etl.errors import EtlError
+
+LINE = '192.0.2.7 - - [01/May/2024:12:00:{0:02} +0000] "GET /acme/collect/shop?click_id=c{1} HTTP/1.1" 200 2 "-" "-"\n'
+LOGS = {
+    "logs/a.log": "".join(LINE.format(i % 60, f"a{i}") for i in range(50)).encode(),
+    "logs/b.log": "".join(LINE.format(i % 60, f"b{i}") for i in range(30)).encode(),
+}
+JUNK = {"logs/.hidden": b"junk", "__MACOSX/logs/._a.log": b"junk"}
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": zstandard.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.mkdir("logs")
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def tarred(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def packed(suffix: str) -> dict[str, bytes]:
+    return {f"{name}{suffix}": PACK[suffix](data) for name, data in LOGS.items()}
+
+
+ARCHIVES: dict[str, bytes] = {
+    "stored.zip": zipped(LOGS | JUNK, zipfile.ZIP_STORED),
+    "deflated.zip": zipped(LOGS | JUNK),
+    "of_gz.zip": zipped(packed(".gz")),
+    "plain.tar": tarred(LOGS | JUNK),
+    "of_xz.tar": tarred(packed(".xz")),
+    **{f"whole.tar{suffix}": pack(tarred(LOGS)) for suffix, pack in PACK.items() if suffix},
+    "no_suffix": gzip.compress(tarred(LOGS)),
+}
+
+
+def rows_of(inputs: list[Any], folder: Path, **options: Any) -> tuple[dict[str, Any], pl.DataFrame]:
+    summary = etl.run(inputs, folder / "out", **options)
+    return summary, pl.read_parquet(folder / "out" / "conversions").sort("click_id")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
+    folder = tmp_path_factory.mktemp("plain")
+    for name, data in LOGS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    return rows_of([folder / "logs"], folder)[1]
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_members_give_the_rows_of_the_files(name: str, expected: pl.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(ARCHIVES[name])
+    summary, rows = rows_of([tmp_path / name], tmp_path)
+    assert rows.drop("source").equals(expected.drop("source"))
+    sources = {
+        item["path"].removeprefix(f"{tmp_path}/{name}/").removesuffix(".gz").removesuffix(".xz")
+        for item in summary["inputs"]
+    }
+    assert sources == set(LOGS)
+    assert set(rows["source"]) == {item["path"] for item in summary["inputs"]}
+
+
+@pytest.mark.parametrize("name", ["deflated.zip", "plain.tar", "whole.tar.gz"])
+def test_an_archive_on_standard_input(name: str, expected: pl.DataFrame, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "etl", "run", "-", "--out", tmp_path / "out"]
+    subprocess.run(command, input=ARCHIVES[name], check=True, capture_output=True)
+    rows = pl.read_parquet(tmp_path / "out" / "conversions").sort("click_id")
+    assert rows.drop("source").equals(expected.drop("source"))
+    assert set(rows["source"]) == {f"-/{name}" for name in LOGS}
+
+
+def test_duplicates_within_members_keep_their_raw_records(tmp_path: Path) -> None:
+    line = LINE.format(0, "x&transaction_id=t").encode()
+    (tmp_path / "a.zip").write_bytes(zipped({"a.log": line * 3, "b.log": b"\n" + line}))
+    summary, _ = rows_of([tmp_path / "a.zip"], tmp_path)
+    assert (summary["conversions"], summary["rejections"]["by_reason"]) == (1, {"duplicate_transaction": 3})
+    raws = pl.read_parquet(tmp_path / "out" / "rejections")["raw"]
+    assert set(raws) == {line.decode().strip().replace("192.0.2.7", "-")}
+
+
+def test_big_members_are_split_and_read_by_several_processes(tmp_path: Path) -> None:
+    data = b"".join(LINE.format(i % 60, i).encode() for i in range(340_000))
+    assert len(data) > 33 << 20
+    (tmp_path / "big.tar").write_bytes(tarred({"a.log": data, "b.log": data[: 17 << 20] + b"\n"}))
+    (tmp_path / "big.log").write_bytes(data)
+    summary, rows = rows_of([tmp_path / "big.tar"], tmp_path, jobs=2)
+    _, plain = rows_of([tmp_path / "big.log"], tmp_path, jobs=2)
+    assert summary["records"] > 340_000
+    whole = rows.filter(pl.col("source").str.ends_with("/a.log")).drop("source")
+    assert whole.sort("record_no").equals(plain.drop("source").sort("record_no"))
+
+
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "a zip that was cut": (ARCHIVES["deflated.zip"][:-40], "cannot be read"),
+    "a zip without files": (zipped(JUNK), "without files"),
+    "a workbook": (zipped({"[Content_Types].xml": b"<x/>", "xl/workbook.xml": b"<x/>"}), "an Excel workbook"),
+    "an archive within another": (zipped({"inner.tar": ARCHIVES["plain.tar"]}), "an archive within another"),
+    "a zip within another": (zipped({"inner.zip": ARCHIVES["stored.zip"]}), "a zip archive within another"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_archive_is_an_error_in_two_lines(name: str, tmp_path: Path) -> None:
+    data, words = BROKEN[name]
+    (tmp_path / "input").write_bytes(data)
+    with pytest.raises(EtlError, match=words) as refused:
+        rows_of([tmp_path / "input"], tmp_path)
+    assert len(str(refused.value).splitlines()) == 2
+
+
+# --- object stores --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A bucket of a real server on this machine, with the logs in it."""
+    import obstore
+    from moto.server import ThreadedMotoServer
+    from obstore.store import from_url
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    before = dict(os.environ)
+    os.environ.update(
+        AWS_ENDPOINT_URL=f"http://{host}:{port}",
+        AWS_ACCESS_KEY_ID="id",
+        AWS_SECRET_ACCESS_KEY="key",
+        AWS_REGION="us-east-1",
+        AWS_ALLOW_HTTP="true",
+    )
+    try:
+        import boto3
+
+        boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket="postbacks")
+        store = from_url("s3://postbacks")
+        for name, data in (LOGS | packed(".gz") | {"all.zip": ARCHIVES["deflated.zip"]}).items():
+            obstore.put(store, name, data)
+        yield "s3://postbacks"
+    finally:
+        server.stop()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.mark.parametrize("address", ["logs/*.log", "logs/*.gz", "all.zip"])
+def test_objects_give_the_rows_of_the_files(address: str, bucket: str, expected: pl.DataFrame, tmp_path: Path) -> None:
+    _, rows = rows_of([f"{bucket}/{address}"], tmp_path)
+    assert rows.drop("source").equals(expected.drop("source"))
+    assert all(source.startswith(f"{bucket}/") for source in rows["source"])
+
+
+def test_a_prefix_names_all_objects_under_it_and_the_same_bytes_are_read_once(bucket: str, tmp_path: Path) -> None:
+    summary, rows = rows_of([f"{bucket}/logs/"], tmp_path)
+    assert [item["path"] for item in summary["inputs"] if "same_as" not in item] != []
+    assert (len(summary["inputs"]), rows.height) == (4, 80)
+
+
+def test_one_object_by_the_command(bucket: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "etl", "run", f"{bucket}/logs/a.log", "--out", tmp_path / "out", "--quiet"]
+    subprocess.run(command, check=True)
+    assert pl.read_parquet(tmp_path / "out" / "conversions").height == 50
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("s3://postbacks/nothing/", "names no object"),
+        ("s3://nobody-has-this/logs/", "NoSuchBucket"),
+        ("ftp://example.com/a", "no address of an object store"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_what_cannot_be_had_is_an_error_in_two_lines(address: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(EtlError, match=words) as refused:
+        rows_of([address], tmp_path)
+    assert len(str(refused.value).splitlines()) == 2
