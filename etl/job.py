@@ -200,7 +200,7 @@ def _splits(plan: Planned, request: Request) -> Iterable[Split]:
             first_record,
             found.row,
             found.framing,
-            request.settings._replace(columns=columns),
+            request.settings._replace(columns=columns, word=request.ruleset.collect_word),
             request.max_record_bytes,
         )
 

@@ -133,3 +133,9 @@ class Ruleset:
         for placeholder in ("account", "integration"):
             template = template.replace(re.escape("{" + placeholder + "}"), f"(?P<{placeholder}>[^/]+)")
         return f"/{template}/?$"
+
+    @property
+    def collect_word(self) -> bytes:
+        """The longest word of the collect path, which every postback holds as it is, however its log is escaped."""
+        words = re.findall(r"[A-Za-z0-9_-]+", re.sub(r"\{\w+\}", "/", self.collect_path))
+        return max(words, key=len, default="").encode()

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.sources import access_batches, access_logs
+from etl.sources.format_rows import Settings
 from etl.sources.lines import read_lines
 from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record
@@ -72,6 +73,22 @@ def test_damaged_lines_read_alike_either_way(seed: int, damages: int) -> None:
         )
         data[place : place + chance.randint(0, 2)] = what
     check(bytes(data))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_a_line_without_the_word_is_counted_as_it_would_be_if_it_were_read(seed: int, damages: int) -> None:
+    chance = random.Random(seed)
+    data = bytearray(REGULAR + REGULAR.replace(b"collect", b"product"))
+    for _ in range(damages):
+        place = chance.randrange(len(data))
+        data[place : place + chance.randint(0, 2)] = chance.choice([b"", b'"', b" ", b"\\", b"[", b"0", b"39", b"-"])
+    quick = access_logs.start((), Settings(word=b"collect"))
+    for batch in read_lines(io.BytesIO(bytes(data)), 0, len(data), 10_000):
+        faults = access_batches.read_batch(batch, quick, b"collect")["fault"]
+        for line, fault in zip(batch.texts(), faults, strict=True):
+            exact = (access_logs.not_a_record(line) or access_logs.read_line(line)).fault
+            assert fault == (exact if exact or b"collect" in line else "not_a_postback"), line
 
 
 @settings(max_examples=200, deadline=None)

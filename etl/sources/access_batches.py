@@ -8,6 +8,7 @@ property test holds them to it.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -74,12 +75,13 @@ def _is_unusual(buffer: Bytes) -> Truths:
     return unusual
 
 
-def read_batch(batch: Batch, read: Reader = read_line) -> dict[str, pl.Series]:
+def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dict[str, pl.Series]:
     """The lines of a batch, regular ones the fast way.
 
     Args:
         batch: The lines.
         read: Reads an irregular line.
+        word: A regular line without it is not read, but counted.
 
     Returns:
         The columns of `schema.REQUESTS` that a line of this family can fill, but lineage.
@@ -98,9 +100,11 @@ def read_batch(batch: Batch, read: Reader = read_line) -> dict[str, pl.Series]:
     marks = np.append(np.flatnonzero(batch.buffer == ord("?")), np.iinfo(np.int64).max)
     path_ends = np.minimum(marks[np.searchsorted(marks, method_ends + 1)], target_ends)
 
+    is_wanted = lines.is_regular & _holds(batch, word)
+
     def text(starts: Positions, ends: Positions) -> pl.Series:
-        first = np.where(lines.is_regular, starts, lines.starts)
-        return spans_to_text(batch.buffer, first, np.where(lines.is_regular, ends, lines.starts))
+        first = np.where(is_wanted, starts, lines.starts)
+        return spans_to_text(batch.buffer, first, np.where(is_wanted, ends, lines.starts))
 
     slow = np.flatnonzero(~lines.is_regular)
     exact = [_read_slow(batch, i, read) for i in slow.tolist()]
@@ -113,13 +117,23 @@ def read_batch(batch: Batch, read: Reader = read_line) -> dict[str, pl.Series]:
         "user_agent": _none_for_dash(text(*agent)),
         "path": text(method_ends + 1, path_ends),
         "query": text(np.minimum(path_ends + 1, target_ends), target_ends).set(~is_queried, None),
-        "fault": pl.Series([None], dtype=pl.String).new_from_index(0, len(lines.starts)),
+        "fault": pl.Series(["not_a_postback"]).new_from_index(0, len(lines.starts)).set(pl.Series(is_wanted), None),
         "fault_message": pl.Series([None], dtype=pl.String).new_from_index(0, len(lines.starts)),
     }
     return {
         name: column.scatter(slow, pl.Series([getattr(record, name) for record in exact], dtype=column.dtype))
         for name, column in columns.items()
     }
+
+
+def _holds(batch: Batch, word: bytes) -> Truths:
+    """Which lines hold a word."""
+    if not word:
+        return np.ones(len(batch.starts), np.bool_)
+    places = [match.start() for match in re.finditer(re.escape(word), batch.buffer.tobytes())]
+    holds = np.zeros(len(batch.starts), np.bool_)
+    holds[np.searchsorted(batch.starts, np.array(places, np.int64), side="right") - 1] = True
+    return holds
 
 
 def _read_slow(batch: Batch, i: int, read: Reader) -> Record:

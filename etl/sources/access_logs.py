@@ -10,7 +10,6 @@ undoes either.
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Final
 
 from etl.sources.escapes import undo_backslashes
@@ -26,6 +25,11 @@ _LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _ANSWER, 
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
 #: What Traefik, which escapes no request, writes after the answer.
 _TRAEFIK: Final = re.compile(rb' (?:".*"|-) (?:".*"|-) \d+ (?:".*"|-) (?:".*"|-) \d+ms$')
+#: A regular request within a line.
+_OTHER: Final = re.compile(
+    rb"^[^\[]*\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
+    rb'"[A-Za-z]+ /[^"\\]* HTTP/[\d.]+" (?:\d{3}|-) (?:\d+|-)(?: |$)'
+)
 _TIME_ONLY: Final = re.compile(_TIME)
 
 _read_clock: Final = TIMES["clf"]
@@ -72,7 +76,13 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
 
 def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     """The reader of all rows."""
-    return partial(read_line, zone=settings.timezone)
+    word, zone = settings.word, settings.timezone
+
+    def read(line: bytes) -> Record:
+        other = _OTHER.search(line) if word and word not in line else None
+        return Record("not_a_postback") if other and _read_clock(other[1].decode(), zone) else read_line(line, zone)
+
+    return read
 
 
 def claims(row: Format, line: bytes) -> bool:

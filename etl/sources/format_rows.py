@@ -74,12 +74,14 @@ class Settings(NamedTuple):
         columns: Role -> name of a column or path of keys, before any that a format knows.
         formats: A user's own rows.
         is_cloudfront_encoded: Whether CloudFront wrote each `%` of a query as `%25`.
+        word: What a line of an access log has to hold to be parsed; any other cannot be a postback.
     """
 
     timezone: str = "UTC"
     columns: tuple[tuple[str, str], ...] = ()
     formats: tuple[Format, ...] = ()
     is_cloudfront_encoded: bool = True
+    word: bytes = b""
 
 
 class Family(NamedTuple):

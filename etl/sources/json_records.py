@@ -32,7 +32,11 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     tops, row_of = choice(rows, is_ordered=bool(settings.formats))
     columns: dict[str, tuple[str, ...]] = {ROLES.get(role, role): (path,) for role, path in settings.columns}
 
+    word = settings.word if rows and not rows[0].is_body_logged else b""
+
     def read(record: bytes) -> Record:
+        if word and word not in record and record[:1] + record[-1:] == b"{}":
+            return Record("not_a_postback")
         try:
             value = json_text.parse(record)
         except json_text.JsonError:

@@ -90,7 +90,7 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
 def _batch_reader(split: Split) -> Callable[[Batch], dict[str, pl.Series]]:
     read = start_reader(split.row, split.settings)
     if split.row.family == "access_log":
-        return partial(access_batches.read_batch, read=read)
+        return partial(access_batches.read_batch, read=read, word=split.settings.word)
     has_comments = split.framing in (LINES, MESSAGES)
     is_shipped = FAMILIES[split.row.family].is_shipped and split.framing != DOCUMENTS
 

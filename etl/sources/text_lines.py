@@ -28,7 +28,8 @@ _SECOND: Final = {"logged": "time", "escaped": "request", "address": "client", "
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """A reader of lines that any of the rows describe; what none does is malformed."""
     readers = [(compiled(row), _opener(row, settings)) for row in rows]
-    names = " or ".join(row.name for row in rows)
+    names = " or ".join(row.name for row in rows[:1])
+    word = settings.word if not rows[0].is_body_logged else b""
 
     def read(line: bytes) -> Record:
         for i, (pattern, opened) in enumerate(readers):
@@ -36,10 +37,16 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
             if match:
                 if i:
                     readers.insert(0, readers.pop(i))
-                return opened(match)
+                return opened(match) if word in line or not _has_target(match) else Record("not_a_postback")
         return Record("malformed_record", f"Not a line of format {names}")
 
     return read
+
+
+def _has_target(match: re.Match[bytes]) -> bool:
+    """Whether something that went to a path is where the request is."""
+    groups = match.groupdict()
+    return any(b"/" in (groups.get(name) or b"") for name in ("request", "escaped", "target", "path"))
 
 
 def claims(row: Format, line: bytes) -> bool:
