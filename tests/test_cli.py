@@ -80,7 +80,7 @@ def test_an_empty_input_gives_four_empty_tables(tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["nowhere.log"], 1, "does not exist"),
-        (["s3://bucket/key"], 2, "object-store"),
+        (["ftp://example.com/a.log"], 2, "no address of an object store"),
         (["{log}", "--format", "nginx"], 2, "auto, combined, common"),
         (["{log}", "--log-format", "$status"], 2, "$request"),
         (["{log}", "--default-currency", "EURO"], 2, "three letters"),
@@ -93,7 +93,7 @@ def test_an_empty_input_gives_four_empty_tables(tmp_path: Path) -> None:
         (["{log}", "--summary", "missing/summary.json"], 2, "does not exist"),
         (["{unknown}"], 2, "no known format"),
         (["{cut}"], 1, "cannot be read"),
-        (["{zip}"], 1, "zip archive"),
+        (["{zip}"], 1, "an archive that cannot be read"),
     ],
 )
 def test_a_bad_run_is_two_lines_and_publishes_nothing(

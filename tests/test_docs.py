@@ -22,11 +22,14 @@ def test_every_option_of_the_examples_exists() -> None:
     assert [flag for flag in re.findall(r"--[a-z-]+", commands) if flag not in text.stdout] == []
 
 
-def test_the_example_ruleset_is_valid() -> None:
+def test_the_example_ruleset_and_formats_are_valid(tmp_path: Path) -> None:
     import etl
+    from etl.sources.settings import read_formats
 
-    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    assert etl.parse_ruleset(text, "README.md").name == "house"
+    formats, ruleset = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "formats.toml").write_text(formats, encoding="utf-8")
+    assert [row.name for row in read_formats(tmp_path / "formats.toml")] == ["tracker", "queue"]
+    assert etl.parse_ruleset(ruleset, "README.md").name == "house"
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:

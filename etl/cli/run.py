@@ -26,7 +26,7 @@ class PiiMode(enum.StrEnum):
 
 def run(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs, or - for standard input.")
+        list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs, s3:// addresses, or -.")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
     format_: Annotated[

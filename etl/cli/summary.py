@@ -42,11 +42,7 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
         *_counts("rejections", summary["rejections"]["by_reason"]),
         *_counts("skipped", summary["skipped"]["by_reason"]),
         *_counts("issues", summary["issues"]),
-        *(
-            f"  {item['path']}: {item['format']}, {item['records']:,} records"
-            + (f" (the same bytes as {item['same_as']})" if "same_as" in item else "")
-            for item in summary["inputs"][:20]
-        ),
+        *(line for item in summary["inputs"][:20] for line in _input(item)),
         *([f"  and {len(summary['inputs']) - 20} more inputs"] if len(summary["inputs"]) > 20 else []),
         f"  {out}: {summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
@@ -58,6 +54,19 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
             f"warning: {unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without body.",
             err=True,
         )
+
+
+def _input(item: dict[str, Any]) -> list[str]:
+    """An input and what it was taken for; columns that were guessed, and times that do not say their zone."""
+    known = f" (the same bytes as {item['same_as']})" if "same_as" in item else ""
+    lines = [f"  {item['path']}: {item['format']}, {item['records']:,} records{known}"]
+    if "columns" in item:
+        lines.append("    columns: " + ", ".join(f"{role}={name}" for role, name in item["columns"].items()))
+    if item["time"] == "none":
+        lines.append("    no time in it: received_at is null where no record says it")
+    elif item["time"] != "zoned":
+        lines.append(f"    times read as {item['time']}")
+    return lines
 
 
 def _counts(title: str, counts: dict[str, int]) -> list[str]:
