@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import random
+from pathlib import Path
 
 import pytest
 
+import etl
+from etl.errors import EtlError
 from etl.sources.detection import detect
 from etl.sources.format_rows import Format, Settings
 from etl.sources.formats import FAMILIES, FORMATS, framing_of, start_reader
@@ -36,3 +40,30 @@ def test_a_format_reads_its_samples(row: Format, sample: bytes) -> None:
     read = start_reader(row, Settings())
     records = [read(text) for batch in read_batches(io.BytesIO(sample), frame) for text in batch.texts()]
     assert {record.fault for record in records} <= {None, "not_a_request", "header", "comment"}
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """Bytes of a log with a few places overwritten, cut out, or doubled."""
+    text = bytearray(data)
+    for _ in range(chance.randint(0, 8)):
+        place = chance.randrange(len(text) + 1)
+        new = chance.choice(
+            (b"", b'"', b"\\", b"\xff", b"\0", b"\n", b"\t", b"{", b"}", b"[", b",", b"%", b"#", b" ", b"-")
+        )
+        text[place : place + chance.randint(0, 3)] = new
+    return bytes(text)
+
+
+@pytest.mark.parametrize("row", [row for row in FORMATS if row.samples], ids=lambda row: row.name)
+def test_whatever_is_damaged_every_record_is_in_one_place_or_the_input_is_refused(row: Format, tmp_path: Path) -> None:
+    for seed in range(5):
+        chance = random.Random(f"{row.name} {seed}")
+        records = [chance.choice(row.samples) for _ in range(chance.randint(1, 30))]
+        (tmp_path / "input").write_bytes(damaged(b"\n".join(records), chance))
+        name = chance.choice(("auto", row.name))
+        try:
+            summary = etl.run([tmp_path / "input"], tmp_path / "out", format=name, account="a", integration="b")
+        except EtlError:
+            continue
+        ended = summary["conversions"] + summary["rejections"]["total"] + summary["skipped"]["total"]
+        assert summary["records"] == ended > 0
