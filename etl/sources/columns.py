@@ -136,7 +136,7 @@ def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
         {'click_id': 'a', 'value': '1'}
     """
     columns = dict(settings.columns)
-    if row.get("token_id") and row.get("type") in ("email", "dns"):
+    if "token_id" in row and row.get("type") in ("email", "dns"):
         return Record("not_a_request")
     if not _CONTENT.keys() & columns.keys():
         time = columns.get("received_at", "")
@@ -146,7 +146,8 @@ def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
     record = record_of(roles, Manner(zone=settings.timezone, is_pathless=True))
     if "request" in columns and record.fault is None and record.path is None:
         return record._replace(fault="not_a_request")
-    return record
+    is_bin = "token_id" in row and (record.path or "").strip("/") == row["token_id"]
+    return record._replace(path=None) if is_bin else record
 
 
 def _instant(value: Any, settings: Settings) -> datetime | None:

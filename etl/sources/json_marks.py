@@ -16,6 +16,9 @@ from etl.sources.format_rows import Format
 
 _ABSENT: Final = object()
 
+#: Records have few sets of keys, for each of which few rows are possible.
+_SHAPES: Final = 4096
+
 #: Roles of which one at least makes a record of a row that has no marks.
 CONTENTS: Final = ("request", "target", "url", "path", "query", "body", "record")
 
@@ -30,6 +33,12 @@ class Mark(NamedTuple):
     def is_on(self, record: dict[str, Any]) -> bool:
         """Whether the record bears it."""
         return any(self._is_at(record, path) for path in self.paths) is not self.is_forbidden
+
+    def is_possible(self, keys: Iterable[str]) -> bool:
+        """Whether a record with these keys at its top may bear it."""
+        if self.is_forbidden:
+            return self.pattern is not None or not any(path in keys for path in self.paths)
+        return any(top in keys for top in _tops(self))
 
     def _is_at(self, record: dict[str, Any], path: str) -> bool:
         value = at(record, path, _ABSENT)
@@ -69,23 +78,26 @@ def at(record: dict[str, Any], path: str, default: Any = None) -> Any:
     return value
 
 
-def choice(rows: Iterable[Format], *, is_ordered: bool = False) -> Choice:
+def choice(rows: Iterable[Format]) -> Choice:
     """A quick way to tell which of the rows a record is in.
 
     Args:
-        rows: Rows of which a record bears the marks of one.
-        is_ordered: Whether a record may bear those of several, of which the first counts.
+        rows: If a record bears the marks of several, the first counts.
     """
     marked = [(row, marks) for row in rows if (marks := marks_of(row))]
     tops = frozenset(top for _, marks in marked for top in _tops(marks[0]))
 
+    possible: dict[tuple[str, ...], list[tuple[Format, tuple[Mark, ...]]]] = {}
+
     def choose(record: dict[str, Any]) -> Format | None:
-        for i, (row, marks) in enumerate(marked):
-            if all(mark.is_on(record) for mark in marks):
-                if i and not is_ordered:
-                    marked.insert(0, marked.pop(i))
-                return row
-        return None
+        keys = tuple(record)
+        candidates = possible.get(keys)
+        if candidates is None:
+            if len(possible) >= _SHAPES:
+                possible.clear()
+            candidates = [(row, marks) for row, marks in marked if all(mark.is_possible(record) for mark in marks)]
+            possible[keys] = candidates
+        return next((row for row, marks in candidates if all(mark.is_on(record) for mark in marks)), None)
 
     return Choice(tops, choose)
 
