@@ -59,8 +59,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "help": _help,
     "tables": lambda: shown(TABLES, SchemaFormat.MARKDOWN),
     "formats": lambda: _rows(
-        "format | what | bodies",
-        [(f"`{row.name}`", row.what, "yes" if row.is_body_logged else "no") for row in FORMATS],
+        "format | what | its time is the request's | bodies",
+        [
+            (f"[`{row.name}`]({row.link})", row.what, row.moment, "yes" if row.is_body_logged else "no")
+            for row in FORMATS
+        ],
     ),
     "rejections": lambda: _rows("reason | message", [(f"`{row.code}`", row.message) for row in REJECTIONS]),
     "skips": lambda: _rows("reason | what", [(f"`{row.code}`", row.message) for row in SKIPS]),

@@ -36,7 +36,7 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
     """
     try:
         ZoneInfo(timezone)
-    except (ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError) as error:
         raise UsageError(
             f"--log-timezone {timezone!r} is no time zone.", "Give an IANA name: Europe/Berlin."
         ) from error
