@@ -37,6 +37,9 @@ class OutputError(EtlError):
 class InterruptedRunError(EtlError):
     """The run was asked to stop before it had published."""
 
+    def __init__(self) -> None:
+        super().__init__("Interrupted: nothing was published.", "Run the same command again.")
+
 
 class UsageError(EtlError):
     """The command was called in a way that cannot work."""

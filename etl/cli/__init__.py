@@ -62,4 +62,4 @@ def _fail(error: EtlError) -> None:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise InterruptedRunError("Interrupted: nothing was published.", "Run the same command again.")
+    raise InterruptedRunError

@@ -71,7 +71,7 @@ def run(
     """Read logs or dumps and write the tables conversions, items, passthroughs and rejections."""
     from etl.cli.progress import silent, told
     from etl.cli.summary import print_summary, write_summary
-    from etl.errors import UsageError
+    from etl.errors import InterruptedRunError, UsageError
     from etl.job import Request, run_job
     from etl.options import Options
     from etl.ruleset import Ruleset
@@ -101,8 +101,11 @@ def run(
         max_record_bytes=_size(max_record),
         jobs=jobs or os.cpu_count() or 1,
     )
-    with silent() if quiet else told() as progress:
-        outcome = run_job(request, _beyond_recall(progress))
+    try:
+        with silent() if quiet else told() as progress:
+            outcome = run_job(request, _beyond_recall(progress))
+    except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work when the signal comes
+        raise InterruptedRunError from error
     if summary is not None:
         write_summary(outcome, summary)
     if not quiet:
