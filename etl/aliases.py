@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from etl import spec
+from etl.pairs import Pairs
 from etl.ruleset import Ruleset, fold
+from etl.spans import Positions, Truths, is_blank
 
 #: The e-mail address is an identity by folded name and a trait by exact name (semantics 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"
@@ -65,70 +67,90 @@ class Fields(NamedTuple):
     """What the parameters of a batch of postbacks fill.
 
     Attributes:
+        params: The parameters.
         texts: One row a postback; for every field the winning text, as sent, null where none was sent.
-        params: The same shape: the winning parameter's name, as spelled.
+        winners: Field -> index of the parameter that fills it, one a postback; -1 where none was sent.
         conflicts: row, field, winner, losers (names, joined): semantics 2.3.
-        structures: row, name: a recognised field sent as object or array, hence absent (semantics 1.5).
+        structures: row, parameter: a recognised field sent as object or array, hence absent (semantics 1.5).
         near_misses: row, name, near_miss (semantics 2.6).
         unrecognised: name, count.
-        meanings: Aligned with the parameters: what each name means.
+        meanings: What each distinct name means: `Meaning` as columns, and `is_recognised`.
         is_sent: Aligned with the parameters: not empty (semantics 1.6).
     """
 
+    params: Pairs
     texts: pl.DataFrame
-    params: pl.DataFrame
+    winners: dict[str, Positions]
     conflicts: pl.DataFrame
     structures: pl.DataFrame
     near_misses: pl.DataFrame
     unrecognised: pl.DataFrame
     meanings: pl.DataFrame
-    is_sent: pl.Series
+    is_sent: Truths
+
+    def param(self, field: str) -> pl.Series:
+        """The name of the parameter that fills a field, as spelled; null where none was sent."""
+        return _with_null(self.params.names)[_numbers(self.params, self.winners[field])].alias(field)
+
+    def meaning(self, column: str) -> npt.NDArray[Any]:
+        """A column of the meanings, aligned with the parameters."""
+        return self.meanings[column].to_numpy()[self.params.numbers]
+
+    def of(self, rows: Positions) -> Self:
+        """The fields of some postbacks only; all else stays."""
+        winners = {field: winners[rows] for field, winners in self.winners.items()}
+        return self._replace(texts=self.texts[rows], winners=winners)
 
 
-def resolve_aliases(params: pl.DataFrame, height: int, ruleset: Ruleset) -> Fields:
+def resolve_aliases(params: Pairs, height: int, ruleset: Ruleset) -> Fields:
     """The one value of each field of each postback.
 
     The alias that stands first in the page's list wins, or with `alias_order = "payload"` the first in the request;
     among spellings and repetitions of one alias the first that is not empty.
 
     Args:
-        params: Rows of `schema.PARAMS`.
+        params: The parameters.
         height: How many postbacks there are.
         ruleset: The rules.
     """
-    meanings = _meanings(params["name"], ruleset)
-    values = params["value"]
-    is_sent = params["is_structure"] | (values.str.strip_chars() != "")
-    is_text = is_sent & ~params["is_structure"]
-    rows = params["row"].to_numpy().astype(np.int64)
-    core_rank = meanings["core_rank"] if ruleset.alias_order == "listed" else meanings["core_rank"] * 0
-    candidates = _Candidates.of(
-        (meanings["core"], core_rank, 0),
-        (meanings["exact"], meanings["exact_rank"], len(ruleset.core_fields)),
-        is_text,
-    )
+    meanings = _meanings(params.names, ruleset)
+    is_sent = params.is_structure | ~is_blank(params.values)
+    candidates = _Candidates.of(params, meanings, is_sent & ~params.is_structure, ruleset)
     names = field_columns(ruleset)
-    cells = candidates.fields * height + rows[candidates.params]
-    winners = candidates.winners(cells, len(names) * height)
-    by_field = {name: _index(winners[i * height : (i + 1) * height]) for i, name in enumerate(names)}
-    is_field = (meanings["core"] >= 0) | (meanings["exact"] >= 0)
-    is_bracket_in_json = params["is_json"] & meanings["bracket_index"].is_not_null()
-    is_unread = is_sent & (~meanings["is_recognised"] | is_bracket_in_json)
-    described = params.select("row", "name").with_columns(meanings["near_miss"])
+    cells = candidates.fields * height + params.rows[candidates.params]
+    winners, contested = candidates.resolve(cells, len(names) * height)
+    is_field = ((meanings["core"] >= 0) | (meanings["exact"] >= 0)).to_numpy()
+    is_recognised, is_bracket, is_near = (
+        truth.to_numpy()[params.numbers]
+        for truth in (
+            meanings["is_recognised"],
+            meanings["bracket_index"].is_not_null(),
+            meanings["near_miss"].is_not_null(),
+        )
+    )
+    is_unread = is_sent & (~is_recognised | (params.is_json & is_bracket))
+    structures = np.flatnonzero(params.is_structure & is_field[params.numbers])
+    near = np.flatnonzero(is_unread & is_near)
+    counts = pl.Series("count", np.bincount(params.numbers[is_unread], minlength=len(params.names)), dtype=pl.Int64)
+    by_field = {name: winners[i * height : (i + 1) * height] for i, name in enumerate(names)}
+    values = _with_null(params.values)
     return Fields(
-        texts=pl.DataFrame({name: values.gather(index) for name, index in by_field.items()}),
-        params=pl.DataFrame({name: params["name"].gather(index) for name, index in by_field.items()}),
-        conflicts=_conflicts(params, candidates, winners[cells], names),
-        structures=params.filter(params["is_structure"] & is_field).select("row", "name"),
-        near_misses=described.filter(is_unread & meanings["near_miss"].is_not_null()).unique(maintain_order=True),
-        unrecognised=params.filter(is_unread).group_by("name").agg(pl.len().cast(pl.Int64).alias("count")),
+        params=params,
+        texts=pl.DataFrame([values[index].alias(name) for name, index in by_field.items()]),
+        winners=by_field,
+        conflicts=_conflicts(params, candidates.at(contested), winners[cells[contested]], names),
+        structures=params.frame(structures).select("row", parameter="name"),
+        near_misses=params.frame(near)
+        .select("row", "name", near_miss=meanings["near_miss"].gather(params.numbers[near]))
+        .unique(maintain_order=True),
+        unrecognised=pl.DataFrame([params.names.alias("name"), counts]).filter(counts > 0),
         meanings=meanings,
         is_sent=is_sent,
     )
 
 
 def field_columns(ruleset: Ruleset) -> list[str]:
-    """The columns of `Fields.texts`: the core fields, then those matched exactly."""
+    """The fields of `Fields.winners`: the core fields, then those matched exactly."""
     core = [IDENTITY_EMAIL if field.name == "email" else field.name for field in ruleset.core_fields]
     return core + [field.name for field in ruleset.exact_fields]
 
@@ -136,51 +158,54 @@ def field_columns(ruleset: Ruleset) -> list[str]:
 class _Candidates(NamedTuple):
     """Pairs of a parameter and a field it could fill, in the request's order within a field."""
 
-    params: npt.NDArray[np.int64]
-    fields: npt.NDArray[np.int64]
-    ranks: npt.NDArray[np.int16]
+    params: Positions
+    fields: Positions
+    ranks: Positions
 
     @classmethod
-    def of(
-        cls,
-        core: tuple[pl.Series, pl.Series, int],
-        exact: tuple[pl.Series, pl.Series, int],
-        is_text: pl.Series,
-    ) -> _Candidates:
+    def of(cls, params: Pairs, meanings: pl.DataFrame, is_text: Truths, ruleset: Ruleset) -> Self:
         parts = []
-        for field, rank, first in (core, exact):
-            index = np.flatnonzero((is_text & (field >= 0)).to_numpy())
-            parts.append((index, field.to_numpy()[index].astype(np.int64) + first, rank.to_numpy()[index]))
-        return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        for kind, first in (("core", 0), ("exact", len(ruleset.core_fields))):
+            fields = meanings[kind].to_numpy().astype(np.int64)
+            ranks = meanings[f"{kind}_rank"].to_numpy().astype(np.int64)
+            index = np.flatnonzero(is_text & (fields >= 0)[params.numbers])
+            numbers = params.numbers[index]
+            is_ranked = kind == "exact" or ruleset.alias_order == "listed"
+            parts.append((index, fields[numbers] + first, ranks[numbers] * is_ranked))
+        places, found, ranks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return cls(places, found, ranks)
 
-    def winners(self, cells: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
-        """For each cell (field, postback) the parameter that fills it, or -1.
+    def at(self, index: Positions) -> Self:
+        return type(self)(*(array[index] for array in self))
 
-        numpy lets the last of several assignments to one place stand, so the best candidate is assigned last.
+    def resolve(self, cells: Positions, size: int) -> tuple[Positions, Positions]:
+        """For each cell (field, postback) the parameter that fills it, or -1; and the candidates for contested cells.
+
+        numpy lets the last of several assignments to one place stand, so the best candidate is assigned last: the
+        first in the request's order, but in contested cells the first of the best rank.
         """
-        worst_first = np.argsort(-self.ranks[::-1], kind="stable")
         winners = np.full(size, -1, np.int64)
-        winners[cells[::-1][worst_first]] = self.params[::-1][worst_first]
-        return winners
+        winners[cells[::-1]] = self.params[::-1]
+        is_contested = np.zeros(size, np.bool_)
+        is_contested[cells[winners[cells] != self.params]] = True
+        contested = np.flatnonzero(is_contested[cells])
+        worst_first = contested[::-1][np.argsort(-self.ranks[contested[::-1]], kind="stable")]
+        winners[cells[worst_first]] = self.params[worst_first]
+        return winners, contested
 
 
-def _conflicts(
-    params: pl.DataFrame, candidates: _Candidates, winners: npt.NDArray[np.int64], names: list[str]
-) -> pl.DataFrame:
+def _conflicts(params: Pairs, candidates: _Candidates, winners: Positions, names: list[str]) -> pl.DataFrame:
     """Fields that several non-empty parameters of different text could have filled (semantics 2.3)."""
     is_loser = candidates.params != winners
-    losers = pl.Series(candidates.params[is_loser])
-    winning = pl.Series(winners[is_loser])
-    fields = pl.Series(names, dtype=pl.String).gather(pl.Series(candidates.fields[is_loser]))
+    winning, losing = params.frame(winners[is_loser]), params.frame(candidates.params[is_loser])
+    fields = pl.Series(names, dtype=pl.String).gather(candidates.fields[is_loser])
     return (
-        pl.DataFrame(
-            {
-                "row": params["row"].gather(losers),
-                "field": fields.replace(IDENTITY_EMAIL, "email"),
-                "winner": params["name"].gather(winning),
-                "loser": params["name"].gather(losers),
-                "differs": params["value"].gather(losers) != params["value"].gather(winning),
-            }
+        losing.select(
+            "row",
+            field=fields.replace(IDENTITY_EMAIL, "email"),
+            winner=winning["name"],
+            loser="name",
+            differs=pl.col("value") != winning["value"],
         )
         .filter("differs")
         .group_by("row", "field", maintain_order=True)
@@ -188,19 +213,19 @@ def _conflicts(
     )
 
 
-def _index(winners: npt.NDArray[np.int64]) -> pl.Series:
-    index = pl.Series(winners)
-    return index.set(index < 0, None)
+def _with_null(texts: pl.Series) -> pl.Series:
+    """The texts with a null at their end, where the index -1 finds it."""
+    return pl.concat([texts, pl.Series([None], dtype=texts.dtype)]).rechunk()
+
+
+def _numbers(params: Pairs, winners: Positions) -> Positions:
+    """The numbers of the winners' names; -1 where there is none."""
+    return np.append(params.numbers, -1)[winners]
 
 
 def _meanings(names: pl.Series, ruleset: Ruleset) -> pl.DataFrame:
-    distinct = names.unique(maintain_order=True)
-    found = [meaning_of(name, ruleset) for name in distinct]
-    meanings = pl.DataFrame(
-        [(*meaning, meaning.is_recognised) for meaning in found], schema=_NAMES_SCHEMA, orient="row"
-    )
-    index = pl.Series(range(len(distinct)), dtype=pl.UInt32)
-    return meanings[names.replace_strict(distinct, index, return_dtype=pl.UInt32)] if len(distinct) else meanings
+    found = (meaning_of(name, ruleset) for name in names)
+    return pl.DataFrame([(*meaning, meaning.is_recognised) for meaning in found], schema=_NAMES_SCHEMA, orient="row")
 
 
 @lru_cache(maxsize=65_536)

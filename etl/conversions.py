@@ -1,11 +1,14 @@
 """Fields to conversions: identity, event, value, time, traits; and who is rejected for identity or type.
 
-In this order: `decide_identity`, `decide_event`, `read_amounts`, `read_times`, `describe_person`. Each takes the
-fields of a batch and gives columns aligned with it; none of them looks at another row.
+In this order: `decide_identity` and `decide_event` judge all postbacks; `read_amounts`, `read_times` and
+`describe_person` see those that are accepted. Each takes fields and gives columns aligned with them; none looks at
+another row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -14,7 +17,7 @@ import polars as pl
 from etl import junk, spec, traits, values
 from etl.aliases import IDENTITY_EMAIL, Fields
 from etl.distinct import on_distinct
-from etl.issues import FINDINGS, NOTHING, Rule, finding, findings
+from etl.issues import NOTHING, Rule, finding, findings
 from etl.options import Options
 from etl.ruleset import ASCII_LOWER, Ruleset
 from etl.schema import INSTANT, KEYS, MONEY
@@ -22,51 +25,67 @@ from etl.schema import INSTANT, KEYS, MONEY
 #: Identity fields in order of precedence: match_type, column of the fields (semantics 3.1).
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
 
+_TRAITS: Final = tuple(field for field in spec.EXACT_FIELDS if field.source == "Customer Traits")
+
 #: One finding a trait: it is a digest already (semantics 7.3).
 _PREHASHED: Final = tuple(
-    Rule("prehashed_trait", traits.is_prehashed(pl.col(field.name)), pl.lit(field.name), NOTHING)
-    for field in spec.EXACT_FIELDS
-    if field.source == "Customer Traits"
+    Rule("prehashed_trait", traits.is_prehashed(pl.col(field.name)), pl.lit(field.name), NOTHING) for field in _TRAITS
 )
 
 
-def build_conversions(
-    postbacks: pl.DataFrame, params: pl.DataFrame, fields: Fields, ruleset: Ruleset, options: Options
-) -> pl.DataFrame:
-    """Every column that a conversion's own parameters decide, one row a postback, rejected ones included.
+def judge_postbacks(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
+    """Identity and event of every postback, and a truth for each reason why it is no conversion.
+
+    Args:
+        fields: Of the batch.
+        ruleset: The rules.
+
+    Returns:
+        row UInt32, match_type, match_key (as sent), match_param, event, event_rule, conversion_type, and a truth for
+        each of `rejections.JUDGED`.
+    """
+    return pl.concat(
+        [decide_identity(fields), decide_event(fields, ruleset), fields.texts.select("conversion_type")],
+        how="horizontal",
+    ).with_columns(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+        missing_identity=pl.col("match_key").is_null(),
+        unknown_conversion_type=pl.col("event").is_null(),
+    )
+
+
+def build_conversions(postbacks: pl.DataFrame, judged: pl.DataFrame, fields: Fields, options: Options) -> pl.DataFrame:
+    """Every column that a conversion's own parameters decide, one row a postback that is accepted.
 
     Args:
         postbacks: Rows of `schema.REQUESTS`.
-        params: Rows of `schema.PARAMS` of these postbacks.
-        fields: What they fill.
-        ruleset: The rules.
+        judged: Of `judge_postbacks`, of these postbacks.
+        fields: What their parameters fill.
         options: Default currency and what becomes of personal values.
 
     Returns:
-        The columns of `schema.CONVERSIONS` but ids, lineage, counts and issues, plus `row`, a truth for each
-        reason why it is none, and what `findings_of` and `keys_of` need.
+        The columns of `schema.CONVERSIONS` but ids, lineage, counts and issues, plus those of `judge_postbacks` and
+        what `findings_of` and `keys_of` need.
     """
-    rows = pl.DataFrame({"row": pl.Series(range(postbacks.height), dtype=pl.UInt32)})
-    identity = decide_identity(fields)
     return pl.concat(
         [
-            rows,
-            identity,
-            decide_event(params, fields, ruleset),
+            judged,
             read_amounts(fields, options.default_currency),
             read_times(fields, postbacks["received_at"]),
             describe_person(fields, options),
-            fields.texts.select("click_id", "ref_id", "conversion_type", "transaction_id", "brand_name", "country"),
-            fields.params.select(
-                value_param="value",
-                currency_param="currency",
-                timestamp_param="timestamp",
-                transaction_param="transaction_id",
+            pl.DataFrame(
+                [
+                    *fields.texts.select("click_id", "ref_id", "transaction_id", "brand_name", "country"),
+                    fields.param("value").alias("value_param"),
+                    fields.param("currency").alias("currency_param"),
+                    fields.param("timestamp").alias("timestamp_param"),
+                    fields.param("transaction_id").alias("transaction_param"),
+                    postbacks["received_at"],
+                ]
             ),
-            postbacks.select("received_at"),
         ],
         how="horizontal",
-    ).with_columns(missing_identity=pl.col("match_key").is_null(), unknown_conversion_type=pl.col("event").is_null())
+    )
 
 
 def decide_identity(fields: Fields) -> pl.DataFrame:
@@ -74,17 +93,15 @@ def decide_identity(fields: Fields) -> pl.DataFrame:
 
     Source: "Identity Parameters"; semantics 3.1.
     """
-    sent = {match_type: pl.col(column).is_not_null() for match_type, column in IDENTITIES}
-
-    def first(outcome: dict[str, pl.Expr]) -> pl.Expr:
-        return pl.coalesce(pl.when(sent[match_type]).then(outcome[match_type]) for match_type in sent)
-
-    by_type = {match_type: pl.col(column) for match_type, column in IDENTITIES}
-    keys = fields.texts.select(match_type=first({name: pl.lit(name) for name in by_type}), match_key=first(by_type))
-    return keys.with_columns(fields.params.select(match_param=first(by_type))["match_param"])
+    sent = [(match_type, fields.texts[column], column) for match_type, column in IDENTITIES]
+    return pl.select(
+        match_type=pl.coalesce(pl.when(text.is_not_null()).then(pl.lit(name)) for name, text, _ in sent),
+        match_key=pl.coalesce(text for _, text, _ in sent),
+        match_param=pl.coalesce(fields.param(column) for *_, column in sent),
+    )
 
 
-def decide_event(params: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
+def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
     """Event and event_rule; both null where the conversion_type is unknown.
 
     Source: "Event Classification"; semantics 5.1 to 5.3.
@@ -97,8 +114,9 @@ def decide_event(params: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.D
         return known.get((text.strip(spec.WHITE_SPACE) if is_trimmed else text).translate(ASCII_LOWER))
 
     has_purchase_value = np.zeros(len(types), np.bool_)
-    commissions = params.filter(fields.meanings["is_purchase_alias"] & ~params["is_structure"])
-    has_purchase_value[commissions["row"].filter(values.is_positive_number(commissions["value"])).to_numpy()] = True
+    commissions = np.flatnonzero(fields.meaning("is_purchase_alias") & ~fields.params.is_structure)
+    is_positive = values.is_positive_number(fields.params.values.gather(commissions)).to_numpy()
+    has_purchase_value[fields.params.rows[commissions[is_positive]]] = True
     rules = (
         ("event_name", pl.col("event_name").is_not_null(), pl.col("event_name").str.strip_chars()),
         ("conversion_type", pl.col("conversion_type").is_not_null(), pl.col("mapped")),
@@ -168,10 +186,8 @@ def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
 
     Source: "Customer Traits"; semantics 7.1, 7.2, 9.
     """
-    names = _names(fields.texts)
-    person = fields.texts.select("email", "phone", "birthdate", "city", "state", "zipcode", "country").with_columns(
-        *names
-    )
+    as_sent = ("email", "phone", "birthdate", "city", "state", "zipcode", "country")
+    person = fields.texts.select(*as_sent).with_columns(*_names(fields.texts))
     is_us = traits.is_us(person["country"])
     if options.pii == "drop":
         hashed = person.with_columns(pl.lit(None, pl.String).alias(row.column) for row in traits.HASHES)
@@ -222,11 +238,11 @@ def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
 
     Args:
         conversions: Of `build_conversions`, `match_key` as sent.
-        fields: Of the whole batch; findings about rejected postbacks are left out later.
+        fields: What their parameters fill; findings about other postbacks of the batch are left out later.
     """
-    person = fields.texts.with_row_index("row")
+    person = fields.texts.select(field.name for field in _TRAITS).with_columns(conversions["row"])
     return [
-        finding(fields.structures.rename({"name": "parameter"}), "not_scalar"),
+        finding(fields.structures, "not_scalar"),
         finding(
             fields.conflicts.select("row", parameter="field", detail=pl.format("{} over {}", "winner", "losers")),
             "alias_conflict",
@@ -240,46 +256,35 @@ def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
 
 def _junk_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
     """Values that are present but plainly junk (semantics 3.2)."""
-    core = fields.texts.columns[: fields.texts.columns.index("conversion_type") + 1]
-    keys = {
-        "match_param": conversions["match_key"],
-        "transaction_param": conversions["transaction_id"],
-    }
-    checks = [
-        *(("unresolved_macro", junk.is_macro(fields.texts[name]), fields.params[name]) for name in core),
-        *(
-            (code, is_junk(texts), conversions[param])
-            for code, is_junk, on in (
-                ("null_word", junk.is_null_word, tuple(keys)),
-                ("test_value", junk.is_test_value, ("match_param",)),
-                ("double_encoded", junk.is_double_encoded, tuple(keys)),
-            )
-            for param, texts in keys.items()
-            if param in on
-        ),
+    core = list(fields.winners)[: list(fields.winners).index("conversion_type") + 1]
+    column = conversions.get_column
+    match = column("match_key"), partial(column, "match_param")
+    transaction = column("transaction_id"), partial(column, "transaction_param")
+    checks: list[tuple[str, Callable[[pl.Series], pl.Series], pl.Series, Callable[[], pl.Series]]] = [
+        *(("unresolved_macro", junk.is_macro, fields.texts[name], partial(fields.param, name)) for name in core),
+        ("null_word", junk.is_null_word, *match),
+        ("null_word", junk.is_null_word, *transaction),
+        ("test_value", junk.is_test_value, *match),
+        ("double_encoded", junk.is_double_encoded, *match),
+        ("double_encoded", junk.is_double_encoded, *transaction),
     ]
-    found = [pl.DataFrame(schema=FINDINGS)]
-    for code, is_junk, param in checks:
-        if is_junk.any():
-            rows = pl.DataFrame({"row": is_junk.arg_true(), "parameter": param.filter(is_junk)})
-            found.append(finding(rows, code))
+    found = []
+    for code, is_junk, texts, param in checks:
+        truth = is_junk(texts)
+        if truth.any():
+            found.append(finding(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(truth), code))
     return found
 
 
-def _names(texts: pl.DataFrame) -> pl.DataFrame:
-    """first_name and last_name: as sent, or both from full_name where neither was (semantics 7.2)."""
-    has_parts = texts["first_name"].is_not_null() | texts["last_name"].is_not_null()
+def _names(texts: pl.DataFrame) -> list[pl.Series]:
+    """first_name, last_name, name_rule: as sent, or both from full_name where neither was (semantics 7.2)."""
+    first, last, full = texts.select("first_name", "last_name", "full_name")
+    has_parts = first.is_not_null() | last.is_not_null()
     parts = pl.Struct({"first_name": pl.String, "last_name": pl.String})
-    split = on_distinct(texts["full_name"].set(has_parts, None), _split_name, parts).struct.unnest()
+    split = on_distinct(full.set(has_parts, None), _split_name, parts).struct.unnest()
     has_split = split["first_name"].is_not_null() | split["last_name"].is_not_null()
     rules = pl.select(pl.when(has_parts).then(pl.lit("parts")).when(has_split).then(pl.lit("full_name"))).to_series()
-    return pl.DataFrame(
-        {
-            "first_name": texts["first_name"].fill_null(split["first_name"]),
-            "last_name": texts["last_name"].fill_null(split["last_name"]),
-            "name_rule": rules,
-        }
-    )
+    return [first.fill_null(split["first_name"]), last.fill_null(split["last_name"]), rules.alias("name_rule")]
 
 
 def _split_name(text: str) -> dict[str, str | None]:

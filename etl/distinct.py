@@ -1,4 +1,4 @@
-"""A plain Python function over a column, called once for each distinct value."""
+"""Work on distinct values: what a column says again and again is looked at once."""
 
 from __future__ import annotations
 
@@ -9,26 +9,41 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 
+def numbered(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The distinct texts, and the number of each text among them; null for null.
+
+    Examples:
+        >>> distinct, numbers = numbered(pl.Series(["b", None, "a", "b"]))
+        >>> distinct.to_list(), numbers.to_list()
+        (['b', 'a'], [0, None, 1, 0])
+    """
+    distinct = texts.unique(maintain_order=True).drop_nulls()
+    return distinct, texts.cast(pl.Enum(distinct)).to_physical()
+
+
+def by_distinct(texts: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """A function over a column that looks at each text alone, called with the distinct ones; null for null.
+
+    Examples:
+        >>> by_distinct(pl.Series(["a", None, "b", "a"]), lambda texts: texts + "!").to_list()
+        ['a!', None, 'b!', 'a!']
+    """
+    distinct, numbers = numbered(texts)
+    return function(distinct).gather(numbers)
+
+
 def on_distinct(texts: pl.Series, function: Callable[[str], Any], dtype: PolarsDataType = pl.String) -> pl.Series:
-    """The function's value for every text; null for null. Order is kept.
+    """A plain Python function over a column, called once for each distinct text; null for null. Order is kept.
 
     Args:
         texts: String.
-        function: Pure; called once for each distinct text.
+        function: Pure.
         dtype: Type of what it returns.
 
     Examples:
         >>> on_distinct(pl.Series(["a", None, "b", "a"]), str.upper).to_list()
         ['A', None, 'B', 'A']
     """
-    distinct = texts.drop_nulls().unique()
-    if not len(distinct):
+    if texts.null_count() == len(texts):
         return pl.Series([None], dtype=dtype).new_from_index(0, len(texts))
-    values = pl.DataFrame(
-        {
-            "text": distinct,
-            "value": pl.Series([function(text) for text in distinct], dtype=dtype, strict=False),
-        }
-    )
-    frame = pl.DataFrame({"text": texts})
-    return frame.join(values, on="text", how="left", maintain_order="left")["value"]
+    return by_distinct(texts, lambda distinct: pl.Series([*map(function, distinct)], dtype=dtype, strict=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from etl.urlencoded import spans_to_text
+from etl.spans import texts_of
 
 _DIGEST_DIGITS = 20
 _NUMBER_DIGITS = 12
@@ -22,5 +22,5 @@ def record_ids(source_digests: pl.Series, record_nos: pl.Series) -> pl.Series:
     shifts = np.arange(4 * (_NUMBER_DIGITS - 1), -1, -4)
     digits = _HEX[(record_nos.to_numpy()[:, None] >> shifts) & 15]
     bounds = np.arange(len(record_nos) + 1, dtype=np.int64) * _NUMBER_DIGITS
-    numbers = spans_to_text(digits.ravel(), bounds[:-1], bounds[1:])
+    numbers = texts_of(digits.ravel(), bounds[:-1], bounds[1:])
     return source_digests.str.slice(0, _DIGEST_DIGITS) + numbers

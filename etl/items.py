@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from etl import json_text, values
@@ -16,6 +17,7 @@ from etl.aliases import Fields
 from etl.issues import finding
 from etl.ruleset import Ruleset, fold
 from etl.schema import ITEMS
+from etl.spans import Positions
 from etl.spec import WHITE_SPACE
 
 _LAST_POSITION: Final = 2**31 - 1
@@ -26,13 +28,16 @@ _EXACT: Final = Context(prec=120)
 
 
 class _Param(NamedTuple):
-    row: int
     container: int
     name: str
     value: str
     is_structure: bool
     bracket_index: str | None
     bracket_field: str | None
+
+
+#: All that a postback sends of items; what many postbacks send alike is read once.
+_Content = tuple[_Param, ...]
 
 
 class _Array(NamedTuple):
@@ -43,14 +48,11 @@ class _Array(NamedTuple):
     is_malformed: bool
 
 
-def build_items(
-    params: pl.DataFrame, fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset
-) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """One row an item of the conversions, and what is odd about them.
 
     Args:
-        params: Rows of `schema.PARAMS`.
-        fields: Tells which of them hold items.
+        fields: Of the whole batch.
         conversions: row and value of the postbacks that are conversions.
         ruleset: The rules.
 
@@ -59,31 +61,70 @@ def build_items(
 
     Source: "Items Array"; semantics 8.
     """
-    sent = params.with_columns(*fields.meanings.select("container", "bracket_index", "bracket_field")).filter(
-        fields.is_sent
-        & (fields.meanings["container"] >= 0)
-        & ~(params["is_json"] & fields.meanings["bracket_index"].is_not_null())
-        & ~(params["is_structure"] & fields.meanings["bracket_field"].is_not_null())
-    )
-    sent = sent.join(conversions.select("row"), on="row", how="semi", maintain_order="left")
-    items: list[tuple[Any, ...]] = []
-    malformed: list[tuple[int, str]] = []
-    for row, group in groupby(map(_Param._make, sent.select(_Param._fields).rows()), key=itemgetter(0)):
-        elements, faulty = _read_postback(list(group), ruleset)
-        items += [(row, position, *_field_texts(element, ruleset)) for position, element in elements]
-        malformed += [(row, name) for name in faulty]
-    schema = {"row": pl.UInt32, "position": pl.Int32} | {field.name: pl.String for field in ruleset.item_fields}
-    texts = pl.DataFrame(dict(zip(schema, zip(*items, strict=True), strict=True)) if items else None, schema=schema)
-    table = texts.with_columns(price=values.amount(texts["price"]), quantity=values.amount(texts["quantity"]))
-    faulty_rows = pl.DataFrame(malformed, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
+    rows, contents, distinct = _contents(_sent_params(fields, conversions))
+    read = [_read_content(content, ruleset) for content in distinct]
+    texts = _item_texts([elements for elements, _ in read], ruleset)
+    items = texts.with_columns(price=values.amount(texts["price"]), quantity=values.amount(texts["quantity"]))
+    lengths = np.array([len(elements) for elements, _ in read], np.int64)
+    index = _expanded(lengths, contents)
+    table = items[index].with_columns(row=pl.Series(np.repeat(rows, lengths[contents]), dtype=pl.UInt32))
+    faulty = [(row, name) for row, content in zip(rows, contents, strict=True) for name in read[content][1]]
+    malformed = pl.DataFrame(faulty, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
     return table.select("row", *ITEMS.schema.names()[1:]), [
-        finding(faulty_rows, "malformed_items"),
-        *(_unread_numbers(table, texts, name) for name in ("price", "quantity")),
-        finding(_mismatches(table, conversions), "items_total_mismatch"),
+        finding(
+            pl.DataFrame(malformed, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row"), "malformed_items"
+        ),
+        *(_unread_numbers(table, texts[name].gather(index), name) for name in ("price", "quantity")),
+        finding(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),
     ]
 
 
-def _read_postback(params: list[_Param], ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+def _sent_params(fields: Fields, conversions: pl.DataFrame) -> pl.DataFrame:
+    """row, and what a `_Param` has, of the conversions' parameters that hold items."""
+    params, meanings = fields.params, fields.meanings
+    is_bracket, is_element = (
+        meanings[name].is_not_null().to_numpy()[params.numbers] for name in ("bracket_index", "bracket_field")
+    )
+    is_sent = fields.is_sent & (fields.meaning("container") >= 0)
+    is_sent &= ~(params.is_json & is_bracket) & ~(params.is_structure & is_element)
+    index = np.flatnonzero(is_sent)
+    index = index[np.isin(params.rows[index], conversions["row"].to_numpy())]
+    numbers = params.numbers[index]
+    meant = {name: meanings[name].gather(numbers) for name in ("container", "bracket_index", "bracket_field")}
+    return params.frame(index).with_columns(**meant)
+
+
+def _contents(sent: pl.DataFrame) -> tuple[Positions, Positions, list[_Content]]:
+    """The rows that send items, the number of the content of each, and the distinct contents."""
+    numbers: dict[_Content, int] = {}
+    found: list[tuple[int, int]] = []
+    params = zip(sent["row"].to_list(), map(_Param._make, sent.select(_Param._fields).rows()), strict=True)
+    for row, group in groupby(params, key=itemgetter(0)):
+        content = tuple(param for _, param in group)
+        found.append((row, numbers.setdefault(content, len(numbers))))
+    rows, contents = np.array(found, np.int64).reshape(-1, 2).T
+    return rows, contents, list(numbers)
+
+
+def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) -> pl.DataFrame:
+    """One row an item of each content in turn: its content's number, its position, the text of every field."""
+    items = [
+        (content, position, *_field_texts(element, ruleset))
+        for content, elements in enumerate(read)
+        for position, element in elements
+    ]
+    schema = {"content": pl.UInt32, "position": pl.Int32} | {field.name: pl.String for field in ruleset.item_fields}
+    return pl.DataFrame(dict(zip(schema, zip(*items, strict=True), strict=True)) if items else None, schema=schema)
+
+
+def _expanded(lengths: Positions, contents: Positions) -> Positions:
+    """The places of the items of each content in turn, where the contents' items stand one after another."""
+    firsts = np.cumsum(lengths) - lengths
+    counts = lengths[contents]
+    return np.repeat(firsts[contents] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+
+def _read_content(params: _Content, ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
     """The elements of the first usable array, and the names of the malformed ones up to it (semantics 8.1)."""
     faulty: list[str] = []
     unused: list[str] = []
@@ -169,30 +210,39 @@ def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]
     ]
 
 
-def _unread_numbers(table: pl.DataFrame, texts: pl.DataFrame, name: str) -> pl.DataFrame:
-    is_unread = table[name].is_null() & texts[name].is_not_null()
-    unread = texts.filter(is_unread).select("row", parameter=pl.format("items[{}]." + name, "position"), detail=name)
-    return finding(unread, f"invalid_item_{name}")
-
-
-def _mismatches(table: pl.DataFrame, conversions: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose items all have price and quantity and do not add up to the value (semantics 8.4)."""
-    found: list[tuple[int, str]] = []
-    priced = table.join(conversions.drop_nulls("value"), on="row", maintain_order="left").filter(
-        _may_differ().over("row")
+def _unread_numbers(table: pl.DataFrame, texts: pl.Series, name: str) -> pl.DataFrame:
+    is_unread = table[name].is_null() & texts.is_not_null()
+    unread = table.with_columns(detail=texts).filter(is_unread)
+    return finding(
+        unread.select("row", "detail", parameter=pl.format("items[{}]." + name, "position")), f"invalid_item_{name}"
     )
-    for row, group in groupby(priced.select("row", "value", "price", "quantity").iter_rows(), key=itemgetter(0)):
-        total, value = Decimal(0), Decimal(0)
-        for _, value, price, quantity in group:  # noqa: B007 - the value is the same in every row
-            total = _EXACT.fma(price, quantity, total)
-        if abs(_EXACT.subtract(total, value)) > _TOLERANCE:
-            found.append((row, f"{total.normalize(_EXACT):f}"))
+
+
+def _mismatches(items: pl.DataFrame, rows: Positions, contents: Positions, conversions: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose items all have price and quantity and do not add up to the value (semantics 8.4)."""
+    price, quantity = (pl.col(name).cast(pl.Float64) for name in ("price", "quantity"))
+    product = price * quantity
+    totals = items.group_by("content").agg(
+        total=product.sum(), size=product.abs().sum(), is_complete=product.is_not_null().all()
+    )
+    sent = pl.DataFrame({"row": rows, "content": contents}).cast({"row": pl.UInt32, "content": pl.UInt32})
+    is_sure = (pl.col("total") - pl.col("value").cast(pl.Float64)).abs() < float(_TOLERANCE) / 2
+    unsure = (
+        sent.join(conversions.drop_nulls("value"), on="row", maintain_order="left")
+        .join(totals.filter("is_complete"), on="content", maintain_order="left")
+        .filter(~(is_sure & (pl.col("size") < _SURE_TOTAL)))
+    )
+    exact = _exact_totals(items.join(unsure, on="content", how="semi", maintain_order="left"))
+    found = [
+        (row, f"{exact[content].normalize(_EXACT):f}")
+        for row, content, value in unsure.select("row", "content", "value").iter_rows()
+        if abs(_EXACT.subtract(exact[content], value)) > _TOLERANCE
+    ]
     return pl.DataFrame(found, schema={"row": pl.UInt32, "detail": pl.String}, orient="row")
 
 
-def _may_differ() -> pl.Expr:
-    """Whether every item has both numbers, and their sum in floating point is not surely within the tolerance."""
-    price, quantity, value = (pl.col(name).cast(pl.Float64) for name in ("price", "quantity", "value"))
-    product = price * quantity
-    is_sure = ((product.sum() - value.first()).abs() < float(_TOLERANCE) / 2) & (product.abs().sum() < _SURE_TOTAL)
-    return product.is_not_null().all() & ~is_sure
+def _exact_totals(items: pl.DataFrame) -> dict[int, Decimal]:
+    totals: dict[int, Decimal] = {}
+    for content, price, quantity in items.select("content", "price", "quantity").iter_rows():
+        totals[content] = _EXACT.fma(price, quantity, totals.get(content, Decimal(0)))
+    return totals

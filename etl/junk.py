@@ -5,11 +5,13 @@ Source: semantics 3.2. Each is a Series -> Series truth over trimmed text that c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import polars as pl
 
-from etl.urlencoded import decoded_texts
+from etl.spans import MAY_BE_BLANK, Truths, decoded_texts, first_bytes
 
 _WORD: Final = r"[A-Za-z][A-Za-z0-9_.:-]*"
 
@@ -30,11 +32,14 @@ _BRACKETS: Final = (
     ("##", "##"),
 )
 _MACRO: Final = "^(?:" + "|".join(left + _WORD + right for left, right in _BRACKETS) + ")$"
-_MACRO_BEGINS: Final = r"^\s*[{\[$%<_!#-]"
 _ESCAPE: Final = "%[0-9A-Fa-f]{2}"
 
 NULL_WORDS: Final = ("null", "undefined", "none", "nan", "n/a", "[object object]")
 TEST_VALUES: Final = ("test", "testing", "demo", "test123")
+
+
+_MACRO_BEGINS: Final = MAY_BE_BLANK.copy()
+_MACRO_BEGINS[list(b"{[$%<_!#-")] = True
 
 
 def is_macro(texts: pl.Series) -> pl.Series:
@@ -44,13 +49,12 @@ def is_macro(texts: pl.Series) -> pl.Series:
         >>> is_macro(pl.Series(["{clickid}", "%7Bclickid%7D", "__ID__", "a{b}", "{}", None])).to_list()
         [True, True, True, False, False, False]
     """
-    suspects = texts.set(~texts.str.contains(_MACRO_BEGINS).fill_null(False), None)
-    if suspects.null_count() == len(suspects):
-        return pl.Series([False]).new_from_index(0, len(texts))
-    suspects = suspects.str.strip_chars()
-    is_plain = suspects.str.contains(_MACRO)
-    is_encoded = decoded_texts(suspects).str.contains(_MACRO)
-    return (is_plain | is_encoded).fill_null(False)
+
+    def is_one(suspects: pl.Series) -> pl.Series:
+        trimmed = suspects.str.strip_chars()
+        return trimmed.str.contains(_MACRO) | decoded_texts(trimmed).str.contains(_MACRO)
+
+    return _among(texts, _MACRO_BEGINS, is_one)
 
 
 def is_null_word(texts: pl.Series) -> pl.Series:
@@ -69,5 +73,16 @@ def is_double_encoded(texts: pl.Series) -> pl.Series:
 
 
 def _is_one_of(texts: pl.Series, words: tuple[str, ...]) -> pl.Series:
+    begins = MAY_BE_BLANK.copy()
+    begins[[ord(letter) for word in words for letter in (word[0], word[0].upper())]] = True
     pattern = r"^\s*(?i-u:" + "|".join(word.replace("[", r"\[").replace("]", r"\]") for word in words) + r")\s*$"
-    return texts.str.contains(pattern).fill_null(False)
+    return _among(texts, begins, lambda suspects: suspects.str.contains(pattern))
+
+
+def _among(texts: pl.Series, begins: Truths, is_one: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """A truth about texts that can only hold where the first byte is one of some; false for null."""
+    suspects = np.flatnonzero(begins[first_bytes(texts)])
+    truth = np.zeros(len(texts), np.bool_)
+    if len(suspects):
+        truth[suspects] = is_one(texts[suspects]).fill_null(False).to_numpy()
+    return pl.Series(truth)

@@ -10,10 +10,11 @@ import polars as pl
 
 from etl import json_text
 from etl.lists import lists_of
+from etl.pairs import Pairs
 from etl.paths import follow_paths
 from etl.ruleset import BodyPath
-from etl.schema import FIELD, PARAMS
-from etl.urlencoded import explode_forms
+from etl.schema import FIELD
+from etl.urlencoded import split_forms
 
 #: A body whose first byte that is no blank opens an object or array is meant as JSON (semantics 1.3).
 _LOOKS_LIKE_JSON: Final = r"^[ \t\r\n]*[{\[]"
@@ -80,47 +81,25 @@ def fields_of(objects: Iterable[dict[str, Any] | list[tuple[str, Any]] | None]) 
     return lists_of(fields.to_struct(), np.array(lengths, np.int64), np.array(missing, np.bool_)).alias("fields")
 
 
-def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> pl.DataFrame:
-    """One row a parameter of the postbacks, in the request's order.
+def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> Pairs:
+    """The parameters of the postbacks, in the request's order.
 
     Args:
         postbacks: Rows of `schema.REQUESTS` whose JSON bodies are parsed.
         parameter_order: `query_first` or `body_first` (semantics 1.4).
         paths: Places inside a JSON body that are parameters too; they follow the body's own.
-
-    Returns:
-        Rows of `schema.PARAMS`, ascending by `row`.
     """
-    query = [_form_params(postbacks["query"]), _field_params(postbacks["query_fields"], is_json=False)]
-    body = [_form_params(postbacks["body"]), follow_paths(_field_params(postbacks["fields"], is_json=True), paths)]
-    parts = [*query, *body] if parameter_order == "query_first" else [*body, *query]
-    filled = [part for part in parts if part.height]
-    if len(filled) == 1:
-        return filled[0]
-    return pl.concat([PARAMS.empty(), *filled]).sort("row", maintain_order=True)
+    query = [split_forms(postbacks["query"]), _field_params(postbacks["query_fields"], is_json=False)]
+    body = [split_forms(postbacks["body"]), follow_paths(_field_params(postbacks["fields"], is_json=True), paths)]
+    return Pairs.merged([*query, *body] if parameter_order == "query_first" else [*body, *query])
 
 
-def _form_params(forms: pl.Series) -> pl.DataFrame:
-    if forms.null_count() == len(forms):
-        return PARAMS.empty()
-    return explode_forms(forms).with_columns(is_structure=pl.lit(value=False), is_json=pl.lit(value=False))
-
-
-def _field_params(fields: pl.Series, *, is_json: bool) -> pl.DataFrame:
-    if fields.null_count() == len(fields):
-        return PARAMS.empty()
+def _field_params(fields: pl.Series, *, is_json: bool) -> Pairs:
     lengths = fields.list.len().fill_null(0).to_numpy()
-    rows = np.repeat(np.arange(len(fields)), lengths)
     params = fields.filter(pl.Series(lengths > 0)).explode().struct.unnest()
-    return pl.DataFrame(
-        {
-            "row": pl.Series(rows, dtype=pl.UInt32),
-            "name": params["name"],
-            "value": params["text"],
-            "is_structure": params["is_structure"],
-            "is_json": pl.Series([is_json]).new_from_index(0, len(rows)),
-        }
-    )
+    pairs = Pairs.named(np.repeat(np.arange(len(fields)), lengths), params["name"], params["text"])
+    is_structure = params["is_structure"].to_numpy()
+    return pairs._replace(is_structure=is_structure, is_json=np.full(len(is_structure), is_json))
 
 
 def _parsed_object(text: str) -> dict[str, Any] | None:

@@ -11,14 +11,11 @@ from etl.distinct import on_distinct
 from etl.issues import finding
 
 
-def build_passthroughs(
-    params: pl.DataFrame, fields: Fields, conversions: pl.DataFrame
-) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """One row a distinct passthrough name of the conversions, and which conversions lose some.
 
     Args:
-        params: Rows of `schema.PARAMS`.
-        fields: Tells which of them are passthroughs and not empty.
+        fields: Of the whole batch.
         conversions: `row` of the postbacks that are conversions.
 
     Returns:
@@ -26,9 +23,9 @@ def build_passthroughs(
 
     Source: "Passthrough Parameters"; semantics 7.4.
     """
-    sent = params.filter(fields.is_sent & fields.meanings["is_passthrough"]).join(
-        conversions.select("row"), on="row", how="semi", maintain_order="left"
-    )
+    index = np.flatnonzero(fields.is_sent & fields.meaning("is_passthrough"))
+    index = index[np.isin(fields.params.rows[index], conversions["row"].to_numpy())]
+    sent = fields.params.frame(index)
     structures = sent["value"].set(~sent["is_structure"], None)
     distinct = sent.with_columns(
         name=pl.col("name").str.strip_prefix(spec.PASSTHROUGH_PREFIX),

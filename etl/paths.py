@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from etl import json_text
+from etl.pairs import Pairs
 from etl.ruleset import BodyPath
 
 
-def follow_paths(params: pl.DataFrame, paths: tuple[BodyPath, ...]) -> pl.DataFrame:
+def follow_paths(params: Pairs, paths: tuple[BodyPath, ...]) -> Pairs:
     """The parameters of JSON bodies, those that paths lead to after the others; named as the path is written.
 
     A path that leads nowhere, or to null, gives none. A path of one step is a name, which needs no looking up.
 
     Args:
-        params: Rows of `schema.PARAMS`.
+        params: The parameters of JSON bodies.
         paths: The ruleset's.
     """
     by_root: dict[str, list[BodyPath]] = {}
@@ -25,17 +27,19 @@ def follow_paths(params: pl.DataFrame, paths: tuple[BodyPath, ...]) -> pl.DataFr
             by_root.setdefault(str(path.steps[0]), []).append(path)
     if not by_root:
         return params
-    holders = params.filter(pl.col("is_structure") & pl.col("name").is_in(list(by_root)))
+    is_holder = params.is_structure & params.names.is_in(list(by_root)).to_numpy()[params.numbers]
     found = [
         (row, path.written, text, is_structure)
-        for row, root, value in holders.select("row", "name", "value").iter_rows()
+        for row, root, value in params.frame(np.flatnonzero(is_holder)).select("row", "name", "value").iter_rows()
         for path, (text, is_structure) in _followed(value, by_root[root])
     ]
     if not found:
         return params
-    columns = {name: params.schema[name] for name in ("row", "name", "value", "is_structure")}
-    added = pl.DataFrame(found, schema=columns, orient="row").with_columns(is_json=pl.lit(value=True))
-    return pl.concat([params, added]).sort("row", maintain_order=True)
+    rows, names, texts, is_structure = zip(*found, strict=True)
+    added = Pairs.named(np.array(rows), pl.Series(names), pl.Series(texts))
+    return Pairs.merged(
+        [params, added._replace(is_structure=np.array(is_structure), is_json=np.ones(len(rows), np.bool_))]
+    )
 
 
 def _followed(holder: str, paths: list[BodyPath]) -> list[tuple[BodyPath, tuple[str, bool]]]:

@@ -1,6 +1,6 @@
 """The order of the steps and nothing else: requests in, four tables out.
 
-route -> parse bodies -> params -> fields -> conversions -> items, passthroughs -> issues -> rejections
+route -> parse bodies -> params -> fields -> judgement -> rejections, conversions -> items, passthroughs -> issues
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import polars as pl
 
 from etl import spec
 from etl.aliases import resolve_aliases
-from etl.conversions import build_conversions, findings_of, keys_of, protect_match_key
+from etl.conversions import build_conversions, findings_of, judge_postbacks, keys_of, protect_match_key
 from etl.identifiers import record_ids
 from etl.issues import list_issues
 from etl.items import build_items
@@ -81,20 +81,21 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
 
     params = explode_params(postbacks, ruleset.parameter_order, ruleset.paths)
     fields = resolve_aliases(params, postbacks.height, ruleset)
-    judged = build_conversions(postbacks, params, fields, ruleset, options)
+    judged = judge_postbacks(fields, ruleset)
     refused = reject_postbacks(_with_ids(postbacks, "rejection_id"), judged, fields, ruleset)
 
     is_accepted = ~judged.select(pl.any_horizontal(JUDGED)).to_series()
-    accepted = judged.select("row", "value").filter(is_accepted)
-    items, items_findings = build_items(params, fields, accepted, ruleset)
-    passthroughs, passthroughs_findings = build_passthroughs(params, fields, accepted)
-    found = [*findings_of(judged, fields), *items_findings, *passthroughs_findings]
-    whole = judged.with_columns(
-        list_issues(found, judged.height),
-        _counts(items, judged.height).alias("item_count"),
-        _counts(passthroughs, judged.height).alias("passthrough_count"),
-        *postbacks.select(_REQUEST_COLUMNS),
-    ).filter(is_accepted)
+    accepted, filled = postbacks.filter(is_accepted), fields.of(is_accepted.arg_true().to_numpy())
+    conversions = build_conversions(accepted, judged.filter(is_accepted), filled, options)
+    items, items_findings = build_items(fields, conversions, ruleset)
+    passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
+    found = [*findings_of(conversions, filled), *items_findings, *passthroughs_findings]
+    whole = conversions.with_columns(
+        list_issues(found, postbacks.height).filter(is_accepted),
+        _counts(items, postbacks.height).filter(is_accepted).alias("item_count"),
+        _counts(passthroughs, postbacks.height).filter(is_accepted).alias("passthrough_count"),
+        *accepted.select(_REQUEST_COLUMNS),
+    )
     whole = _with_ids(whole, "conversion_id")
     ids = whole.select("row", "conversion_id")
     if options.pii != "keep":

@@ -13,7 +13,7 @@ from etl.ruleset import ASCII_LOWER, Ruleset, fold
 from etl.schema import REJECTIONS
 
 _MESSAGES: Final = {reason.code: reason.message for reason in spec.REJECTIONS}
-#: Why a postback that could be read is refused: a truth of `conversions.build_conversions` each (semantics 5.4).
+#: Why a postback that could be read is refused: a truth of `conversions.judge_postbacks` each (semantics 5.4).
 JUDGED: Final = ("missing_identity", "unknown_conversion_type")
 
 _IDENTITY_NAMES: Final = frozenset(
@@ -36,14 +36,12 @@ def reject_records(faulty: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def reject_postbacks(
-    postbacks: pl.DataFrame, conversions: pl.DataFrame, fields: Fields, ruleset: Ruleset
-) -> pl.DataFrame:
+def reject_postbacks(postbacks: pl.DataFrame, judged: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
     """The postbacks that the endpoint refuses: no identity, an unknown type, or both.
 
     Args:
         postbacks: Rows of `schema.REQUESTS`.
-        conversions: Aligned with them, with `conversion_type` and a truth for each reason.
+        judged: Aligned with them: `row`, `conversion_type` and a truth for each reason.
         fields: Whose near misses tell what was probably meant.
         ruleset: Whose types are suggested.
 
@@ -52,8 +50,8 @@ def reject_postbacks(
 
     Source: semantics 3.1, 5.2, 5.4.
     """
-    is_refused = conversions.select(pl.any_horizontal(JUDGED)).to_series()
-    refused = conversions.select("row", *JUDGED, "conversion_type").filter(is_refused)
+    is_refused = judged.select(pl.any_horizontal(JUDGED)).to_series()
+    refused = judged.select("row", *JUDGED, "conversion_type").filter(is_refused)
     types = refused["conversion_type"].set(~refused["unknown_conversion_type"], None)
     names = (
         fields.near_misses.filter(pl.col("near_miss").is_in(_IDENTITY_NAMES))

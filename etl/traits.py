@@ -15,18 +15,19 @@ from typing import Final, NamedTuple
 import polars as pl
 import polars_hash as plh
 
-from etl.distinct import on_distinct
+from etl.distinct import numbered, on_distinct
 from etl.spec import WHITE_SPACE
 
 PREHASHED: Final = r"^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})$"
 
 
 class TraitHash(NamedTuple):
-    """One hash column: its name, the trait it is made of, the normal form."""
+    """One hash column: its name, the trait it is made of, the normal form, and another for people in the US."""
 
     column: str
     trait: str
-    normalise: Callable[[pl.Series, pl.Series], pl.Series]
+    normalise: Callable[[pl.Series], pl.Series]
+    normalise_in_us: Callable[[pl.Series], pl.Series] | None = None
 
 
 def sha256_of(trait_hash: TraitHash, texts: pl.Series, is_us: pl.Series) -> pl.Series:
@@ -39,18 +40,20 @@ def sha256_of(trait_hash: TraitHash, texts: pl.Series, is_us: pl.Series) -> pl.S
     """
     if texts.null_count() == len(texts):
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
-    is_sent = texts.is_not_null()
-    digests = _digests(trait_hash, texts.filter(is_sent), is_us.filter(is_sent))
-    places = (is_sent.cum_sum() - 1).set(~is_sent, None)
-    return digests.gather(places)
+    distinct, numbers = numbered(texts)
+    digests = _digests(trait_hash.normalise, distinct)[numbers]
+    if trait_hash.normalise_in_us is None or not is_us.any():
+        return digests
+    return _digests(trait_hash.normalise_in_us, distinct)[numbers].zip_with(is_us, digests)
 
 
-def _digests(trait_hash: TraitHash, texts: pl.Series, is_us: pl.Series) -> pl.Series:
-    trimmed = texts.str.strip_chars()
-    normal = trait_hash.normalise(texts, is_us)
-    digests = normal.set(normal == "", None).to_frame("text").select(plh.col("text").chash.sha2_256()).to_series()
-    is_prehashed = trimmed.str.contains(PREHASHED)
-    return trimmed.str.to_lowercase().zip_with(is_prehashed, digests) if is_prehashed.any() else digests
+def _digests(normalise: Callable[[pl.Series], pl.Series], texts: pl.Series) -> pl.Series:
+    trimmed, text = pl.lit(texts).str.strip_chars(), plh.col("text")
+    frame = pl.select(
+        text=normalise(texts), as_sent=trimmed.str.to_lowercase(), is_digest=trimmed.str.contains(PREHASHED)
+    )
+    digest = pl.when(text != "").then(text.chash.sha2_256())
+    return frame.select(pl.when("is_digest").then("as_sent").otherwise(digest)).to_series()
 
 
 def is_prehashed(texts: pl.Expr) -> pl.Expr:
@@ -63,12 +66,12 @@ def is_us(countries: pl.Series) -> pl.Series:
     return (on_distinct(countries, read_country) == "us").fill_null(False)
 
 
-def _email(texts: pl.Series, _: pl.Series) -> pl.Series:
+def _email(texts: pl.Series) -> pl.Series:
     return texts.str.strip_chars().str.to_lowercase()
 
 
-def _email_google(texts: pl.Series, _: pl.Series) -> pl.Series:
-    lowered = _email(texts, _)
+def _email_google(texts: pl.Series) -> pl.Series:
+    lowered = _email(texts)
     is_google = lowered.str.contains(r"@(?:gmail|googlemail)\.com$")
     if not is_google.any():
         return lowered
@@ -82,41 +85,43 @@ _TRUNK_ZERO: Final = r"^(\+|00)([1-9][0-9]{0,2})[-. ]0+([1-9])"
 _ITALIAN: Final = r"^(?:\+|00)39[-. ]"
 
 
-def _phone(texts: pl.Series, _: pl.Series) -> pl.Series:
+def _phone(texts: pl.Series) -> pl.Series:
     trimmed = texts.str.strip_chars()
     without_trunk = trimmed.str.replace(_TRUNK_ZERO, "$1$2$3")
     kept = trimmed.zip_with(trimmed.str.contains(_ITALIAN).fill_null(False), without_trunk)
     return kept.str.replace_all(r"[^0-9]", "").str.strip_chars_start("0")
 
 
-def _phone_e164(texts: pl.Series, _: pl.Series) -> pl.Series:
-    digits = _phone(texts, _)
+def _phone_e164(texts: pl.Series) -> pl.Series:
+    digits = _phone(texts)
     return pl.select(pl.when(pl.lit(digits) != "").then("+" + pl.lit(digits))).to_series()
 
 
-def _name(texts: pl.Series, _: pl.Series) -> pl.Series:
+def _name(texts: pl.Series) -> pl.Series:
     return texts.str.to_lowercase().str.replace_all(r"\p{P}", "").str.strip_chars()
 
 
-def _city(texts: pl.Series, _: pl.Series) -> pl.Series:
+def _city(texts: pl.Series) -> pl.Series:
     return texts.str.to_lowercase().str.replace_all(r"[\p{P}\s]", "")
 
 
-def _state(texts: pl.Series, in_us: pl.Series) -> pl.Series:
-    american = on_distinct(texts.set(~in_us, None), read_us_state)
-    return american.fill_null(_city(texts, in_us))
+def _us_state(texts: pl.Series) -> pl.Series:
+    return on_distinct(texts, read_us_state).fill_null(_city(texts))
 
 
-def _zipcode(texts: pl.Series, in_us: pl.Series) -> pl.Series:
-    joined = texts.str.to_lowercase().str.replace_all(r"[\s-]", "")
-    return joined.str.slice(0, 5).zip_with(in_us, joined)
+def _zipcode(texts: pl.Series) -> pl.Series:
+    return texts.str.to_lowercase().str.replace_all(r"[\s-]", "")
 
 
-def _birthdate(texts: pl.Series, _: pl.Series) -> pl.Series:
+def _us_zipcode(texts: pl.Series) -> pl.Series:
+    return _zipcode(texts).str.slice(0, 5)
+
+
+def _birthdate(texts: pl.Series) -> pl.Series:
     return on_distinct(texts, read_birthdate)
 
 
-def _country(texts: pl.Series, _: pl.Series) -> pl.Series:
+def _country(texts: pl.Series) -> pl.Series:
     return on_distinct(texts, read_country)
 
 
@@ -129,8 +134,8 @@ HASHES: Final = (
     TraitHash("last_name_sha256", "last_name", _name),
     TraitHash("birthdate_sha256", "birthdate", _birthdate),
     TraitHash("city_sha256", "city", _city),
-    TraitHash("state_sha256", "state", _state),
-    TraitHash("zipcode_sha256", "zipcode", _zipcode),
+    TraitHash("state_sha256", "state", _city, _us_state),
+    TraitHash("zipcode_sha256", "zipcode", _zipcode, _us_zipcode),
     TraitHash("country_sha256", "country", _country),
 )
 

@@ -10,8 +10,8 @@ import pytest
 
 FLOORS: Final = (
     ("facts", ("errors", "options", "schema", "spec")),
-    ("letters", ("distinct", "json_text", "lists", "ruleset", "urlencoded")),
-    ("words", ("identifiers", "issues", "junk", "paths", "ruleset_file", "traits", "values")),
+    ("letters", ("distinct", "json_text", "lists", "pairs", "ruleset", "spans")),
+    ("words", ("identifiers", "issues", "junk", "paths", "ruleset_file", "traits", "urlencoded", "values")),
     ("fields", ("aliases", "params")),
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),

@@ -25,7 +25,7 @@ from etl.sources.escapes import ESCAPES
 from etl.sources.format_rows import Format, Settings
 from etl.sources.message_envelopes import unwrapped
 from etl.sources.requests import Record
-from etl.urlencoded import explode_forms
+from etl.urlencoded import split_forms
 
 ROWS = (*json_formats.FORMATS, *captures.FORMATS, *lambda_events.FORMATS)
 SAMPLES = [pytest.param(row, sample, id=f"{row.name} {i}") for row in ROWS for i, sample in enumerate(row.samples)]
@@ -392,7 +392,7 @@ def grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
 def params_of(record: Record) -> list[tuple[str, str]]:
     if record.query_fields:
         return record.query_fields
-    return explode_forms(pl.Series([record.query], dtype=pl.String)).select("name", "value").rows()
+    return split_forms(pl.Series([record.query], dtype=pl.String)).frame().select("name", "value").rows()
 
 
 @pytest.mark.parametrize("query", HARD.values(), ids=HARD)
@@ -426,7 +426,7 @@ def test_a_body_in_base64_decodes_to_what_was_sent(key: str, query: bytes) -> No
         raw = base64.b64encode(b"POST /a HTTP/1.1\r\n\r\n" + query).decode()
         event = {"tunnel_name": "t", "start": "2024-05-01T12:00:00Z", "request": {"uri": "/a", "raw": raw}}
     record = read(json.dumps(event).encode())
-    assert explode_forms(pl.Series([record.body])).select("name", "value").rows() == decoded(query)
+    assert split_forms(pl.Series([record.body])).frame().select("name", "value").rows() == decoded(query)
 
 
 @needs_cloudfront

@@ -66,9 +66,9 @@ def test_a_ruleset_without_paths_leaves_the_parameters_alone() -> None:
         {name: fields if name == "fields" else [None, None] for name in ("query", "query_fields", "body", "fields")},
         schema_overrides={name: REQUESTS.schema[name] for name in ("query", "query_fields", "body")},
     )
-    assert explode_params(postbacks, "query_first")["name"].to_list() == ["a", "c"]
+    assert explode_params(postbacks, "query_first").frame()["name"].to_list() == ["a", "c"]
     paths = etl.parse_ruleset('[paths]\n"a.b" = "value"\n', "paths.toml").paths
-    assert explode_params(postbacks, "query_first", paths)["name"].to_list() == ["a", "c", "a.b"]
+    assert explode_params(postbacks, "query_first", paths).frame()["name"].to_list() == ["a", "c", "a.b"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from etl.sources.detection import detect
 from etl.sources.format_rows import Settings
 from etl.sources.splits import Split, read_split
 from etl.sources.streams import survey
-from etl.urlencoded import explode_forms
+from etl.urlencoded import split_forms
 from tests.test_json_formats import HARD, decoded
 
 PATH = b"/acme/collect/shop"
@@ -243,7 +243,7 @@ def test_hard_requests_are_read_byte_for_byte(server: str, client: bytes, protoc
     if server != "URLs":
         assert {str(time) for time in rows["received_at"]} == {"2024-05-01 12:00:00+00:00"}
     for got, query in zip(rows["query"], queries, strict=True):
-        assert explode_forms(pl.Series([got])).select("name", "value").rows() == decoded(query), query
+        assert split_forms(pl.Series([got])).frame().select("name", "value").rows() == decoded(query), query
 
 
 IIS = (
@@ -264,7 +264,7 @@ def test_hard_requests_of_iis(header: bytes, tmp_path: Path) -> None:
     assert set(rows["format"]) == {"iis"}
     assert set(rows["user_agent"]) == {"Acme/1 (x)"}
     for got, query in zip(rows["query"], queries, strict=True):
-        assert explode_forms(pl.Series([got])).select("name", "value").rows() == decoded(query), query
+        assert split_forms(pl.Series([got])).frame().select("name", "value").rows() == decoded(query), query
 
 
 def test_fields_that_change_within_a_file(tmp_path: Path) -> None:

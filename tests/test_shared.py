@@ -12,7 +12,7 @@ import pytest
 import etl
 from etl.errors import FormatError
 from etl.traits import HASHES, sha256_of
-from etl.urlencoded import explode_forms
+from etl.urlencoded import split_forms
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -36,7 +36,7 @@ INVENTED = "(447)-234-2344"
 
 def test_every_urlencoded_vector() -> None:
     vectors = json.loads((SHARED / "urlencoded_vectors.json").read_text(encoding="utf-8"))
-    params = explode_forms(pl.Series([vector["input"] for vector in vectors]))
+    params = split_forms(pl.Series([vector["input"] for vector in vectors])).frame()
     for row, vector in enumerate(vectors):
         got = params.filter(pl.col("row") == row).select("name", "value").rows()
         assert [list(pair) for pair in got] == vector["output"]

@@ -22,9 +22,7 @@ from etl.sources.lines import Batch
 from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record
 from etl.sources.times import MONTHS
-from etl.urlencoded import Bytes, Positions, spans_to_text
-
-Truths = npt.NDArray[np.bool_]
+from etl.spans import Bytes, Positions, Truths, texts_of
 
 _IS_DIGIT: Final = np.zeros(256, np.bool_)
 _IS_DIGIT[ord("0") : ord("9") + 1] = True
@@ -104,7 +102,7 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
 
     def text(starts: Positions, ends: Positions) -> pl.Series:
         first = np.where(is_wanted, starts, lines.starts)
-        return spans_to_text(batch.buffer, first, np.where(is_wanted, ends, lines.starts))
+        return texts_of(batch.buffer, first, np.where(is_wanted, ends, lines.starts))
 
     slow = np.flatnonzero(~lines.is_regular)
     exact = [_read_slow(batch, i, read) for i in slow.tolist()]

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 import numpy as np
 
 from etl.sources.lines import BATCH_BYTES, KEPT_BYTES, Element
-from etl.urlencoded import Bytes, Positions
+from etl.spans import Bytes, Positions
 
 _KIND: Final = np.zeros(256, np.int8)
 _KIND[list(b"{[")] = 1

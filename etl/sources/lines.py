@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 
-from etl.urlencoded import Bytes, Positions
+from etl.spans import Bytes, Positions
 
 BATCH_BYTES: Final = 8 * 2**20
 

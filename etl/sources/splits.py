@@ -21,7 +21,7 @@ from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record
 from etl.sources.streams import open_decompressed
 from etl.sources.tables import DELIMITERS
-from etl.urlencoded import spans_to_text
+from etl.spans import texts_of
 
 DEFAULT_MAX_RECORD_BYTES: Final = 4 * 2**20
 
@@ -112,7 +112,7 @@ def _batch_reader(split: Split) -> Callable[[Batch], dict[str, pl.Series]]:
 def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
     offsets = pl.Series(batch.offsets, dtype=pl.Int64)
     return {
-        "raw": spans_to_text(batch.buffer, batch.starts, batch.ends),
+        "raw": texts_of(batch.buffer, batch.starts, batch.ends),
         "byte_offset": offsets.clear(len(offsets)) if split.framing == PARQUET else offsets,
     }
 
@@ -170,7 +170,7 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
         for batch in _batches(split, stream):
             mine = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
             lines = mine - first
-            raws = spans_to_text(batch.buffer, batch.starts[lines], batch.ends[lines])
+            raws = texts_of(batch.buffer, batch.starts[lines], batch.ends[lines])
             found.append(pl.DataFrame({"record_no": mine, "raw": raws}))
             first += len(batch.starts)
     return pl.concat(found)

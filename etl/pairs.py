@@ -1,0 +1,78 @@
+"""Parameters as aligned arrays, their few distinct names held once: what queries, forms and bodies all become."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+
+class Pairs(NamedTuple):
+    """The parameters of a batch of postbacks, in the request's order, ascending by row.
+
+    Attributes:
+        rows: Index of the postback in its frame.
+        names: String, the distinct names, decoded; the only part that is not aligned with the others.
+        numbers: Index of each parameter's name in `names`.
+        values: String, decoded; JSON text for a structure; never null.
+        is_structure: A JSON object or array.
+        is_json: From a JSON body: bracket keys mean nothing there.
+    """
+
+    rows: npt.NDArray[np.int64]
+    names: pl.Series
+    numbers: npt.NDArray[np.int64]
+    values: pl.Series
+    is_structure: npt.NDArray[np.bool_]
+    is_json: npt.NDArray[np.bool_]
+
+    @classmethod
+    def plain(
+        cls,
+        rows: npt.NDArray[np.int64],
+        names: pl.Series,
+        numbers: npt.NDArray[np.int64],
+        values: pl.Series,
+    ) -> Self:
+        """Texts, as a query or form holds them."""
+        return cls(rows, names, numbers, values, np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_))
+
+    @classmethod
+    def named(cls, rows: npt.NDArray[np.int64], names: pl.Series, values: pl.Series) -> Self:
+        """Texts under names, one a parameter."""
+        return cls.plain(rows, *_numbered(names), values)
+
+    @classmethod
+    def merged(cls, parts: list[Self]) -> Self:
+        """The parameters of the same postbacks from several places, those of an earlier part first in each row."""
+        filled = [part for part in parts if len(part.rows)] or parts[:1]
+        if len(filled) == 1:
+            return filled[0]
+        order = np.argsort(np.concatenate([part.rows for part in filled]), kind="stable")
+        names, numbers = _numbered(pl.concat([part.names.gather(part.numbers) for part in filled])[order])
+        rows, *truths = (
+            np.concatenate([getattr(part, name) for part in filled])[order]
+            for name in ("rows", "is_structure", "is_json")
+        )
+        return cls(rows, names, numbers, pl.concat([part.values for part in filled])[order], *truths)
+
+    def frame(self, index: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
+        """Rows of `schema.PARAMS`: all parameters, or those at the index."""
+        index = np.arange(len(self.rows)) if index is None else index
+        return pl.DataFrame(
+            {
+                "row": pl.Series(self.rows[index], dtype=pl.UInt32),
+                "name": self.names.gather(self.numbers[index]),
+                "value": self.values.gather(index),
+                "is_structure": self.is_structure[index],
+                "is_json": self.is_json[index],
+            }
+        )
+
+
+def _numbered(names: pl.Series) -> tuple[pl.Series, npt.NDArray[np.int64]]:
+    """The distinct names, and the number of each."""
+    distinct = names.unique(maintain_order=True)
+    return distinct, names.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
