@@ -18,7 +18,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from contenders import DATA, PEERS, dump_of, log_of, ours, peer
+from contenders import DATA, PEERS, generate, input_path, ours, peer
 
 SHOWN_ROWS: Final = 5
 INSTANTS: Final = ("received_at", "occurred_at")
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=50_000)
     parser.add_argument("--only", nargs="*", choices=PEERS, default=list(PEERS))
     arguments = parser.parse_args()
-    for source in (log_of(arguments.lines), dump_of(arguments.lines)):
+    for source in (generate(input_path(arguments.lines, form)) for form in ("log", "jsonl")):
         subprocess.run([*ours(source, DATA / "check-ours"), "--pii", "keep"], check=True)
         for name in arguments.only:
             subprocess.run(peer(name, source, DATA / f"check-{name}"), check=True)

@@ -23,7 +23,7 @@ SET max_threads = 2, engine_file_truncate_on_insert = 1, output_format_parquet_c
 def main(source: str, out: str) -> None:
     """Reads one input and writes the four tables."""
     Path(out).mkdir(parents=True, exist_ok=True)
-    reader = "chdb_dump.sql" if ".jsonl" in source else "chdb_log.sql"
+    reader = "chdb_dump.sql" if ".jsonl" in Path(source).name else "chdb_log.sql"
     script = SETTINGS + (HERE / reader).read_text() + ";\n" + (HERE / "chdb_tables.sql").read_text()
     with Session() as session:
         for statement in script.split(";\n"):

@@ -22,8 +22,8 @@ SET threads = 2;
 SET TimeZone = 'UTC';
 CREATE TEMP TABLE lines AS
 SELECT line FROM read_csv(
-    '{source}', columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false, auto_detect = false,
-    max_line_size = 16777216);
+    '{source}', columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false,
+    auto_detect = false, max_line_size = 16777216);
 SET preserve_insertion_order = false;
 CREATE MACRO elements_of(sent) AS CASE
     WHEN json_valid(sent) AND json_type(sent) = 'ARRAY' THEN sent::JSON[]
@@ -35,7 +35,7 @@ CREATE MACRO list_distinct_in_order(names) AS list_filter(names, lambda n, i: li
 def main(source: str, out: str) -> None:
     """Reads one input and writes the four tables."""
     Path(out).mkdir(parents=True, exist_ok=True)
-    reader = "duckdb_dump.sql" if ".jsonl" in source else "duckdb_log.sql"
+    reader = "duckdb_dump.sql" if ".jsonl" in Path(source).name else "duckdb_log.sql"
     script = LINES + (HERE / reader).read_text() + ";\n" + (HERE / "duckdb_tables.sql").read_text()
     with duckdb.connect() as connection:
         connection.execute(script.replace("{source}", source).replace("{out}", out).replace(r"\x01", "\x01"))

@@ -361,7 +361,7 @@ def main(source: str, out: str) -> None:
     opened = gzip.open if source.endswith(".gz") else open
     job = Job(Path(out))
     with opened(source, "rt", encoding="utf-8", errors="replace", newline="\n") as lines:
-        read = job.read_dump if ".jsonl" in source else job.read_log
+        read = job.read_dump if ".jsonl" in Path(source).name else job.read_log
         read(lines)
     job.tables.close()
 
