@@ -6,9 +6,10 @@ CREATE TEMP TABLE judged AS
 WITH sent AS (
     SELECT
         * EXCLUDE (names, folded),
-        CASE WHEN len(list_filter(texts, lambda t: t IS NULL OR trim(t) = '')) = 0 THEN names
+        coalesce(list_min(texts) < '!', false) OR list_count(texts) < len(texts) AS may_be_empty,
+        CASE WHEN NOT may_be_empty THEN names
             ELSE list_transform(names, lambda n, i: CASE WHEN trim(texts[i]) != '' THEN n END) END AS names,
-        CASE WHEN len(list_filter(texts, lambda t: t IS NULL OR trim(t) = '')) = 0 THEN folded
+        CASE WHEN NOT may_be_empty THEN folded
             ELSE list_transform(folded, lambda n, i: CASE WHEN trim(texts[i]) != '' THEN n END) END AS folded
     FROM requests
 ), placed AS (
