@@ -15,8 +15,12 @@ from typing import Final
 from chdb.session import Session
 
 HERE: Final = Path(__file__).parent
+
+#: As the others write: zstd at level 1, statistics, neither Bloom filters nor page indexes.
 SETTINGS: Final = """
-SET max_threads = 2, engine_file_truncate_on_insert = 1, output_format_parquet_compression_method = 'zstd';
+SET max_threads = 2, engine_file_truncate_on_insert = 1,
+    output_format_parquet_compression_method = 'zstd', output_format_compression_level = 1,
+    output_format_parquet_write_bloom_filter = 0, output_format_parquet_write_page_index = 0;
 """
 
 
