@@ -36,7 +36,12 @@ check: lint types test ## All of the above: what CI runs
 docs: $(READY) ## Write the generated parts of README.md anew
 	$(BIN)/python docs/generate.py
 
-bench: $(READY) ## Measure the job on a generated log of a million lines
+$(VENV)/.bench: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	touch $(VENV)/.bench
+
+bench: $(VENV)/.bench ## Measure the job on a generated log and dump of a million lines, against its peers
+	$(BIN)/python bench/check_peers.py
 	$(BIN)/python bench/bench.py
 
 clean: ## Remove what the other targets made

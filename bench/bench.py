@@ -1,9 +1,12 @@
-"""Measures the job on generated logs against the floor: polars reading the lines and writing finished tables.
+"""Measures the job on generated logs and dumps against its peers, and against the floor.
 
-    python bench/bench.py [--lines N] [--rounds N]
+    python bench/bench.py [--lines N] [--rounds N] [--only PATTERN ...] [--scaling]
 
-Every round runs all contenders in turn, each in a process of its own, so that a noisy machine is noisy for all of them;
-the medians and their ratios are printed as a table and written to bench/data/result.json.
+Every round runs all contenders in turn, each in a process of its own, so that a noisy machine is noisy for all of them.
+The table shows medians; a ratio is the median of the rounds' ratios, ours divided by the other on the same input.
+Memory is the peak of the sum of PSS over a contender's whole process tree, sampled every 20 ms. `--only` takes patterns
+of names, such as `log:*` or `*:ours`. `--scaling` runs ours on the log at N and at 10 N lines instead. What is printed
+is also written to bench/data/result.json.
 """
 
 from __future__ import annotations
@@ -17,81 +20,176 @@ import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from collections import defaultdict
+from fnmatch import fnmatch
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, Final, NamedTuple
 
-HERE = Path(__file__).parent
-DATA = HERE / "data"
+from contenders import DATA, Contender, contenders, generate
+from memory import PeakSampler
 
-#: Reads the lines, and writes the tables of an earlier run from memory: what no engine of ours could leave out.
-FLOOR = """
-import sys, polars as pl
-log, tables, out = sys.argv[1:]
-pl.scan_lines(log).select(pl.len()).collect()
-for table in ("conversions", "items", "passthroughs", "rejections"):
-    rows = pl.read_parquet(f"{tables}/{table}/*.parquet")
-    rows.write_parquet(f"{out}.{table}.parquet", compression="zstd", compression_level=1)
-"""
+PACKAGES: Final = ("polars", "pyarrow", "numpy", "orjson", "polars-hash", "chdb", "duckdb")
+LARGE: Final = "10x "
 
 
-def contenders(lines: int) -> dict[str, list[str]]:
-    """Name -> command, in the order in which they run; the floor needs the tables of the first."""
-    log, gzipped, dump = (DATA / f"{lines}.{kind}" for kind in ("log", "log.gz", "jsonl"))
-    for path, form, flags in ((log, "log", []), (gzipped, "log", ["--gzip"]), (dump, "jsonl", [])):
-        if not path.exists():
-            command = [sys.executable, HERE / "generate.py", "--lines", str(lines), "--format", form, "--out", path]
-            subprocess.run([*command, *flags], check=True)
-    run = [sys.executable, "-m", "etl", "run", "--quiet", "--out"]
+class Run(NamedTuple):
+    """One process: wall time, user and system time of all its processes, peak of the sum of PSS."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def measure(command: list[str]) -> Run:
+    """Runs one command; ends the bench if it fails."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    sampler = PeakSampler(process.pid)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    peak = sampler.stop()
+    if status:
+        raise SystemExit(f"{command} failed")
+    return Run(seconds, usage.ru_utime + usage.ru_stime, peak)
+
+
+def run_rounds(chosen: list[Contender], rounds: int) -> dict[str, list[Run]]:
+    """Name -> its runs, one a round."""
+    runs: dict[str, list[Run]] = defaultdict(list)
+    for _ in range(rounds):
+        for contender in chosen:
+            runs[contender.name].append(measure(contender.command))
+            print(f"{contender.name} {runs[contender.name][-1].seconds:.2f} s", file=sys.stderr)
+    return runs
+
+
+def median(runs: list[Run], field: str) -> float:
+    """The median of one field."""
+    return statistics.median(getattr(run, field) for run in runs)
+
+
+def ratio(left: list[Run], right: list[Run], field: str = "seconds") -> float:
+    """The median of the rounds' ratios."""
+    return statistics.median(getattr(a, field) / getattr(b, field) for a, b in zip(left, right, strict=True))
+
+
+def ratios(runs: dict[str, list[Run]]) -> dict[str, float]:
+    """What the runs allow to compare: ours with every other on the same input, gzip with plain, 10 N lines with N."""
+    pairs = [(f"{name.partition(':')[0]}:ours", name) for name in runs if not name.endswith(":ours")]
+    pairs += [("log.gz:ours", "log:ours"), ("jsonl.gz:ours", "jsonl:ours"), (f"{LARGE}log:ours", "log:ours")]
+    found = {f"{a} / {b}": ratio(runs[a], runs[b]) for a, b in pairs if a in runs and b in runs}
+    if f"{LARGE}log:ours" in runs and "log:ours" in runs:
+        peaks = ratio(runs[f"{LARGE}log:ours"], runs["log:ours"], "peak_bytes")
+        found[f"peak memory, {LARGE}log:ours / log:ours"] = peaks
+    return found
+
+
+def rows_of(chosen: list[Contender], runs: dict[str, list[Run]], lines: int) -> list[dict[str, Any]]:
+    """One row a contender: medians, and rates for those that read an input."""
+    rows = []
+    for name, _, source in chosen:
+        seconds = median(runs[name], "seconds")
+        records = lines * 10 if name.startswith(LARGE) else lines
+        rows.append({
+            "name": name,
+            "seconds": seconds,
+            "cpu_seconds": median(runs[name], "cpu_seconds"),
+            "records_per_second": records / seconds if source else None,
+            "megabytes_per_second": source.stat().st_size / 1e6 / seconds if source else None,
+            "peak_bytes": max(run.peak_bytes for run in runs[name]),
+        })  # fmt: skip
+    return rows
+
+
+def machine() -> dict[str, Any]:
+    """Cores, processor and versions."""
+    cpuinfo = Path("/proc/cpuinfo")
+    models = (
+        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    )
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
     return {
-        "log": [*run, str(DATA / "out"), str(log)],
-        "floor": [sys.executable, "-c", FLOOR, str(log), str(DATA / "out"), str(DATA / "floor")],
-        "log, gzip": [*run, str(DATA / "out-gzip"), str(gzipped)],
-        "JSON lines": [*run, str(DATA / "out-jsonl"), str(dump)],
+        "cores": os.cpu_count(),
+        "processor": models[0].partition(": ")[2] if models else platform.processor(),
+        "python": platform.python_version(),
+        "packages": versions,
     }
 
 
-def measure(command: list[str]) -> tuple[float, int]:
-    """Seconds, and the peak of the largest process in bytes."""
-    before = time.perf_counter()
-    process = subprocess.Popen(command)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{command} failed")
-    return time.perf_counter() - before, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def as_markdown(result: dict[str, Any]) -> str:
+    """The result as two tables."""
+    host, compared = result["machine"], result["ratios"]
+    packages = ", ".join(f"{name} {number}" for name, number in host["packages"].items())
+    title = (
+        f"{result['lines']:,} lines, {result['rounds']} rounds, {host['cores']} cores ({host['processor']}), "
+        f"Python {host['python']}, {packages}"
+    )
+    text = [
+        title,
+        "",
+        "| contender | seconds | ours ÷ it | records/s | MB/s | CPU seconds | peak MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        name = row["name"]
+        against = compared.get(f"{name.partition(':')[0]}:ours / {name}")
+        rates = (row["records_per_second"], row["megabytes_per_second"])
+        cells = [
+            *(name, f"{row['seconds']:.2f}", "" if against is None else f"{against:.2f}"),
+            *("" if rate is None else f"{rate:,.0f}" for rate in rates),
+            *(f"{row['cpu_seconds']:.2f}", f"{row['peak_bytes'] / 2**20:,.0f}"),
+        ]
+        text.append(f"| {' | '.join(cells)} |")
+    others = {pair: value for pair, value in compared.items() if pair.endswith(":ours")}
+    if others:
+        text += ["", "| ratio | |", "|---|---|", *(f"| {pair} | {value:.2f} |" for pair, value in others.items())]
+    return "\n".join(text)
+
+
+def choose(lines: int, patterns: list[str], *, is_scaling: bool) -> list[Contender]:
+    """The contenders to run, with their inputs made."""
+    found = contenders(lines)
+    if is_scaling:
+        found = [
+            c for c in [*found, *contenders(lines * 10, LARGE)] if c.name.endswith(" log:ours") or c.name == "log:ours"
+        ]
+    chosen = [c for c in found if any(fnmatch(c.name, pattern) for pattern in patterns)]
+    for contender in chosen:
+        if contender.source:
+            generate(contender.source)
+    return chosen
 
 
 def main() -> None:
-    """Runs the rounds and prints the table."""
+    """Runs the rounds, prints the tables, writes the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="such as 'log:*' or '*:ours'")
+    parser.add_argument("--scaling", action="store_true", help="ours on the log at N and 10 N lines")
     arguments = parser.parse_args()
-    DATA.mkdir(exist_ok=True)
-    commands = contenders(arguments.lines)
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    peaks: dict[str, int] = {}
-    for _ in range(arguments.rounds):
-        for name, command in commands.items():
-            taken, peak = measure(command)
-            seconds[name].append(taken)
-            peaks[name] = max(peaks.get(name, 0), peak)
-    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
-    packages = {name: version(name) for name in ("polars", "pyarrow", "numpy", "orjson", "polars-hash")}
-    print(f"\n{arguments.lines:,} lines, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}\n")
-    print("| input | seconds | lines/s | ratio to floor | peak of one process, MiB |\n|---|---|---|---|---|")
-    for name, median in medians.items():
-        rate = f"{arguments.lines / median:,.0f}" if name != "floor" else ""
-        print(f"| {name} | {median:.2f} | {rate} | {median / medians['floor']:.2f} | {peaks[name] / 2**20:,.0f} |")
+    chosen = choose(arguments.lines, arguments.only, is_scaling=arguments.scaling)
+    if not chosen:
+        parser.error("no contender has such a name")
+    runs = run_rounds(chosen, arguments.rounds)
     result = {
         "lines": arguments.lines,
-        "cores": os.cpu_count(),
-        "packages": packages,
-        "seconds": seconds,
-        "peaks": peaks,
+        "rounds": arguments.rounds,
+        "machine": machine(),
+        "rows": rows_of(chosen, runs, arguments.lines),
+        "ratios": ratios(runs),
+        "runs": {name: [run._asdict() for run in taken] for name, taken in runs.items()},
     }
-    (DATA / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-    for leftover in DATA.glob("out*"):
-        shutil.rmtree(leftover)
+    (DATA / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(as_markdown(result))
+    for leftover in DATA.glob("out-*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 if __name__ == "__main__":
