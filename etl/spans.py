@@ -27,6 +27,9 @@ MAY_BE_BLANK[0x80:] = True
 #: A string view holds a text of so many bytes itself; of a longer one four bytes and the place of all.
 _INLINE: Final = 12
 
+#: How many bytes behind a place are read with it.
+ROOM: Final = 64
+
 #: The place in a view has 31 bits: a large buffer is handed over as overlapping parts that begin so far apart.
 _PART_BITS: Final = 30
 _PART_BYTES: Final = 2**31 - 1
@@ -48,7 +51,8 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
         ends: One past the last byte of each span.
 
     Returns:
-        String, one value a span; long texts stay in a copy of the buffer, which all of them keep alive.
+        String, one value a span. Long texts stay in the buffer, which they keep alive; it is copied if there is no
+        `ROOM` behind the last of them.
 
     Examples:
         >>> buffer = np.frombuffer("one, twó".encode("latin-1"), np.uint8)
@@ -173,10 +177,10 @@ def number_texts(buffer: Bytes, starts: Positions, ends: Positions) -> tuple[pl.
         >>> sorted(texts), texts.gather(numbers).to_list()
         (['a', 'ab'], ['ab', 'a', 'ab'])
     """
-    padded = _padded(buffer)
+    roomy = _with_room(buffer, ends)
     lengths = ends - starts
-    head = _words(padded, starts, 8, "<u8") & _MASKS[np.minimum(lengths, 8)]
-    tail = np.where(lengths > 8, _words(padded, np.maximum(ends - 8, 0), 8, "<u8"), 0)
+    head = _words(roomy, starts, 8, "<u8") & _MASKS[np.minimum(lengths, 8)]
+    tail = np.where(lengths > 8, _words(roomy, np.maximum(ends - 8, 0), 8, "<u8"), 0)
     keys = head * _MIXERS[0] ^ tail * _MIXERS[1] ^ lengths.astype(np.uint64) * _MIXERS[2]
     slots = (keys * _MIXERS[0] >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
     holders = np.zeros(1 << _SLOT_BITS, np.int64)
@@ -197,32 +201,48 @@ def number_texts(buffer: Bytes, starts: Positions, ends: Positions) -> tuple[pl.
 
 def _views(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
     """Arrow string views of spans that are UTF-8: length, and the text itself or where it is."""
-    padded = _padded(buffer)
+    roomy = _with_room(buffer, ends)
     lengths = ends - starts
-    head = _words(padded, starts, 8, "<u8") & _MASKS[np.minimum(lengths, 8)]
-    tail = _words(padded, starts + 8, 4, "<u4") & _MASKS[np.clip(lengths - 8, 0, 4)]
+    head = _words(roomy, starts, 8, "<u8") & _MASKS[np.minimum(lengths, 8)]
+    tail = _words(roomy, starts + 8, 4, "<u4") & _MASKS[np.clip(lengths - 8, 0, 4)]
     is_long = lengths > _INLINE
     views = np.empty((len(starts), 4), np.uint32)
     views[:, 0] = lengths
     views[:, 1] = head & _MASKS[4]
     views[:, 2] = np.where(is_long, starts >> _PART_BITS, head >> np.uint64(32))
     views[:, 3] = np.where(is_long, starts & (1 << _PART_BITS) - 1, tail)
-    parts = [padded[first : first + _PART_BYTES] for first in range(0, len(padded), 1 << _PART_BITS)]
+    parts = [roomy[first : first + _PART_BYTES] for first in range(0, len(roomy), 1 << _PART_BITS)]
     buffers = [None, pa.py_buffer(views), *map(pa.py_buffer, parts)]
     return pl.Series(pl.from_arrow(pa.Array.from_buffers(pa.string_view(), len(starts), buffers)), dtype=pl.String)
 
 
-def _padded(buffer: Bytes) -> Bytes:
+def padded(buffer: Bytes) -> Bytes:
     """The buffer with room behind it, so that a word can be read at each of its places."""
-    padded = np.zeros(len(buffer) + 16, np.uint8)
-    padded[: len(buffer)] = buffer
-    return padded
+    return np.append(buffer, np.zeros(ROOM, np.uint8))
 
 
-def _words(padded: Bytes, places: Positions, size: int, dtype: str) -> npt.NDArray[np.uint64]:
+def _with_room(buffer: Bytes, ends: Positions) -> Bytes:
+    return buffer if len(ends) and ends.max() + ROOM <= len(buffer) else padded(buffer)
+
+
+def places_of(buffer: Bytes, word: bytes) -> Positions:
+    """Where a word begins in the buffer.
+
+    Examples:
+        >>> places_of(np.frombuffer(b"abcab", np.uint8), b"ab").tolist()
+        [0, 3]
+    """
+    places = np.flatnonzero(buffer == word[0])
+    places = places[places <= len(buffer) - len(word)]
+    for i, byte in enumerate(word[1:], 1):
+        places = places[buffer[places + i] == byte]
+    return places
+
+
+def _words(roomy: Bytes, places: Positions, size: int, dtype: str) -> npt.NDArray[np.uint64]:
     """The number that the bytes at each place make, wherever it stands."""
-    words = np.ndarray((len(padded) - size + 1,), dtype, padded.data, strides=(1,))
-    found: npt.NDArray[np.uint64] = words[np.minimum(places, len(words) - 1)]
+    words = np.ndarray((len(roomy) - size + 1,), dtype, roomy.data, strides=(1,))
+    found: npt.NDArray[np.uint64] = words[places]
     return found
 
 

@@ -8,7 +8,6 @@ property test holds them to it.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import numpy as np
@@ -22,7 +21,7 @@ from etl.sources.lines import Batch
 from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record
 from etl.sources.times import MONTHS
-from etl.spans import Bytes, Positions, Truths, texts_of
+from etl.spans import Bytes, Positions, Truths, padded, places_of, texts_of
 
 _IS_DIGIT: Final = np.zeros(256, np.bool_)
 _IS_DIGIT[ord("0") : ord("9") + 1] = True
@@ -40,15 +39,15 @@ class _Regular:
     """The delimiters of a batch's lines, and which lines are regular so far."""
 
     def __init__(self, batch: Batch) -> None:
-        self.buffer = np.append(batch.buffer, np.zeros(64, np.uint8))
+        self.buffer = padded(batch.buffer)
         self.starts, self.ends = batch.starts, batch.ends
         self.is_regular: Truths = np.ones(len(self.starts), np.bool_)
         for i in batch.oversized:
             self.is_regular[i] = False
-        unusual = np.flatnonzero(_is_unusual(batch.buffer))
+        unusual = _unusual_places(batch.buffer)
         self.is_regular[np.searchsorted(self.starts, unusual, side="right") - 1] = False
-        self.quotes = np.append(np.flatnonzero(batch.buffer == ord('"')), [len(self.buffer)] * 8)
-        self.blanks = np.append(np.flatnonzero(batch.buffer == ord(" ")), [len(self.buffer)] * 8)
+        self.quotes = np.append(np.flatnonzero(batch.buffer == ord('"')), [len(batch.buffer)] * 8)
+        self.blanks = np.append(np.flatnonzero(batch.buffer == ord(" ")), [len(batch.buffer)] * 8)
 
     def need(self, truth: Truths) -> None:
         """Lines without this truth are irregular."""
@@ -66,11 +65,11 @@ class _Regular:
         return found
 
 
-def _is_unusual(buffer: Bytes) -> Truths:
+def _unusual_places(buffer: Bytes) -> Positions:
     """Bytes that make a line irregular: controls but a line's end, what is not ASCII, the backslash of an escape."""
-    is_control = (buffer < ord(" ")) & (buffer != ord("\n")) & (buffer != ord("\r"))
-    unusual: Truths = is_control | (buffer > ord("~")) | (buffer == ord("\\"))
-    return unusual
+    places: Positions = np.flatnonzero((buffer - np.uint8(ord(" ")) > ord("~") - ord(" ")) | (buffer == ord("\\")))
+    is_end = (buffer[places] == ord("\n")) | (buffer[places] == ord("\r"))
+    return np.delete(places, np.flatnonzero(is_end))
 
 
 def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dict[str, pl.Series]:
@@ -100,9 +99,10 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
 
     is_wanted = lines.is_regular & _holds(batch, word)
 
-    def text(starts: Positions, ends: Positions) -> pl.Series:
-        first = np.where(is_wanted, starts, lines.starts)
-        return texts_of(batch.buffer, first, np.where(is_wanted, ends, lines.starts))
+    def text(starts: Positions, ends: Positions, *, dash_is_none: bool = False) -> pl.Series:
+        is_text = is_wanted & ((ends - starts > 1) | (lines.at(starts) != ord("-")) if dash_is_none else ends >= 0)
+        texts = texts_of(lines.buffer, np.where(is_text, starts, 0), np.where(is_text, ends, 0))
+        return texts.set(pl.Series(starts >= ends) | ~pl.Series(is_text), None) if dash_is_none else texts
 
     slow = np.flatnonzero(~lines.is_regular)
     exact = [_read_slow(batch, i, read) for i in slow.tolist()]
@@ -111,8 +111,8 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
         "http_method": text(open_quote + 1, method_ends),
         "http_status": pl.Series(status, dtype=pl.Int32),
-        "client_ip": _none_for_dash(text(lines.starts, client_ends)),
-        "user_agent": _none_for_dash(text(*agent)),
+        "client_ip": text(lines.starts, client_ends, dash_is_none=True),
+        "user_agent": text(*agent, dash_is_none=True),
         "path": text(method_ends + 1, path_ends),
         "query": text(np.minimum(path_ends + 1, target_ends), target_ends).set(~is_queried, None),
         "fault": pl.Series(["not_a_postback"]).new_from_index(0, len(lines.starts)).set(pl.Series(is_wanted), None),
@@ -128,9 +128,8 @@ def _holds(batch: Batch, word: bytes) -> Truths:
     """Which lines hold a word."""
     if not word:
         return np.ones(len(batch.starts), np.bool_)
-    places = [match.start() for match in re.finditer(re.escape(word), batch.buffer.tobytes())]
     holds = np.zeros(len(batch.starts), np.bool_)
-    holds[np.searchsorted(batch.starts, np.array(places, np.int64), side="right") - 1] = True
+    holds[np.searchsorted(batch.starts, places_of(batch.buffer, word), side="right") - 1] = True
     return holds
 
 
@@ -139,10 +138,6 @@ def _read_slow(batch: Batch, i: int, read: Reader) -> Record:
     if i in batch.oversized:
         return oversized(batch.oversized[i])
     return not_a_record(line) or read(without_prefix(line))
-
-
-def _none_for_dash(texts: pl.Series) -> pl.Series:
-    return texts.set(texts.is_in(["-", ""]), None)
 
 
 def _read_clock(lines: _Regular, open_quote: Positions) -> Positions:
