@@ -17,7 +17,7 @@ FLOORS: Final = (
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),
     ("runs", ("job",)),
-    ("stories", ("explain", "inspection")),
+    ("stories", ("explain", "inspection", "what_if")),
     ("door", ("__init__", "__main__", "cli")),
 )
 FLOOR_OF: Final = {room: number for number, (_, rooms) in enumerate(FLOORS) for room in rooms}

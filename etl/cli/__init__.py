@@ -13,6 +13,7 @@ from etl.cli.explain import explain
 from etl.cli.inspect import inspect
 from etl.cli.run import run
 from etl.cli.schema import schema
+from etl.cli.what_if import what_if
 from etl.errors import EtlError, InterruptedRunError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command(no_args_is_help=True)(run)
 app.command(no_args_is_help=True)(explain)
 app.command(no_args_is_help=True)(inspect)
+app.command("what-if", no_args_is_help=True)(what_if)
 app.command()(schema)
 
 

@@ -29,6 +29,9 @@ LogFormat = Annotated[str | None, typer.Option(metavar="STRING", help="An nginx 
 LogTimezone = Annotated[str, typer.Option(metavar="ZONE", help="Zone of times that say none.")]
 Columns = Annotated[str | None, typer.Option(metavar="ROLE=NAME,...", help="Columns or keys, such as payload=body.")]
 Formats = Annotated[Path | None, typer.Option(metavar="FILE", help="Formats of your own, as TOML.")]
+MinMatched = Annotated[
+    str | None, typer.Option(metavar="P%", help="Refuse an input of which fewer records are in its format.")
+]
 DefaultCurrency = Annotated[str | None, typer.Option(metavar="CODE", help="Currency of conversions that send none.")]
 Account = Annotated[str | None, typer.Option(metavar="ID", help="Account of payloads without a path.")]
 Integration = Annotated[str | None, typer.Option(metavar="SLUG", help="Integration of payloads without a path.")]
@@ -37,6 +40,7 @@ RulesetName = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="A shop's rules, such as shopify, or your own as TOML.")
 ]
 MaxRecord = Annotated[str, typer.Option(metavar="SIZE", help="Longest record read, such as 4MB.")]
+Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 

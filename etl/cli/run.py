@@ -20,9 +20,11 @@ from etl.cli.options import (
     Formats,
     Inputs,
     Integration,
+    Jobs,
     LogFormat,
     LogTimezone,
     MaxRecord,
+    MinMatched,
     Pii,
     PiiMode,
     RulesetName,
@@ -46,9 +48,7 @@ def run(
     log_timezone: LogTimezone = "UTC",
     columns: Columns = None,
     formats: Formats = None,
-    min_matched: Annotated[
-        str | None, typer.Option(metavar="P%", help="Refuse an input of which fewer records are in its format.")
-    ] = None,
+    min_matched: MinMatched = None,
     default_currency: DefaultCurrency = None,
     account: Account = None,
     integration: Integration = None,
@@ -64,7 +64,7 @@ def run(
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core by default.")] = None,
+    jobs: Jobs = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")] = False,
     debug: Debug = False,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from decimal import Decimal
 
     from rich.console import Console
     from rich.text import Text
@@ -47,11 +48,12 @@ def write_json(value: Any) -> None:
     """A value as JSON; amounts as plain text, times in ISO 8601, and nothing in it that a terminal would obey."""
     import orjson
 
-    text = orjson.dumps(value, default=_as_text, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+    text = orjson.dumps(value, default=plain_amount, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
     write_line(re.sub(f"(?!\n){_HIDDEN.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def _as_text(value: Any) -> str:
+def plain_amount(value: Decimal) -> str:
+    """An amount in plain notation, without zeros that say nothing."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
