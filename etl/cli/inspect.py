@@ -66,16 +66,7 @@ def _print(found: Inspection | Failure) -> None:
     from etl.inspection import Failure
 
     facts = [("problem", found.error.problem), ("", found.error.hint)] if isinstance(found, Failure) else _facts(found)
-    if not terminal.is_terminal():
-        terminal.write_line(terminal.visible(found.path))
-        for name, text in facts:
-            terminal.write_line(f"  {name:<12}  {terminal.visible(text)}")
-        return
-    rows = [
-        (terminal.styled(name, _STYLES.get(name, "cyan")), terminal.styled(text, _STYLES.get(name, "")))
-        for name, text in facts
-    ]
-    terminal.print_grid(terminal.console(), found.path, rows, (14, 0))
+    terminal.print_facts(found.path, facts, _STYLES, 12)
 
 
 _STYLES: Final = {"warning": "bold yellow", "problem": "bold red"}

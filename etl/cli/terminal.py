@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from decimal import Decimal
 
     from rich.console import Console
@@ -100,3 +100,21 @@ def print_grid(screen: Console, title: str, rows: Iterable[tuple[Text, ...]], wi
         from rich.padding import Padding
 
         screen.print(Padding(grid, (0, 0, 1, 2)))
+
+
+def print_facts(title: str, facts: Iterable[tuple[str, str]], styles: Mapping[str, str], width: int) -> None:
+    """A heading, and names with texts under it: a grid on a terminal, a line each in a pipe.
+
+    Args:
+        title: The heading.
+        facts: Name and text of each.
+        styles: Of the names that are not as the others.
+        width: The widest that names may be; in a pipe, that they are filled up to.
+    """
+    if is_terminal():
+        rows = [(styled(name, styles.get(name, "cyan")), styled(text, styles.get(name, ""))) for name, text in facts]
+        print_grid(console(), title, rows, (width, 0))
+        return
+    write_line(visible(title))
+    for name, text in facts:
+        write_line(f"  {visible(name):<{width}}  {visible(text)}")

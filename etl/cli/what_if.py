@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -64,6 +63,8 @@ def what_if(
 
     Compared are event, value, currency, match key, and whether a record is a conversion, rejected or skipped.
     """
+    import tempfile
+
     from etl.cli import terminal
     from etl.cli.progress import silent, told
     from etl.errors import InterruptedRunError, UsageError
@@ -97,13 +98,7 @@ def what_if(
         terminal.write_json(comparison.as_data())
         return
     for title, rows in _sections(comparison):
-        if terminal.is_terminal():
-            cells = [(terminal.styled(name, "cyan"), terminal.styled(text)) for name, text in rows]
-            terminal.print_grid(terminal.console(), title, cells, (38, 0))
-        else:
-            terminal.write_line(terminal.visible(title))
-            for name, text in rows:
-                terminal.write_line(f"  {terminal.visible(name)}: {terminal.visible(text)}")
+        terminal.print_facts(title, rows, {}, 32)
 
 
 def _both(names: list[str]) -> tuple[Ruleset, Ruleset]:
@@ -126,17 +121,23 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str
     names = " -> ".join(ruleset.name for ruleset in comparison.rulesets)
     rows = [(name, f"{_total(first[name]):,} -> {_total(second[name]):,}") for name in _TOTALS]
     for currency in sorted(first["value_total"].keys() | second["value_total"].keys()):
-        values = (summary["value_total"].get(currency, "0") for summary in (first, second))
-        rows.append((f"value {currency or 'without currency'}", " -> ".join(values)))
+        values = [summary["value_total"].get(currency, "0") for summary in (first, second)]
+        if values[0] != values[1]:
+            rows.append((f"value {currency or 'without currency'}", " -> ".join(values)))
     yield f"{names}: {comparison.changed:,} of {first['records']:,} records become something else", rows
     for change in CHANGES:
         groups = comparison.groups(change.code)
         if groups:
             count = sum(records for _, records in groups)
-            rows = [(_owner(group), f"{_records(n)}, {_both_sums(comparison, group)}") for group, n in groups]
+            rows = [(_owner(group), f"{_records(n)}, {_both_sums(comparison, group)}") for group, n in groups[:_SHOWN]]
+            if len(groups) > _SHOWN:
+                rows.append((f"and {len(groups) - _SHOWN} more", _records(sum(n for _, n in groups[_SHOWN:]))))
             rows += [(f"{row['source']}:{row['record_no']}", _told(row)) for row in comparison.examples[change.code]]
             yield f"{change.code}: {_records(count)}; {change.what}", rows
 
+
+#: So many integrations are shown of each change; JSON has them all.
+_SHOWN: Final = 10
 
 _TOTALS: Final = ("conversions", "rejections", "skipped")
 
