@@ -23,6 +23,7 @@ from etl.cli import app
 from etl.explain.wording import CURRENCY_FAULTS, EVENTS, NAMES, ORIGINS, TIMES, USES
 from etl.issues import ISSUES
 from tests.test_cli import LINE, run
+from tests.test_oracle import FORMATS, GENERATORS
 from tests.test_personal_data import HIDDEN, RECORDS
 
 ROOT = Path(__file__).parents[1]
@@ -131,7 +132,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_row_that_was_written_is_what_its_record_becomes(written: Path) -> None:
-    conversions = pl.read_parquet(written / "conversions").gather_every(150)
+    conversions = pl.read_parquet(written / "conversions").gather_every(300)
     rejections = pl.read_parquet(written / "rejections").group_by("reason").head(2)
     assert rejections["reason"].n_unique() == len(spec.REJECTIONS)
     for table, rows in (("conversions", conversions), ("rejections", rejections)):
@@ -144,6 +145,17 @@ def test_a_row_that_was_written_is_what_its_record_becomes(written: Path) -> Non
             assert [seen.get(name) for name in ("event", "reason", "duplicate_of", "match_key")] == [
                 row.get(name) for name in ("event", "reason", "duplicate_of", "match_key")
             ]
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_whatever_a_record_holds_it_can_be_told(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(GENERATORS[kind](7, 40))
+    etl.run([tmp_path / "input"], tmp_path / "out", format=FORMATS[kind])
+    tables = [pl.read_parquet(tmp_path / "out" / name) for name in ("conversions", "rejections")]
+    places = [place for table in tables for place in table.to_series()]
+    assert len(places) > 20
+    for place in places:
+        assert "\nnotes\n" not in tell(f"{tmp_path / 'out'}:{place}")
 
 
 def test_a_row_under_other_rules_or_options_says_so(written: Path, tmp_path: Path) -> None:
@@ -205,12 +217,14 @@ def test_standard_input_and_several_records() -> None:
         ("{folder}:0123456789abcdef0123456789abcdef", 2, "holds no tables"),
         ("{written}:0123456789abcdef0123456789abcdef", 1, "no conversion and no rejection"),
         ("{folder}/error.log:1", 2, "error log of nginx"),
+        ("{long}:0123456789abcdef0123456789abcdef", 1, "does not exist"),
+        ("{long}:7", 1, "does not exist"),
     ],
 )
 def test_what_cannot_be_explained_is_two_lines(what: str, code: int, words: str, written: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.log").touch()
     (tmp_path / "error.log").write_text("2024/05/01 12:00:00 [error] 7#7: *1 open() failed\n" * 9, encoding="utf-8")
-    finished = run("explain", what.format(folder=tmp_path, written=written), code=code)
+    finished = run("explain", what.format(folder=tmp_path, written=written, long="x" * 5000), code=code)
     lines = finished.stderr.decode().splitlines()
     assert (len(lines), finished.stdout) == (2, b"")
     assert words in finished.stderr.decode()

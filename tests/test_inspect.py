@@ -164,6 +164,13 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
             assert "[bold]" in seen
 
 
+def test_a_hostile_name_in_an_error_stays_text(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[31m\nb").write_text("some text\n", encoding="utf-8")
+    finished = run("inspect", tmp_path, code=2)
+    assert b"\x1b" not in finished.stdout + finished.stderr
+    assert len(finished.stderr.decode().splitlines()) == 2
+
+
 def test_a_terminal_sees_what_fits() -> None:
     seen = on_terminal("inspect", *map(str, SAMPLES))
     assert "\x1b[1m" in seen

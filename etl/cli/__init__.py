@@ -13,6 +13,7 @@ from etl.cli.explain import explain
 from etl.cli.inspect import inspect
 from etl.cli.run import run
 from etl.cli.schema import schema
+from etl.cli.terminal import visible
 from etl.cli.what_if import what_if
 from etl.errors import EtlError, InterruptedRunError
 
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def _fail(error: EtlError) -> None:
-    typer.echo(f"error: {error.problem}\n       {error.hint}", err=True)
+    typer.echo(f"error: {visible(error.problem)}\n       {visible(error.hint)}", err=True)
     sys.exit(error.exit_code)
 
 

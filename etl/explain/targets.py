@@ -73,7 +73,7 @@ def find_target(what: str, reading: Reading) -> Target:
     if what == STANDARD_INPUT:
         return _of_text(Input(STANDARD_INPUT, Held(sys.stdin.buffer.read())), reading)
     folder = _FOLDER_ID.fullmatch(what)
-    if folder and Path(folder[1]).is_dir():
+    if folder and _is_folder(folder[1]):
         return _of_row(Path(folder[1]), folder[2], reading)
     line = _FILE_LINE.fullmatch(what)
     if line and (_STORE.match(what) or _existing(line[1])):
@@ -84,8 +84,7 @@ def find_target(what: str, reading: Reading) -> Target:
 
 
 def _refuse_place(what: str, place: str) -> None:
-    path = Path(place)
-    if path.is_dir():
+    if _is_folder(place):
         raise UsageError(f"{what!r} is a folder.", "Name a row of the tables in it, FOLDER:CONVERSION_ID.")
     if _existing(place):
         raise UsageError(f"{what!r} is a file.", "Name one of its records, FILE:LINE.")
@@ -97,8 +96,15 @@ def _existing(place: str) -> Path | None:
     """The file that a place is, or is a member of."""
     try:
         return next((path for path in (Path(place), *Path(place).parents) if path.is_file()), None)
-    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+    except OSError:  # too long for a name
         return None
+
+
+def _is_folder(place: str) -> bool:
+    try:
+        return Path(place).is_dir()
+    except OSError:  # too long for a name
+        return False
 
 
 def _of_text(item: Input, reading: Reading) -> Target:
