@@ -42,6 +42,9 @@ TOLD = {
     "items and passthroughs": [
         f"click_id=abc&value=10&items={ITEMS}&xat_a=1&xat_b=2&xat_c=3&xat_d=4&xat_e=5&xat_f=6&xat_a=9&xat_g="
     ],
+    "several items arrays": [
+        "click_id=abc&products=[{%22id%22:1}]&line_items=x&items=[]&line_items[0][id]=7&line_items[0][id]=8"
+    ],
     "structures": ['{"click_id":["a"],"ref_id":"r","value":{"amount":1},"items[0][id]":"x","xat_o":{"b":[1.0]}}'],
     "a ruleset": [
         '{"id": 1, "total_price": "9.90", "note_attributes": [{"name": "click_id", "value": "abc"}]}',

@@ -85,13 +85,13 @@ def print_grid(screen: Console, title: str, rows: Iterable[tuple[Text, ...]], wi
         screen: Where to.
         title: The heading.
         rows: As many cells each as there are widths.
-        widths: The widest that each column may be; the last takes what is left.
+        widths: The widest that each column may be, at 80 columns; the last takes what is left.
     """
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
     for width in widths[:-1]:
-        grid.add_column(max_width=width, overflow="fold")
+        grid.add_column(max_width=min(width, width * screen.width // 80), overflow="fold")
     grid.add_column(ratio=1, overflow="fold")
     for row in rows:
         grid.add_row(*row)

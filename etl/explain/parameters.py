@@ -9,6 +9,7 @@ import polars as pl
 
 from etl import json_text, spec
 from etl.aliases import IDENTITY_EMAIL, Meaning, field_columns, meaning_of
+from etl.explain.containers import item_sources
 from etl.explain.story import ParameterUse
 from etl.explain.wording import USE
 from etl.options import Options
@@ -47,20 +48,21 @@ def list_uses(judged: Judged, ruleset: Ruleset, options: Options) -> tuple[Param
     sent = judged.params.select("name", "value", "is_structure", "is_json", judged.fields.is_sent.alias("is_sent"))
     rows: list[tuple[str, str, bool, bool, bool]] = sent.rows()
     params = [_Param(place, *row, meaning_of(row[0], ruleset)) for place, row in enumerate(rows)]
+    sources = item_sources(judged, ruleset)
     country = judged.fields.texts["country"][0]
     shown = [_shown(param, country, ruleset, options) for param in params]
     uses = []
     for param, (name, value) in zip(params, shown, strict=True):
-        for field, use, instead in _uses(param, params, judged, ruleset):
+        for field, use, instead in _uses(param, params, sources, judged, ruleset):
             source = _source(param, field, use, ruleset)
             uses.append(ParameterUse(name, value, fold(name), field, use, instead, source))
     return tuple(uses)
 
 
 def _uses(
-    param: _Param, params: list[_Param], judged: Judged, ruleset: Ruleset
+    param: _Param, params: list[_Param], sources: set[int], judged: Judged, ruleset: Ruleset
 ) -> Iterator[tuple[str | None, str, str | None]]:
-    """(field, use, instead) of one parameter."""
+    """(field, use, instead) of one parameter; sources are the places of those that the items come from."""
     meaning = param.meaning
     is_refused = not judged.tables.conversions.height
     columns = field_columns(ruleset)
@@ -71,8 +73,8 @@ def _uses(
     if meaning.container >= 0:
         field = ruleset.item_containers.name
         in_json = param.is_json and meaning.bracket_index is not None
-        use = "empty" if not param.is_sent else "refused" if is_refused else "bracket_in_json" if in_json else "item"
-        yield field, use, None
+        read = "item" if param.place in sources else "bracket_in_json" if in_json else "no_item"
+        yield field, "empty" if not param.is_sent else "refused" if is_refused else read, None
     if meaning.is_passthrough:
         yield _passthrough(param, params, judged)
     if meaning.is_path_root and not places and meaning.container < 0:
@@ -141,5 +143,8 @@ def _is_own_value(meaning: Meaning, ruleset: Ruleset) -> bool:
     """Whether the tables show a parameter of this meaning whatever it holds."""
     core = ruleset.core_fields[meaning.core].name if meaning.core >= 0 else None
     exact = ruleset.exact_fields[meaning.exact].name if meaning.exact >= 0 else None
-    is_personal = core == "email" or exact in spec.PERSONAL_TRAITS
-    return not is_personal and (core is not None or exact is not None or meaning.is_passthrough)
+    if core == "email" or exact in spec.PERSONAL_TRAITS:
+        return False
+    item_names = {fold(name) for field in ruleset.item_fields for name in field.accepted}
+    is_of_item = meaning.bracket_field is not None and fold(meaning.bracket_field) in item_names
+    return is_of_item or core is not None or exact is not None or meaning.is_passthrough
