@@ -25,12 +25,32 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 
-def _help() -> str:
+def _printed(*arguments: str) -> list[str]:
+    """The lines that the command prints."""
     environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "etl", "run", "--help"]
+    command = [sys.executable, "-m", "etl", *arguments]
     text = subprocess.run(command, capture_output=True, check=True, text=True, env=environment, cwd=ROOT).stdout
-    lines = [line.rstrip().replace("python -m etl", "postback-etl") for line in text.strip().splitlines()]
-    return "```text\n" + "\n".join(lines) + "\n```"
+    return [line.rstrip().replace("python -m etl", "postback-etl") for line in text.strip().splitlines()]
+
+
+def _help(command: str) -> str:
+    return "```text\n" + "\n".join(_printed(command, "--help")) + "\n```"
+
+
+def _explained() -> str:
+    """An explanation without the steps that say least."""
+    what = "https://t.example.com/acme/collect/shop?clickid=abc&value=49&conversionType=sale&xat_plan=gold"
+    shown = ("parameters", "identity", "event", "value", "issues", "outcome")
+    lines, is_shown = [], False
+    for line in _printed("explain", what):
+        is_shown = line in shown if not line.startswith(" ") else is_shown
+        lines += [line] if is_shown else []
+    return f"```console\n$ postback-etl explain '{what}'\n…\n" + "\n".join(lines) + "\n…\n```"
+
+
+def _inspected() -> str:
+    inputs = "sample_data/access.log.gz"
+    return f"```console\n$ postback-etl inspect {inputs}\n" + "\n".join(_printed("inspect", inputs)) + "\n```"
 
 
 def _floors() -> str:
@@ -56,7 +76,12 @@ def _rows(header: str, rows: list[tuple[str, ...]]) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "help": _help,
+    "help": lambda: _help("run"),
+    "explained": _explained,
+    "help explain": lambda: _help("explain"),
+    "inspected": _inspected,
+    "help inspect": lambda: _help("inspect"),
+    "help what-if": lambda: _help("what-if"),
     "tables": lambda: shown(TABLES, SchemaFormat.MARKDOWN),
     "formats": lambda: _rows(
         "format | what | its time is the request's | bodies",

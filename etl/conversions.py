@@ -54,12 +54,14 @@ def judge_postbacks(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
     )
 
 
-def build_conversions(postbacks: pl.DataFrame, judged: pl.DataFrame, fields: Fields, options: Options) -> pl.DataFrame:
+def build_conversions(
+    postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, options: Options
+) -> pl.DataFrame:
     """Every column that a conversion's own parameters decide, one row a postback that is accepted.
 
     Args:
         postbacks: Rows of `schema.REQUESTS`.
-        judged: Of `judge_postbacks`, of these postbacks.
+        verdicts: Of `judge_postbacks`, of these postbacks.
         fields: What their parameters fill.
         options: Default currency and what becomes of personal values.
 
@@ -69,7 +71,7 @@ def build_conversions(postbacks: pl.DataFrame, judged: pl.DataFrame, fields: Fie
     """
     return pl.concat(
         [
-            judged,
+            verdicts,
             read_amounts(fields, options.default_currency),
             read_times(fields, postbacks["received_at"]),
             describe_person(fields, options),

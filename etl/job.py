@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -39,17 +40,13 @@ from etl.ruleset import Ruleset
 from etl.schema import TABLES
 from etl.sinks.parquet import make_folders, written_rows
 from etl.sinks.publish import Stage, staged
-from etl.sources import parquet_files
-from etl.sources.detection import Detected, as_said, detect
-from etl.sources.format_rows import LINES, PARQUET, Settings
-from etl.sources.formats import BY_NAME
+from etl.sources.detection import Detected
+from etl.sources.format_rows import LINES, Settings
 from etl.sources.inputs import Input, found_inputs
 from etl.sources.locations import size_of
-from etl.sources.log_format import compile_log_format
+from etl.sources.plans import SPLIT_BYTES, Reading, find_format, plan_splits, time_of
 from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES, Split
-from etl.sources.streams import Survey, open_decompressed, survey
-
-SPLIT_BYTES: Final = 16 * 2**20
+from etl.sources.streams import Survey, survey
 
 #: A file of a published table is made of pieces of about so many records.
 RECORDS_PER_PART: Final = 100_000
@@ -91,6 +88,11 @@ class Request:
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
     jobs: int = 1
 
+    @property
+    def reading(self) -> Reading:
+        """How the inputs are read."""
+        return Reading(self.format, self.log_format, self.settings, self.max_record_bytes)
+
 
 class Progress(NamedTuple):
     """Where a run tells how it gets on: the phase with its total of bytes, then bytes and records as they are done."""
@@ -112,12 +114,13 @@ class Planned(NamedTuple):
     same_as: str | None
 
 
-def run_job(request: Request, progress: Progress = SILENT) -> dict[str, Any]:
+def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | None = None) -> dict[str, Any]:
     """Reads the inputs and publishes the four tables.
 
     Args:
         request: What to do.
         progress: Where to tell how it gets on.
+        found: The inputs, by a caller who has looked for them already and holds them open; else they are looked for.
 
     Returns:
         The summary of the contract.
@@ -126,7 +129,8 @@ def run_job(request: Request, progress: Progress = SILENT) -> dict[str, Any]:
         EtlError: The run failed; the destination is as it was.
     """
     began = time.monotonic()
-    with staged(request.out) as stage, found_inputs(list(request.inputs), request.out) as inputs:
+    looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
+    with staged(request.out) as stage, looked_for as inputs:
         size = sum(size_of(item.path) for item in inputs)
         jobs = request.jobs if size >= POOL_BYTES else 1
         with workers(jobs, progress.advance) as pool:
@@ -163,46 +167,13 @@ def _plan(inputs: list[Input], request: Request, progress: Progress, size: int) 
         seen.setdefault(surveyed.digest, item.source)
         if same_as:
             progress.warn(f"{item.source} holds the same bytes as {same_as} and is read once.")
-        planned.append(Planned(item, surveyed, _detected(request, item, surveyed), same_as))
+        found = find_format(item, surveyed.codec, surveyed.samples, request.reading)
+        planned.append(Planned(item, surveyed, found, same_as))
     return sorted(planned, key=lambda plan: plan.survey.digest)
 
 
-def _detected(request: Request, item: Input, surveyed: Survey) -> Detected:
-    if request.log_format:
-        return Detected(compile_log_format(request.log_format), LINES)
-    known = {row.name: row for row in request.settings.formats} | BY_NAME
-    if request.format not in ("auto", *known):
-        raise FormatError(f"--format {request.format!r} is unknown.", f"Known formats: auto, {', '.join(known)}.")
-    if surveyed.samples[0].startswith(parquet_files.MAGIC):
-        with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
-            columns = parquet_files.sample_columns(stream, item.source, request.settings)
-        return Detected(BY_NAME["parquet"], PARQUET, columns)
-    if request.format == "auto":
-        return detect(surveyed.samples, item.source, request.settings)
-    return as_said(known[request.format], surveyed.samples, request.settings)
-
-
 def _splits(plan: Planned, request: Request) -> Iterable[Split]:
-    """The parts of an input that are read apart; compressed inputs and all but plain lines are one."""
-    found = plan.detected
-    starts = plan.survey.starts if found.framing == LINES else plan.survey.starts[:1]
-    columns = found.columns or request.settings.columns
-    for start, end, first_record in zip(
-        starts, (*starts[1:], plan.survey.plain_bytes), plan.survey.first_lines, strict=False
-    ):
-        yield Split(
-            plan.input.source,
-            plan.survey.digest,
-            plan.input.path,
-            plan.survey.codec,
-            start,
-            end,
-            first_record,
-            found.row,
-            found.framing,
-            request.settings._replace(columns=columns, word=request.ruleset.collect_word),
-            request.max_record_bytes,
-        )
+    return plan_splits(plan.input, plan.survey, plan.detected, request.reading, request.ruleset.collect_word)
 
 
 def _refuse_unmatched(request: Request, tasks: list[Task], reports: list[Report]) -> None:
@@ -308,21 +279,12 @@ def _describe_input(plan: Planned, records: Counter[str], tally: Tally, timezone
         "compression": plan.survey.codec,
         "bytes": plan.survey.stored_bytes,
         "records": 0 if plan.same_as else records[plan.input.source],
-        "time": _time_of(plan.detected, timezone),
+        "time": time_of(plan.detected, timezone),
         "bodies_not_logged": 0 if plan.same_as else tally.unlogged[plan.input.source],
     }
     if plan.detected.columns:
         described["columns"] = dict(plan.detected.columns)
     return {**described, "same_as": plan.same_as} if plan.same_as else described
-
-
-def _time_of(detected: Detected, timezone: str) -> str:
-    """How the times of an input were read: with their zone, as a zone's that they do not say, or not at all."""
-    row = detected.row
-    is_table = bool(detected.columns) or row.family in ("table", "copy", "parquet")
-    if row.moment == "none" or (is_table and "received_at" not in dict(detected.columns)):
-        return "none"
-    return "zoned" if row.is_zoned else f"{timezone} where no zone is written"
 
 
 def _by_reason(counts: Counter[str]) -> dict[str, Any]:

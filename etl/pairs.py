@@ -58,6 +58,11 @@ class Pairs(NamedTuple):
         )
         return cls(rows, names, numbers, pl.concat([part.values for part in filled])[order], *truths)
 
+    def at(self, index: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Self:
+        """Some of the parameters, as those of other postbacks."""
+        aligned = self.numbers[index], self.values[index], self.is_structure[index], self.is_json[index]
+        return type(self)(rows, self.names, *aligned)
+
     def frame(self, index: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
         """Rows of `schema.PARAMS`: all parameters, or those at the index."""
         index = np.arange(len(self.rows)) if index is None else index

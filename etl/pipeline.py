@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from etl import spec
-from etl.aliases import resolve_aliases
+from etl.aliases import Fields, resolve_aliases
 from etl.conversions import build_conversions, findings_of, judge_postbacks, keys_of, protect_match_key
 from etl.identifiers import record_ids
 from etl.issues import list_issues
@@ -46,6 +46,24 @@ class Tables(NamedTuple):
     unrecognised: pl.DataFrame
 
 
+class Judged(NamedTuple):
+    """A batch with the frames between the requests and the tables: what `transform` saw on its way.
+
+    Attributes:
+        routed: Rows of `schema.REQUESTS` with account and integration, and the `fault` of those that are no postbacks.
+        postbacks: The routed requests that are judged; `row` of the frames below counts them.
+        fields: Their parameters, and what these fill.
+        verdicts: Of `judge_postbacks`: one row a postback, `match_key` as sent.
+        tables: What the batch becomes.
+    """
+
+    routed: pl.DataFrame
+    postbacks: pl.DataFrame
+    fields: Fields
+    verdicts: pl.DataFrame
+    tables: Tables
+
+
 _SKIPS = [reason.code for reason in spec.SKIPS]
 _LINEAGE = ("source", "source_digest", "record_no", "byte_offset")
 _REQUEST_COLUMNS = (
@@ -72,6 +90,17 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
     Returns:
         The tables of this batch.
     """
+    return judge(requests, ruleset, options).tables
+
+
+def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Options | None = None) -> Judged:
+    """What `transform` gives, and the frames that it goes through, for those who want to see how.
+
+    Args:
+        requests: Rows of `schema.REQUESTS`.
+        ruleset: The rules; the page's by default.
+        options: As for `transform`.
+    """
     ruleset, options = ruleset or Ruleset(), options or Options()
     routed = parse_bodies(route_requests(requests, ruleset, options))
     is_skipped = routed["fault"].is_in(_SKIPS).fill_null(False)
@@ -81,12 +110,12 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
 
     params = explode_params(postbacks, ruleset.parameter_order, ruleset.paths)
     fields = resolve_aliases(params, postbacks.height, ruleset)
-    judged = judge_postbacks(fields, ruleset)
-    refused = reject_postbacks(_with_ids(postbacks, "rejection_id"), judged, fields, ruleset)
+    verdicts = judge_postbacks(fields, ruleset)
+    refused = reject_postbacks(_with_ids(postbacks, "rejection_id"), verdicts, fields, ruleset)
 
-    is_accepted = ~judged.select(pl.any_horizontal(JUDGED)).to_series()
+    is_accepted = ~verdicts.select(pl.any_horizontal(JUDGED)).to_series()
     accepted, filled = postbacks.filter(is_accepted), fields.of(is_accepted.arg_true().to_numpy())
-    conversions = build_conversions(accepted, judged.filter(is_accepted), filled, options)
+    conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, options)
     items, items_findings = build_items(fields, conversions, ruleset)
     passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
     found = [*findings_of(conversions, filled), *items_findings, *passthroughs_findings]
@@ -101,7 +130,7 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
     if options.pii != "keep":
         whole = whole.with_columns(client_ip=pl.lit(None, pl.String))
     rejections = pl.concat([unreadable, refused]).sort("source_digest", "record_no")
-    return Tables(
+    tables = Tables(
         conversions=protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
         items=items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
         passthroughs=passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.schema.names()),
@@ -112,6 +141,7 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
         skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
         unrecognised=fields.unrecognised,
     )
+    return Judged(routed, postbacks, fields, verdicts, tables)
 
 
 def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -> pl.DataFrame:
@@ -184,4 +214,4 @@ def _counts(rows: pl.DataFrame, height: int) -> pl.Series:
     return pl.zeros(height, pl.Int32, eager=True).scatter(counts["row"], counts["count"])
 
 
-__all__ = ["REQUESTS", "Tables", "route_requests", "transform"]
+__all__ = ["REQUESTS", "Judged", "Tables", "judge", "route_requests", "transform"]

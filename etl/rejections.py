@@ -36,12 +36,12 @@ def reject_records(faulty: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def reject_postbacks(postbacks: pl.DataFrame, judged: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
+def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
     """The postbacks that the endpoint refuses: no identity, an unknown type, or both.
 
     Args:
         postbacks: Rows of `schema.REQUESTS`.
-        judged: Aligned with them: `row`, `conversion_type` and a truth for each reason.
+        verdicts: Aligned with them: `row`, `conversion_type` and a truth for each reason.
         fields: Whose near misses tell what was probably meant.
         ruleset: Whose types are suggested.
 
@@ -50,8 +50,8 @@ def reject_postbacks(postbacks: pl.DataFrame, judged: pl.DataFrame, fields: Fiel
 
     Source: semantics 3.1, 5.2, 5.4.
     """
-    is_refused = judged.select(pl.any_horizontal(JUDGED)).to_series()
-    refused = judged.select("row", *JUDGED, "conversion_type").filter(is_refused)
+    is_refused = verdicts.select(pl.any_horizontal(JUDGED)).to_series()
+    refused = verdicts.select("row", *JUDGED, "conversion_type").filter(is_refused)
     types = refused["conversion_type"].set(~refused["unknown_conversion_type"], None)
     names = (
         fields.near_misses.filter(pl.col("near_miss").is_in(_IDENTITY_NAMES))

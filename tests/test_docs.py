@@ -18,8 +18,12 @@ def test_the_generated_parts_are_up_to_date() -> None:
 
 def test_every_option_of_the_examples_exists() -> None:
     commands = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    text = subprocess.run([sys.executable, "-m", "etl", "run", "--help"], capture_output=True, check=True, text=True)
-    assert [flag for flag in re.findall(r"--[a-z-]+", commands) if flag not in text.stdout] == []
+    texts = [
+        subprocess.run([sys.executable, "-m", "etl", command, "--help"], capture_output=True, check=True, text=True)
+        for command in set(re.findall(r"^postback-etl ([a-z-]+)", commands, re.MULTILINE))
+    ]
+    known = "".join(text.stdout for text in texts)
+    assert [flag for flag in re.findall(r"(?<!\w)--[a-z-]+", commands) if flag not in known] == []
 
 
 def test_the_example_ruleset_and_formats_are_valid(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ FLOORS: Final = (
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),
-    ("stories", ("job",)),
+    ("runs", ("job",)),
+    ("stories", ("explain", "inspection", "what_if")),
     ("door", ("__init__", "__main__", "cli")),
 )
 FLOOR_OF: Final = {room: number for number, (_, rooms) in enumerate(FLOORS) for room in rooms}

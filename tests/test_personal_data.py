@@ -43,6 +43,8 @@ RECORDS = {
     "an alias conflict": LOG % f"GET /a/collect/b?click_id=1&{PERSON}&email=a%40b.example&fullName=Zqwxvina HTTP/1.1",
     "a referer": (LOG % "GET /a/collect/b?value=1 HTTP/1.1").replace('"-"', f'"https://example.com/?{PERSON}"', 1),
     "a cut-off line": (LOG % f"GET /a/collect/b?click_id=1&{PERSON} HTTP/1.1").partition(" HTTP/1.1")[0],
+    "a cut-off line with a raw blank": f"x GET /a/collect/b?conversion_type=x&full_name=Zqwxvina Qxwzson&city={CITY}",
+    "a bare query with raw blanks": f"conversion_type=x&full_name=Zqwxvina Qxwzson&email={EMAIL} &value=1",
     "two duplicates": "\n".join([LOG % f"GET /a/collect/b?click_id=1&transaction_id=T&{PERSON} HTTP/1.1"] * 2),
     "a payload": json.dumps({**PAYLOAD, "conversion_type": "x"}),
     "an escaped payload": json.dumps({**PAYLOAD, "conversion_type": "x"}).replace("email", "\\u0065mail"),
@@ -65,11 +67,14 @@ RECORDS = {
 }
 
 
+KINDS = {"jsonl": "{", "plain_text": "conversion_type="}
+
+
 @pytest.mark.parametrize("pii", ["hash", "drop"])
 @pytest.mark.parametrize("label", RECORDS)
 def test_nothing_personal_is_written(label: str, pii: str, tmp_path: Path) -> None:
     (tmp_path / "input").write_text(RECORDS[label] + "\n", encoding="utf-8")
-    kind = "jsonl" if RECORDS[label].startswith("{") else "combined"
+    kind = next((kind for kind, begins in KINDS.items() if RECORDS[label].startswith(begins)), "combined")
     summary = etl.run([tmp_path / "input"], tmp_path / "out", format=kind, pii=pii)
     written = json.dumps(summary)
     for table in TABLES:

@@ -9,8 +9,12 @@ from typing import Annotated
 
 import typer
 
+from etl.cli.explain import explain
+from etl.cli.inspect import inspect
 from etl.cli.run import run
 from etl.cli.schema import schema
+from etl.cli.terminal import visible
+from etl.cli.what_if import what_if
 from etl.errors import EtlError, InterruptedRunError
 
 app = typer.Typer(
@@ -21,6 +25,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(no_args_is_help=True)(run)
+app.command(no_args_is_help=True)(explain)
+app.command(no_args_is_help=True)(inspect)
+app.command("what-if", no_args_is_help=True)(what_if)
 app.command()(schema)
 
 
@@ -45,6 +52,7 @@ def main() -> None:
     """Runs the command and ends the process with the contract's exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    sys.unraisablehook = _report_unraisable
     try:
         app()
     except EtlError as error:
@@ -57,8 +65,14 @@ def main() -> None:
 
 
 def _fail(error: EtlError) -> None:
-    typer.echo(f"error: {error.problem}\n       {error.hint}", err=True)
+    typer.echo(f"error: {visible(error.problem)}\n       {visible(error.hint)}", err=True)
     sys.exit(error.exit_code)
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Says nothing of an interrupt that comes while the frames of another are being closed: that one is told."""
+    if not isinstance(unraisable.exc_value, (InterruptedRunError, KeyboardInterrupt)):
+        sys.__unraisablehook__(unraisable)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

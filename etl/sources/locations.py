@@ -1,4 +1,4 @@
-"""Where the bytes of an input lie: a file, a part of one, a member of a zip archive, an object in a store.
+"""Where the bytes of an input lie: in a file or a part of one, a zip archive, a store, or in the location itself.
 
 A location is plain data, which any process can open.
 """
@@ -37,8 +37,19 @@ class StoredObject(NamedTuple):
     size: int
 
 
+class Held(NamedTuple):
+    """Bytes that were given as they are."""
+
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self.content)
+
+
 #: A member may lie in an archive that is an object in a store.
-Location = Path | Slice | ZipMember | StoredObject
+Location = Path | Slice | ZipMember | StoredObject | Held
 
 
 def size_of(location: Location) -> int:
@@ -62,6 +73,8 @@ def opened(location: Location) -> Iterator[io.BufferedReader]:
     if isinstance(location, Path):
         with location.open("rb") as stream:
             yield stream
+    elif isinstance(location, Held):
+        yield io.BufferedReader(io.BytesIO(location.content))
     elif isinstance(location, Slice):
         with opened(location.whole) as whole:
             yield io.BufferedReader(_Part(whole, location.offset, location.size))

@@ -52,6 +52,15 @@ def sample_columns(stream: BinaryIO, label: str, settings: Settings) -> tuple[tu
     return columns
 
 
+def count_rows(stream: BinaryIO, label: str) -> int:
+    """How many rows a file holds, as its footer says.
+
+    Raises:
+        InputError: The file is no sound Parquet.
+    """
+    return int(_open(stream, label).metadata.num_rows)
+
+
 def read_rows(stream: BinaryIO, label: str, settings: Settings) -> Iterator[Batch]:
     """The rows as JSON objects of the columns that are needed.
 

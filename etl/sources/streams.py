@@ -23,6 +23,9 @@ _HEAD_BYTES: Final = 512
 SAMPLE_BYTES: Final = 64 * 2**10
 LATER_SAMPLE_BYTES: Final = 16 * 2**10
 
+#: A glance at a plain input looks into so many places of it.
+_PLACES: Final = 8
+
 #: More memory than this for a decompressor's window is a broken or hostile file.
 _WINDOW_BYTES: Final = 512 * 2**20
 
@@ -74,10 +77,7 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     Raises:
         InputError: It cannot be read to its end.
     """
-    codec, head = sniff(location, label)
-    _refuse(head, label)
-    if is_tar(head):
-        raise InputError(f"{label} is an archive within another.", "Unpack the outer one and name the files in it.")
+    codec = _codec(location, label)
     stored = size_of(location)
     can_split = codec == "plain" and is_seekable(location)
     digest, size, lines = hashlib.sha256(), 0, 0
@@ -100,6 +100,60 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
             size += len(block)
             is_line_open = not block.endswith(b"\n")
     return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), tuple(first_lines), (head, *later))
+
+
+class Glance(NamedTuple):
+    """What the beginning of an input tells, and some places further on where they can be had at no cost.
+
+    Attributes:
+        survey: As of the whole, but without a digest; its size is an estimate unless `is_whole`.
+        is_whole: Whether it was read to its end.
+    """
+
+    survey: Survey
+    is_whole: bool
+
+
+def glance(location: Location, label: str, head_bytes: int) -> Glance:
+    """Reads the beginning of an input, and samples of a plain one from all over it.
+
+    Args:
+        location: Where it lies.
+        label: What to call it in messages.
+        head_bytes: How much of it to read, decompressed.
+
+    Raises:
+        InputError: It cannot be read as far as that.
+    """
+    codec = _codec(location, label)
+    stored = size_of(location)
+    later = list[bytes]()
+    with open_decompressed(location, codec, label) as (stream, position):
+        head = stream.read(head_bytes)
+        is_whole = not stream.read(1)
+        size = len(head)
+        if not is_whole and codec == "plain":
+            size = stored
+            for place in range(head_bytes, stored, max(stored // _PLACES, 1)) if is_seekable(location) else ():
+                stream.seek(place)
+                later.append(stream.read(LATER_SAMPLE_BYTES))
+        elif not is_whole:
+            size = round(len(head) * stored / max(position(), 1))
+    samples = (head[:SAMPLE_BYTES], *later)
+    return Glance(Survey(codec, "", stored, size, (0,), (1,), samples), is_whole)
+
+
+def _codec(location: Location, label: str) -> str:
+    """How an input is compressed.
+
+    Raises:
+        InputError: It cannot be opened, or is of a kind that is not read.
+    """
+    codec, head = sniff(location, label)
+    _refuse(head, label)
+    if is_tar(head):
+        raise InputError(f"{label} is an archive within another.", "Unpack the outer one and name the files in it.")
+    return codec
 
 
 def sniff(location: Location, label: str) -> tuple[str, bytes]:

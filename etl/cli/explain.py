@@ -1,0 +1,172 @@
+"""`explain`: one record, told rule by rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from etl.cli.options import (
+    Account,
+    AsJson,
+    Columns,
+    Debug,
+    DefaultCurrency,
+    FormatName,
+    Formats,
+    Integration,
+    LogFormat,
+    LogTimezone,
+    Pii,
+    PiiMode,
+    RulesetName,
+    read_currency,
+    read_reading,
+    read_ruleset,
+)
+
+if TYPE_CHECKING:
+    from etl.explain.story import Explanation, Line, ParameterUse, Step
+
+
+def explain(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="A URL, query string, JSON payload or line of a log; - for one on standard input; FILE:LINE, where"
+            " LINE is the record's number; DIR:CONVERSION_ID for a row that was written.",
+        ),
+    ],
+    format_: FormatName = "auto",
+    log_format: LogFormat = None,
+    log_timezone: LogTimezone = "UTC",
+    columns: Columns = None,
+    formats: Formats = None,
+    default_currency: DefaultCurrency = None,
+    account: Account = None,
+    integration: Integration = None,
+    pii: Pii = PiiMode.HASH,
+    ruleset: RulesetName = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Tell rule by rule what one record becomes, and which sentence of the page or ruling each step rests on."""
+    from etl.cli import terminal
+    from etl.explain import explain as explained
+    from etl.options import Options
+
+    explanation = explained(
+        what,
+        read_reading(format_, log_format, log_timezone, columns, formats),
+        read_ruleset(ruleset),
+        Options(
+            default_currency=read_currency(default_currency), account=account, integration=integration, pii=pii.value
+        ),
+    )
+    if as_json:
+        terminal.write_json(explanation.as_data())
+    elif terminal.is_terminal():
+        _print_tables(explanation)
+    else:
+        _print_lines(explanation)
+
+
+def _print_lines(explanation: Explanation) -> None:
+    """One statement a line, never folded: for pipes and files."""
+    from etl.cli.terminal import visible, write_line
+
+    def write(title: str, lines: list[str]) -> None:
+        write_line(title)
+        for line in lines or ["none"]:
+            write_line(f"  {visible(line)}")
+
+    write("record", [_sentence(line) for line in explanation.record.lines])
+    if explanation.parameters:
+        write(
+            "parameters",
+            [f"{use.parameter} = {use.value} -> {_becomes(use)} [{use.source}]" for use in explanation.parameters],
+        )
+    for step in explanation.steps:
+        write(step.name, [_sentence(line) for line in step.lines])
+    for table, rows in explanation.tables.items():
+        for row in rows:
+            write(f"row of {table}", [f"{name}: {value}" for name, value in _cells(row)])
+    if explanation.notes:
+        write("notes", list(explanation.notes))
+
+
+def _sentence(line: Line) -> str:
+    value = "-" if line.value is None else line.value
+    return f"{line.what}: {value}" + (f" ({line.why})" if line.why else "") + f" [{line.source}]"
+
+
+def _becomes(use: ParameterUse) -> str:
+    """What became of a parameter, in words."""
+    from etl.explain.wording import USE
+
+    words = USE[use.use].words
+    if use.use == "lost":
+        words = f"{use.instead} fills the field"
+    elif use.instead:
+        words += f"; {use.instead} would be read"
+    return f"{use.folded} -> {use.field or 'nothing'}: {words}"
+
+
+def _cells(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """The columns of a row that hold something."""
+    from etl.explain.steps import plain
+
+    cells = []
+    for name, value in row.items():
+        if name == "issues":
+            cells.append((name, ", ".join(issue["code"] for issue in value) or "none"))
+        elif isinstance(value, list):
+            cells.append((name, ", ".join(map(str, value))))
+        elif value is not None:
+            cells.append((name, plain(value) or ""))
+    return cells
+
+
+#: Of a step, or of what a line is about.
+_STYLES: Final = {"issues": "yellow", "conversion": "bold green", "rejection": "bold red", "skipped": "bold"}
+
+
+def _print_tables(explanation: Explanation) -> None:
+    """Tables that fold at the terminal's width."""
+    from etl.cli.terminal import console, print_grid, styled
+
+    screen = console()
+
+    def print_step(step: Step) -> None:
+        rows = [
+            (
+                styled(line.what, "cyan"),
+                styled("-" if line.value is None else line.value),
+                _reason(line.why, line.source),
+            )
+            for line in step.lines
+        ]
+        print_grid(screen, step.name, rows or [(styled("none", "dim"), styled(""), styled(""))], (22, 26, 0))
+
+    print_step(explanation.record)
+    if explanation.parameters:
+        uses = [
+            (styled(use.parameter, "cyan"), styled(use.value), _reason(_becomes(use), use.source))
+            for use in explanation.parameters
+        ]
+        print_grid(screen, "parameters", uses, (22, 26, 0))
+    for step in explanation.steps:
+        print_step(step)
+    for table, rows in explanation.tables.items():
+        for row in rows:
+            cells = [(styled(name, "cyan"), styled(value)) for name, value in _cells(row)]
+            print_grid(screen, f"row of {table}", cells, (22, 0))
+    for note in explanation.notes:
+        screen.print(styled(f"note: {note}", "yellow"))
+
+
+def _reason(why: str, source: str) -> Any:
+    from etl.cli.terminal import styled
+
+    return styled(f"{why} " if why else "").append_text(styled(f"[{source}]", "dim"))

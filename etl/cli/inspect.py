@@ -1,0 +1,153 @@
+"""`inspect`: what inputs hold, before a long run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from etl.cli.options import (
+    AsJson,
+    Columns,
+    Debug,
+    FormatName,
+    Formats,
+    Inputs,
+    LogFormat,
+    LogTimezone,
+    RulesetName,
+    read_reading,
+    read_ruleset,
+)
+
+if TYPE_CHECKING:
+    from etl.inspection import Failure, Gap, Inspection
+
+#: So many gaps, and integrations, are shown; JSON has them all.
+_SHOWN: Final = 5
+
+
+def inspect(
+    inputs: Inputs,
+    full: Annotated[bool, typer.Option("--full", help="Read all of each input, not only a sample.")] = False,
+    format_: FormatName = "auto",
+    log_format: LogFormat = None,
+    log_timezone: LogTimezone = "UTC",
+    columns: Columns = None,
+    formats: Formats = None,
+    ruleset: RulesetName = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Say what each input is and holds: format, size, times, gaps, postbacks. Writes nothing."""
+    from etl.cli import terminal
+    from etl.inspection import Failure, inspect_inputs
+
+    reading = read_reading(format_, log_format, log_timezone, columns, formats)
+    failures = []
+    shown = []
+    for found in inspect_inputs(inputs, reading, read_ruleset(ruleset), is_full=full):
+        if isinstance(found, Failure):
+            failures.append(found)
+        if as_json:
+            shown.append(found.as_data())
+        else:
+            _print(found)
+    if as_json:
+        terminal.write_json(shown)
+    if failures:
+        raise failures[0].error
+
+
+def _print(found: Inspection | Failure) -> None:
+    from etl.cli import terminal
+    from etl.inspection import Failure
+
+    facts = [("problem", found.error.problem), ("", found.error.hint)] if isinstance(found, Failure) else _facts(found)
+    terminal.print_facts(found.path, facts, _STYLES, 12)
+
+
+_STYLES: Final = {"warning": "bold yellow", "problem": "bold red"}
+
+
+def _facts(found: Inspection) -> list[tuple[str, str]]:
+    """What there is to say of an input, by name."""
+    seen, row, surveyed = found.seen, found.detected.row, found.survey
+    matched = f"{seen.matched:.1%} of the records read" if seen.matched is not None else "no records to tell by"
+    about = "" if found.is_whole else "about "
+    facts = [("format", f"{row.name}, {matched}: {row.what}")]
+    if found.detected.columns:
+        facts.append(("columns", ", ".join(f"{role}={name}" for role, name in found.detected.columns)))
+    facts += [
+        ("compression", "none" if surveyed.codec == "plain" else surveyed.codec),
+        ("size", _size(surveyed.stored_bytes) + _decompressed(found, about)),
+        ("records", f"{about}{found.records:,}; {'all' if found.is_whole else f'{seen.records:,}'} read"),
+        ("time", _times(found)),
+        ("gaps", _gaps(seen.gaps(), found.is_whole)),
+        ("postbacks", _postbacks(found)),
+    ]
+    if seen.postbacks:
+        owners = Counter({f"{account or '-'} / {slug or '-'}": n for (account, slug), n in seen.integrations.items()})
+        facts += [
+            ("methods", _listed(seen.methods)),
+            ("statuses", _listed(seen.statuses)),
+            ("integrations", _listed(owners, _SHOWN)),
+        ]
+    if seen.unlogged:
+        what = f"{seen.unlogged:,} POST requests, {seen.unlogged / seen.postbacks:.1%} of the postbacks"
+        facts.append(("warning", f"{what}, were logged without body"))
+    return facts
+
+
+def _decompressed(found: Inspection, about: str) -> str:
+    return "" if found.survey.codec == "plain" else f", {about}{_size(found.survey.plain_bytes)} decompressed"
+
+
+def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, 4)
+    return f"{count / 1024**power:.1f} {' KMGT'[power]}iB"
+
+
+def _times(found: Inspection) -> str:
+    seen = found.seen
+    if seen.first is None or seen.last is None:
+        return "none in the records read"
+    zone = {"zoned": "the records say their zone", "none": "as some records say"}
+    span = f"{_moment(seen.first)} to {_moment(seen.last)} UTC; {zone.get(found.time, f'read as {found.time}')}"
+    return span if found.is_whole else f"{span}; of the records read"
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _gaps(gaps: list[Gap], is_whole: bool) -> str:
+    if not gaps:
+        return "none" if is_whole else "none in what was read"
+    longest = sorted(sorted(gaps, key=lambda gap: gap.start - gap.end)[:_SHOWN])
+    texts = [
+        f"{gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} ({(gap.end - gap.start) / timedelta(hours=1):.1f} h)"
+        for gap in longest
+    ]
+    return ", ".join(texts) + (f" and {len(gaps) - _SHOWN} shorter ones" if len(gaps) > _SHOWN else "")
+
+
+def _postbacks(found: Inspection) -> str:
+    seen = found.seen
+    if not seen.records:
+        return "none"
+    share = f"{seen.postbacks / seen.records:.1%}: {seen.postbacks:,} of {seen.records:,}"
+    others = seen.skipped + Counter(malformed_record=seen.malformed)
+    return share + (f"; beside them {_listed(others)}" if others else "")
+
+
+def _listed(counts: Counter[str], most: int | None = None) -> str:
+    """Names and counts, the most frequent first."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    texts = ", ".join(f"{name} {count:,}" for name, count in ranked[:most])
+    rest = len(ranked[most:]) if most else 0
+    return texts + (f" and {rest} more" if rest else "") if texts else "none said"

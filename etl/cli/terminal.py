@@ -1,0 +1,120 @@
+"""What commands show on standard output: tables and colours on a terminal, plain lines in a pipe, JSON for programs.
+
+Whatever a sender wrote stays text: control characters are shown as escapes, and nothing is read as markup.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from decimal import Decimal
+
+    from rich.console import Console
+    from rich.text import Text
+
+#: Controls, marks that turn the direction of text, blanks of no width: what a terminal would obey or hide.
+_HIDDEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_LONGEST: Final = 600
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+
+
+def visible(text: str) -> str:
+    r"""The text with every character that a terminal would obey or hide as its escape.
+
+    Examples:
+        >>> visible("a\x1b[31mb\nc")
+        'a\\x1b[31mb\\nc'
+    """
+    return _HIDDEN.sub(lambda match: _escape(match[0]), text)
+
+
+def _escape(char: str) -> str:
+    short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return short.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
+
+
+def is_terminal() -> bool:
+    """Whether standard output is one."""
+    return sys.stdout.isatty()
+
+
+def write_json(value: Any) -> None:
+    """A value as JSON; amounts as plain text, times in ISO 8601, and nothing in it that a terminal would obey."""
+    import orjson
+
+    text = orjson.dumps(value, default=plain_amount, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+    write_line(re.sub(f"(?!\n){_HIDDEN.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+def plain_amount(value: Decimal) -> str:
+    """An amount in plain notation, without zeros that say nothing."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def write_line(line: str = "") -> None:
+    """One line of results."""
+    sys.stdout.write(line + "\n")
+
+
+def console() -> Console:
+    """Standard output as a terminal; texts are taken as they are."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def styled(text: str | None, style: str = "") -> Text:
+    """A text for a cell: visible, never markup, digests and very long ones cut."""
+    from rich.text import Text
+
+    seen = _DIGEST.sub(lambda match: f"{match[0][:12]}…", visible(text or ""))
+    return Text(seen if len(seen) <= _LONGEST else f"{seen[:_LONGEST]}… ({len(seen):,} characters)", style=style)
+
+
+def print_grid(screen: Console, title: str, rows: Iterable[tuple[Text, ...]], widths: tuple[int, ...]) -> None:
+    """A heading, and rows of cells under it that fold within their columns.
+
+    Args:
+        screen: Where to.
+        title: The heading.
+        rows: As many cells each as there are widths.
+        widths: The widest that each column may be, at 80 columns; the last takes what is left.
+    """
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    for width in widths[:-1]:
+        grid.add_column(max_width=min(width, width * screen.width // 80), overflow="fold")
+    grid.add_column(ratio=1, overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    screen.print(styled(f"\n{title}".strip(), "bold"))
+    if grid.row_count:
+        from rich.padding import Padding
+
+        screen.print(Padding(grid, (0, 0, 1, 2)))
+
+
+def print_facts(title: str, facts: Iterable[tuple[str, str]], styles: Mapping[str, str], width: int) -> None:
+    """A heading, and names with texts under it: a grid on a terminal, a line each in a pipe.
+
+    Args:
+        title: The heading.
+        facts: Name and text of each.
+        styles: Of the names that are not as the others.
+        width: The widest that names may be; in a pipe, that they are filled up to.
+    """
+    if is_terminal():
+        rows = [(styled(name, styles.get(name, "cyan")), styled(text, styles.get(name, ""))) for name, text in facts]
+        print_grid(console(), title, rows, (width, 0))
+        return
+    write_line(visible(title))
+    for name, text in facts:
+        write_line(f"  {visible(name):<{width}}  {visible(text)}")

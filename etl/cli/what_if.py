@@ -1,0 +1,182 @@
+"""`what-if`: the same inputs under two rulesets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from etl.cli.options import (
+    Account,
+    AsJson,
+    Columns,
+    Debug,
+    DefaultCurrency,
+    FormatName,
+    Formats,
+    Inputs,
+    Integration,
+    Jobs,
+    LogFormat,
+    LogTimezone,
+    MinMatched,
+    Pii,
+    PiiMode,
+    read_currency,
+    read_reading,
+    read_ruleset,
+    read_share,
+)
+
+if TYPE_CHECKING:
+    from etl.ruleset import Ruleset
+    from etl.what_if import Comparison, Group
+
+
+def what_if(
+    inputs: Inputs,
+    ruleset: Annotated[
+        list[str],
+        typer.Option(metavar="NAME|FILE", help="Rules, as for run; give it twice, or once to compare with the page."),
+    ],
+    changes: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows that change as Parquet.")] = None,
+    format_: FormatName = "auto",
+    log_format: LogFormat = None,
+    log_timezone: LogTimezone = "UTC",
+    columns: Columns = None,
+    formats: Formats = None,
+    min_matched: MinMatched = None,
+    default_currency: DefaultCurrency = None,
+    account: Account = None,
+    integration: Integration = None,
+    pii: Pii = PiiMode.HASH,
+    as_json: AsJson = False,
+    jobs: Jobs = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on the terminal.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Say which records become something else under other rules, with money, by integration, and show examples.
+
+    Compared are event, value, currency, match key, and whether a record is a conversion, rejected or skipped.
+    """
+    import tempfile
+
+    from etl.cli import terminal
+    from etl.cli.progress import silent, told
+    from etl.errors import InterruptedRunError, UsageError
+    from etl.job import Request
+    from etl.options import Options
+    from etl.what_if import compare_rulesets
+
+    rulesets = _both(ruleset)
+    if changes is not None and not changes.absolute().parent.is_dir():
+        raise UsageError(f"--changes {str(changes)!r} names a folder that does not exist.", "Make the folder first.")
+    reading = read_reading(format_, log_format, log_timezone, columns, formats)
+    options = Options(
+        default_currency=read_currency(default_currency), account=account, integration=integration, pii=pii.value
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, silent() if quiet else told() as progress:
+            request = Request(
+                inputs=tuple(inputs),
+                out=Path(folder),
+                options=options,
+                format=reading.format,
+                log_format=reading.log_format,
+                settings=reading.settings,
+                min_matched=read_share(min_matched),
+                jobs=jobs or os.cpu_count() or 1,
+            )
+            comparison = compare_rulesets(request, rulesets, progress, changes)
+    except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work when the signal comes
+        raise InterruptedRunError from error
+    if as_json:
+        terminal.write_json(comparison.as_data())
+        return
+    for title, rows in _sections(comparison):
+        terminal.print_facts(title, rows, {}, 32)
+
+
+def _both(names: list[str]) -> tuple[Ruleset, Ruleset]:
+    """The two rulesets that are compared; the first is the page where one is given."""
+    from etl.errors import UsageError
+
+    if len(names) > 2:
+        raise UsageError(f"--ruleset is given {len(names)} times.", "Give it twice, or once to compare with the page.")
+    first, second = (read_ruleset(name) for name in ([None, *names] if len(names) == 1 else names))
+    if first.digest == second.digest:
+        raise UsageError(f"{first.name} and {second.name} are the same rules.", "Name two that differ.")
+    return first, second
+
+
+def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Titles with their rows: what is said, a name and a text each."""
+    from etl.what_if import CHANGES
+
+    first, second = comparison.summaries
+    names = " -> ".join(ruleset.name for ruleset in comparison.rulesets)
+    rows = [(name, f"{_total(first[name]):,} -> {_total(second[name]):,}") for name in _TOTALS]
+    for currency in sorted(first["value_total"].keys() | second["value_total"].keys()):
+        values = [summary["value_total"].get(currency, "0") for summary in (first, second)]
+        if values[0] != values[1]:
+            rows.append((f"value {currency or 'without currency'}", " -> ".join(values)))
+    yield f"{names}: {comparison.changed:,} of {first['records']:,} records become something else", rows
+    for change in CHANGES:
+        groups = comparison.groups(change.code)
+        if groups:
+            count = sum(records for _, records in groups)
+            rows = [(_owner(group), f"{_records(n)}, {_both_sums(comparison, group)}") for group, n in groups[:_SHOWN]]
+            if len(groups) > _SHOWN:
+                rows.append((f"and {len(groups) - _SHOWN} more", _records(sum(n for _, n in groups[_SHOWN:]))))
+            rows += [(f"{row['source']}:{row['record_no']}", _told(row)) for row in comparison.examples[change.code]]
+            yield f"{change.code}: {_records(count)}; {change.what}", rows
+
+
+#: So many integrations are shown of each change; JSON has them all.
+_SHOWN: Final = 10
+
+_TOTALS: Final = ("conversions", "rejections", "skipped")
+
+
+def _total(counted: int | dict[str, Any]) -> int:
+    return counted if isinstance(counted, int) else int(counted["total"])
+
+
+def _records(count: int) -> str:
+    return f"{count:,} record" + ("s" if count != 1 else "")
+
+
+def _owner(group: Group) -> str:
+    return f"{group.account_id or '-'} / {group.integration or '-'}"
+
+
+def _both_sums(comparison: Comparison, group: Group) -> str:
+    return " -> ".join(_sums(money.get(group, {})) for money in (comparison.money_a, comparison.money_b))
+
+
+def _sums(money: dict[str, Decimal]) -> str:
+    from etl.cli.terminal import plain_amount
+
+    sums = (f"{plain_amount(value)} {currency}".strip() for currency, value in sorted(money.items()))
+    return " + ".join(sums) or "no value"
+
+
+def _told(row: dict[str, Any]) -> str:
+    """What a record becomes under each ruleset, where that differs."""
+    from etl.what_if import VERDICT
+
+    return ", ".join(
+        f"{name} {_shown(row[f'{name}_a'])} -> {_shown(row[f'{name}_b'])}"
+        for name in VERDICT
+        if row[f"{name}_a"] != row[f"{name}_b"]
+    )
+
+
+def _shown(value: Any) -> str:
+    from etl.cli.terminal import plain_amount
+
+    return "none" if value is None else plain_amount(value) if isinstance(value, Decimal) else str(value)
