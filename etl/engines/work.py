@@ -107,7 +107,6 @@ def transform_split(task: Task, meter: Meter) -> Report:
     waiting: list[Tables] = []
     pieces: list[Piece] = []
     records = waiting_rows = 0
-    reached = task.split.start
 
     def stage() -> None:
         pieces.append(Piece(task.number, len(pieces), waiting_rows))
@@ -116,7 +115,7 @@ def transform_split(task: Task, meter: Meter) -> Report:
             write_table(rows, pieces[-1].path(task.stage, name))
         waiting.clear()
 
-    for requests, position in read_split(task.split):
+    for requests, size in read_split(task.split):
         tables = transform(requests, task.ruleset, task.options)
         skipped.update(dict(tables.skipped.iter_rows()))
         unrecognised.update(dict(tables.unrecognised.iter_rows()))
@@ -124,8 +123,7 @@ def transform_split(task: Task, meter: Meter) -> Report:
         waiting.append(tables)
         waiting_rows += requests.height
         records += requests.height
-        meter(max(0, position - reached), requests.height)
-        reached = max(reached, position)
+        meter(size, requests.height)
         if waiting_rows >= ROWS_PER_PIECE:
             stage()
             waiting_rows = 0

@@ -17,6 +17,9 @@ from etl.sources.streams import Survey, open_decompressed
 
 SPLIT_BYTES: Final = 16 * 2**20
 
+#: A compressed file is decompressed again up to the start of each of its splits: the more, the more often.
+COMPRESSED_SPLITS: Final = 4
+
 
 class Reading(NamedTuple):
     """What a user says of how inputs are read.
@@ -61,7 +64,7 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
 
 
 def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading, word: bytes = b"") -> Iterator[Split]:
-    """The parts of an input that are read apart; compressed inputs and all but plain lines are one.
+    """The parts of an input that are read apart: all but lines are one; of compressed lines they are few.
 
     Args:
         item: The input.
@@ -70,10 +73,11 @@ def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading
         reading: What the user says.
         word: What a line of an access log has to hold to be parsed; none: all are.
     """
-    starts = surveyed.starts if found.framing == LINES else surveyed.starts[:1]
+    every = 1 if surveyed.codec == "plain" else -(-len(surveyed.starts) // COMPRESSED_SPLITS)
+    starts = surveyed.starts[::every] if found.framing == LINES else surveyed.starts[:1]
     columns = found.columns or reading.settings.columns
     for start, end, first_record in zip(
-        starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines, strict=False
+        starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines[::every], strict=False
     ):
         yield Split(
             item.source,

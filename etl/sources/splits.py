@@ -57,10 +57,10 @@ class Split(NamedTuple):
 
 
 def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
-    """The records of a split in order, a batch at a time, with where the batch ends in the stored input.
+    """The records of a split in order, a batch at a time, with how much of the input was read for it.
 
     Yields:
-        Rows of `schema.REQUESTS`, and the position reached in the file as it lies there, in bytes.
+        Rows of `schema.REQUESTS`, and bytes of the file as it lies there.
 
     Raises:
         InputError: The input cannot be read to the split's end.
@@ -68,12 +68,14 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
     number = split.first_record
     read = _batch_reader(split)
     with open_decompressed(split.path, split.codec, split.source) as (stream, position):
-        for batch in _batches(split, stream):
+        batches = _batches(split, stream)
+        reached = split.start if split.codec == "plain" else position()
+        for batch in batches:
             height = len(batch.starts)
             if height:
-                reached = min(position(), split.end) if split.codec == "plain" else position()
+                before, reached = reached, min(position(), split.end) if split.codec == "plain" else position()
                 columns = {**read(batch), **_lineage(split, batch)}
-                yield _as_requests(columns, split, number), reached
+                yield _as_requests(columns, split, number), max(0, reached - before)
                 number += height
 
 

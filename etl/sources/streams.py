@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import hashlib
 import io
 import lzma
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import zstandard
+from isal import igzip, isal_zlib
 
 from etl.errors import InputError
 from etl.sources.locations import Location, is_seekable, opened, size_of
@@ -41,7 +41,21 @@ _REFUSED: Final = (
     (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
 )
 
-BROKEN: Final = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile)
+#: The stub of isal takes this class for an instance of it.
+_INFLATE_ERROR: Final[type[Exception]] = isal_zlib.error  # type: ignore[assignment]
+
+BROKEN: Final[tuple[type[Exception], ...]] = (
+    OSError,
+    EOFError,
+    zlib.error,
+    _INFLATE_ERROR,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    zipfile.BadZipFile,
+)
+
+#: What is read so quickly that a split in the middle costs little more than its own records.
+QUICK: Final = ("plain", "gzip", "zstd")
 
 
 class Survey(NamedTuple):
@@ -72,14 +86,14 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     Args:
         location: Where it lies.
         label: What to call it in messages.
-        split_bytes: Size of the splits of a plain file; one that is compressed, or within a zip, is a single split.
+        split_bytes: Size of the splits of a file that is plain or quick to decompress; any other is a single split.
 
     Raises:
         InputError: It cannot be read to its end.
     """
     codec = _codec(location, label)
     stored = size_of(location)
-    can_split = codec == "plain" and is_seekable(location)
+    can_split = codec in QUICK and is_seekable(location)
     digest, size, lines = hashlib.sha256(), 0, 0
     head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
@@ -138,9 +152,17 @@ def glance(location: Location, label: str, head_bytes: int) -> Glance:
                 stream.seek(place)
                 later.append(stream.read(LATER_SAMPLE_BYTES))
         elif not is_whole:
-            size = round(len(head) * stored / max(position(), 1))
+            size = _estimated_size(stream, position, len(head) + 1, stored)
     samples = (head[:SAMPLE_BYTES], *later)
     return Glance(Survey(codec, "", stored, size, (0,), (1,), samples), is_whole)
+
+
+def _estimated_size(stream: BinaryIO, position: Callable[[], int], size: int, stored: int) -> int:
+    """The decompressed size of a stream, by how much came of what its decompressor had read when it read on."""
+    reached = position()
+    while position() == reached and (block := stream.read(SAMPLE_BYTES)):
+        size += len(block)
+    return size if position() == reached else round(size * stored / max(reached, 1))
 
 
 def _codec(location: Location, label: str) -> str:
@@ -207,7 +229,7 @@ def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Op
     """
     with readable(location, label) as stored:
         if codec == "gzip":
-            stream: Any = gzip.GzipFile(fileobj=stored)
+            stream: Any = igzip.IGzipFile(fileobj=stored)  # type: ignore[no-untyped-call]
         elif codec == "zstd":
             decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
             stream = decompressor.stream_reader(stored, read_across_frames=True)
