@@ -99,7 +99,7 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
     ids = whole.select("row", "conversion_id")
     if options.pii != "keep":
         whole = whole.with_columns(client_ip=pl.lit(None, pl.String))
-    rejections = pl.concat([unreadable, refused]).sort("source_digest", "record_no")
+    rejections = protect_match_key(pl.concat([unreadable, refused]).sort("source_digest", "record_no"), options)
     return Tables(
         conversions=protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
         items=items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
