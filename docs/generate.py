@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from etl.audit.answers import ANSWERS
 from etl.cli.schema import SchemaFormat, shown
 from etl.issues import ISSUES
 from etl.ruleset import SWITCHES
@@ -25,9 +26,10 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 
-def _help() -> str:
+def _help(name: str) -> str:
+    """What a command says of itself, at 80 columns."""
     environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "etl", "run", "--help"]
+    command = [sys.executable, "-m", "etl", name, "--help"]
     text = subprocess.run(command, capture_output=True, check=True, text=True, env=environment, cwd=ROOT).stdout
     lines = [line.rstrip().replace("python -m etl", "postback-etl") for line in text.strip().splitlines()]
     return "```text\n" + "\n".join(lines) + "\n```"
@@ -56,7 +58,8 @@ def _rows(header: str, rows: list[tuple[str, ...]]) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "help": _help,
+    "help": lambda: _help("run"),
+    "help audit": lambda: _help("audit"),
     "tables": lambda: shown(TABLES, SchemaFormat.MARKDOWN),
     "formats": lambda: _rows(
         "format | what | its time is the request's | bodies",
@@ -73,6 +76,10 @@ PARTS: dict[str, Callable[[], str]] = {
         [(f"`{row.key}`", ", ".join(f"`{value}`" for value in row.accepted), row.source) for row in SWITCHES],
     ),
     "rulesets": _rulesets,
+    "answers": lambda: _rows(
+        "answer | | asks",
+        [(str(number), f"`{row.key}`", row.question) for number, row in enumerate(ANSWERS, 1)],
+    ),
     "floors": _floors,
 }
 

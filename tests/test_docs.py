@@ -18,8 +18,9 @@ def test_the_generated_parts_are_up_to_date() -> None:
 
 def test_every_option_of_the_examples_exists() -> None:
     commands = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    text = subprocess.run([sys.executable, "-m", "etl", "run", "--help"], capture_output=True, check=True, text=True)
-    assert [flag for flag in re.findall(r"--[a-z-]+", commands) if flag not in text.stdout] == []
+    for name, options in re.findall(r"postback-etl (\w+)((?:[^\n]|\\\n)*)", commands):
+        text = subprocess.run([sys.executable, "-m", "etl", name, "--help"], capture_output=True, check=True, text=True)
+        assert [flag for flag in re.findall(r"--[a-z-]+", options) if flag not in text.stdout] == []
 
 
 def test_the_example_ruleset_and_formats_are_valid(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from etl.cli.audit import audit
 from etl.cli.run import run
 from etl.cli.schema import schema
 from etl.errors import EtlError, InterruptedRunError
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(no_args_is_help=True)(run)
+app.command(no_args_is_help=True)(audit)
 app.command()(schema)
 
 
