@@ -16,6 +16,7 @@ from pathlib import Path
 from etl.audit.answers import ANSWERS
 from etl.cli.schema import SchemaFormat, shown
 from etl.issues import ISSUES
+from etl.reconciliation.causes import CAUSES
 from etl.ruleset import SWITCHES
 from etl.rulesets import shipped_names
 from etl.schema import TABLES
@@ -60,6 +61,8 @@ def _rows(header: str, rows: list[tuple[str, ...]]) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "help": lambda: _help("run"),
     "help audit": lambda: _help("audit"),
+    "help reconcile": lambda: _help("reconcile"),
+    "causes": lambda: _rows("cause | what", [(f"`{row.name}`", row.meaning) for row in CAUSES]),
     "tables": lambda: shown(TABLES, SchemaFormat.MARKDOWN),
     "formats": lambda: _rows(
         "format | what | its time is the request's | bodies",

@@ -16,7 +16,7 @@ FLOORS: Final = (
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),
-    ("stories", ("audit", "job")),
+    ("stories", ("audit", "job", "reconciliation")),
     ("door", ("__init__", "__main__", "cli")),
 )
 FLOOR_OF: Final = {room: number for number, (_, rooms) in enumerate(FLOORS) for room in rooms}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -15,6 +14,7 @@ from etl.errors import UsageError
 from etl.ruleset import Ruleset
 from etl.rulesets import find_ruleset, shipped_names
 from etl.sinks.published import Published, open_published, read
+from etl.sources.settings import check_zone
 
 
 class Report(NamedTuple):
@@ -64,14 +64,6 @@ def make_report(folder: Path, ruleset: str | None, zone: str, chosen: tuple[str,
         notes.append(f"{undated:,} postbacks have no received_at: they count in the whole, and in no day or hour.")
     sections = find_answers(frames_of(published, rules, zone), chosen)
     return Report(folder, zone, published.manifest, first, last, notes, sections)
-
-
-def check_zone(option: str, zone: str) -> None:
-    """Refuses a zone that the IANA database does not hold."""
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"{option} {zone!r} is no time zone.", "Give an IANA name such as Europe/Berlin.") from error
 
 
 def rules_of(manifest: dict[str, Any], name: str | None) -> tuple[Ruleset, list[str]]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from etl.cli.audit import audit
+from etl.cli.reconcile import reconcile
 from etl.cli.run import run
 from etl.cli.schema import schema
 from etl.errors import EtlError, InterruptedRunError
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command(no_args_is_help=True)(run)
 app.command(no_args_is_help=True)(audit)
+app.command(no_args_is_help=True)(reconcile)
 app.command()(schema)
 
 

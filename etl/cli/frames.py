@@ -51,7 +51,7 @@ def print_frame(out: Console, title: str, rows: pl.DataFrame, most: int, *, is_l
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name, width in widths.items():
         justify: Literal["left", "right"] = "right" if is_number(rows.schema[name]) else "left"
-        table.add_column(Text(heading(name)), justify=justify, overflow="fold", min_width=width)
+        table.add_column(Text(heading(name)), justify=justify, overflow="fold", width=width)
     for row in shown.select(list(widths)).iter_rows():
         table.add_row(*(Text(cell(name, value, 2)) for name, value in zip(widths, row, strict=True)))
     out.print(table)
@@ -77,10 +77,11 @@ def print_json(outcome: dict[str, Any]) -> None:
 
 
 def _fitting(rows: pl.DataFrame, room: int) -> tuple[dict[str, int], list[str]]:
-    """The columns that say something and fit beside each other with their least widths, and those that do not fit."""
+    """The columns that say something and fit beside each other with their widths, and those that do not fit."""
     from etl.audit.cells import cell, heading
 
     widths: dict[str, int] = {}
+    wishes: dict[str, int] = {}
     left_out: list[str] = []
     for place, name in enumerate(rows.columns):
         values = rows[name].to_list()
@@ -89,8 +90,13 @@ def _fitting(rows: pl.DataFrame, room: int) -> tuple[dict[str, int], list[str]]:
         longest = max(len(cell(name, value, 2)) for value in values)
         width = max(min(longest, _WISHED), *(len(word) for word in heading(name).split(" ")))
         if width <= room or place < 2:
-            widths[name] = width
+            widths[name], wishes[name] = width, max(longest, len(heading(name)))
             room -= width + _BETWEEN
         else:
             left_out.append(name)
+    room += _BETWEEN
+    for name, wish in wishes.items():
+        more = max(0, min(wish - widths[name], room))
+        widths[name] += more
+        room -= more
     return widths, left_out

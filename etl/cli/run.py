@@ -86,7 +86,7 @@ def run(
         out=Path(os.path.abspath(out)),
         ruleset=find_ruleset(ruleset) if ruleset is not None else Ruleset(),
         options=Options(
-            default_currency=_currency(default_currency),
+            default_currency=currency_of(default_currency),
             account=account,
             integration=integration,
             pii=pii.value,
@@ -96,7 +96,7 @@ def run(
         ),
         format=format_,
         log_format=log_format,
-        settings=make_settings(log_timezone, _columns(columns), formats),
+        settings=make_settings(log_timezone, columns_of(columns), formats),
         min_matched=_share(min_matched),
         max_record_bytes=_size(max_record),
         jobs=jobs or os.cpu_count() or 1,
@@ -131,7 +131,8 @@ def _beyond_recall(progress: Progress) -> Progress:
     return progress._replace(begin=begin)
 
 
-def _currency(code: str | None) -> str | None:
+def currency_of(code: str | None) -> str | None:
+    """The currency of an option, in upper case."""
     from etl.errors import UsageError
 
     if code is not None and not re.fullmatch("[A-Za-z]{3}", code):
@@ -167,7 +168,8 @@ def _statuses(text: str | None) -> tuple[range, ...]:
     return tuple(spans)
 
 
-def _columns(text: str | None) -> dict[str, str]:
+def columns_of(text: str | None) -> dict[str, str]:
+    """Role -> name of an option such as `received_at=created,payload=body`."""
     from etl.errors import UsageError
 
     pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
