@@ -8,6 +8,10 @@ import polars as pl
 
 INSTANT: Final = pl.Datetime("us", "UTC")
 MONEY: Final = pl.Decimal(38, 9)
+
+#: Amounts below it can be added up within MONEY a hundred million times over; sums leave others out.
+SUMMABLE: Final = 10**20
+
 ISSUE: Final = pl.Struct({"code": pl.String, "parameter": pl.String, "detail": pl.String})
 FIELD: Final = pl.Struct({"name": pl.String, "text": pl.String, "is_structure": pl.Boolean})
 

@@ -114,7 +114,9 @@ def test_a_measure_of_conversions(
         folders[name],
         f"select account_id, integration, count(*) from {{conversions}} where {where} group by 1, 2 order by 1, 2",
     )
-    rows = sheets[answer]["by_integration"]
+    rows = sorted(
+        sheets[answer]["by_integration"], key=lambda row: (row["account_id"] or "~", row["integration"] or "~")
+    )
     assert [(row["account_id"], row["integration"], row[measure]) for row in rows if row[measure]] == by_sender
     if BY_NAME[measure].has_money:
         sums = query(

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from etl.aliases import meaning_of
-from etl.audit.answer import Answer, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, counted, with_issues
 from etl.audit.measures import KEYS, Measure
 from etl.ruleset import Ruleset
@@ -81,12 +81,12 @@ def _say(whole: Whole, found: Found) -> list[str]:
     other = f"{certain:,} values would be others" if certain else f"at most {whole.n('other_order')} would differ"
     return [
         (
-            f"{times(whole.counts['alias_conflict'], 'conversion was', 'conversions were')} sent different values for"
+            f"{plural(whole.counts['alias_conflict'], 'conversion was', 'conversions were')} sent different values for"
             f" one field{whole.worth('alias_conflict')}; under the other alias_order {other}."
         ),
         (
             f"Most often {first['winner']} won over {first['losers']} in {first['integration']}:"
-            f" {times(first['conversions'], 'time')}."
+            f" {plural(first['conversions'], 'time')}."
         ),
     ]
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import IS_SUMMABLE, WHOSE, Frames, amounts, counted, with_issues
-from etl.schema import MONEY
+from etl.schema import MONEY, SUMMABLE
 from etl.sinks.published import read
 
 _KINDS: Final = {"unknown_currency": "not in ISO 4217", "invalid_currency": "not three letters"}
@@ -42,7 +42,7 @@ def _unreadable(frames: Frames) -> pl.DataFrame:
             pl.len().cast(pl.Int64).alias("conversions"),
             example=pl.col("detail").min(),
             meant=pl.col("value_repaired").sort_by("detail").first(),
-            value=pl.col("value_repaired").filter(pl.col("value_repaired").abs() < 10**20).sum(),
+            value=pl.col("value_repaired").filter(pl.col("value_repaired").abs() < SUMMABLE).sum(),
         )
     )
     return (
@@ -63,7 +63,7 @@ def _item_sums(frames: Frames) -> pl.DataFrame:
     total = pl.col("detail").cast(MONEY, strict=False)
     by_currency = read(
         with_issues(frames.conversions, "items_total_mismatch")
-        .with_columns(items=pl.when(total.abs() < 10**20).then(total))
+        .with_columns(items=pl.when(total.abs() < SUMMABLE).then(total))
         .group_by(*WHOSE, "currency")
         .agg(
             pl.len().cast(pl.Int64).alias("conversions"),
@@ -82,16 +82,16 @@ def _item_sums(frames: Frames) -> pl.DataFrame:
 def _say(whole: Whole, found: Found) -> list[str]:
     meant = int(found["unreadable"].filter(pl.col("meant").is_not_null())["conversions"].sum())
     unread = whole.counts["invalid_value"]
-    first = f"{times(unread, 'value')} cannot be read; what {meant:,} of them meant is plain."
+    first = f"{plural(unread, 'value')} cannot be read; what {meant:,} of them meant is plain."
     return [
         first if unread else "Every value that was sent can be read.",
-        f"{times(whole.counts['negative_value'], 'value is', 'values are')} below zero{whole.worth('negative_value')}.",
+        f"{plural(whole.counts['negative_value'], 'value')} below zero{whole.worth('negative_value')}.",
         (
-            f"{times(whole.counts['no_currency'], 'value has', 'values have')} no currency,"
+            f"{plural(whole.counts['no_currency'], 'value has', 'values have')} no currency,"
             f" {whole.n('defaulted_currency')} the default{whole.worth('defaulted_currency')};"
             f" {whole.counts['unknown_currency'] + whole.counts['invalid_currency']:,} name none that is in use."
         ),
-        f"The items of {times(whole.counts['items_mismatch'], 'conversion')} add up to something else than its value.",
+        f"The items of {plural(whole.counts['items_mismatch'], 'conversion')} add up to something else than its value.",
     ]
 
 

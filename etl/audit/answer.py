@@ -116,6 +116,6 @@ def share_text(count: int, of: int) -> str:
     return "under 0.1 %" if share < 0.1 else f"{share:.1f} %"
 
 
-def times(count: int, one: str, many: str | None = None) -> str:
+def plural(count: int, one: str, many: str | None = None) -> str:
     """A count and its noun: `1 file`, `2 files`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -12,8 +12,8 @@ from etl.audit import (
     duplicates,
     failures,
     funnel,
-    key_shapes,
     lead_trap,
+    match_quality,
     senders,
     times,
     trait_coverage,
@@ -29,7 +29,7 @@ from etl.schema import MONEY
 #: One row an answer. Adding one is a module with an `ANSWER`, and its row here.
 ANSWERS: Final[tuple[Answer, ...]] = (
     funnel.ANSWER,
-    key_shapes.ANSWER,
+    match_quality.ANSWER,
     lead_trap.ANSWER,
     unknown_types.ANSWER,
     unread_parameters.ANSWER,
@@ -47,7 +47,7 @@ _POSTBACKS: Final = Measure("postbacks", "postbacks and unreadable records", "bo
 #: Every measure by name, those that answers count themselves too.
 BY_NAME: Final = {
     measure.name: measure
-    for module in (key_shapes, alias_conflicts, duplicates, failures)
+    for module in (match_quality, alias_conflicts, duplicates, failures)
     for measure in (_POSTBACKS, *MEASURES, *module.MEASURES)
 }
 
@@ -110,6 +110,12 @@ def _section(number: int, answer: Answer, found: Found, days: pl.DataFrame) -> S
     shown = [
         Shown("whole", "The whole", whole),
         *(Shown(sheet.key, sheet.title, found[sheet.key], sheet.chart) for sheet in answer.sheets),
-        *(Shown(key, titles[key], measure_by(days, by, measures), charts.get(key)) for key, by in LEVELS.items()),
+        *(Shown(key, titles[key], _level(days, key, measures), charts.get(key)) for key in LEVELS),
     ]
     return Section(number, answer, answer.says(Whole.of(whole), found), shown)
+
+
+def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...]) -> pl.DataFrame:
+    """The measures of a level; integrations with the busiest first, days in their order."""
+    rows = measure_by(days, LEVELS[key], measures)
+    return rows.sort(measures[0].name, descending=True, maintain_order=True) if key == "by_integration" else rows

@@ -20,6 +20,8 @@ _SVG: Final = "http://www.w3.org/2000/svg"
 _MOST_BARS: Final = 12
 _LONGEST_LABEL: Final = 44
 
+_DAY: Final = "%a %d %b"
+
 #: Pixels that a date takes on an axis.
 _DATE_WIDTH: Final = 60
 
@@ -164,18 +166,14 @@ def _days_between(days: pl.Series) -> list[date]:
 
 def _heat_map(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
     whose = _labels(rows, chart.label, 80)
-    values = [
-        {
-            "whose": name,
-            "day": row["day"].strftime("%a %d %b"),
-            "hour": row["hour"],
-            "state": row["state"],
-            "requests": row["requests"],
-            "expected": row["expected"],
-        }
-        for name, row in zip(whose, rows.iter_rows(named=True), strict=True)
-    ]
-    days = [day.strftime("%a %d %b") for day in sorted(rows["day"].unique())]
+    shown = rows.with_columns(pl.col("day").dt.strftime(_DAY)).select("day", "hour", "state", "requests")
+    values = [{"whose": name, **row} for name, row in zip(whose, shown.to_dicts(), strict=True)]
+    integrations, whole_day = list(dict.fromkeys(whose)), {"domain": list(range(24))}
+    days = [day.strftime(_DAY) for day in sorted(rows["day"].unique())]
+    bare = {"domain": False, "ticks": False}
+    hours = {**bare, "labelAngle": 0, "values": list(range(0, 24, 3))}
+    states = {"domain": list(_STATES), "range": list(_STATES.values())}
+    legend = {"columns": 3 if width > 500 else 2}
     return {
         "data": {"values": values},
         "width": {"step": max(9, (width - 90) // 24)},
@@ -191,27 +189,14 @@ def _heat_map(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
             "x": {
                 "field": "hour",
                 "type": "ordinal",
-                "sort": list(range(24)),
                 "scale": {"domain": list(range(24))},
                 "title": "hour",
-                "axis": {"labelAngle": 0, "values": list(range(0, 24, 3)), "domain": False, "ticks": False},
+                "axis": hours,
             },
-            "y": {
-                "field": "day",
-                "type": "ordinal",
-                "sort": days,
-                "title": None,
-                "axis": {"domain": False, "ticks": False},
-            },
-            "color": {
-                "field": "state",
-                "type": "nominal",
-                "scale": {"domain": list(_STATES), "range": list(_STATES.values())},
-                "legend": {"columns": 3 if width > 500 else 2},
-            },
+            "y": {"field": "day", "type": "ordinal", "sort": days, "title": None, "axis": bare},
+            "color": {"field": "state", "type": "nominal", "scale": states, "legend": legend},
             "description": {"field": "requests", "type": "quantitative"},
         },
-        "resolve": {"scale": {"y": "shared"}},
     }
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from etl import junk
-from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, money_text, times
+from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, money_text, plural
 from etl.audit.frames import IS_SUMMABLE, WHOSE, Frames, amounts, counted, has_key_issue
 from etl.audit.measures import JUNK_KEYS, KEYS, Measure
 from etl.sinks.published import read
@@ -155,12 +155,12 @@ def _say(whole: Whole, found: Found) -> list[str]:
     same, other = whole.counts["identical_duplicate"], whole.counts["conflicting_duplicate"]
     sentences = [
         (
-            f"{times(same + other, 'repetition was', 'repetitions were')} removed"
+            f"{plural(same + other, 'repetition was', 'repetitions were')} removed"
             f"{whole.worth('duplicate_transaction')}: {same:,} say the same, {other:,} something else."
         ),
         (
             f"{whole.share('without_id', 'conversions')} of the conversions carry no transaction_id"
-            f"{whole.worth('without_id')}; {times(whole.counts['likely_duplicate'], 'of them is', 'of them are')}"
+            f"{whole.worth('without_id')}; {plural(whole.counts['likely_duplicate'], 'of them is', 'of them are')}"
             f" likely counted twice{whole.worth('likely_duplicate')}."
         ),
     ]
@@ -169,8 +169,8 @@ def _say(whole: Whole, found: Found) -> list[str]:
         first = ids.row(0, named=True)
         worth = f", worth {money_text(first['money'])}" if first["money"] else ""
         sentences.append(
-            f"{times(ids.height, 'id is', 'ids are')} none: {first['transaction_id']!r} ({first['kind']}) of"
-            f" {first['integration']} stands in {times(first['records'], 'record')}{worth}."
+            f"{plural(ids.height, 'id is', 'ids are')} none: {first['transaction_id']!r} ({first['kind']}) of"
+            f" {first['integration']} stands in {plural(first['records'], 'record')}{worth}."
         )
     return sentences
 

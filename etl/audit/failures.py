@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from etl import junk
-from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import IS_SUMMABLE, WHOSE, Frames, amounts
 from etl.audit.measures import KEYS, Measure
 from etl.sinks.published import read
@@ -130,7 +130,7 @@ def _say(whole: Whole, found: Found) -> list[str]:
         return ["No postback was answered with 4xx, 5xx or 499."]
     return [
         (
-            f"{times(whole.counts['failed'], 'postback was', 'postbacks were')} answered with 4xx, 5xx or 499"
+            f"{plural(whole.counts['failed'], 'postback was', 'postbacks were')} answered with 4xx, 5xx or 499"
             f" ({whole.share('failed', 'postbacks')})."
         ),
         (

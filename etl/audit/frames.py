@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.ruleset import Ruleset
-from etl.schema import MONEY
+from etl.schema import MONEY, SUMMABLE
 from etl.sinks.published import Published, read
 
 #: Whose an answer's rows are: the path's two parts.
@@ -15,9 +15,6 @@ WHOSE: Final = ("account_id", "integration")
 
 #: An amount of money in one currency. Amounts of several currencies are never added.
 AMOUNTS: Final = pl.List(pl.Struct({"currency": pl.String(), "amount": MONEY}))
-
-#: Values up to here can be summed within Decimal(38, 9) a hundred million times over; others are left out of sums.
-SUMMABLE: Final = 10**20
 
 IS_SUMMABLE: Final = pl.col("value").abs() < SUMMABLE
 _CODES: Final = pl.col("issues").list.eval(pl.element().struct.field("code"))

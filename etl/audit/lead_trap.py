@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, counted, has_issue, sender_family
 
 _CURE: Final = "send conversion_type=purchase beside {}, or the value as commission"
@@ -27,7 +27,7 @@ def _say(whole: Whole, found: Found) -> list[str]:
     first = found["senders"].row(0, named=True)
     return [
         (
-            f"{times(whole.counts['lead_by_default'], 'positive value')} became a Lead"
+            f"{plural(whole.counts['lead_by_default'], 'positive value')} became a Lead"
             f"{whole.worth('lead_by_default')}: no conversion_type and no event_name were sent with"
             f" {'it' if whole.counts['lead_by_default'] == 1 else 'them'}."
         ),

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.audit.answer import Answer, Found, Sheet, Whole, share_text, times
+from etl.audit.answer import Answer, Found, Sheet, Whole, plural, share_text
 from etl.audit.frames import IS_SUMMABLE, WHOSE, Frames, amounts, has_key_issue, sender_family
 from etl.audit.measures import JUNK_KEYS
 from etl.sinks.published import read
@@ -21,22 +21,9 @@ def find_senders(frames: Frames) -> Found:
     accepted is the share of postbacks that the endpoint takes (duplicates too), clicks that of conversions matched by
     click_id, sound that of conversions whose key is no junk, repeated that of accepted ones that repeat another.
     """
-    is_junk = has_key_issue(*(code for code, _, _ in JUNK_KEYS))
-    conversions = frames.conversions.group_by(*WHOSE, sender_family(), "currency").agg(
-        pl.len().cast(pl.Int64).alias("conversions"),
-        clicks=(pl.col("match_type") == "click_id").sum().cast(pl.Int64),
-        sound=(~is_junk).sum().cast(pl.Int64),
-        failed=_FAILED.sum().cast(pl.Int64),
-        value=pl.col("value").filter(IS_SUMMABLE).sum(),
-    )
-    rejections = frames.rejections.group_by(*WHOSE, sender_family(), "currency").agg(
-        pl.len().cast(pl.Int64).alias("rejections"),
-        repeated=(pl.col("reason") == "duplicate_transaction").sum().cast(pl.Int64),
-        failed=_FAILED.sum().cast(pl.Int64),
-    )
     counts = ["conversions", "rejections", "clicks", "sound", "repeated", "failed"]
     by_sender = (
-        pl.concat([read(conversions), read(rejections)], how="diagonal")
+        _count_senders(frames)
         .group_by(*_SENDER, "currency")
         .agg(pl.col(*counts, "value").sum())
         .sort("currency")
@@ -59,6 +46,24 @@ def find_senders(frames: Frames) -> Found:
     return {"scorecard": scorecard.sort("postbacks", *_SENDER, descending=[True, False, False, False])}
 
 
+def _count_senders(frames: Frames) -> pl.DataFrame:
+    """One row a sender, currency and table: its counts, and the sum of its values."""
+    is_junk = has_key_issue(*(code for code, _, _ in JUNK_KEYS))
+    conversions = frames.conversions.group_by(*WHOSE, sender_family(), "currency").agg(
+        pl.len().cast(pl.Int64).alias("conversions"),
+        clicks=(pl.col("match_type") == "click_id").sum().cast(pl.Int64),
+        sound=(~is_junk).sum().cast(pl.Int64),
+        failed=_FAILED.sum().cast(pl.Int64),
+        value=pl.col("value").filter(IS_SUMMABLE).sum(),
+    )
+    rejections = frames.rejections.group_by(*WHOSE, sender_family(), "currency").agg(
+        pl.len().cast(pl.Int64).alias("rejections"),
+        repeated=(pl.col("reason") == "duplicate_transaction").sum().cast(pl.Int64),
+        failed=_FAILED.sum().cast(pl.Int64),
+    )
+    return pl.concat([read(conversions), read(rejections)], how="diagonal")
+
+
 def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     return pl.when(whole > 0).then(part / whole)
 
@@ -71,8 +76,8 @@ def _say(whole: Whole, found: Found) -> list[str]:
     worst = senders.filter(pl.col("postbacks") >= 20).sort("accepted", "postbacks", descending=[False, True]).head(1)
     sentences = [
         (
-            f"{times(senders.height, 'sender')} (integration and user agent); the busiest is {first['sender']} of"
-            f" {first['integration'] or 'no integration'} with {times(first['postbacks'], 'postback')}."
+            f"{plural(senders.height, 'sender')} (integration and user agent); the busiest is {first['sender']} of"
+            f" {first['integration'] or 'no integration'} with {plural(first['postbacks'], 'postback')}."
         ),
     ]
     sentences += [

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, with_issues
 from etl.audit.silence import LEAST_EXPECTED, count_hours, find_holes, shown_hours, silent_spans
 from etl.sinks.published import read
@@ -125,7 +125,7 @@ def _say(whole: Whole, found: Found) -> list[str]:
     if silent.height:
         first = silent.row(0, named=True)
         sentences.append(
-            f"{times(int(silent['hours'].sum()), 'hour was', 'hours were')} silent in which about"
+            f"{plural(int(silent['hours'].sum()), 'hour was', 'hours were')} silent in which about"
             f" {silent['expected'].sum():,.0f} requests were due; the longest of them {first['integration']} from"
             f" {first['since']:%Y-%m-%d %H:%M} to {first['until']:%Y-%m-%d %H:%M}."
         )
@@ -133,7 +133,7 @@ def _say(whole: Whole, found: Found) -> list[str]:
         sentences.append("No hour was silent against its integration's own pattern.")
     if holes.height:
         sentences.append(
-            f"{times(holes.height, 'hole lies', 'holes lie')} between files; about"
+            f"{plural(holes.height, 'hole lies', 'holes lie')} between files; about"
             f" {holes['expected'].sum():,.0f} requests would have been in {'it' if holes.height == 1 else 'them'}."
         )
     sentences += [
@@ -143,10 +143,10 @@ def _say(whole: Whole, found: Found) -> list[str]:
     ]
     if whole.counts["other_time"] or whole.counts["invalid_time"]:
         sentences.append(
-            f"{times(whole.counts['other_time'], 'timestamp is', 'timestamps are')} not in seconds and"
+            f"{plural(whole.counts['other_time'], 'timestamp is', 'timestamps are')} not in seconds and"
             f" {whole.n('invalid_time')} cannot be read: the time received stands in their place."
         )
-    sentences.append(f"{times(whole.counts['late'], 'conversion')} came more than a day late.")
+    sentences.append(f"{plural(whole.counts['late'], 'conversion')} came more than a day late.")
     return sentences
 
 

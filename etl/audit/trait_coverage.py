@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from etl import spec
-from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, counted, with_issues
 from etl.audit.measures import TRAITS
 from etl.sinks.published import read
@@ -59,14 +59,14 @@ def _say(whole: Whole, found: Found) -> list[str]:
     ]
     if whole.counts["prehashed_trait"]:
         sentences.append(
-            f"{times(whole.counts['prehashed_trait'], 'conversion')} sent hashes where the page asks for raw values."
+            f"{plural(whole.counts['prehashed_trait'], 'conversion')} sent hashes where the page asks for raw values."
         )
     if found["dropped"].height:
         first = found["dropped"].row(0, named=True)
         sentences.append(
-            f"{times(whole.counts['passthrough_dropped'], 'conversion')} sent more than"
+            f"{plural(whole.counts['passthrough_dropped'], 'conversion')} sent more than"
             f" {spec.PASSTHROUGH_LIMIT} passthroughs; dropped most is {first['name']}:"
-            f" {times(first['times'], 'time')}."
+            f" {plural(first['times'], 'time')}."
         )
     return sentences
 

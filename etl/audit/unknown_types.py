@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, counted
 from etl.distinct import on_distinct
 from etl.rejections import suggest_type
@@ -40,8 +40,8 @@ def _say(whole: Whole, found: Found) -> list[str]:
     curable = int(types.filter(pl.col("event").is_not_null())["rejections"].sum())
     return [
         (
-            f"{times(whole.counts['unknown_type'], 'postback was', 'postbacks were')} rejected with one of"
-            f" {times(types.height, 'unknown conversion_type')}{whole.worth('unknown_type')}."
+            f"{plural(whole.counts['unknown_type'], 'postback was', 'postbacks were')} rejected with one of"
+            f" {plural(types.height, 'unknown conversion_type')}{whole.worth('unknown_type')}."
         ),
         f"The most frequent is {first['conversion_type']!r}: {first['rejections']:,}; {first['correction']}.",
         f"For {curable:,} of them the right type is plain.",

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from etl.aliases import meaning_of
-from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, with_issues
 from etl.distinct import on_distinct
 from etl.ruleset import Ruleset
@@ -107,15 +107,15 @@ def _say(whole: Whole, found: Found) -> list[str]:
     first = names.row(0, named=True)
     sentences = [
         (
-            f"{times(names.height, 'parameter is', 'parameters are')} read by nobody; the most frequent is"
-            f" {first['parameter']!r}, sent {times(first['times'], 'time')}."
+            f"{plural(names.height, 'parameter is', 'parameters are')} read by nobody; the most frequent is"
+            f" {first['parameter']!r}, sent {plural(first['times'], 'time')}."
         ),
     ]
     if near.height:
         sentences.append(
-            f"{times(names['read_as'].drop_nulls().len(), 'name is', 'names are')} nearly a known one. In"
+            f"{plural(names['read_as'].drop_nulls().len(), 'name is', 'names are')} nearly a known one. In"
             f" {int(near['would_fill'].sum()):,} conversions the field they were meant for is empty, and"
-            f" {times(int(near['rejections'].sum()), 'postback was', 'postbacks were')} rejected without identity."
+            f" {plural(int(near['rejections'].sum()), 'postback was', 'postbacks were')} rejected without identity."
         )
     return sentences
 

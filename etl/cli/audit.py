@@ -68,3 +68,5 @@ def print_report(report: Report, rows: int) -> None:
                 is_whole = sheet.key == "whole"
                 shown = sheet.rows.drop("measure") if is_whole else sheet.rows
                 print_frame(out, sheet.title, shown, 0 if is_whole else rows, is_latest=sheet.key == "by_day")
+        if section.answer.unknown:
+            out.print(Text(f"\nWhat cannot be told: {section.answer.unknown}", style="dim"))

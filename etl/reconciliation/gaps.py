@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.schema import SUMMABLE
+
 #: Bands of a gap: up to so large a share, and what it is called.
 BANDS: Final = ((0.02, "within 2 %"), (0.05, "2 to 5 %"), (None, "over 5 %"))
 
@@ -122,7 +124,7 @@ def _counts(rows: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _sums(rows: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    return rows.drop_nulls("value").group_by(keys).agg(pl.col("value").sum().alias("count"))
+    return rows.filter(pl.col("value").abs() < SUMMABLE).group_by(keys).agg(pl.col("value").sum().alias("count"))
 
 
 def _compare(ours: pl.DataFrame, theirs: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from etl.reconciliation.gaps import (
     within,
 )
 from etl.reconciliation.matching import OURS, Tolerance, match
+from etl.schema import SUMMABLE
 from etl.sinks.published import Published, open_published, read
 from etl.sources.settings import check_zone
 
@@ -214,7 +215,7 @@ def _causes(differences: pl.DataFrame) -> pl.DataFrame:
             currency=pl.coalesce("their_currency", "our_currency"), value=pl.coalesce("their_value", "our_value")
         )
         .group_by("side", "cause", "currency")
-        .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("value").sum())
+        .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("value").filter(pl.col("value").abs() < SUMMABLE).sum())
         .sort("rows", "side", "cause", "currency", descending=[True, False, False, False], nulls_last=True)
     )
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.audit.answer import Answer, Found, Sheet, Whole, times
+from etl.audit.answer import Answer, Found, Sheet, Whole, plural
 from etl.audit.frames import IS_SUMMABLE, WHOSE, Frames, has_key_issue
 from etl.audit.measures import JUNK_KEYS, KEYS, Measure
 from etl.sinks.published import read
@@ -22,12 +22,12 @@ LEAST_LENGTH: Final = 6
 _KIND: Final = (*WHOSE, "match_type")
 
 MEASURES: Final = (
-    Measure("odd_length_key", "match key is of a length unlike the others", "key_shapes", None, has_money=True),
-    Measure("cut_off_key", "match key is the beginning of another: cut off", "key_shapes", None, has_money=True),
+    Measure("odd_length_key", "match key is of a length unlike the others", "match_quality", None, has_money=True),
+    Measure("cut_off_key", "match key is the beginning of another: cut off", "match_quality", None, has_money=True),
 )
 
 
-def find_key_shapes(frames: Frames) -> Found:
+def find_match_quality(frames: Frames) -> Found:
     """lengths: one row a length; cut_off: one row a key that was cut off; and the measures of this module by day."""
     keys = frames.conversions.filter(
         (pl.col("match_type") != "email") & ~has_key_issue(*(code for code, _, _ in JUNK_KEYS))
@@ -104,14 +104,14 @@ def _say(whole: Whole, found: Found) -> list[str]:
             f" {whole.share('by_ref_id', 'conversions')} by ref_id, {whole.share('by_email', 'conversions')} by e-mail."
         ),
         *(
-            f"{times(whole.counts[name], 'conversion')}: {title}{whole.worth(name)}."
+            f"{plural(whole.counts[name], 'conversion')}: {title}{whole.worth(name)}."
             for _, name, title in JUNK_KEYS
             if name in junk
         ),
     ]
     if whole.counts["odd_length_key"]:
         sentences.append(
-            f"{times(whole.counts['odd_length_key'], 'key is', 'keys are')} of a length unlike the others of their"
+            f"{plural(whole.counts['odd_length_key'], 'key is', 'keys are')} of a length unlike the others of their"
             f" integration; {whole.n('cut_off_key')} of them are cut off{whole.worth('cut_off_key')}."
         )
     return sentences
@@ -130,7 +130,7 @@ ANSWER: Final = Answer(
         *(name for _, name, _ in JUNK_KEYS),
         *(measure.name for measure in MEASURES),
     ),
-    find=find_key_shapes,
+    find=find_match_quality,
     sheets=(
         Sheet("cut_off", "Keys that were cut off"),
         Sheet("lengths", "Lengths of match keys"),
