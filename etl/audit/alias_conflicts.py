@@ -1,4 +1,4 @@
-"""Answer 6: several values for one field, and how many rows the other `alias_order` would change."""
+"""Answer 6: several values for one field, and what the other `alias_order` would change (semantics 2.2, 2.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answer 9: values that cannot be read or added up, and currencies that are none."""
+"""Answer 9: values that cannot be read or added up, and currencies that are none (semantics 4, 8.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answer 8: what deduplication removed, and what it could not."""
+"""Answer 8: what deduplication removed, and what it could not (semantics 6.3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEASURES: Final = (
 #: Two conversions without an id that agree in all else are likely one if no more than this lies between them.
 _LIKELY_SECONDS: Final = 600
 
-#: An id with so many repetitions is no id: the same for every order.
+#: An id whose repetitions say something else so often is no id: the same for every order.
 _CONSTANT: Final = 5
 
 #: So many conversions without an id are compared at a time: what bounds the memory.
@@ -87,9 +87,11 @@ def _repeated_ids(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
         id the repetitions alone.
     """
     keys = (*WHOSE, "transaction_id")
-    constant = counted(
-        repetitions.with_columns(pl.col("transaction_id").str.strip_chars()), *keys, count="records"
-    ).filter(pl.col("records") >= _CONSTANT)
+    ids = repetitions.with_columns(pl.col("transaction_id").str.strip_chars())
+    conflicting = counted(ids.filter(pl.col("duplicate_kind") == "conflicting"), *keys, count="records")
+    constant = counted(ids, *keys, count="records").join(
+        conflicting.filter(pl.col("records") >= _CONSTANT), on=keys, how="semi", nulls_equal=True
+    )
     kinds = {"macro": junk.is_macro, "null word": junk.is_null_word}
     words = [
         counted(
@@ -202,7 +204,7 @@ ANSWER: Final = Answer(
     days_chart=("identical_duplicate", "conflicting_duplicate", "likely_duplicate"),
     says=_say,
     unknown=(
-        f"A constant id is told by its repetitions: {_CONSTANT} or more. Likely duplicates agree in match key, event,"
-        f" value and currency within {_LIKELY_SECONDS // 60} minutes; two true sales can do so."
+        f"A constant id is told by {_CONSTANT} repetitions or more that say something else. Likely duplicates agree in"
+        f" match key, event, value and currency within {_LIKELY_SECONDS // 60} minutes; two true sales can do so."
     ),
 )

@@ -1,4 +1,4 @@
-"""Answer 3: positive values that became a Lead because nobody said what they are."""
+"""Answer 3: positive values that became a Lead because nobody said what they are (semantics 5.3)."""
 
 from __future__ import annotations
 

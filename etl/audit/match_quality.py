@@ -1,4 +1,4 @@
-"""Answer 2: how sure the match is. Keys that are no key, of an odd length, or cut off."""
+"""Answer 2: how sure the match is. Keys that are no key, of an odd length, or cut off (semantics 3)."""
 
 from __future__ import annotations
 

@@ -43,9 +43,13 @@ JUNK_KEYS: Final = (
     ("test_value", "test_key", "match key is a test value"),
     ("double_encoded", "double_encoded_key", "match key is encoded twice"),
 )
-#: Whether each trait was sent, as the tables show it with hashes or without.
 TRAITS: Final = (*(name for name in spec.PERSONAL_TRAITS if name != "full_name"), "country")
 _OTHER_TIMES: Final = ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601")
+
+
+def was_sent(trait: str) -> pl.Expr:
+    """Whether a trait was sent, as the tables show it with hashes or without."""
+    return pl.any_horizontal(pl.col(name).is_not_null() for name in (trait, f"{trait}_sha256"))
 
 
 def _conversions(name: str, title: str, rows: pl.Expr, *, has_money: bool = False) -> Measure:
@@ -123,14 +127,7 @@ MEASURES: Final = (
     _conversions("invalid_currency", "with a currency that is not three letters", has_issue("invalid_currency")),
     _conversions("items_mismatch", "with items that add up to something else", has_issue("items_total_mismatch")),
     _conversions("outlandish_value", "with a value too large to be added up", ~IS_SUMMABLE),
-    *(
-        _conversions(
-            f"with_{name}",
-            f"with {name}",
-            pl.any_horizontal(pl.col(column).is_not_null() for column in dict.fromkeys((name, f"{name}_sha256"))),
-        )
-        for name in TRAITS
-    ),
+    *(_conversions(f"with_{name}", f"with {name}", was_sent(name)) for name in TRAITS),
     _conversions("prehashed_trait", "with a trait that was hashed before it was sent", has_issue("prehashed_trait")),
     _conversions("passthrough_dropped", "with passthroughs past the fifth", has_issue("passthrough_dropped")),
 )

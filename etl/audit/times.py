@@ -1,4 +1,4 @@
-"""Answer 7: when nothing came, and times that say something else than when they were received."""
+"""Answer 7: when nothing came, and times that say something else than when they were received (semantics 6)."""
 
 from __future__ import annotations
 

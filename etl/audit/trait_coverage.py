@@ -1,4 +1,4 @@
-"""Answer 11: which customer traits were sent, hashed too early, and which passthroughs were dropped."""
+"""Answer 11: which customer traits were sent, hashed too early, and which passthroughs were dropped (semantics 7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 from etl import spec
 from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, counted, with_issues
-from etl.audit.measures import TRAITS
+from etl.audit.measures import TRAITS, was_sent
 from etl.sinks.published import read
 
 _NAMES: Final = tuple(f"with_{name}" for name in TRAITS)
@@ -20,12 +20,7 @@ def find_traits(frames: Frames) -> Found:
     dropped = frames.passthroughs.filter(~pl.col("stored")).group_by("name").agg(pl.len().cast(pl.Int64).alias("times"))
     sent = frames.conversions.select(
         pl.len().alias("conversions"),
-        *(
-            pl.any_horizontal(pl.col(column).is_not_null() for column in dict.fromkeys((name, f"{name}_sha256")))
-            .sum()
-            .alias(name)
-            for name in TRAITS
-        ),
+        *(was_sent(name).sum().alias(name) for name in TRAITS),
     )
     counts = read(sent).row(0, named=True)
     all_of = counts.pop("conversions")

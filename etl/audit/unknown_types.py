@@ -1,4 +1,4 @@
-"""Answer 4: conversion types that are not in the table, and what was probably meant."""
+"""Answer 4: conversion types that are not in the table, and what was probably meant (semantics 5.2)."""
 
 from __future__ import annotations
 

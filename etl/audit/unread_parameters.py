@@ -1,4 +1,4 @@
-"""Answer 5: parameters that nobody reads, and what the nearly right ones would have filled."""
+"""Answer 5: parameters that nobody reads, and what the nearly right ones would have filled (semantics 2.6)."""
 
 from __future__ import annotations
 
