@@ -124,6 +124,14 @@ def test_an_id_that_we_counted_under_two_events(tables: Path, tmp_path: Path) ->
     assert rows.filter(pl.col("our_transaction_id") == "T1")["cause"].to_list() == ["counted twice by us"]
 
 
+def test_only_the_events_that_are_asked_for(tables: Path, tmp_path: Path) -> None:
+    (tmp_path / "export").write_bytes(separated(","))
+    outcome = reconcile(Request(tables, tmp_path / "export", events=("Purchase",)))
+    causes = dict(outcome.differences.drop_nulls("row_no").select("row_no", "cause").iter_rows())
+    assert causes[2] == "duplicate"
+    assert outcome.counts.row(0)[:2] == (7, 12)
+
+
 # -- the days --------------------------------------------------------------------------------------------------
 
 

@@ -44,6 +44,10 @@ def reconcile(
     currency: Annotated[str | None, typer.Option(metavar="CODE", help="Of their values, without a column.")] = None,
     account: Annotated[str | None, typer.Option(metavar="ID", help="Only this account of ours.")] = None,
     integration: Annotated[str | None, typer.Option(metavar="SLUG", help="Only this integration of ours.")] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this event of ours, such as Purchase; may be repeated."),
+    ] = None,
     our_time: Annotated[OurTime, typer.Option(help="Which of our times counts.")] = OurTime.OCCURRED_AT,
     value_tolerance: Annotated[str, typer.Option(metavar="AMOUNT", help="Amounts so near are the same.")] = "0.01",
     time_tolerance: Annotated[
@@ -77,6 +81,7 @@ def reconcile(
         currency=currency_of(currency),
         account=account,
         integration=integration,
+        events=tuple(event or ()),
         our_time=our_time.value,
         tolerance=Tolerance(_amount(value_tolerance), _span(time_tolerance)),
     )

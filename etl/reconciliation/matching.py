@@ -71,18 +71,20 @@ def _left_over(
 
 def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, by: str, our_key: str, their_key: str) -> pl.DataFrame:
     """Equal keys; where one stands in several rows, those of the same value first, then in the order of their times."""
+    ours, theirs = (
+        side.select(number, "value", "at", key=name).drop_nulls("key")
+        for side, name, number in ((ours, our_key, "ours"), (theirs, their_key, "row_no"))
+    )
     found = [pl.DataFrame(schema=PAIRS)]
     for also in (["value"], []):
-        left, right = _left_over(ours.drop_nulls(our_key), theirs.drop_nulls(their_key), found)
-        keys = [pl.col("key"), *(pl.col(name) for name in also)]
-        sides = [
-            side.rename({name: "key"})
-            .drop_nulls(also)
-            .sort("at", number, nulls_last=True)
-            .select("key", *also, number, turn=pl.int_range(pl.len()).over(keys))
-            for side, name, number in ((left, our_key, "ours"), (right, their_key, "row_no"))
-        ]
-        found.append(sides[0].join(sides[1], on=["key", *also, "turn"]).select("ours", "row_no", by=pl.lit(by)))
+        keys = ["key", *also]
+        left, right = (
+            side.drop_nulls(also)
+            .sort("at", side.columns[0], nulls_last=True)
+            .with_columns(turn=pl.int_range(pl.len()).over(keys))
+            for side in _left_over(ours, theirs, found)
+        )
+        found.append(left.join(right, on=[*keys, "turn"]).select("ours", "row_no", by=pl.lit(by)))
     return pl.concat(found)
 
 

@@ -52,6 +52,7 @@ class Request:
         currency: Of their values, where no column says it.
         account: Only this account of ours.
         integration: Only this integration of ours.
+        events: Only these events of ours; none: all.
         our_time: `occurred_at` or `received_at`.
         tolerance: Amounts and times that count as the same.
     """
@@ -65,6 +66,7 @@ class Request:
     currency: str | None = None
     account: str | None = None
     integration: str | None = None
+    events: tuple[str, ...] = ()
     our_time: str = "occurred_at"
     tolerance: Tolerance = Tolerance(Decimal("0.01"), timedelta(minutes=10))  # noqa: RUF009 - a tuple
 
@@ -167,7 +169,9 @@ def _scope(request: Request) -> pl.Expr:
 def _read_ours(published: Published, request: Request, first: date, last: date) -> pl.DataFrame:
     at = pl.col(request.our_time)
     day = at.dt.convert_time_zone(request.zone).dt.date()
-    rows = published.conversions.filter(_scope(request) & day.is_between(first - _AROUND, last + _AROUND)).select(
+    is_wanted = pl.col("event").is_in(request.events) if request.events else pl.lit(value=True)
+    is_near = day.is_between(first - _AROUND, last + _AROUND)
+    rows = published.conversions.filter(_scope(request) & is_wanted & is_near).select(
         "conversion_id", pl.col("transaction_id").str.strip_chars(), "match_key", "value", "currency", at=at
     )
     return read(rows).with_row_index("ours").select(OURS.names())
