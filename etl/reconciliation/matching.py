@@ -75,6 +75,7 @@ def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, by: str, our_key: str, the
         side.select(number, "value", "at", key=name).drop_nulls("key")
         for side, name, number in ((ours, our_key, "ours"), (theirs, their_key, "row_no"))
     )
+    ours, theirs = ours.join(theirs, on="key", how="semi"), theirs.join(ours, on="key", how="semi")
     found = [pl.DataFrame(schema=PAIRS)]
     for also in (["value"], []):
         keys = ["key", *also]

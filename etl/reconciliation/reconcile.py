@@ -214,14 +214,15 @@ def _with_currency(
 
 
 def _causes(differences: pl.DataFrame) -> pl.DataFrame:
-    return (
-        differences.with_columns(
-            currency=pl.coalesce("their_currency", "our_currency"), value=pl.coalesce("their_value", "our_value")
-        )
-        .group_by("side", "cause", "currency")
+    keys = ("side", "cause", "currency")
+    value = pl.coalesce("their_value", "our_value")
+    counted = (
+        differences.lazy()
+        .select("side", "cause", currency=pl.coalesce("their_currency", "our_currency"), value=value)
+        .group_by(keys)
         .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("value").filter(pl.col("value").abs() < SUMMABLE).sum())
-        .sort("rows", "side", "cause", "currency", descending=[True, False, False, False], nulls_last=True)
     )
+    return read(counted).sort("rows", *keys, descending=[True, False, False, False], nulls_last=True)
 
 
 def say(outcome: Reconciliation) -> list[str]:
