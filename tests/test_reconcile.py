@@ -210,6 +210,14 @@ def test_currency_of_an_export_without_one(tables: Path, tmp_path: Path) -> None
     assert said.differences.filter(pl.col("side") == "both")["cause"].to_list() == ["other currency"]
 
 
+def test_an_export_without_values_has_no_gap_in_money(tables: Path, tmp_path: Path) -> None:
+    rows = "".join(f"T{number},2024-05-01\n" for number in (1, 2, 3, 4, 1, 10, 98, 99))
+    (tmp_path / "export").write_text(f"order_id,date\n{rows}", encoding="utf-8")
+    outcome = reconcile(Request(tables, tmp_path / "export"))
+    assert (outcome.totals.height, outcome.money.height) == (0, 0)
+    assert not outcome.exceeds(0.0)
+
+
 def test_tolerances(tables: Path, tmp_path: Path) -> None:
     (tmp_path / "export").write_text("value,date\n61.5,2024-05-01T12:20:05Z\n", encoding="utf-8")
 

@@ -34,7 +34,7 @@ def reconcile(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the four tables that run wrote.")],
     against: Annotated[Path, typer.Option(metavar="FILE", help="Their export: CSV, Parquet or JSON lines.")],
     columns: Annotated[
-        str | None, typer.Option(metavar="ROLE=NAME,...", help="Their columns, such as transaction_id=Order,time=Date.")
+        str | None, typer.Option(metavar="ROLE=NAME,...", help="Their columns, such as time=Date.")
     ] = None,
     time_format: Annotated[
         str | None, typer.Option(metavar="LAYOUT", help="How their times are written, such as '%d.%m.%Y %H:%M'.")

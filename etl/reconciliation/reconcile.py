@@ -142,11 +142,12 @@ def _compare(sides: Sides, ours: pl.DataFrame, request: Request) -> dict[str, An
     differences = explain_differences(sides._replace(ours=in_question), request.tolerance, request.zone)
     by_id = pairs.filter(pl.col("by") != "value and time").join(sides.ours, on="ours")
     apart = by_id.join(sides.theirs, on="row_no", suffix="_theirs").select(apart=pl.col("at_theirs") - pl.col("at"))
+    valued = ours if sides.theirs["value"].count() else ours.clear()  # without a value of theirs there is no gap
     return {
         "counts": compare_counts(ours.height, sides.theirs.height),
-        "totals": compare_money(ours, sides.theirs, "currency"),
+        "totals": compare_money(valued, sides.theirs, "currency"),
         "days": compare_days(ours, sides.theirs),
-        "money": compare_money(ours, sides.theirs, "day", "currency"),
+        "money": compare_money(valued, sides.theirs, "day", "currency"),
         "matched": pairs["by"]
         .value_counts(name="rows")
         .cast({"rows": pl.Int64})
