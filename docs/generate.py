@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from etl.audit.answers import ANSWERS
 from etl.cli.schema import SchemaFormat, shown
 from etl.issues import ISSUES
+from etl.reconciliation.causes import CAUSES
 from etl.ruleset import SWITCHES
 from etl.rulesets import shipped_names
 from etl.schema import TABLES
@@ -77,6 +79,9 @@ def _rows(header: str, rows: list[tuple[str, ...]]) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "help": lambda: _help("run"),
+    "help audit": lambda: _help("audit"),
+    "help reconcile": lambda: _help("reconcile"),
+    "causes": lambda: _rows("cause | what", [(f"`{row.name}`", row.meaning) for row in CAUSES]),
     "explained": _explained,
     "help explain": lambda: _help("explain"),
     "inspected": _inspected,
@@ -98,6 +103,10 @@ PARTS: dict[str, Callable[[], str]] = {
         [(f"`{row.key}`", ", ".join(f"`{value}`" for value in row.accepted), row.source) for row in SWITCHES],
     ),
     "rulesets": _rulesets,
+    "answers": lambda: _rows(
+        "answer | | asks",
+        [(str(number), f"`{row.key}`", row.question) for number, row in enumerate(ANSWERS, 1)],
+    ),
     "floors": _floors,
 }
 

@@ -1,7 +1,7 @@
 """Fields to conversions: identity, event, value, time, traits; and who is rejected for identity or type.
 
-In this order: `decide_identity` and `decide_event` judge all postbacks; `read_amounts`, `read_times` and
-`describe_person` see those that are accepted. Each takes fields and gives columns aligned with them; none looks at
+In this order: `decide_identity`, `decide_event` and `read_amounts` see all postbacks; `read_times` and
+`describe_person` those that are accepted. Each takes fields and gives columns aligned with them; none looks at
 another row.
 """
 
@@ -33,19 +33,25 @@ _PREHASHED: Final = tuple(
 )
 
 
-def judge_postbacks(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
-    """Identity and event of every postback, and a truth for each reason why it is no conversion.
+def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.DataFrame:
+    """Identity, event and value of every postback, and a truth for each reason why it is no conversion.
 
     Args:
         fields: Of the batch.
         ruleset: The rules.
+        options: Default currency.
 
     Returns:
-        row UInt32, match_type, match_key (as sent), match_param, event, event_rule, conversion_type, and a truth for
-        each of `rejections.JUDGED`.
+        row UInt32, match_type, match_key (as sent), match_param, event, event_rule, conversion_type, transaction_id,
+        what `read_amounts` gives, and a truth for each of `rejections.JUDGED`.
     """
     return pl.concat(
-        [decide_identity(fields), decide_event(fields, ruleset), fields.texts.select("conversion_type")],
+        [
+            decide_identity(fields),
+            decide_event(fields, ruleset),
+            read_amounts(fields, options.default_currency),
+            fields.texts.select("conversion_type", "transaction_id"),
+        ],
         how="horizontal",
     ).with_columns(
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
@@ -63,7 +69,7 @@ def build_conversions(
         postbacks: Rows of `schema.REQUESTS`.
         verdicts: Of `judge_postbacks`, of these postbacks.
         fields: What their parameters fill.
-        options: Default currency and what becomes of personal values.
+        options: What becomes of personal values.
 
     Returns:
         The columns of `schema.CONVERSIONS` but ids, lineage, counts and issues, plus those of `judge_postbacks` and
@@ -72,12 +78,11 @@ def build_conversions(
     return pl.concat(
         [
             verdicts,
-            read_amounts(fields, options.default_currency),
             read_times(fields, postbacks["received_at"]),
             describe_person(fields, options),
             pl.DataFrame(
                 [
-                    *fields.texts.select("click_id", "ref_id", "transaction_id", "brand_name", "country"),
+                    *fields.texts.select("click_id", "ref_id", "brand_name", "country"),
                     fields.param("value").alias("value_param"),
                     fields.param("currency").alias("currency_param"),
                     fields.param("timestamp").alias("timestamp_param"),

@@ -110,7 +110,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
 
     params = explode_params(postbacks, ruleset.parameter_order, ruleset.paths)
     fields = resolve_aliases(params, postbacks.height, ruleset)
-    verdicts = judge_postbacks(fields, ruleset)
+    verdicts = judge_postbacks(fields, ruleset, options)
     refused = reject_postbacks(_with_ids(postbacks, "rejection_id"), verdicts, fields, ruleset)
 
     is_accepted = ~verdicts.select(pl.any_horizontal(JUDGED)).to_series()
@@ -129,7 +129,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     ids = whole.select("row", "conversion_id")
     if options.pii != "keep":
         whole = whole.with_columns(client_ip=pl.lit(None, pl.String))
-    rejections = pl.concat([unreadable, refused]).sort("source_digest", "record_no")
+    rejections = protect_match_key(pl.concat([unreadable, refused]).sort("source_digest", "record_no"), options)
     tables = Tables(
         conversions=protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
         items=items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),

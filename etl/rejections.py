@@ -16,6 +16,9 @@ _MESSAGES: Final = {reason.code: reason.message for reason in spec.REJECTIONS}
 #: Why a postback that could be read is refused: a truth of `conversions.judge_postbacks` each (semantics 5.4).
 JUDGED: Final = ("missing_identity", "unknown_conversion_type")
 
+#: What a refused postback would have been: columns that rejections have in common with conversions.
+_SHARED: Final = ("match_type", "match_key", "event", "conversion_type", "value", "currency", "transaction_id")
+
 _IDENTITY_NAMES: Final = frozenset(
     name for field in spec.CORE_FIELDS if field.name in {"click_id", "ref_id", "email"} for name in field.accepted
 )
@@ -41,7 +44,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
 
     Args:
         postbacks: Rows of `schema.REQUESTS`.
-        verdicts: Aligned with them: `row`, `conversion_type` and a truth for each reason.
+        verdicts: Aligned with them: `row`, the columns that rejections share and a truth for each reason.
         fields: Whose near misses tell what was probably meant.
         ruleset: Whose types are suggested.
 
@@ -51,7 +54,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
     Source: semantics 3.1, 5.2, 5.4.
     """
     is_refused = verdicts.select(pl.any_horizontal(JUDGED)).to_series()
-    refused = verdicts.select("row", *JUDGED, "conversion_type").filter(is_refused)
+    refused = verdicts.select("row", *JUDGED, *_SHARED).filter(is_refused)
     types = refused["conversion_type"].set(~refused["unknown_conversion_type"], None)
     names = (
         fields.near_misses.filter(pl.col("near_miss").is_in(_IDENTITY_NAMES))

@@ -8,6 +8,10 @@ import polars as pl
 
 INSTANT: Final = pl.Datetime("us", "UTC")
 MONEY: Final = pl.Decimal(38, 9)
+
+#: Amounts below it can be added up within MONEY a hundred million times over; sums leave others out.
+SUMMABLE: Final = 10**20
+
 ISSUE: Final = pl.Struct({"code": pl.String, "parameter": pl.String, "detail": pl.String})
 FIELD: Final = pl.Struct({"name": pl.String, "text": pl.String, "is_structure": pl.Boolean})
 
@@ -151,6 +155,14 @@ REJECTIONS: Final = Table(
         Column("http_method", TEXT, "null for a bare payload"),
         Column("http_status", SMALL, "the server's answer; null for a bare payload"),
         *_LINEAGE,
+        Column("user_agent", TEXT, "as logged"),
+        Column("match_type", TEXT, "click_id, ref_id, email; null where none was sent, or the record was not judged"),
+        Column("match_key", TEXT, "what would have matched it, as in conversions"),
+        Column("event", TEXT, "what it would have been; null where its type is unknown, or it was not judged"),
+        Column("conversion_type", TEXT, "as sent"),
+        Column("value", MONEY, "as in conversions"),
+        Column("currency", TEXT, "as in conversions"),
+        Column("transaction_id", TEXT, "as sent"),
     ),
 )
 

@@ -10,14 +10,14 @@ import pytest
 
 FLOORS: Final = (
     ("facts", ("errors", "options", "schema", "spec")),
-    ("letters", ("distinct", "json_text", "lists", "pairs", "ruleset", "spans")),
+    ("letters", ("distinct", "json_text", "lists", "pairs", "ruleset", "spans", "visible")),
     ("words", ("identifiers", "issues", "junk", "paths", "ruleset_file", "traits", "urlencoded", "values")),
     ("fields", ("aliases", "params")),
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),
     ("runs", ("job",)),
-    ("stories", ("explain", "inspection", "what_if")),
+    ("stories", ("audit", "explain", "inspection", "reconciliation", "what_if")),
     ("door", ("__init__", "__main__", "cli")),
 )
 FLOOR_OF: Final = {room: number for number, (_, rooms) in enumerate(FLOORS) for room in rooms}

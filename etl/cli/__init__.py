@@ -9,13 +9,15 @@ from typing import Annotated
 
 import typer
 
+from etl.cli.audit import audit
 from etl.cli.explain import explain
 from etl.cli.inspect import inspect
+from etl.cli.reconcile import reconcile
 from etl.cli.run import run
 from etl.cli.schema import schema
-from etl.cli.terminal import visible
 from etl.cli.what_if import what_if
 from etl.errors import EtlError, InterruptedRunError
+from etl.visible import visible
 
 app = typer.Typer(
     name="postback-etl",
@@ -28,6 +30,8 @@ app.command(no_args_is_help=True)(run)
 app.command(no_args_is_help=True)(explain)
 app.command(no_args_is_help=True)(inspect)
 app.command("what-if", no_args_is_help=True)(what_if)
+app.command(no_args_is_help=True)(audit)
+app.command(no_args_is_help=True)(reconcile)
 app.command()(schema)
 
 

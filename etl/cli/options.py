@@ -63,7 +63,7 @@ def read_reading(
     from etl.sources.plans import Reading
     from etl.sources.settings import make_settings
 
-    return Reading(format_, log_format, make_settings(log_timezone, _columns(columns), formats), _size(max_record))
+    return Reading(format_, log_format, make_settings(log_timezone, read_columns(columns), formats), _size(max_record))
 
 
 def read_ruleset(text: str | None) -> Ruleset:
@@ -117,7 +117,8 @@ def read_statuses(text: str | None) -> tuple[range, ...]:
     return tuple(spans)
 
 
-def _columns(text: str | None) -> dict[str, str]:
+def read_columns(text: str | None) -> dict[str, str]:
+    """Role -> name of an option such as `received_at=created,payload=body`."""
     from etl.errors import UsageError
 
     pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]

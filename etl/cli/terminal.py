@@ -9,6 +9,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from etl.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from decimal import Decimal
@@ -16,27 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-#: Controls, marks that turn the direction of text, blanks of no width: what a terminal would obey or hide.
-_HIDDEN: Final = re.compile(
-    "[\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
 _LONGEST: Final = 600
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
-
-
-def visible(text: str) -> str:
-    r"""The text with every character that a terminal would obey or hide as its escape.
-
-    Examples:
-        >>> visible("a\x1b[31mb\nc")
-        'a\\x1b[31mb\\nc'
-    """
-    return _HIDDEN.sub(lambda match: _escape(match[0]), text)
-
-
-def _escape(char: str) -> str:
-    short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return short.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
 
 
 def is_terminal() -> bool:

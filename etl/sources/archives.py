@@ -14,7 +14,12 @@ from etl.sources.streams import BROKEN, is_tar, open_decompressed, sniff
 
 _ZIP: Final = b"PK\x03\x04"
 _EXCEL: Final = "[Content_Types].xml"
-_BROKEN_ARCHIVE: Final = (*BROKEN, tarfile.TarError, zipfile.BadZipFile, NotImplementedError)
+_BROKEN_ARCHIVE: Final[tuple[type[Exception], ...]] = (
+    *BROKEN,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+)
 
 
 def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path]) -> list[tuple[str, Location]] | None:

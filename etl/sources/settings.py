@@ -34,17 +34,24 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
         >>> make_settings("Europe/Berlin", {"payload": "body"}, None).columns
         (('payload', 'body'),)
     """
-    try:
-        ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError) as error:
-        raise UsageError(
-            f"--log-timezone {timezone!r} is no time zone.", "Give an IANA name: Europe/Berlin."
-        ) from error
+    check_zone("--log-timezone", timezone)
     unknown = [role for role in columns if role not in ROLES]
     if unknown:
         raise UsageError(f"--columns {unknown[0]!r} is nothing a column can hold.", f"Known: {', '.join(ROLES)}.")
     rows = read_formats(Path(formats)) if formats else ()
     return Settings(timezone=timezone, columns=tuple(columns.items()), formats=rows)
+
+
+def check_zone(option: str, zone: str) -> None:
+    """Refuses what the IANA database does not know as a zone.
+
+    Raises:
+        UsageError: There is no such zone.
+    """
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise UsageError(f"{option} {zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.") from error
 
 
 def read_formats(path: Path) -> tuple[Format, ...]:

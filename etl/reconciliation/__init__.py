@@ -1,0 +1,1 @@
+"""Published conversions against another's export: what agrees, what does not, and why."""

@@ -1,0 +1,139 @@
+"""Which row of theirs is which of ours: by transaction id, then by click id, then by value and time.
+
+A row is matched once. What is left over on either side after a step goes into the next.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from etl.schema import INSTANT, MONEY
+
+#: One row a conversion of ours, as far as it is compared. `ours` numbers them.
+OURS: Final = pl.Schema(
+    {
+        "ours": pl.UInt32(),
+        "conversion_id": pl.String(),
+        "transaction_id": pl.String(),
+        "match_key": pl.String(),
+        "value": MONEY,
+        "currency": pl.String(),
+        "at": INSTANT,
+    }
+)
+
+#: A pair: numbers of the rows, and what they were matched by.
+PAIRS: Final = pl.Schema({"ours": pl.UInt32(), "row_no": pl.Int64(), "by": pl.String()})
+
+_KEYED: Final = (
+    ("transaction_id", "transaction_id", "transaction_id"),
+    ("click_id", "match_key", "click_id"),
+)
+
+
+class Tolerance(NamedTuple):
+    """How far two amounts and two times may be apart and still be the same."""
+
+    value: Decimal
+    time: timedelta
+
+
+def match(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.DataFrame:
+    """Pairs of rows.
+
+    Args:
+        ours: Rows of `OURS`.
+        theirs: Rows of `exports.THEIRS`.
+        tolerance: For the rows that no id matches.
+
+    Returns:
+        Rows of `PAIRS`.
+    """
+    pairs = [pl.DataFrame(schema=PAIRS)]
+    for by, our_key, their_key in _KEYED:
+        left, right = _left_over(ours, theirs, pairs)
+        pairs.append(_by_key(left, right, by, our_key, their_key))
+    left, right = _left_over(ours, theirs, pairs)
+    pairs.append(_by_value_and_time(left, right, tolerance))
+    return pl.concat(pairs).sort("row_no")
+
+
+def _left_over(
+    ours: pl.DataFrame, theirs: pl.DataFrame, pairs: list[pl.DataFrame]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    matched = pl.concat(pairs)
+    return ours.join(matched, on="ours", how="anti"), theirs.join(matched, on="row_no", how="anti")
+
+
+def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, by: str, our_key: str, their_key: str) -> pl.DataFrame:
+    """Equal keys; where one stands in several rows, those of the same value first, then in the order of their times."""
+    ours, theirs = (
+        side.select(number, "value", "at", key=name).drop_nulls("key")
+        for side, name, number in ((ours, our_key, "ours"), (theirs, their_key, "row_no"))
+    )
+    ours, theirs = ours.join(theirs, on="key", how="semi"), theirs.join(ours, on="key", how="semi")
+    found = [pl.DataFrame(schema=PAIRS)]
+    for also in (["value"], []):
+        keys = ["key", *also]
+        left, right = (
+            side.drop_nulls(also)
+            .sort("at", side.columns[0], nulls_last=True)
+            .with_columns(turn=pl.int_range(pl.len()).over(keys))
+            for side in _left_over(ours, theirs, found)
+        )
+        found.append(left.join(right, on=[*keys, "turn"]).select("ours", "row_no", by=pl.lit(by)))
+    return pl.concat(found)
+
+
+def _by_value_and_time(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.DataFrame:
+    """The nearest in time first, of amounts within the tolerance, in the same currency where both say one."""
+    micros = tolerance.time // timedelta(microseconds=1)
+    left, right = (side.drop_nulls(["value", "at"]) for side in (ours, theirs))
+    step = max(tolerance.value, Decimal("0.01"))
+
+    def places(side: pl.DataFrame) -> pl.DataFrame:
+        value = (side["value"] / step).cast(pl.Float64).floor().cast(pl.Int64)
+        return side.with_columns(value_place=value, time_place=side["at"].to_physical() // max(micros, 1))
+
+    around = [pl.lit(-1), pl.lit(0), pl.lit(1)]
+    spread = (
+        places(right)
+        .with_columns(value_step=pl.concat_list(around), time_step=pl.concat_list(around))
+        .explode("value_step")
+        .explode("time_step")
+        .with_columns(value_place=pl.col("value_place") + pl.col("value_step"))
+        .with_columns(time_place=pl.col("time_place") + pl.col("time_step"))
+        .select("row_no", "value_place", "time_place", their_value="value", their_currency="currency", their_at="at")
+    )
+    apart = (pl.col("at") - pl.col("their_at")).abs()
+    differs = (pl.col("value") - pl.col("their_value")).abs()
+    candidates = (
+        places(left)
+        .join(spread, on=["value_place", "time_place"])
+        .with_columns(apart=apart, differs=differs)
+        .filter(
+            (pl.col("differs") <= tolerance.value)
+            & (pl.col("apart") <= tolerance.time)
+            & (pl.col("currency") == pl.col("their_currency")).fill_null(value=True)
+        )
+        .sort("apart", "differs", "row_no", "ours")
+        .select("ours", "row_no")
+    )
+    return _once_each(candidates).with_columns(by=pl.lit("value and time"))
+
+
+def _once_each(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Pairs in which no row of either side stands twice, the first candidates first."""
+    ours: set[int] = set()
+    theirs: set[int] = set()
+    chosen = []
+    for our, their in candidates.iter_rows():
+        if our not in ours and their not in theirs:
+            ours.add(our)
+            theirs.add(their)
+            chosen.append((our, their))
+    return pl.DataFrame(chosen, schema={"ours": pl.UInt32(), "row_no": pl.Int64()}, orient="row")
