@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 #: Controls, marks that turn the direction of text, blanks of no width, surrogates and noncharacters.
-_HIDDEN: Final = re.compile(
+HIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff0-\ufffb\ufffe-\uffff\ud800-\udfff]"
 )
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -19,7 +19,7 @@ def visible(text: str) -> str:
         >>> visible("a\x1b[31mb\nc\u202e")
         'a\\x1b[31mb\\nc\\u202e'
     """
-    return _HIDDEN.sub(lambda match: _SHORT.get(match[0]) or _escape(ord(match[0])), text)
+    return HIDDEN.sub(lambda match: _SHORT.get(match[0]) or _escape(ord(match[0])), text)
 
 
 def _escape(code: int) -> str:

@@ -74,7 +74,8 @@ def explain(
 
 def _print_lines(explanation: Explanation) -> None:
     """One statement a line, never folded: for pipes and files."""
-    from etl.cli.terminal import visible, write_line
+    from etl.cli.terminal import write_line
+    from etl.visible import visible
 
     def write(title: str, lines: list[str]) -> None:
         write_line(title)

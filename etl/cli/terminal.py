@@ -9,7 +9,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from etl.visible import visible
+from etl.visible import HIDDEN, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ def write_json(value: Any) -> None:
     import orjson
 
     text = orjson.dumps(value, default=plain_amount, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
-    write_line(re.sub(f"(?!\n){_HIDDEN.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text))
+    write_line(re.sub(f"(?!\n){HIDDEN.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def plain_amount(value: Decimal) -> str:

@@ -152,8 +152,9 @@ def _differences(target: Target, outcome: str, tables: dict[str, list[dict[str, 
     now = tables.get(target.table or "", [])
     if not now:
         return [*notes, f"The row stands in {target.table}; by these rules and options the record becomes a {outcome}."]
+    uncompared = _UNCOMPARED | ({"currency"} if target.table == "rejections" else set())  # not said to be a default
     differing = [
-        name for name in target.written if name not in _UNCOMPARED and target.written[name] != now[0].get(name)
+        name for name in target.written if name not in uncompared and target.written[name] != now[0].get(name)
     ]
     if differing:
         notes.append(f"The row that was written differs in {', '.join(differing)}: give the options of its run.")
