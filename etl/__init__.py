@@ -86,8 +86,9 @@ def run(
     """
     from pathlib import Path
 
-    from etl.job import Request, run_job
+    from etl.job import run_job
     from etl.options import Options
+    from etl.reading import Request
     from etl.ruleset import Ruleset
     from etl.sources.settings import make_settings
     from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES

@@ -16,7 +16,9 @@ FLOORS: Final = (
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),
+    ("readings", ("reading",)),
     ("stories", ("job",)),
+    ("stores", ("warehouse",)),
     ("door", ("__init__", "__main__", "cli")),
 )
 FLOOR_OF: Final = {room: number for number, (_, rooms) in enumerate(FLOORS) for room in rooms}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from etl.job import Progress, Request
+    from etl.reading import Progress, Request
 
 
 class PiiMode(enum.StrEnum):
@@ -72,8 +72,9 @@ def run(
     from etl.cli.progress import silent, told
     from etl.cli.summary import print_summary, write_summary
     from etl.errors import InterruptedRunError, UsageError
-    from etl.job import Request, run_job
+    from etl.job import run_job
     from etl.options import Options
+    from etl.reading import Request
     from etl.ruleset import Ruleset
     from etl.rulesets import find_ruleset
     from etl.sources.settings import make_settings
