@@ -95,7 +95,7 @@ def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Rul
         calls = [(tasks[number], rows) for number, found in by_task.items() if (rows := pl.concat(found)).height]
         list(pool.map(stage_duplicates, calls))
     make_folders(stage.new)
-    parts = _parts(pieces) or [[]]
+    parts = parts_of(pieces) or [[]]
     calls_of_parts = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
     tally = Tally()
     for part in pool.map(write_part, calls_of_parts):
@@ -103,7 +103,7 @@ def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Rul
     return tally
 
 
-def _parts(pieces: list[Piece]) -> list[list[Piece]]:
+def parts_of(pieces: list[Piece]) -> list[list[Piece]]:
     """The pieces of each file of the published tables, by their size alone, so that the machine plays no part."""
     parts: list[list[Piece]] = []
     room = 0

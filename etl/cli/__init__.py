@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from etl.cli.load import load
+from etl.cli.loads import loads
 from etl.cli.run import run
 from etl.cli.schema import schema
 from etl.errors import EtlError, InterruptedRunError
@@ -21,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(no_args_is_help=True)(run)
+app.command(no_args_is_help=True)(load)
+app.add_typer(loads, name="loads")
 app.command()(schema)
 
 

@@ -1,0 +1,167 @@
+"""Options that commands share, and how what was said becomes a `reading.Request`."""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from etl.reading import Request
+
+
+class PiiMode(enum.StrEnum):
+    """What becomes of personal values."""
+
+    HASH = "hash"
+    KEEP = "keep"
+    DROP = "drop"
+
+
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs, s3:// addresses, or -.")]
+Format = Annotated[str, typer.Option("--format", metavar="NAME", help="What the inputs are; found out by default.")]
+LogFormat = Annotated[str | None, typer.Option(metavar="STRING", help="An nginx log_format or Apache LogFormat.")]
+LogTimezone = Annotated[str, typer.Option(metavar="ZONE", help="Zone of times that say none.")]
+Columns = Annotated[str | None, typer.Option(metavar="ROLE=NAME,...", help="Columns or keys, such as payload=body.")]
+Formats = Annotated[Path | None, typer.Option(metavar="FILE", help="Formats of your own, as TOML.")]
+MinMatched = Annotated[
+    str | None, typer.Option(metavar="P%", help="Refuse an input of which fewer records are in its format.")
+]
+DefaultCurrency = Annotated[str | None, typer.Option(metavar="CODE", help="Currency of conversions that send none.")]
+Account = Annotated[str | None, typer.Option(metavar="ID", help="Account of payloads without a path.")]
+Integration = Annotated[str | None, typer.Option(metavar="SLUG", help="Integration of payloads without a path.")]
+Pii = Annotated[PiiMode, typer.Option(help="What becomes of personal values.")]
+Rules = Annotated[
+    str | None,
+    typer.Option("--ruleset", metavar="NAME|FILE", help="A shop's rules, such as shopify, or your own as TOML."),
+]
+Status = Annotated[str | None, typer.Option(metavar="CODES", help="Only requests answered so: 2xx,304.")]
+MaxRecord = Annotated[str, typer.Option(metavar="SIZE", help="Longest record read, such as 4MB.")]
+Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core by default.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+class Said(NamedTuple):
+    """What was said of inputs and rules, by the options above, as it was said."""
+
+    format: str
+    log_format: str | None
+    log_timezone: str
+    columns: str | None
+    formats: Path | None
+    min_matched: str | None
+    default_currency: str | None
+    account: str | None
+    integration: str | None
+    pii: PiiMode
+    ruleset: str | None
+    status: str | None
+    max_record: str
+    jobs: int | None
+
+
+def request_of(inputs: list[str], out: Path, said: Said, since: str | None = None, until: str | None = None) -> Request:
+    """What was said, checked.
+
+    Raises:
+        UsageError: An option makes no sense.
+    """
+    from etl.options import Options
+    from etl.reading import Request
+    from etl.ruleset import Ruleset
+    from etl.rulesets import find_ruleset
+    from etl.sources.settings import make_settings
+
+    return Request(
+        inputs=tuple(inputs),
+        out=Path(os.path.abspath(out)),
+        ruleset=find_ruleset(said.ruleset) if said.ruleset is not None else Ruleset(),
+        options=Options(
+            default_currency=_currency(said.default_currency),
+            account=said.account,
+            integration=said.integration,
+            pii=said.pii.value,
+            since=_instant("--since", since),
+            until=_instant("--until", until),
+            statuses=_statuses(said.status),
+        ),
+        format=said.format,
+        log_format=said.log_format,
+        settings=make_settings(said.log_timezone, _columns(said.columns), said.formats),
+        min_matched=_share(said.min_matched),
+        max_record_bytes=_size(said.max_record),
+        jobs=said.jobs or os.cpu_count() or 1,
+    )
+
+
+def _currency(code: str | None) -> str | None:
+    from etl.errors import UsageError
+
+    if code is not None and not re.fullmatch("[A-Za-z]{3}", code):
+        raise UsageError(f"--default-currency {code!r} is not three letters.", "Give a code such as EUR.")
+    return code.upper() if code else None
+
+
+def _instant(option: str, text: str | None) -> datetime | None:
+    from etl.errors import UsageError
+    from etl.values import read_iso8601
+
+    instant = read_iso8601(text) if text else None
+    if text and instant is None:
+        raise UsageError(
+            f"{option} {text!r} is no time.",
+            "Give 2024-05-01 or 2024-05-01T12:00:00+02:00; without a zone it is UTC.",
+        )
+    return instant
+
+
+def _statuses(text: str | None) -> tuple[range, ...]:
+    from etl.errors import UsageError
+
+    spans = []
+    for part in (text or "").split(","):
+        word = part.strip().lower()
+        if re.fullmatch("[1-5]xx", word):
+            spans.append(range(int(word[0]) * 100, int(word[0]) * 100 + 100))
+        elif re.fullmatch("[0-9]{3}", word):
+            spans.append(range(int(word), int(word) + 1))
+        elif text:
+            raise UsageError(f"--status {text!r} is no list of statuses.", "Give codes or classes, such as 2xx,304.")
+    return tuple(spans)
+
+
+def _columns(text: str | None) -> dict[str, str]:
+    from etl.errors import UsageError
+
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    if any(not mark or not name.strip() for _, mark, name in pairs):
+        raise UsageError(f"--columns {text!r} is no list of role=name.", "Give received_at=created,payload=body.")
+    return {role.strip(): name.strip() for role, _, name in pairs}
+
+
+def _share(text: str | None) -> float | None:
+    from etl.errors import UsageError
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else 2.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"--min-matched {text!r} is no share.", "Give 90% or 0.9.")
+    return share
+
+
+def _size(text: str) -> int:
+    from etl.errors import UsageError
+
+    match = re.fullmatch(r"([0-9]+)\s*(|k|m|g)(i?b)?", text.strip().lower())
+    size = int(match[1]) * 1024 ** " kmg".index(match[2] or " ") if match else 0
+    if not 1024 <= size <= 2**30:
+        raise UsageError(f"--max-record {text!r} is no size from 1KB to 1GB.", "Give a size such as 4MB.")
+    return size
