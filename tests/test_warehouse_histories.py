@@ -29,8 +29,10 @@ import etl
 from etl.errors import EtlError
 from etl.warehouse.forget import forget
 from etl.warehouse.verify import verify
+from tests.s3 import s3_server
 
 HISTORIES = int(os.environ.get("HISTORIES", "208"))
+STORED_HISTORIES = HISTORIES // 16
 SHARDS = 16
 
 #: Calls that last, at the n-th of which a command is killed: the moves of files, the commits, the snapshot.
@@ -65,14 +67,11 @@ class World:
     """Files on the disk, and what a warehouse has to hold of them: digest -> the names of its bytes."""
 
     folder: Path
+    warehouse: str
     files: dict[Path, bytes] = field(default_factory=dict)
     held: dict[str, set[str]] = field(default_factory=dict)
     bytes_of: dict[str, bytes] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
-
-    @property
-    def warehouse(self) -> str:
-        return str(self.folder / "warehouse")
 
     def write(self, name: str, data: bytes, pack: Callable[[bytes], bytes] = bytes) -> Path:
         path = self.folder / name
@@ -132,8 +131,11 @@ FORKS.set_forkserver_preload(
 )
 
 
-def command(name: str, arguments: tuple[Any, ...], options: dict[str, Any], fatal: int) -> None:
+def command(
+    environment: dict[str, str], name: str, arguments: tuple[Any, ...], options: dict[str, Any], fatal: int
+) -> None:
     """What a child does: a command, with a SIGKILL before the n-th call that makes something last."""
+    os.environ.update(environment)
     count = 0
 
     def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -157,7 +159,7 @@ def command(name: str, arguments: tuple[Any, ...], options: dict[str, Any], fata
 
 
 def started(name: str, *arguments: Any, fatal: int = 0, **options: Any) -> Any:
-    child = FORKS.Process(target=command, args=(name, arguments, options, fatal))
+    child = FORKS.Process(target=command, args=(dict(os.environ), name, arguments, options, fatal))
     child.start()
     return child
 
@@ -175,9 +177,9 @@ def ended(child: Any) -> int:
 class History:
     """One history, drawn from a seed."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, warehouse: str) -> None:
         self.chance = Random(seed)
-        self.world = World(folder)
+        self.world = World(folder, warehouse)
         self.currency: str | None = None
         self.names = (f"{self.chance.randrange(10**6):06}" for _ in iter(int, 1))
 
@@ -281,10 +283,20 @@ class History:
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_after_any_history_a_warehouse_holds_what_a_fresh_run_writes(shard: int, tmp_path: Path) -> None:
     for seed in range(shard, HISTORIES, SHARDS):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        try:
-            History(seed, folder).play()
-        except Exception as error:
-            raise AssertionError(f"history {seed}") from error
-        shutil.rmtree(folder)
+        play(seed, tmp_path / str(seed), str(tmp_path / str(seed) / "warehouse"))
+
+
+@pytest.mark.slow
+def test_the_same_in_an_object_store(tmp_path: Path) -> None:
+    with s3_server("histories"):
+        for seed in range(STORED_HISTORIES):
+            play(seed, tmp_path / str(seed), f"s3://histories/some/{seed}")
+
+
+def play(seed: int, folder: Path, warehouse: str) -> None:
+    folder.mkdir()
+    try:
+        History(seed, folder, warehouse).play()
+    except Exception as error:
+        raise AssertionError(f"history {seed}") from error
+    shutil.rmtree(folder)

@@ -116,12 +116,13 @@ def files_of(table: Any, kept: Kept) -> pl.DataFrame:
     ).sort("low", "path")
 
 
-def scan(place: Place, kept: Kept, paths: Iterable[str]) -> pl.LazyFrame:
-    """The rows of some files of a table, without `received_date`."""
+def scan(place: Place, kept: Kept, paths: Iterable[str], beside: str | None = None) -> pl.LazyFrame:
+    """The rows of some files of a table, without `received_date`; a column for the address of each row's file."""
     uris = [place.uri(f"{kept.folder}/{path}") for path in paths]
     if not uris:
-        return kept.table.empty().lazy()
-    return pl.scan_parquet(uris, glob=False, hive_partitioning=False)
+        columns = {beside: pl.String()} if beside else {}
+        return pl.LazyFrame(schema={**kept.table.schema, **columns})
+    return pl.scan_parquet(uris, glob=False, hive_partitioning=False, include_file_paths=beside)
 
 
 def commit(place: Place, kept: Kept, table: Any, exchange: Exchange, run: str) -> int:

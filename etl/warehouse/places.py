@@ -161,6 +161,16 @@ def publish(place: Place, staged: Path, name: str) -> None:
         raise _failed(place, "written", error) from error
 
 
+def size_of(place: Place, name: str) -> int | None:
+    """The bytes of a file; None where there is none."""
+    try:
+        if place.folder:
+            return (place.folder / name).stat().st_size
+        return int(library().head(opened_store(place.store), place.path + name)["size"])
+    except FileNotFoundError:
+        return None
+
+
 def is_within(place: Place, location: Any) -> bool:
     """Whether an input lies in the warehouse, itself or the archive that holds it."""
     while not isinstance(location, Path) and not hasattr(location, "store"):

@@ -69,10 +69,16 @@ class Warehouse:
     files: dict[str, pl.DataFrame]
     staging: Path | None = None
 
-    def scan(self, name: str, files: pl.DataFrame | None = None) -> pl.LazyFrame:
-        """The rows of a table, without `received_date`, or of some of its files."""
+    def scan(self, name: str, files: pl.DataFrame | None = None, beside: str | None = None) -> pl.LazyFrame:
+        """The rows of a table, without `received_date`, or of some of its files.
+
+        Args:
+            name: The table.
+            files: Rows of `delta.FILES`; all of them by default.
+            beside: Name of a column for the address of each row's file; none by default.
+        """
         chosen = self.files[name] if files is None else files
-        return delta.scan(self.place, BY_NAME[name], chosen["path"])
+        return delta.scan(self.place, BY_NAME[name], chosen["path"], beside)
 
     def folder(self, name: str) -> Path:
         """A folder in the staging folder, made if it is not there."""

@@ -9,10 +9,9 @@ import polars as pl
 
 from etl.duplicates import find_duplicates
 from etl.errors import OutputError
-from etl.warehouse import snapshots
+from etl.warehouse import places, snapshots
 from etl.warehouse.layout import BY_NAME, ID_DIGITS, KEPT
 from etl.warehouse.parts import DETAILS
-from etl.warehouse.scans import pinned
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.winners import window_of
 
@@ -39,16 +38,22 @@ def verify(address: str) -> list[Finding]:
     findings: list[Finding] = []
     for name, check in CHECKS:
         try:
-            findings += [Finding(name, message) for message in check(warehouse)]
+            for message in check(warehouse):
+                findings.append(Finding(name, message))  # noqa: PERF401 - what was found before an error stays
         except (OutputError, OSError, pl.exceptions.PolarsError) as error:
             findings.append(Finding(name, f"cannot be checked: {' '.join(str(error).split())[:200]}"))
     return findings
 
 
 def _files(warehouse: Warehouse) -> Iterator[str]:
-    """Every file is there and holds the rows that the log says."""
+    """Every file is there, as long as it was, and holds the rows that the log says."""
     for kept in KEPT:
-        expected = int(warehouse.files[kept.name]["records"].sum())
+        files = warehouse.files[kept.name]
+        for path, expected in files.select("path", "bytes").iter_rows():
+            found = places.size_of(warehouse.place, f"{kept.folder}/{path}")
+            if found != expected:
+                yield f"{kept.folder}/{path} {f'has {found} bytes' if found else 'is gone'}, {expected} are recorded"
+        expected = int(files["records"].sum())
         found = warehouse.scan(kept.name).select(pl.len()).collect().item()
         if found != expected:
             yield f"{kept.name} holds {found} rows, but {expected} are recorded"
@@ -137,13 +142,20 @@ def _places(warehouse: Warehouse) -> Iterator[str]:
     """Every row lies under the day of its received_at and bears the first name of its input."""
     names = warehouse.scan("loads").select(source_digest="digest", name="source").collect()
     for name in ("conversions", "rejections"):
-        rows = pinned(warehouse, name).select(
-            BY_NAME[name].key, "received_at", "received_date", "source", "source_digest"
-        )
-        misplaced = rows.filter(pl.col("received_at").dt.date().ne_missing(pl.col("received_date"))).collect()
-        yield from _named(misplaced[BY_NAME[name].key], f"lies under another day in {name}")
-        misnamed = rows.join(names.lazy(), on="source_digest").filter(pl.col("source") != pl.col("name")).collect()
-        yield from _named(misnamed[BY_NAME[name].key], f"bears another name in {name} than its input")
+        key = BY_NAME[name].key
+        days = _days(warehouse, name)
+        rows = warehouse.scan(name, beside="file").join(days.lazy(), on="file")
+        misplaced = rows.filter(pl.col("received_at").dt.date().ne_missing(pl.col("received_date")))
+        yield from _named(misplaced.select(key).collect()[key], f"lies under another day in {name}")
+        misnamed = rows.join(names.lazy(), on="source_digest").filter(pl.col("source") != pl.col("name"))
+        yield from _named(misnamed.select(key).collect()[key], f"bears another name in {name} than its input")
+
+
+def _days(warehouse: Warehouse, name: str) -> pl.DataFrame:
+    """The address of each file of a table, and its day."""
+    files = warehouse.files[name]
+    uris = [warehouse.place.uri(f"{BY_NAME[name].folder}/{path}") for path in files["path"]]
+    return pl.DataFrame({"file": uris, "received_date": files["received_date"]}, schema_overrides={"file": pl.String})
 
 
 def _input(key: str) -> pl.Expr:
