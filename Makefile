@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup run test lint types check docs bench clean
+.PHONY: help setup run test soak lint types check docs bench clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ run: $(READY) ## Run the job on sample_data/ and show the summary and the first 
 
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest -n auto
+
+soak: $(READY) ## Pass thousands of histories of a warehouse
+	HISTORIES=3200 $(BIN)/python -m pytest -n auto tests/test_warehouse_histories.py
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ import etl
 from etl.errors import EtlError
 from etl.warehouse.forget import forget
 from etl.warehouse.verify import verify
+from tests.s3 import s3_server
 
 LINE = (
     "192.0.2.7 - - [{0:02}/May/2024:12:00:00 +0000] "
@@ -281,6 +282,49 @@ def test_an_input_that_vanishes_leaves_the_warehouse_as_it_was(
     with pytest.raises(EtlError, match="cannot be read"):
         etl.load([gone], warehouse)
     assert tables(warehouse) == before
+
+
+def test_a_writer_that_another_machine_overtakes_says_so_and_changes_nothing(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines have no lock in common; the conditional put of the snapshot tells the slower of the faster."""
+    from etl.warehouse import load as loading
+
+    (tmp_path / "other.log").write_bytes(lines((1, "x", "t1")))
+    apply = loading.apply
+
+    def overtaken(*arguments: Any) -> None:
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        command("load", tmp_path / "other.log", "--into", "s3://warehouses/a", "-q", env=environment)
+        apply(*arguments)
+
+    with s3_server("warehouses"):
+        etl.load([log], "s3://warehouses/a")
+        log.write_bytes(log.read_bytes() + lines((4, "z", "t4")))
+        with monkeypatch.context() as patched:
+            patched.setattr(loading, "apply", overtaken)
+            with pytest.raises(EtlError, match="changed by another command meanwhile"):
+                etl.load([log], "s3://warehouses/a")
+        assert verify("s3://warehouses/a") == []
+        assert {row["match_key"] for row in tables("s3://warehouses/a")["conversions"]} == {"x", "b"}
+        etl.load([log], "s3://warehouses/a")
+        assert {row["match_key"] for row in tables("s3://warehouses/a")["conversions"]} == {"x", "b", "z"}
+        assert verify("s3://warehouses/a") == []
+
+
+def test_no_output_shows_a_credential(log: Path) -> None:
+    with s3_server("warehouses"):
+        environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": "geheim-123", "AWS_ACCESS_KEY_ID": "kennung-123"}
+        texts = b""
+        for code, arguments in (
+            (1, ("load", log, "--into", "s3://none/a", "--debug")),
+            (0, ("load", log, "--into", "s3://warehouses/a")),
+            (0, ("loads", "show", log, "--into", "s3://warehouses/a")),
+        ):
+            finished = command(*arguments, code=code, env=environment)
+            texts += finished.stdout + finished.stderr
+        assert b"geheim-123" not in texts
+        assert b"kennung-123" not in texts
 
 
 # --- loads ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ commit that does not follow at once upon the version it was made for fails, so t
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from datetime import date
@@ -29,6 +30,8 @@ FILES: Final = pl.Schema(
         "high": pl.String(),
     }
 )
+
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 #: The day of a null, as Hive writes it.
 _NO_DAY: Final = "__HIVE_DEFAULT_PARTITION__"
@@ -193,7 +196,7 @@ def hooks() -> Any:
 
 def failed(place: Place, kept: Kept, error: BaseException) -> OutputError:
     """What a library or the system says about a table, in two lines."""
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+    reason = getattr(error, "strerror", None) or " ".join(_COLOURS.sub("", str(error)).split())[:200]
     return OutputError(
         f"Table {kept.name} of {place.address} failed: {reason}", "Check the place, and run the command again."
     )
