@@ -123,6 +123,16 @@ def test_an_earlier_state_of_what_is_gone_is_refused_not_doubled(log: Path, tmp_
     assert tables(tmp_path / "warehouse") == before
 
 
+def test_an_earlier_state_that_was_loaded_before_needs_no_look_at_what_it_became(
+    log: Path, warehouse: Path, tmp_path: Path
+) -> None:
+    log.rename(tmp_path / "early.log")
+    log.write_bytes((tmp_path / "early.log").read_bytes() + lines((3, "c", "t3")))
+    etl.load([log], warehouse)
+    log.unlink()
+    assert etl.load([tmp_path / "early.log"], warehouse)["inputs"][0]["action"] == "skip"
+
+
 def test_other_rules_wait_for_reload(log: Path, warehouse: Path) -> None:
     (item,) = etl.load([log], warehouse, default_currency="EUR")["inputs"]
     assert (item["action"], item["why"]) == ("skip", "it was loaded by other rules; --reload reads it again")

@@ -16,16 +16,13 @@ import polars as pl
 from etl.rejections import reject_duplicates
 from etl.warehouse import delta, places
 from etl.warehouse.delta import Addition, Exchange
-from etl.warehouse.layout import BY_NAME, ID_DIGITS, KEPT, Kept, dated
+from etl.warehouse.layout import BY_NAME, KEPT, Kept, dated, id_bounds, id_prefix, prefix_of
 from etl.warehouse.parts import DETAILS, withheld, write_rows
 from etl.warehouse.snapshots import Warehouse, put, signed
 from etl.warehouse.winners import Verdict, judge, window_of
 
 #: Keys of rows that go, and the day of each.
 _GONE: Final = pl.Schema({"key": pl.String(), "received_date": pl.Date()})
-
-#: The digits that follow an input's in the first and the last id that its rows can have.
-_FIRST, _LAST = "0" * 12, "f" * 12
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def may_hold(kept: Kept, files: pl.DataFrame, gone: pl.DataFrame, digests: froze
     """
     keys = sorted(gone["key"])
     days = set(gone["received_date"])
-    bounds = [(digest[:ID_DIGITS] + _FIRST, digest[:ID_DIGITS] + _LAST) for digest in digests]
+    bounds = [id_bounds(digest) for digest in digests]
 
     def holds(row: dict[str, Any]) -> bool:
         at = bisect_left(keys, row["low"])
@@ -176,9 +173,9 @@ def _exchange(warehouse: Warehouse, kept: Kept, edit: Edit, change: Change) -> E
 
 
 def _without(rows: pl.DataFrame, kept: Kept, edit: Edit, removed: frozenset[str]) -> pl.DataFrame:
-    prefixes = [digest[:ID_DIGITS] for digest in removed]
+    prefixes = [prefix_of(digest) for digest in removed]
     is_gone = pl.col(kept.key).is_in(edit.gone["key"].implode())
-    return rows.filter(~is_gone & ~pl.col(kept.key).str.slice(0, ID_DIGITS).is_in(prefixes))
+    return rows.filter(~is_gone & ~id_prefix(kept.key).is_in(prefixes))
 
 
 def _renamed(rows: pl.DataFrame, change: Change) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import OutputError, UsageError
+from etl.warehouse import places
 from etl.warehouse.layout import RECEIVED_DATE, Kept
 from etl.warehouse.places import ConflictError, Place
 
@@ -170,7 +171,9 @@ def commit(place: Place, kept: Kept, table: Any, exchange: Exchange, run: str) -
         raise ConflictError(place.address, f"it has a later version of {kept.name}") from error
     except (deltalake.exceptions.DeltaError, OSError) as error:
         raise failed(place, kept, error) from error
-    return int(table.version()) + 1
+    version = int(table.version()) + 1
+    places.settle(place, f"{kept.folder}/_delta_log/{version:020}.json")
+    return version
 
 
 def restore(place: Place, kept: Kept, table: Any, version: int) -> int:

@@ -14,7 +14,7 @@ from etl.engines.work import Report, Task
 from etl.errors import AccountingError, UsageError
 from etl.reading import Planned, Request
 from etl.warehouse.known import Decision
-from etl.warehouse.layout import ID_DIGITS, LOADS
+from etl.warehouse.layout import LOADS, prefix_of
 from etl.warehouse.parts import Counts, Part, counts_of_parts
 from etl.warehouse.snapshots import Warehouse, viewed
 
@@ -62,7 +62,7 @@ def new_entries(
     now = datetime.now(UTC)
     rows = []
     for decision, plan in zip(read, planned, strict=True):
-        found = counts.get(decision.digest[:ID_DIGITS], Counts(Counter(), None, None))
+        found = counts.get(prefix_of(decision.digest), Counts(Counter(), None, None))
         passed = skipped.get(decision.digest, Counter())
         rejected = Counter({reason: n for reason, n in found.rows.items() if reason not in _BROUGHT})
         if records[decision.digest] != found.rows["conversions"] + rejected.total() + passed.total():

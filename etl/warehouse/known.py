@@ -120,10 +120,11 @@ def _beginnings(
     by_digest: dict[str, list[Surveyed]], known: dict[str, dict[str, Any]], compare: Compare
 ) -> list[tuple[_Shape, _Shape]]:
     """The pairs of inputs of which the second begins with the first, and one at least is new."""
+    outgrown = {digest for row in known.values() for digest in row["grew_from"]}
     new = [
         _Shape(digest, same[0].input.source, same[0].survey.plain_bytes, same[0].survey.ladder)
         for digest, same in by_digest.items()
-        if digest not in known
+        if digest not in known and digest not in outgrown
     ]
     old = [_Shape(digest, row["source"], row["bytes"], row["ladder"]) for digest, row in known.items()]
     return [pair for pair in _candidates(new, old) if _begins(*pair, compare)]

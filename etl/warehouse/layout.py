@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.identifiers import DIGEST_DIGITS, NUMBER_DIGITS
 from etl.schema import CONVERSIONS, INSTANT, INT, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, TEXT, Column, Table
 
 RECEIVED_DATE: Final = Column("received_date", pl.Date(), "the UTC day of received_at; null where that is")
@@ -111,8 +112,20 @@ BY_NAME: Final = {kept.name: kept for kept in KEPT}
 #: The tables of the contract.
 PUBLIC: Final = ("conversions", "items", "passthroughs", "rejections")
 
-#: So many first digits of an input's digest begin the ids of its rows (semantics 10.2).
-ID_DIGITS: Final = 20
+
+def prefix_of(digest: str) -> str:
+    """What the ids of an input's rows begin with (semantics 10.2)."""
+    return digest[:DIGEST_DIGITS]
+
+
+def id_prefix(key: str) -> pl.Expr:
+    """The same, of a column of ids."""
+    return pl.col(key).str.slice(0, DIGEST_DIGITS)
+
+
+def id_bounds(digest: str) -> tuple[str, str]:
+    """The first and the last id that an input's rows can have."""
+    return prefix_of(digest) + "0" * NUMBER_DIGITS, prefix_of(digest) + "f" * NUMBER_DIGITS
 
 
 def dated(rows: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from etl.rejections import reject_duplicates
 from etl.schema import ITEMS, PASSTHROUGHS
 from etl.sinks.parquet import write_table
 from etl.warehouse.delta import Addition, path_of
-from etl.warehouse.layout import BY_NAME, ID_DIGITS, RECEIVED_DATE, WITHHELD, Kept, dated
+from etl.warehouse.layout import BY_NAME, RECEIVED_DATE, WITHHELD, Kept, dated, id_prefix
 from etl.warehouse.winners import as_stored
 
 #: The tables that hang on conversions.
@@ -154,7 +154,7 @@ def _counted(rows: dict[str, pl.DataFrame]) -> dict[str, Counts]:
     names = {name: BY_NAME[name].key for name in ("conversions", "items", "passthroughs")}
     counted = [rows[name].select(digest=key, what=pl.lit(name)) for name, key in names.items()]
     counted.append(rows["rejections"].select(digest="rejection_id", what="reason"))
-    totals = pl.concat(counted).with_columns(pl.col("digest").str.slice(0, ID_DIGITS)).group_by("digest", "what").len()
+    totals = pl.concat(counted).with_columns(id_prefix("digest")).group_by("digest", "what").len()
     times = pl.concat([rows["conversions"]["received_at"], rows["rejections"]["received_at"]])
     first, last = times.min(), times.max()
     for digest, what, count in totals.iter_rows():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,14 +83,8 @@ def staging(place: Place) -> Iterator[Path]:
     with held(folder, "warehouse"):
         for leftover in folder.iterdir():
             if leftover.is_dir():
-                _remove(leftover)
+                shutil.rmtree(leftover, ignore_errors=True)
         yield folder
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def read(place: Place, name: str) -> Stored | None:
@@ -101,7 +96,7 @@ def read(place: Place, name: str) -> Stored | None:
     try:
         if place.folder:
             data = (place.folder / name).read_bytes()
-            return Stored(data, hashlib.sha256(data).hexdigest())
+            return Stored(data, _tag(data))
         found = library().get(opened_store(place.store), place.path + name)
         return Stored(bytes(found.bytes()), str(found.meta["e_tag"]))
     except FileNotFoundError:
@@ -110,11 +105,11 @@ def read(place: Place, name: str) -> Stored | None:
         raise _failed(place, "read", error) from error
 
 
-def replace(place: Place, name: str, data: bytes, tag: str | None) -> bool:
+def replace(place: Place, name: str, data: bytes, tag: str | None) -> str | None:
     """Puts a small file in the place of the state that a tag tells, or of none, in one step that lasts.
 
     Returns:
-        Whether that was still its state; if not, nothing is done.
+        The tag of the new state; None, and nothing is done, if the present one is not the one that was told.
 
     Raises:
         OutputError: It cannot be written.
@@ -123,22 +118,39 @@ def replace(place: Place, name: str, data: bytes, tag: str | None) -> bool:
         if place.folder:
             present = read(place, name)
             if (present and present.tag) != tag:
-                return False
+                return None
             staged = place.folder / _STAGING / name
             staged.write_bytes(data)
             sync(staged)
             staged.replace(place.folder / name)
             sync(place.folder)
-            return True
+            return _tag(data)
         mode: Any = {"e_tag": tag} if tag else "create"
         errors = library().exceptions
         try:
-            library().put(opened_store(place.store), place.path + name, data, mode=mode)
+            return str(library().put(opened_store(place.store), place.path + name, data, mode=mode)["e_tag"])
         except (errors.AlreadyExistsError, errors.PreconditionError):
-            return False
+            return None
     except _store_errors() as error:
         raise _failed(place, "written", error) from error
-    return True
+
+
+def _tag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def settle(place: Place, name: str) -> None:
+    """Makes a file durable that a library has written; a store does that by itself.
+
+    Raises:
+        OutputError: The disk fails.
+    """
+    try:
+        if place.folder:
+            sync(place.folder / name)
+            sync((place.folder / name).parent)
+    except OSError as error:
+        raise _failed(place, "written", error) from error
 
 
 def publish(place: Place, staged: Path, name: str) -> None:

@@ -146,13 +146,11 @@ def put(warehouse: Warehouse, snapshot: Snapshot) -> str:
     place = warehouse.place
     known = {"format": _FORMAT, **{name: getattr(snapshot, name) for name in ("run", "written_at", "writer", "dedup")}}
     data = orjson.dumps({**known, "tables": snapshot.versions}, option=orjson.OPT_INDENT_2) + b"\n"
-    if not places.replace(place, SNAPSHOT, data, warehouse.tag):
+    tag = places.replace(place, SNAPSHOT, data, warehouse.tag)
+    if tag is None:
         other = _read(place)[0]
         raise ConflictError(place.address, f"{other.writer}, run {other.run}")
-    stored = places.read(place, SNAPSHOT)
-    if stored is None or stored.data != data:
-        raise ConflictError(place.address, "its snapshot is not the one just written")
-    return stored.tag
+    return tag
 
 
 def signed(run: str, versions: dict[str, int], dedup: dict[str, Any] | None) -> Snapshot:

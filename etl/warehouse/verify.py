@@ -10,7 +10,7 @@ import polars as pl
 from etl.duplicates import find_duplicates
 from etl.errors import OutputError
 from etl.warehouse import places, snapshots
-from etl.warehouse.layout import BY_NAME, ID_DIGITS, KEPT
+from etl.warehouse.layout import BY_NAME, KEPT, id_prefix, prefix_of
 from etl.warehouse.parts import DETAILS
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.winners import window_of
@@ -84,7 +84,7 @@ def _counts(warehouse: Warehouse) -> Iterator[str]:
     expected: dict[tuple[str, str], int] = {}
     names = {}
     for row in warehouse.scan("loads").collect().iter_rows(named=True):
-        digits = row["digest"][:ID_DIGITS]
+        digits = prefix_of(row["digest"])
         names[digits] = row["source"]
         counted = {name: row[name] for name in ("conversions", *lengths)}
         counted |= {one["reason"]: one["count"] for one in row["rejections"]}
@@ -159,7 +159,7 @@ def _days(warehouse: Warehouse, name: str) -> pl.DataFrame:
 
 
 def _input(key: str) -> pl.Expr:
-    return pl.col(key).str.slice(0, ID_DIGITS).alias("input")
+    return id_prefix(key).alias("input")
 
 
 def _named(ids: pl.Series, what: str) -> Iterator[str]:

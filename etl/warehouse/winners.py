@@ -15,7 +15,7 @@ import polars as pl
 
 from etl.duplicates import DUPLICATES, find_duplicates, repeated_hashes
 from etl.ruleset import Ruleset
-from etl.warehouse.layout import ID_DIGITS, STORED_KEYS
+from etl.warehouse.layout import STORED_KEYS, id_prefix, prefix_of
 from etl.warehouse.snapshots import Warehouse
 
 #: Rows of `DUPLICATES` with the day of the record, to find it.
@@ -73,8 +73,8 @@ def judge(
         What changes.
     """
     new_hashes = [as_stored(pl.read_parquet(path, columns=["key_hash", "match_digest"]))["key_hash"] for path in staged]
-    prefixes = [digest[:ID_DIGITS] for digest in digests]
-    is_removed = pl.col("conversion_id").str.slice(0, ID_DIGITS).is_in(prefixes)
+    prefixes = [prefix_of(digest) for digest in digests]
+    is_removed = id_prefix("conversion_id").is_in(prefixes)
     lost = warehouse.scan("keys", removed).filter(is_removed).select("key_hash").unique().collect()["key_hash"]
     asked = pl.concat([lost, *new_hashes]).unique()
     keys = warehouse.scan("keys")
