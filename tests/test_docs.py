@@ -22,7 +22,7 @@ def test_every_option_of_the_examples_exists() -> None:
         subprocess.run(
             [sys.executable, "-m", "etl", *command, "--help"], capture_output=True, check=True, text=True
         ).stdout
-        for command in (["run"], ["load"], ["loads", "forget"])
+        for command in (["run"], ["load"], ["backfill"], ["loads", "forget"])
     )
     assert [flag for flag in re.findall(r"--[a-z-]+", commands) if flag not in helps] == []
 

@@ -402,6 +402,48 @@ def damage(path: Path, how: str) -> None:
         changes[how].write_parquet(path)
 
 
+# --- backfill -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Path:
+    for number in (1, 2, 4):
+        folder = tmp_path / f"2024-05-0{number}"
+        folder.mkdir()
+        (folder / "a.log").write_bytes(lines((number, f"c{number}", "t1")))
+    return tmp_path / "{date:%Y-%m-%d}" / "*.log"
+
+
+def test_backfill_goes_on_after_a_failed_day_and_again_does_what_is_left(days: Path, tmp_path: Path) -> None:
+    arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-05", "--into", tmp_path / "warehouse")
+    finished = command(*arguments, code=1)
+    assert_refused(finished, "1 of 4 days failed: 2024-05-03")
+    texts = [line.split(", 0.")[0].split(" after ")[0] for line in finished.stdout.decode().splitlines()]
+    assert [text[:10] for text in texts] == ["2024-05-01", "2024-05-02", "2024-05-03", "2024-05-04"]
+    assert "2024-05-01  1 records, 0 rejections, " in finished.stdout.decode()
+    assert "2024-05-02  1 records, 1 rejections, " in finished.stdout.decode()
+    (tmp_path / "2024-05-03").mkdir()
+    (tmp_path / "2024-05-03" / "a.log").write_bytes(lines((3, "c3", "t3")))
+    again = command(*arguments).stdout.decode()
+    assert [line[12:22] for line in again.splitlines()] == ["0 records,", "0 records,", "1 records,", "0 records,"]
+    assert sorted(row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]) == ["c1", "c3"]
+    assert verify(str(tmp_path / "warehouse")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["logs/*.gz", "--from", "2024-05-01"], "has no date in it"),
+        (["logs/{day}.gz", "--from", "2024-05-01"], "has a field that is not the date"),
+        (["{date:%d}", "--from", "May"], "is no day"),
+        (["{date:%d}", "--from", "2024-05-01", "--timezone", "Berlin"], "is no time zone"),
+    ],
+)
+def test_a_backfill_that_cannot_work_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:
+    assert_refused(command("backfill", *arguments, "--into", tmp_path / "warehouse", code=2), words)
+    assert not (tmp_path / "warehouse").exists()
+
+
 # --- readers --------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from etl.cli.backfill import backfill
 from etl.cli.load import load
 from etl.cli.loads import loads
 from etl.cli.run import run
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command(no_args_is_help=True)(run)
 app.command(no_args_is_help=True)(load)
+app.command(no_args_is_help=True)(backfill)
 app.add_typer(loads, name="loads")
 app.command()(schema)
 
