@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup run test soak lint types check docs bench clean
+.PHONY: help setup run test soak lint types check docs bench nights clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ docs: $(READY) ## Write the generated parts of README.md anew
 
 bench: $(READY) ## Measure the job on a generated log of a million lines
 	$(BIN)/python bench/bench.py
+
+nights: $(READY) ## Measure a night that is loaded into a history of 20 million conversions
+	$(BIN)/python bench/nights.py
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
