@@ -18,6 +18,7 @@ import pytest
 import etl
 from etl.errors import EtlError
 from etl.warehouse.forget import forget
+from etl.warehouse.upkeep import vacuum
 from etl.warehouse.verify import verify
 from tests.s3 import s3_server
 
@@ -400,6 +401,29 @@ def damage(path: Path, how: str) -> None:
         path.unlink()
     else:
         changes[how].write_parquet(path)
+
+
+# --- upkeep ---------------------------------------------------------------------------------------------------
+
+
+def test_compact_and_vacuum_change_no_row(warehouse: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / "more.log").write_bytes(lines((2, f"x{number}", f"t{number}")))
+        etl.load([tmp_path / "more.log"], warehouse)
+    (warehouse / "conversions" / "received_date=2024-05-02" / "left.parquet").write_bytes(b"by a killed command")
+    before, files = tables(warehouse), len(list(warehouse.rglob("*.parquet")))
+    out = command("compact", "--into", warehouse).stdout.decode()
+    assert "conversions: 4 files, now 1" in out
+    assert tables(warehouse) == before
+    assert verify(str(warehouse)) == []
+    assert command("vacuum", "--into", warehouse).stdout == b""
+    assert "conversions/received_date=2024-05-02/left.parquet" in vacuum(str(warehouse), 0, is_safe=False)
+    assert len(list(warehouse.rglob("*.parquet"))) < files
+    assert tables(warehouse) == before
+    assert verify(str(warehouse)) == []
+    etl.load([tmp_path / "more.log"], warehouse, reload=True)
+    assert tables(warehouse) == before
+    assert_refused(command("compact", "--into", tmp_path / "none", code=2), "is no warehouse")
 
 
 # --- backfill -------------------------------------------------------------------------------------------------

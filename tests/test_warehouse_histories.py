@@ -2,8 +2,9 @@
 
 A history is a list of steps, drawn from a seed: loads of files in any order, one at a time or several, copies under
 other names and in other compressions, files that have grown, files joined and cut in two, forgetting, loading again by
-other rules, two writers at once, and a SIGKILL before the n-th thing that is made to last. What the warehouse must hold
-is worked out beside it, from the names and bytes that were loaded, by rules written here a second time.
+other rules, compacting, two writers at once, and a SIGKILL before the n-th thing that is made to last. What the
+warehouse must hold is worked out beside it, from the names and bytes that were loaded, by rules written here a second
+time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import pytest
 import etl
 from etl.errors import EtlError
 from etl.warehouse.forget import forget
+from etl.warehouse.upkeep import compact
 from etl.warehouse.verify import verify
 from tests.s3 import s3_server
 
@@ -132,6 +134,9 @@ FORKS.set_forkserver_preload(
 )
 
 
+COMMANDS: dict[str, Callable[..., Any]] = {"load": etl.load, "forget": forget, "compact": compact}
+
+
 def command(
     environment: dict[str, str], name: str, arguments: tuple[Any, ...], options: dict[str, Any], fatal: int
 ) -> None:
@@ -154,7 +159,7 @@ def command(
         module, _, attribute = lasting.rpartition(".")
         setattr(import_module(module), attribute, deadly(getattr(import_module(module), attribute)))
     try:
-        {"load": etl.load, "forget": forget}[name](*arguments, **options)
+        COMMANDS[name](*arguments, **options)
     except EtlError:
         os._exit(1)
     os._exit(0)
@@ -196,7 +201,7 @@ class History:
         self.load([self.new_file()])
         for _ in range(chance.randint(1, 4)):
             steps = (self.load_some, self.load_some, self.copy, self.grow, self.join, self.cut, self.forget)
-            chance.choice((*steps, self.two_at_once, self.reload))()
+            chance.choice((*steps, self.two_at_once, self.reload, self.compact))()
             if chance.random() < 0.1:
                 self.world.check(self.currency)
         self.world.check(self.currency)
@@ -221,7 +226,7 @@ class History:
             self.world.log.append(f"killed at {fatal}: {code}")
             if name == "forget" and code == 0:
                 return
-        {"load": etl.load, "forget": forget}[name](*arguments, **options)
+        COMMANDS[name](*arguments, **options)
 
     def load_some(self) -> None:
         self.load([self.new_file() for _ in range(self.chance.randint(1, 3))])
@@ -257,6 +262,9 @@ class History:
             digest = self.chance.choice(sorted(self.world.held))
             self.do("forget", digest[:20], self.world.warehouse)
             self.world.forgotten(digest)
+
+    def compact(self) -> None:
+        self.do("compact", self.world.warehouse)
 
     def reload(self) -> None:
         """All inputs again, by other rules."""

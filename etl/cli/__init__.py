@@ -14,6 +14,7 @@ from etl.cli.load import load
 from etl.cli.loads import loads
 from etl.cli.run import run
 from etl.cli.schema import schema
+from etl.cli.upkeep import compact, vacuum
 from etl.errors import EtlError, InterruptedRunError
 
 app = typer.Typer(
@@ -26,6 +27,8 @@ app = typer.Typer(
 app.command(no_args_is_help=True)(run)
 app.command(no_args_is_help=True)(load)
 app.command(no_args_is_help=True)(backfill)
+app.command(no_args_is_help=True)(compact)
+app.command(no_args_is_help=True)(vacuum)
 app.add_typer(loads, name="loads")
 app.command()(schema)
 

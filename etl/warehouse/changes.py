@@ -88,12 +88,27 @@ def apply(warehouse: Warehouse, change: Change, verdict: Verdict, dedup: dict[st
     """
     edits = _edits(warehouse, change, verdict)
     exchanges = {kept.name: _exchange(warehouse, kept, edits[kept.name], change) for kept in KEPT}
+    commit_all(warehouse, change.run, exchanges, dedup)
+
+
+def commit_all(warehouse: Warehouse, run: str, exchanges: Mapping[str, Exchange], dedup: dict[str, Any] | None) -> None:
+    """Moves new files from the staging folder to their tables, commits table by table, and makes it count.
+
+    Raises:
+        ConflictError: Somebody else has changed the warehouse since it was opened.
+        OutputError: It cannot be written.
+    """
+    out = warehouse.folder("new")
+    for kept in KEPT:
+        for one in exchanges[kept.name].additions:
+            path = f"{kept.folder}/{one.path}"
+            places.publish(warehouse.place, out / path, path)
     versions = dict(warehouse.snapshot.versions)
     for kept in KEPT:
         exchange = exchanges[kept.name]
         if exchange.additions or exchange.removals.height:
-            versions[kept.name] = delta.commit(warehouse.place, kept, warehouse.tables[kept.name], exchange, change.run)
-    put(warehouse, signed(change.run, versions, dedup))
+            versions[kept.name] = delta.commit(warehouse.place, kept, warehouse.tables[kept.name], exchange, run)
+    put(warehouse, signed(run, versions, dedup))
 
 
 def _edits(warehouse: Warehouse, change: Change, verdict: Verdict) -> dict[str, Edit]:
@@ -166,9 +181,6 @@ def _exchange(warehouse: Warehouse, kept: Kept, edit: Edit, change: Change) -> E
             if kept.is_dated:
                 after = after.with_columns(received_date=pl.lit(file["received_date"], pl.Date))
             additions += write_rows(kept, after, out, f"{name}-{number:05d}")
-    for one in additions:
-        path = f"{kept.folder}/{one.path}"
-        places.publish(warehouse.place, out / path, path)
     return Exchange(additions, pl.concat(removals) if removals else files.clear())
 
 

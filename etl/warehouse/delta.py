@@ -192,6 +192,33 @@ def restore(place: Place, kept: Kept, table: Any, version: int) -> int:
     return int(table.version())
 
 
+class Vacuuming(NamedTuple):
+    """How to vacuum: what is older than so many hours; only tell; refuse less than a week."""
+
+    hours: int
+    is_dry_run: bool
+    is_safe: bool
+
+
+def vacuum(place: Place, kept: Kept, table: Any, how: Vacuuming) -> tuple[list[str], int]:
+    """Removes files of a table that no version of some time has; gives them, and the version that this makes."""
+    errors = library().exceptions
+    try:
+        removed = table.vacuum(
+            retention_hours=how.hours,
+            dry_run=how.is_dry_run,
+            enforce_retention_duration=how.is_safe,
+            commit_properties=library().CommitProperties(max_commit_retries=0),
+            post_commithook_properties=hooks(),
+            full=True,
+        )
+        return list(removed), int(library().DeltaTable(place.uri(kept.folder)).version())
+    except errors.CommitFailedError as error:
+        raise ConflictError(place.address, f"it has a later version of {kept.name}") from error
+    except (errors.DeltaError, OSError) as error:
+        raise failed(place, kept, error) from error
+
+
 def hooks() -> Any:
     """After a commit: the log may be summed up, but nothing of it is removed, for a snapshot may need it."""
     return library().PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
