@@ -26,6 +26,8 @@ LINE = (
     "192.0.2.7 - - [{0:02}/May/2024:12:00:00 +0000] "
     '"GET /acme/collect/shop?click_id={1}&transaction_id={2}{3} HTTP/1.1" 200 2 "-" "-"\n'
 )
+#: Nobody else on this machine has a warehouse at this address.
+STORED = f"s3://warehouses/{os.getpid()}"
 EXTRAS = "&items[0][id]=1&xat_plan=gold&email=jo@example.com"
 
 
@@ -306,21 +308,21 @@ def test_a_writer_that_another_machine_overtakes_says_so_and_changes_nothing(
 
     def overtaken(*arguments: Any) -> None:
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
-        command("load", tmp_path / "other.log", "--into", "s3://warehouses/a", "-q", env=environment)
+        command("load", tmp_path / "other.log", "--into", STORED, "-q", env=environment)
         apply(*arguments)
 
     with s3_server("warehouses"):
-        etl.load([log], "s3://warehouses/a")
+        etl.load([log], STORED)
         log.write_bytes(log.read_bytes() + lines((4, "z", "t4")))
         with monkeypatch.context() as patched:
             patched.setattr(loading, "apply", overtaken)
             with pytest.raises(EtlError, match="changed by another command meanwhile"):
-                etl.load([log], "s3://warehouses/a")
-        assert verify("s3://warehouses/a") == []
-        assert {row["match_key"] for row in tables("s3://warehouses/a")["conversions"]} == {"x", "b"}
-        etl.load([log], "s3://warehouses/a")
-        assert {row["match_key"] for row in tables("s3://warehouses/a")["conversions"]} == {"x", "b", "z"}
-        assert verify("s3://warehouses/a") == []
+                etl.load([log], STORED)
+        assert verify(STORED) == []
+        assert {row["match_key"] for row in tables(STORED)["conversions"]} == {"x", "b"}
+        etl.load([log], STORED)
+        assert {row["match_key"] for row in tables(STORED)["conversions"]} == {"x", "b", "z"}
+        assert verify(STORED) == []
 
 
 def test_no_output_shows_a_credential(log: Path) -> None:
@@ -329,8 +331,8 @@ def test_no_output_shows_a_credential(log: Path) -> None:
         texts = b""
         for code, arguments in (
             (1, ("load", log, "--into", "s3://none/a", "--debug")),
-            (0, ("load", log, "--into", "s3://warehouses/a")),
-            (0, ("loads", "show", log, "--into", "s3://warehouses/a")),
+            (0, ("load", log, "--into", STORED)),
+            (0, ("loads", "show", log, "--into", STORED)),
         ):
             finished = command(*arguments, code=code, env=environment)
             texts += finished.stdout + finished.stderr

@@ -305,7 +305,7 @@ def test_after_any_history_a_warehouse_holds_what_a_fresh_run_writes(shard: int,
 def test_the_same_in_an_object_store(tmp_path: Path) -> None:
     with s3_server("histories"):
         for seed in range(STORED_HISTORIES):
-            play(seed, tmp_path / str(seed), f"s3://histories/some/{seed}")
+            play(seed, tmp_path / str(seed), f"s3://histories/{os.getpid()}/{seed}")
 
 
 def play(seed: int, folder: Path, warehouse: str) -> None:
