@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup run test lint types check docs bench clean
+.PHONY: help setup run test soak lint types check docs bench nights clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ run: $(READY) ## Run the job on sample_data/ and show the summary and the first 
 
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest -n auto
+
+soak: $(READY) ## Pass thousands of histories of a warehouse
+	HISTORIES=3200 $(BIN)/python -m pytest -n auto tests/test_warehouse_histories.py
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .
@@ -43,6 +46,9 @@ $(VENV)/.bench: $(READY)
 bench: $(VENV)/.bench ## Measure the job on a generated log and dump of a million lines, against its peers
 	$(BIN)/python bench/check_peers.py
 	$(BIN)/python bench/bench.py
+
+nights: $(READY) ## Measure a night that is loaded into a history of 20 million conversions
+	$(BIN)/python bench/nights.py
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

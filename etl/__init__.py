@@ -21,11 +21,25 @@ if TYPE_CHECKING:
     from etl.errors import EtlError
     from etl.options import Options
     from etl.pipeline import Tables, transform
+    from etl.reading import Request
     from etl.ruleset import Ruleset
     from etl.ruleset_file import parse_ruleset
     from etl.rulesets import shipped_ruleset
+    from etl.warehouse.scans import scan
 
-__all__ = ["EtlError", "Options", "Ruleset", "Tables", "parse_ruleset", "run", "schema", "shipped_ruleset", "transform"]
+__all__ = [
+    "EtlError",
+    "Options",
+    "Ruleset",
+    "Tables",
+    "load",
+    "parse_ruleset",
+    "run",
+    "scan",
+    "schema",
+    "shipped_ruleset",
+    "transform",
+]
 
 #: Where each name comes from. It is imported when it is first asked for, so that `--help` need not wait for polars.
 _HOMES = {
@@ -34,6 +48,7 @@ _HOMES = {
     "Ruleset": "etl.ruleset",
     "Tables": "etl.pipeline",
     "parse_ruleset": "etl.ruleset_file",
+    "scan": "etl.warehouse.scans",
     "shipped_ruleset": "etl.rulesets",
     "transform": "etl.pipeline",
 }
@@ -84,24 +99,89 @@ def run(
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
+    from etl.job import run_job
+
+    said = (format, log_format, max_record_bytes, timezone, columns, formats, min_matched)
+    return run_job(_request(inputs, out, ruleset, jobs, said, options))
+
+
+def load(
+    inputs: Sequence[str | Path],
+    into: str | Path,
+    *,
+    ruleset: Ruleset | None = None,
+    jobs: int = 1,
+    format: str = "auto",  # noqa: A002 - the option's name
+    log_format: str | None = None,
+    max_record_bytes: int | None = None,
+    timezone: str = "UTC",
+    columns: Mapping[str, str] | None = None,
+    formats: str | Path | None = None,
+    min_matched: float | None = None,
+    reload: bool = False,
+    dry_run: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """Loads logs and dumps into a warehouse, each once: what `postback-etl load` does.
+
+    Args:
+        inputs: Files, folders, globs, or `-` for standard input.
+        into: The warehouse: a folder or an address of an object store.
+        ruleset: As for `run`, and so are the others.
+        jobs: Processes to work in.
+        format: A format's name, or `auto`.
+        log_format: An nginx `log_format` or Apache `LogFormat`.
+        max_record_bytes: Longer records are rejected.
+        timezone: IANA name of the zone of times that say none.
+        columns: What columns of tables and keys of JSON hold.
+        formats: A TOML file with formats of one's own.
+        min_matched: Least share of an input's records that must be in its format, from 0 to 1.
+        reload: Known inputs are read again, by the present rules.
+        dry_run: Nothing is written; the report says what would be.
+        **options: Fields of `Options`.
+
+    Returns:
+        The report: what was done with each input and why, and the counts of what was loaded.
+
+    Raises:
+        EtlError: The load failed; the warehouse is as it was.
+    """
+    from etl.warehouse.load import load as load_into
+
+    said = (format, log_format, max_record_bytes, timezone, columns, formats, min_matched)
+    request = _request(inputs, "", ruleset, jobs, said, options)
+    return load_into(request, str(into), is_reload=reload, is_dry_run=dry_run)
+
+
+def _request(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    ruleset: Ruleset | None,
+    jobs: int,
+    said: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Request:
     from pathlib import Path
 
-    from etl.job import Request, run_job
     from etl.options import Options
+    from etl.reading import Request
     from etl.ruleset import Ruleset
+    from etl.sources.plans import Reading
     from etl.sources.settings import make_settings
     from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES
 
-    request = Request(
+    format_, log_format, max_record_bytes, timezone, columns, formats, min_matched = said
+    return Request(
         inputs=tuple(str(item) for item in inputs),
         out=Path(out),
         ruleset=ruleset or Ruleset(),
         options=Options(**options),
-        format=format,
-        log_format=log_format,
-        settings=make_settings(timezone, columns or {}, formats),
+        reading=Reading(
+            format_,
+            log_format,
+            make_settings(timezone, columns or {}, formats),
+            max_record_bytes or DEFAULT_MAX_RECORD_BYTES,
+        ),
         min_matched=min_matched,
-        max_record_bytes=max_record_bytes or DEFAULT_MAX_RECORD_BYTES,
         jobs=jobs,
     )
-    return run_job(request)

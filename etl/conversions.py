@@ -17,6 +17,7 @@ import polars as pl
 from etl import junk, spec, traits, values
 from etl.aliases import IDENTITY_EMAIL, Fields
 from etl.distinct import on_distinct
+from etl.identifiers import stable_hash
 from etl.issues import NOTHING, Rule, finding, findings
 from etl.options import Options
 from etl.ruleset import ASCII_LOWER, Ruleset
@@ -235,7 +236,7 @@ def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     return (
         conversions.filter(is_key)
         .with_columns(event=event, transaction_key=pl.col("transaction_id").str.strip_chars())
-        .with_columns(key_hash=pl.struct(key).hash(seed=0), match_digest=pl.col("match_key").hash(seed=1))
+        .with_columns(key_hash=stable_hash(*key), match_digest=stable_hash("match_key"))
         .select(KEYS.schema.names())
     )
 

@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import OutputError
-from etl.job import SILENT, Progress, Request, run_job
+from etl.job import run_job
+from etl.reading import SILENT, Progress, Request
 from etl.ruleset import Ruleset
 from etl.schema import CONVERSIONS, REJECTIONS
 from etl.sinks.parquet import write_table

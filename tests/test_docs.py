@@ -18,12 +18,13 @@ def test_the_generated_parts_are_up_to_date() -> None:
 
 def test_every_option_of_the_examples_exists() -> None:
     commands = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    texts = [
-        subprocess.run([sys.executable, "-m", "etl", command, "--help"], capture_output=True, check=True, text=True)
-        for command in set(re.findall(r"^postback-etl ([a-z-]+)", commands, re.MULTILINE))
-    ]
-    known = "".join(text.stdout for text in texts)
-    assert [flag for flag in re.findall(r"(?<!\w)--[a-z-]+", commands) if flag not in known] == []
+    helps = "".join(
+        subprocess.run(
+            [sys.executable, "-m", "etl", *command.split(), "--help"], capture_output=True, check=True, text=True
+        ).stdout
+        for command in set(re.findall(r"^postback-etl ((?:loads )?[a-z-]+)", commands, re.MULTILINE))
+    )
+    assert [flag for flag in re.findall(r"(?<!\w)--[a-z-]+", commands) if flag not in helps] == []
 
 
 def test_the_example_ruleset_and_formats_are_valid(tmp_path: Path) -> None:
@@ -37,9 +38,16 @@ def test_the_example_ruleset_and_formats_are_valid(tmp_path: Path) -> None:
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.jsonl").write_text('{"click_id": "a"}\n', encoding="utf-8")
     code = code.replace("tables = etl.transform(requests)", "tables = etl.transform(etl.schema.REQUESTS.empty())")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
     assert (tmp_path / "tables" / "conversions").is_dir()
+
+
+def test_the_lines_that_read_a_warehouse_run(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    (tmp_path / "a.jsonl").write_text('{"click_id": "a"}\n', encoding="utf-8")
+    load = "import etl\netl.load(['a.jsonl'], 'warehouse')\n"
+    subprocess.run([sys.executable, "-c", load + code], check=True, cwd=tmp_path)

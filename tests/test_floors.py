@@ -16,7 +16,9 @@ FLOORS: Final = (
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),
+    ("readings", ("reading",)),
     ("runs", ("job",)),
+    ("stores", ("warehouse",)),
     ("stories", ("audit", "explain", "inspection", "reconciliation", "what_if")),
     ("door", ("__init__", "__main__", "cli")),
 )

@@ -6,7 +6,6 @@ import bz2
 import gzip
 import io
 import lzma
-import os
 import subprocess
 import sys
 import tarfile
@@ -21,6 +20,7 @@ import zstandard
 
 import etl
 from etl.errors import EtlError
+from tests.s3 import s3_server
 
 LINE = '192.0.2.7 - - [01/May/2024:12:00:{0:02} +0000] "GET /acme/collect/shop?click_id=c{1} HTTP/1.1" 200 2 "-" "-"\n'
 LOGS = {
@@ -153,32 +153,13 @@ def test_a_broken_archive_is_an_error_in_two_lines(name: str, tmp_path: Path) ->
 def bucket() -> Iterator[str]:
     """A bucket of a real server on this machine, with the logs in it."""
     import obstore
-    from moto.server import ThreadedMotoServer
     from obstore.store import from_url
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    before = dict(os.environ)
-    os.environ.update(
-        AWS_ENDPOINT_URL=f"http://{host}:{port}",
-        AWS_ACCESS_KEY_ID="id",
-        AWS_SECRET_ACCESS_KEY="key",
-        AWS_REGION="us-east-1",
-        AWS_ALLOW_HTTP="true",
-    )
-    try:
-        import boto3
-
-        boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket="postbacks")
+    with s3_server("postbacks"):
         store = from_url("s3://postbacks")
         for name, data in (LOGS | packed(".gz") | {"all.zip": ARCHIVES["deflated.zip"]}).items():
             obstore.put(store, name, data)
         yield "s3://postbacks"
-    finally:
-        server.stop()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @pytest.mark.parametrize("address", ["logs/*.log", "logs/*.gz", "all.zip"])

@@ -115,9 +115,9 @@ def test_shuffled_inputs_give_the_same_tables(tmp_path: Path) -> None:
 
 
 def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from etl import job
+    from etl import reading
 
-    monkeypatch.setattr(job, "POOL_BYTES", 0)
+    monkeypatch.setattr(reading, "POOL_BYTES", 0)
     for seed in range(3):
         (tmp_path / f"{seed}.log").write_bytes(adversary.log_lines(seed, 500))
     summaries = [etl.run([tmp_path / "*.log"], tmp_path / f"out{jobs}", jobs=jobs) for jobs in (1, 2)]

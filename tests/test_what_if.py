@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import etl
-from etl import job, what_if
+from etl import job, reading, what_if
 from etl.engines import work
 from etl.ruleset import Ruleset
 from etl.what_if import CHANGES, VERDICT, compare_rulesets
@@ -137,7 +137,7 @@ def test_any_number_of_ranges_says_the_same(log: Path, tmp_path: Path, monkeypat
     log.write_text(log.read_text(encoding="utf-8") * 40, encoding="utf-8")
 
     def compared(name: str) -> tuple[dict[str, Any], bytes]:
-        request = job.Request(inputs=(str(log), str(SAMPLES[1])), out=tmp_path / name)
+        request = reading.Request(inputs=(str(log), str(SAMPLES[1])), out=tmp_path / name)
         request.out.mkdir()
         data = compare_rulesets(request, rulesets, changes=tmp_path / f"{name}.parquet").as_data()
         rows = pl.read_parquet(tmp_path / f"{name}.parquet")

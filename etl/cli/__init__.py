@@ -10,11 +10,15 @@ from typing import Annotated
 import typer
 
 from etl.cli.audit import audit
+from etl.cli.backfill import backfill
 from etl.cli.explain import explain
 from etl.cli.inspect import inspect
+from etl.cli.load import load
+from etl.cli.loads import loads
 from etl.cli.reconcile import reconcile
 from etl.cli.run import run
 from etl.cli.schema import schema
+from etl.cli.upkeep import compact, vacuum
 from etl.cli.what_if import what_if
 from etl.errors import EtlError, InterruptedRunError
 from etl.visible import visible
@@ -32,6 +36,11 @@ app.command(no_args_is_help=True)(inspect)
 app.command("what-if", no_args_is_help=True)(what_if)
 app.command(no_args_is_help=True)(audit)
 app.command(no_args_is_help=True)(reconcile)
+app.command(no_args_is_help=True)(load)
+app.command(no_args_is_help=True)(backfill)
+app.command(no_args_is_help=True)(compact)
+app.command(no_args_is_help=True)(vacuum)
+app.add_typer(loads, name="loads")
 app.command()(schema)
 
 

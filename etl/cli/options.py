@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
+import os
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
+    from etl.reading import Request
     from etl.ruleset import Ruleset
     from etl.sources.plans import Reading
 
@@ -39,12 +41,63 @@ Pii = Annotated[PiiMode, typer.Option(help="What becomes of personal values.")]
 RulesetName = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="A shop's rules, such as shopify, or your own as TOML.")
 ]
+Status = Annotated[str | None, typer.Option(metavar="CODES", help="Only requests answered so: 2xx,304.")]
 MaxRecord = Annotated[str, typer.Option(metavar="SIZE", help="Longest record read, such as 4MB.")]
 Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core by default.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 DEFAULT_MAX_RECORD = "4MB"
+
+
+class Said(NamedTuple):
+    """What was said of inputs and rules, by the options above, as it was said."""
+
+    format: str
+    log_format: str | None
+    log_timezone: str
+    columns: str | None
+    formats: Path | None
+    min_matched: str | None
+    default_currency: str | None
+    account: str | None
+    integration: str | None
+    pii: PiiMode
+    ruleset: str | None
+    status: str | None
+    max_record: str
+    jobs: int | None
+
+
+def request_of(inputs: list[str], out: Path, said: Said, since: str | None = None, until: str | None = None) -> Request:
+    """What was said, checked.
+
+    Raises:
+        UsageError: An option makes no sense.
+    """
+    from etl.options import Options
+    from etl.reading import Request
+
+    return Request(
+        inputs=tuple(inputs),
+        out=Path(os.path.abspath(out)),
+        ruleset=read_ruleset(said.ruleset),
+        options=Options(
+            default_currency=read_currency(said.default_currency),
+            account=said.account,
+            integration=said.integration,
+            pii=said.pii.value,
+            since=read_instant("--since", since),
+            until=read_instant("--until", until),
+            statuses=read_statuses(said.status),
+        ),
+        reading=read_reading(
+            said.format, said.log_format, said.log_timezone, said.columns, said.formats, said.max_record
+        ),
+        min_matched=read_share(said.min_matched),
+        jobs=said.jobs or os.cpu_count() or 1,
+    )
 
 
 def read_reading(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from etl.job import SILENT, Progress
+from etl.reading import SILENT, Progress
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 

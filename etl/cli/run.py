@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from pathlib import Path
@@ -10,98 +9,57 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from etl.cli.options import (
-    DEFAULT_MAX_RECORD,
-    Account,
-    Columns,
-    Debug,
-    DefaultCurrency,
-    FormatName,
-    Formats,
-    Inputs,
-    Integration,
-    Jobs,
-    LogFormat,
-    LogTimezone,
-    MaxRecord,
-    MinMatched,
-    Pii,
-    PiiMode,
-    RulesetName,
-    read_currency,
-    read_instant,
-    read_reading,
-    read_ruleset,
-    read_share,
-    read_statuses,
-)
+from etl.cli import options
 
 if TYPE_CHECKING:
-    from etl.job import Progress, Request
+    from etl.reading import Progress
 
 
 def run(
-    inputs: Inputs,
+    inputs: options.Inputs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
-    format_: FormatName = "auto",
-    log_format: LogFormat = None,
-    log_timezone: LogTimezone = "UTC",
-    columns: Columns = None,
-    formats: Formats = None,
-    min_matched: MinMatched = None,
-    default_currency: DefaultCurrency = None,
-    account: Account = None,
-    integration: Integration = None,
-    pii: Pii = PiiMode.HASH,
-    ruleset: RulesetName = None,
+    format_: options.FormatName = "auto",
+    log_format: options.LogFormat = None,
+    log_timezone: options.LogTimezone = "UTC",
+    columns: options.Columns = None,
+    formats: options.Formats = None,
+    min_matched: options.MinMatched = None,
+    default_currency: options.DefaultCurrency = None,
+    account: options.Account = None,
+    integration: options.Integration = None,
+    pii: options.Pii = options.PiiMode.HASH,
+    ruleset: options.RulesetName = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received at or after it.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received before it.")] = None,
-    status: Annotated[str | None, typer.Option(metavar="CODES", help="Only requests answered so: 2xx,304.")] = None,
+    status: options.Status = None,
     max_rejected: Annotated[
         str | None, typer.Option(metavar="N|P%", help="Exit 3 if more records are rejected.")
     ] = None,
-    max_record: MaxRecord = DEFAULT_MAX_RECORD,
+    max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
-    jobs: Jobs = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")] = False,
-    debug: Debug = False,
+    jobs: options.Jobs = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Read logs or dumps and write the tables conversions, items, passthroughs and rejections."""
     from etl.cli.progress import silent, told
     from etl.cli.summary import print_summary, write_summary
     from etl.errors import InterruptedRunError, UsageError
-    from etl.job import Request, run_job
-    from etl.options import Options
+    from etl.job import run_job
 
     limit = _limit(max_rejected)
     if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
         raise UsageError(f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first.")
-    reading = read_reading(format_, log_format, log_timezone, columns, formats, max_record)
-    request: Request = Request(
-        inputs=tuple(inputs),
-        out=Path(os.path.abspath(out)),
-        ruleset=read_ruleset(ruleset),
-        options=Options(
-            default_currency=read_currency(default_currency),
-            account=account,
-            integration=integration,
-            pii=pii.value,
-            since=read_instant("--since", since),
-            until=read_instant("--until", until),
-            statuses=read_statuses(status),
-        ),
-        format=reading.format,
-        log_format=reading.log_format,
-        settings=reading.settings,
-        min_matched=read_share(min_matched),
-        max_record_bytes=reading.max_record_bytes,
-        jobs=jobs or os.cpu_count() or 1,
+    said = options.Said(
+        *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
+        *(pii, ruleset, status, max_record, jobs),
     )
+    request = options.request_of(inputs, out, said, since, until)
     try:
         with silent() if quiet else told() as progress:
-            outcome = run_job(request, _beyond_recall(progress))
+            outcome = run_job(request, beyond_recall(progress))
     except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work when the signal comes
         raise InterruptedRunError from error
     if summary is not None:
@@ -117,7 +75,7 @@ def run(
         raise typer.Exit(3)
 
 
-def _beyond_recall(progress: Progress) -> Progress:
+def beyond_recall(progress: Progress) -> Progress:
     """The progress of a run that no signal interrupts once it publishes: "nothing was published" would be untrue."""
 
     def begin(phase: str, total: int) -> None:

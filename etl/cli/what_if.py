@@ -68,8 +68,8 @@ def what_if(
     from etl.cli import terminal
     from etl.cli.progress import silent, told
     from etl.errors import InterruptedRunError, UsageError
-    from etl.job import Request
     from etl.options import Options
+    from etl.reading import Request
     from etl.what_if import compare_rulesets
 
     rulesets = _both(ruleset)
@@ -85,9 +85,7 @@ def what_if(
                 inputs=tuple(inputs),
                 out=Path(folder),
                 options=options,
-                format=reading.format,
-                log_format=reading.log_format,
-                settings=reading.settings,
+                reading=reading,
                 min_matched=read_share(min_matched),
                 jobs=jobs or os.cpu_count() or 1,
             )

@@ -37,13 +37,14 @@ Meter = Callable[[int, int], None]
 
 
 class Task(NamedTuple):
-    """One split to transform: which, by what rules, staged where and as what number."""
+    """One split to transform: which, by what rules, staged where and as what number; whether its raws are kept."""
 
     split: Split
     ruleset: Ruleset
     options: Options
     stage: Path
     number: int
+    keeps_raws: bool = False
 
 
 class Piece(NamedTuple):
@@ -105,6 +106,7 @@ def transform_split(task: Task, meter: Meter) -> Report:
     unrecognised: Counter[str] = Counter()
     unmatched = Unmatched(0, 0, [])
     waiting: list[Tables] = []
+    raws: list[pl.DataFrame] = []
     pieces: list[Piece] = []
     records = waiting_rows = 0
 
@@ -114,6 +116,9 @@ def transform_split(task: Task, meter: Meter) -> Report:
             rows = pl.concat([getattr(tables, name) for tables in waiting])
             write_table(rows, pieces[-1].path(task.stage, name))
         waiting.clear()
+        if task.keeps_raws:
+            write_table(pl.concat(raws), pieces[-1].path(task.stage, "raws"))
+            raws.clear()
 
     for requests, size in read_split(task.split):
         tables = transform(requests, task.ruleset, task.options)
@@ -121,6 +126,8 @@ def transform_split(task: Task, meter: Meter) -> Report:
         unrecognised.update(dict(tables.unrecognised.iter_rows()))
         unmatched += _unmatched(requests, task)
         waiting.append(tables)
+        if task.keeps_raws:
+            raws.append(_raws_of(tables.keys, requests, task))
         waiting_rows += requests.height
         records += requests.height
         meter(size, requests.height)
@@ -130,6 +137,14 @@ def transform_split(task: Task, meter: Meter) -> Report:
     if waiting:
         stage()
     return Report(pieces, records, skipped, unrecognised, unmatched, peak_memory_bytes())
+
+
+def _raws_of(keys: pl.DataFrame, requests: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """conversion_id and the redacted raw record of each conversion that can repeat another."""
+    raws = keys.select("conversion_id", "record_no").join(
+        requests.select("record_no", "raw"), on="record_no", maintain_order="left"
+    )
+    return raws.select("conversion_id", redact_raws(raws["raw"], task.options.pii, task.ruleset))
 
 
 def _unmatched(requests: pl.DataFrame, task: Task) -> Unmatched:

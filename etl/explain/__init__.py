@@ -153,9 +153,7 @@ def _differences(target: Target, outcome: str, tables: dict[str, list[dict[str, 
     if not now:
         return [*notes, f"The row stands in {target.table}; by these rules and options the record becomes a {outcome}."]
     uncompared = _UNCOMPARED | ({"currency"} if target.table == "rejections" else set())  # not said to be a default
-    differing = [
-        name for name in target.written if name not in uncompared and target.written[name] != now[0].get(name)
-    ]
+    differing = [name for name in target.written if name not in uncompared and target.written[name] != now[0].get(name)]
     if differing:
         notes.append(f"The row that was written differs in {', '.join(differing)}: give the options of its run.")
     return notes

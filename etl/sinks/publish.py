@@ -47,13 +47,13 @@ class Stage(NamedTuple):
         try:
             (self.new / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
             for path in [*self.new.rglob("*"), self.new]:
-                _sync(path)
+                sync(path)
             check_destination(self.out)
             if self.out.exists():
                 _exchange(self.new, self.out)
             else:
                 self.new.rename(self.out)
-            _sync(self.out.parent)
+            sync(self.out.parent)
         except OSError as error:
             raise OutputError(
                 f"{self.out} cannot be published: {error.strerror}", "Make room or name another --out."
@@ -70,18 +70,33 @@ def staged(out: Path) -> Iterator[Stage]:
     """
     check_destination(out)
     stage = Stage(out, out.parent / f".{out.name}.staging")
-    try:
-        stage.folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(stage.folder)
-    except OSError as error:
-        raise OutputError(f"{stage.folder} cannot be made: {error.strerror}", "Name another --out.") from error
-    try:
+    with held(stage.folder, "--out"):
         for leftover in (stage.pieces, stage.new):
             shutil.rmtree(leftover, ignore_errors=True)
         stage.pieces.mkdir()
         yield stage
+
+
+@contextmanager
+def held(folder: Path, option: str) -> Iterator[None]:
+    """A folder to work in, held by this process alone, and removed at the end; a killed process holds nothing.
+
+    Args:
+        folder: Made if it is not there.
+        option: What names another place, for messages.
+
+    Raises:
+        OutputError: Another process holds it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _locked(folder, option)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}", f"Name another {option}.") from error
+    try:
+        yield
     finally:
-        shutil.rmtree(stage.folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
@@ -109,7 +124,7 @@ def check_destination(out: Path) -> None:
         raise UsageError(f"--out {str(out)!r} holds {foreign[0]!r}, which this tool did not write.", hint)
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path, option: str) -> int:
     path = folder / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -121,14 +136,15 @@ def _locked(folder: Path) -> int:
         holder = os.pread(descriptor, 20, 0).decode() or "unknown"
         os.close(descriptor)
         raise OutputError(
-            f"{folder} is held by another run (process {holder}).", "Wait for it to end, or name another --out."
+            f"{folder} is held by another run (process {holder}).", f"Wait for it to end, or name another {option}."
         )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Makes a file or a folder's entries durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

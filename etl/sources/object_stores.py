@@ -44,9 +44,9 @@ def open_object(store: str, path: str) -> Any:
         OSError: It cannot be read.
     """
     try:
-        return _library().open_reader(_store(store), path, buffer_size=4 << 20)
-    except _library().exceptions.BaseError as error:
-        raise OSError(_reason(error)) from error
+        return library().open_reader(opened_store(store), path, buffer_size=4 << 20)
+    except library().exceptions.BaseError as error:
+        raise OSError(reason_of(error)) from error
 
 
 def _is_named(path: str, named: str) -> bool:
@@ -56,13 +56,13 @@ def _is_named(path: str, named: str) -> bool:
 
 
 def _listed(store: str, prefix: str, address: str) -> list[StoredObject]:
-    library = _library()
+    stores = library()
     try:
         alone = [_head(store, prefix)] if prefix else []
-        metas = [meta for batch in library.list(_store(store), prefix or None) for meta in batch]
-    except (library.exceptions.BaseError, OSError) as error:
+        metas = [meta for batch in stores.list(opened_store(store), prefix or None) for meta in batch]
+    except (stores.exceptions.BaseError, OSError) as error:
         raise InputError(
-            f"{address} cannot be listed: {_reason(error)}",
+            f"{address} cannot be listed: {reason_of(error)}",
             "Check the bucket, the credentials and the endpoint in the environment (AWS_*, GOOGLE_*, AZURE_*).",
         ) from error
     listed = (StoredObject(store, meta["path"], meta["size"]) for meta in [*filter(None, alone), *metas])
@@ -71,19 +71,25 @@ def _listed(store: str, prefix: str, address: str) -> list[StoredObject]:
 
 def _head(store: str, path: str) -> Any:
     try:
-        return _library().head(_store(store), path)
+        return library().head(opened_store(store), path)
     except FileNotFoundError:
         return None
 
 
 @lru_cache(maxsize=8)
-def _store(address: str) -> Any:
+def opened_store(address: str) -> Any:
+    """The store at an address, as the environment configures it."""
     from obstore.store import from_url
 
     return from_url(address, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)})
 
 
-def _library() -> Any:
+def library() -> Any:
+    """`obstore`.
+
+    Raises:
+        UsageError: It is not installed.
+    """
     try:
         import obstore
         import obstore.exceptions
@@ -94,7 +100,7 @@ def _library() -> Any:
     return obstore
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What went wrong, without where in the library."""
     text = str(error).partition("\n\nDebug source")[0]
     code = re.search(r"<Code>(\w+)</Code>", text)

@@ -69,6 +69,7 @@ class Survey(NamedTuple):
         starts: Where each split of the decompressed bytes begins, the first at 0.
         first_lines: Number of the first line that begins in each split, 1-based.
         samples: The first bytes, decompressed, and some of places further on.
+        ladder: For each of `RUNGS` within it, eight bytes of the digest of so many first bytes, one after another.
     """
 
     codec: str
@@ -78,6 +79,7 @@ class Survey(NamedTuple):
     starts: tuple[int, ...]
     first_lines: tuple[int, ...]
     samples: tuple[bytes, ...]
+    ladder: bytes
 
 
 def survey(location: Location, label: str, split_bytes: int) -> Survey:
@@ -98,9 +100,10 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
     is_line_open = False
+    ladder = b""
     with open_decompressed(location, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
+            ladder += _climb(digest, block, size, len(ladder) // RUNG_BYTES)
             if size >= BLOCK_BYTES << len(later):
                 later.append(block[:LATER_SAMPLE_BYTES])
             head += block[: SAMPLE_BYTES - len(head)]
@@ -113,14 +116,46 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
             lines += block.count(b"\n")
             size += len(block)
             is_line_open = not block.endswith(b"\n")
-    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), tuple(first_lines), (head, *later))
+    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), tuple(first_lines), (head, *later), ladder)
+
+
+#: Sizes at which beginnings are digested: four a doubling, so that two inputs that agree up to the last rung below
+#: the end of the shorter agree in four fifths of it.
+RUNGS: Final = tuple(sorted({2**octave * quarter // 4 for octave in range(2, 44) for quarter in range(4, 8)}))
+RUNG_BYTES: Final = 8
+
+
+def _climb(digest: Any, block: bytes, size: int, rung: int) -> bytes:
+    """Feeds a block to a digest of `size` bytes, and gives what it is at each rung on the way."""
+    found, place = b"", 0
+    while RUNGS[rung] <= size + len(block):
+        digest.update(block[place : RUNGS[rung] - size])
+        place = RUNGS[rung] - size
+        found += digest.copy().digest()[:RUNG_BYTES]
+        rung += 1
+    digest.update(block[place:])
+    return found
+
+
+def digest_of_beginning(location: Location, codec: str, label: str, size: int) -> str:
+    """SHA-256 of the first decompressed bytes of an input, hex; of all of them, if they are fewer.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    digest, left = hashlib.sha256(), size
+    with open_decompressed(location, codec, label) as (stream, _):
+        while left and (block := stream.read(min(BLOCK_BYTES, left))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
 
 
 class Glance(NamedTuple):
     """What the beginning of an input tells, and some places further on where they can be had at no cost.
 
     Attributes:
-        survey: As of the whole, but without a digest; its size is an estimate unless `is_whole`.
+        survey: As of the whole, but without digests; its size is an estimate unless `is_whole`.
         is_whole: Whether it was read to its end.
     """
 
@@ -154,7 +189,7 @@ def glance(location: Location, label: str, head_bytes: int) -> Glance:
         elif not is_whole:
             size = _estimated_size(stream, position, len(head) + 1, stored)
     samples = (head[:SAMPLE_BYTES], *later)
-    return Glance(Survey(codec, "", stored, size, (0,), (1,), samples), is_whole)
+    return Glance(Survey(codec, "", stored, size, (0,), (1,), samples, b""), is_whole)
 
 
 def _estimated_size(stream: BinaryIO, position: Callable[[], int], size: int, stored: int) -> int:

@@ -1,0 +1,124 @@
+"""Measures a night: a log loaded into a warehouse with a long history, against a run over the same lines.
+
+    python bench/nights.py [--lines N] [--nights N] [--rounds N]
+
+The history is made of one real night: its rows again under other digests, ids and transactions, committed as a load
+commits them. Each round loads a night of its own; `run` over the same lines takes turns with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+
+from bench import DATA, HERE, measure
+from etl.warehouse import delta, places, snapshots
+from etl.warehouse.delta import Addition, Exchange
+from etl.warehouse.layout import KEPT, Kept, prefix_of
+from etl.warehouse.parts import DETAILS, write_rows
+from etl.warehouse.snapshots import Warehouse
+
+WAREHOUSE = DATA / "warehouse"
+
+
+def night(lines: int, seed: int) -> Path:
+    """A log of that many lines, made if it is not there."""
+    path = DATA / f"night{seed}-{lines}.log"
+    if not path.exists():
+        command = [sys.executable, HERE / "generate.py", "--lines", str(lines), "--seed", str(seed), "--format", "log"]
+        subprocess.run([*command, "--out", path], check=True)
+    return path
+
+
+def repeat(nights: int) -> int:
+    """Adds nights like the one that is loaded to the history; how many conversions there are then."""
+    with snapshots.written(str(WAREHOUSE)) as warehouse:
+        added: dict[str, list[Addition]] = {kept.name: [] for kept in KEPT}
+        for number in range(nights):
+            for kept in KEPT:
+                added[kept.name] += repeated(warehouse, kept, number)
+        versions = dict(warehouse.snapshot.versions)
+        for kept in KEPT:
+            for one in added[kept.name]:
+                path = f"{kept.folder}/{one.path}"
+                places.publish(warehouse.place, warehouse.folder("new") / path, path)
+            exchange = Exchange(added[kept.name], warehouse.files[kept.name].clear())
+            versions[kept.name] = delta.commit(warehouse.place, kept, warehouse.tables[kept.name], exchange, "bench")
+        snapshots.put(warehouse, snapshots.signed("bench", versions, warehouse.snapshot.dedup))
+    return int(snapshots.viewed(str(WAREHOUSE)).files["conversions"]["records"].sum())
+
+
+def repeated(warehouse: Warehouse, kept: Kept, number: int) -> list[Addition]:
+    """The files of a table again, as those of another input."""
+    files = []
+    for place, file in enumerate(warehouse.files[kept.name].iter_rows(named=True)):
+        rows = warehouse.scan(kept.name, warehouse.files[kept.name][place]).collect()
+        rows = rows.with_columns(changed(rows.schema, number))
+        if kept.is_dated:
+            rows = rows.with_columns(received_date=pl.lit(file["received_date"], pl.Date))
+        files += write_rows(kept, rows, warehouse.folder("new"), f"bench-{number}-{place}")
+    return files
+
+
+def changed(columns: pl.Schema, number: int) -> list[pl.Expr]:
+    """What of a row another input has otherwise."""
+    digest = hashlib.sha256(str(number).encode()).hexdigest()
+    prefix = pl.lit(prefix_of(digest))
+    cut = len(prefix_of(digest))
+
+    def renamed(rows: pl.Expr) -> pl.Expr:
+        return rows.struct.with_fields(conversion_id=prefix + rows.struct.field("conversion_id").str.slice(cut))
+
+    other = {
+        **{name: prefix + pl.col(name).str.slice(cut) for name in ("conversion_id", "rejection_id", "duplicate_of")},
+        **{name: pl.lit(digest) for name in ("source_digest", "digest")},
+        **{name: pl.format("{}-{}", name, pl.lit(number)) for name in ("transaction_id", "transaction_key")},
+        "source": pl.lit(f"{number}.log"),
+        "names": pl.lit([f"{number}.log"]),
+        "ladder": pl.lit(digest[:8].encode()),
+        "key_hash": pl.col("key_hash") ^ (number * 20_555_391_834_303 + 12_345),
+    }
+    if isinstance(columns.get("items"), pl.List):
+        other |= {table.name: pl.col(table.name).list.eval(renamed(pl.element())) for table in DETAILS}
+    return [value.alias(name) for name, value in other.items() if name in columns]
+
+
+def main() -> None:
+    """Makes the history and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--nights", type=int, default=22)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    DATA.mkdir(exist_ok=True)
+    shutil.rmtree(WAREHOUSE, ignore_errors=True)
+    command = [sys.executable, "-m", "etl"]
+    load = [*command, "load", "--quiet", "--into", str(WAREHOUSE)]
+    subprocess.run([*load, str(night(arguments.lines, 0))], check=True)
+    conversions = repeat(arguments.nights)
+    seconds: dict[str, list[float]] = {"run": [], "load": []}
+    peaks = {"run": 0, "load": 0}
+    for seed in range(1, arguments.rounds + 1):
+        log = str(night(arguments.lines, seed))
+        run = [*command, "run", "--quiet", "--out", str(DATA / "out"), log]
+        for name, words in (("run", run), ("load", [*load, log])):
+            taken, peak = measure(words)
+            seconds[name].append(taken)
+            peaks[name] = max(peaks[name], peak)
+    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    print(f"\n{arguments.lines:,} lines into {conversions:,} conversions\n")
+    print("| command | seconds | ratio to run | peak of one process, MiB |\n|---|---|---|---|")
+    for name, median in medians.items():
+        print(f"| {name} | {median:.2f} | {median / medians['run']:.2f} | {peaks[name] / 2**20:,.0f} |")
+    shutil.rmtree(DATA / "out")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""`backfill`: years of logs into a warehouse, day by day."""
+
+from __future__ import annotations
+
+import signal
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from etl.cli import options
+from etl.cli.load import Into
+
+if TYPE_CHECKING:
+    from etl.warehouse.backfill import Day
+
+
+def backfill(
+    template: Annotated[
+        str, typer.Argument(metavar="TEMPLATE", help="The inputs of a day, such as 'logs/{date:%Y-%m-%d}/*.gz'.")
+    ],
+    into: Into,
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, such as 2024-05-01.")],
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="The day after the last; today if not given.")
+    ] = None,
+    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Zone whose days these are.")] = "UTC",
+    reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
+    format_: options.FormatName = "auto",
+    log_format: options.LogFormat = None,
+    log_timezone: options.LogTimezone = "UTC",
+    columns: options.Columns = None,
+    formats: options.Formats = None,
+    min_matched: options.MinMatched = None,
+    default_currency: options.DefaultCurrency = None,
+    account: options.Account = None,
+    integration: options.Integration = None,
+    pii: options.Pii = options.PiiMode.HASH,
+    ruleset: options.RulesetName = None,
+    status: options.Status = None,
+    max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
+    jobs: options.Jobs = None,
+    debug: options.Debug = False,
+) -> None:
+    """Load many days, each whole or not at all; go on after a failed one; exit 1 with the days that failed."""
+    from zoneinfo import ZoneInfo
+
+    from etl.cli.progress import silent
+    from etl.cli.run import beyond_recall
+    from etl.errors import EtlError
+    from etl.warehouse.backfill import backfill as backfilled
+    from etl.warehouse.backfill import days_between, named
+    from etl.warehouse.load import load
+
+    said = options.Said(
+        *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
+        *(pii, ruleset, status, max_record, jobs),
+    )
+    zone = _zone(timezone)
+    began = _day("--from", first)
+    days = days_between(began, _day("--to", end) if end else datetime.now(zone).date())
+    named(template, began, ZoneInfo("UTC"))
+    options.request_of([], Path(), said)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def load_day(argument: str) -> dict[str, Any]:
+        request = options.request_of([argument], Path(), said)
+        try:
+            with silent() as progress:
+                return load(request, into, is_reload=reload, progress=beyond_recall(progress))
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    failed = []
+    for day in backfilled(template, days, zone, load_day):
+        typer.echo(_line(day))
+        if day.error:
+            failed.append(f"{day.day}")
+    if failed:
+        raise EtlError(f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}.", "Run the same command again.")
+
+
+def _line(day: Day) -> str:
+    if day.error:
+        return f"{day.day}  failed after {day.seconds:.1f} s: {day.error}"
+    return f"{day.day}  {day.records:,} records, {day.rejections:,} rejections, {day.seconds:.1f} s"
+
+
+def _zone(name: str) -> Any:
+    from zoneinfo import ZoneInfo
+
+    from etl.errors import UsageError
+
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise UsageError(f"--timezone {name!r} is no time zone.", "Give an IANA name: Europe/Berlin.") from error
+
+
+def _day(option: str, text: str) -> date:
+    from etl.errors import UsageError
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r} is no day.", "Give one such as 2024-05-01.") from error

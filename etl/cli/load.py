@@ -1,0 +1,82 @@
+"""`load`: inputs into a warehouse, each once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from etl.cli import options
+
+Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
+
+
+def load(
+    inputs: options.Inputs,
+    into: Into,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
+    format_: options.FormatName = "auto",
+    log_format: options.LogFormat = None,
+    log_timezone: options.LogTimezone = "UTC",
+    columns: options.Columns = None,
+    formats: options.Formats = None,
+    min_matched: options.MinMatched = None,
+    default_currency: options.DefaultCurrency = None,
+    account: options.Account = None,
+    integration: options.Integration = None,
+    pii: options.Pii = options.PiiMode.HASH,
+    ruleset: options.RulesetName = None,
+    status: options.Status = None,
+    max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
+    ] = None,
+    jobs: options.Jobs = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Load logs or dumps into a warehouse, each once, whatever was loaded, killed or repeated before."""
+    from etl.cli.progress import silent, told
+    from etl.cli.run import beyond_recall
+    from etl.cli.summary import write_summary
+    from etl.errors import InterruptedRunError
+    from etl.warehouse.load import load as load_into
+
+    said = options.Said(
+        *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
+        *(pii, ruleset, status, max_record, jobs),
+    )
+    request = options.request_of(inputs, Path(), said)
+    try:
+        with silent() if quiet else told() as progress:
+            report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=beyond_recall(progress))
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError from error
+    if dry_run:
+        typer.echo("\n".join(_line(item) for item in report["inputs"]))
+    if summary is not None:
+        write_summary(report, summary)
+    if not quiet and not dry_run:
+        typer.echo("\n".join(_shown(report)), err=True)
+
+
+def _line(item: dict[str, Any]) -> str:
+    return f"{item['action']:<6}  {item['path']}: {item['why']}"
+
+
+def _shown(report: dict[str, Any]) -> list[str]:
+    """What was done with each input, and what came of it."""
+    many = len(report["inputs"]) - 20
+    lines = [_line(item) for item in report["inputs"][:20]] + ([f"and {many} more inputs"] if many > 0 else [])
+    lines.append(
+        "{records:,} records = {conversions:,} conversions + {rejections:,} rejections + {skipped:,} skipped".format(
+            **report
+        )
+    )
+    if report["demoted"] or report["promoted"]:
+        lines.append(
+            f"  of earlier rows {report['demoted']:,} became duplicates and {report['promoted']:,} conversions"
+        )
+    return lines

@@ -1,0 +1,84 @@
+"""`loads`: what is in a warehouse, input by input; taking one out; proving that all is well."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from etl.cli.load import Into
+
+loads = typer.Typer(
+    no_args_is_help=True, help="What is loaded in a warehouse: list, show, forget, verify.", add_completion=False
+)
+Named = Annotated[str, typer.Argument(metavar="INPUT", help="A name, or the beginning of a digest.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@loads.command("list")
+def list_(into: Into, json: AsJson = False) -> None:
+    """List the inputs, one a line: digest, records, when it was loaded, name."""
+    from etl.warehouse.entries import listed
+
+    rows = listed(into)
+    if json:
+        _echo(rows)
+        return
+    for row in rows:
+        typer.echo(
+            f"{row['digest'][:12]}  {row['records']:>10,}  {row['loaded_at']:%Y-%m-%d %H:%M:%S}  {row['source']}"
+        )
+
+
+@loads.command()
+def show(named: Named, into: Into, json: AsJson = False) -> None:
+    """Show all that is known of an input."""
+    from etl.warehouse.entries import shown
+
+    row = shown(into, named)
+    if json:
+        _echo(row)
+        return
+    for name, value in row.items():
+        typer.echo(f"{name:<18} {_text(value)}")
+
+
+@loads.command()
+def forget(named: Named, into: Into) -> None:
+    """Take an input out, and bring back what only it had made duplicates."""
+    from etl.warehouse.forget import forget as forget_input
+
+    done = forget_input(named, into)
+    typer.echo(
+        f"forgot {done['names'][0]} ({done['digest'][:12]}); {done['promoted']:,} duplicates are conversions now",
+        err=True,
+    )
+
+
+@loads.command()
+def verify(into: Into, json: AsJson = False) -> None:
+    """Prove that the warehouse is whole; exit 4 and name what is wrong if it is not."""
+    from etl.warehouse.verify import verify as findings_of
+
+    findings = findings_of(into)
+    if json:
+        _echo([finding._asdict() for finding in findings])
+    else:
+        typer.echo("\n".join(f"{finding.check}: {finding.message}" for finding in findings) or "all is well")
+    if findings:
+        raise typer.Exit(4)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return (
+            ", ".join(f"{one['reason']} {one['count']:,}" if isinstance(one, dict) else str(one) for one in value)
+            or "-"
+        )
+    return "-" if value is None else str(value)
+
+
+def _echo(value: Any) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

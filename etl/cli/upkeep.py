@@ -1,0 +1,29 @@
+"""`compact` and `vacuum`: a warehouse's files in good order."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from etl.cli.load import Into
+
+
+def compact(into: Into) -> None:
+    """Put small files of a warehouse together; no row changes."""
+    from etl.warehouse.upkeep import compact as compacted
+
+    for table in compacted(into):
+        typer.echo(f"{table.table}: {table.before:,} files, now {table.after:,}")
+
+
+def vacuum(
+    into: Into,
+    hours: Annotated[int, typer.Option(metavar="N", min=168, help="Keep what was needed so many hours ago.")] = 168,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove files of a warehouse that neither its tables nor readers of the last week need; name them."""
+    from etl.warehouse.upkeep import vacuum as vacuumed
+
+    for path in vacuumed(into, hours, is_dry_run=dry_run):
+        typer.echo(path)

@@ -1,0 +1,508 @@
+"""A warehouse as an operator meets it: what is loaded and what is passed over, who reads it, what can go wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+import etl
+from etl.errors import EtlError
+from etl.warehouse.forget import forget
+from etl.warehouse.upkeep import vacuum
+from etl.warehouse.verify import verify
+from tests.s3 import s3_server
+
+LINE = (
+    "192.0.2.7 - - [{0:02}/May/2024:12:00:00 +0000] "
+    '"GET /acme/collect/shop?click_id={1}&transaction_id={2}{3} HTTP/1.1" 200 2 "-" "-"\n'
+)
+#: Nobody else on this machine has a warehouse at this address.
+STORED = f"s3://warehouses/{os.getpid()}"
+EXTRAS = "&items[0][id]=1&xat_plan=gold&email=jo@example.com"
+
+
+def lines(*rows: tuple[int, str, str]) -> bytes:
+    return "".join(LINE.format(*row, EXTRAS) for row in rows).encode()
+
+
+def command(*arguments: object, code: int = 0, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    finished = subprocess.run(
+        [sys.executable, "-m", "etl", *map(str, arguments)], capture_output=True, check=False, **options
+    )
+    assert finished.returncode == code, finished.stderr.decode()
+    return finished
+
+
+def assert_refused(finished: subprocess.CompletedProcess[bytes], *words: str) -> None:
+    text = finished.stderr.decode()
+    assert len(text.splitlines()) == 2, text
+    assert text.startswith("error: ")
+    assert [word for word in words if word not in text] == []
+
+
+def tables(warehouse: Path | str) -> dict[str, list[dict[str, Any]]]:
+    return {
+        table.name: etl.scan(str(warehouse), table.name).sort(pl.all()).collect().to_dicts()
+        if table.name in ("items", "passthroughs")
+        else etl.scan(str(warehouse), table.name).sort("source_digest", "record_no").collect().to_dicts()
+        for table in etl.schema.TABLES
+    }
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "access.log"
+    path.write_bytes(lines((2, "a", "t1"), (2, "b", "t2")))
+    return path
+
+
+@pytest.fixture
+def warehouse(log: Path, tmp_path: Path) -> Path:
+    etl.load([log], tmp_path / "warehouse")
+    return tmp_path / "warehouse"
+
+
+# --- each input once ------------------------------------------------------------------------------------------
+
+
+def test_a_rotated_packed_or_copied_file_is_one_input(log: Path, warehouse: Path, tmp_path: Path) -> None:
+    before = tables(warehouse)
+    log.rename(tmp_path / "access.log.1")
+    (tmp_path / "access.log.2.gz").write_bytes(gzip.compress((tmp_path / "access.log.1").read_bytes()))
+    report = etl.load([tmp_path / "access.log*"], warehouse)
+    assert {item["action"] for item in report["inputs"]} == {"skip"}
+    assert tables(warehouse) == before
+    names = etl.scan(str(warehouse), "loads").collect()["names"].to_list()
+    assert [[Path(name).name for name in names[0]]] == [["access.log", "access.log.1", "access.log.2.gz"]]
+
+
+def test_a_night_without_anything_new_writes_nothing(log: Path, warehouse: Path) -> None:
+    before = {path: path.read_bytes() for path in warehouse.rglob("*") if path.is_file()}
+    assert etl.load([log], warehouse)["run_id"] is None
+    assert {path: path.read_bytes() for path in warehouse.rglob("*") if path.is_file()} == before
+
+
+def test_the_first_of_its_names_is_an_inputs_source_in_whatever_order_they_come(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "a copy").write_bytes(log.read_bytes())
+    etl.load([log], tmp_path / "w1")
+    etl.load([tmp_path / "a copy"], tmp_path / "w1")
+    etl.load([tmp_path / "a copy", log], tmp_path / "w2")
+    assert tables(tmp_path / "w1") == tables(tmp_path / "w2")
+    assert {Path(row["source"]).name for row in tables(tmp_path / "w1")["conversions"]} == {"a copy"}
+
+
+def test_a_grown_file_takes_the_place_of_its_earlier_state(log: Path, warehouse: Path, tmp_path: Path) -> None:
+    early = tmp_path / "early.log"
+    early.write_bytes(log.read_bytes())
+    log.write_bytes(log.read_bytes() + lines((3, "c", "t3")))
+    (item,) = etl.load([log], warehouse)["inputs"]
+    assert (item["action"], item["why"]) == ("load", f"it has grown since {log} was loaded")
+    etl.load([log], tmp_path / "fresh")
+    assert tables(warehouse) == tables(tmp_path / "fresh")
+    for place in (warehouse, tmp_path / "fresh"):  # the earlier state late, or again
+        (item,) = etl.load([early], place)["inputs"]
+        assert (item["action"], item["why"]) == ("skip", f"it is an earlier state of {log}")
+        assert tables(place) == tables(warehouse)
+
+
+def test_an_earlier_state_of_what_is_gone_is_refused_not_doubled(log: Path, tmp_path: Path) -> None:
+    early = tmp_path / "early.log"
+    early.write_bytes(log.read_bytes())
+    log.write_bytes(log.read_bytes() + lines((3, "c", "t3")))
+    etl.load([log], tmp_path / "warehouse")
+    log.unlink()
+    before = tables(tmp_path / "warehouse")
+    assert_refused(command("load", early, "--into", tmp_path / "warehouse", "-q", code=1), "earlier state", str(log))
+    assert tables(tmp_path / "warehouse") == before
+
+
+def test_an_earlier_state_that_was_loaded_before_needs_no_look_at_what_it_became(
+    log: Path, warehouse: Path, tmp_path: Path
+) -> None:
+    log.rename(tmp_path / "early.log")
+    log.write_bytes((tmp_path / "early.log").read_bytes() + lines((3, "c", "t3")))
+    etl.load([log], warehouse)
+    log.unlink()
+    assert etl.load([tmp_path / "early.log"], warehouse)["inputs"][0]["action"] == "skip"
+
+
+def test_other_rules_wait_for_reload(log: Path, warehouse: Path) -> None:
+    (item,) = etl.load([log], warehouse, default_currency="EUR")["inputs"]
+    assert (item["action"], item["why"]) == ("skip", "it was loaded by other rules; --reload reads it again")
+    assert etl.load([log], warehouse, default_currency="EUR", reload=True)["conversions"] == 2
+    assert {row["currency"] for row in tables(warehouse)["conversions"]} == {"EUR"}
+    assert verify(str(warehouse)) == []
+
+
+def test_a_ruleset_that_finds_other_duplicates_is_refused(log: Path, warehouse: Path) -> None:
+    ruleset = etl.parse_ruleset('name = "house"\ndedup_scope = "transaction"\n', "house.toml")
+    log.write_bytes(log.read_bytes() + b"\n")
+    with pytest.raises(EtlError, match="finds duplicates by"):
+        etl.load([log], warehouse, ruleset=ruleset)
+
+
+def test_dry_run_says_what_and_why_and_writes_nothing(log: Path, warehouse: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.log").write_bytes(lines((1, "a", "t1")))
+    before = sorted(str(path) for path in warehouse.rglob("*"))
+    out = command("load", log, tmp_path / "new.log", "--into", warehouse, "--dry-run", "-q").stdout.decode()
+    assert sorted(out.splitlines()) == [
+        f"load    {tmp_path / 'new.log'}: it is new",
+        f"skip    {log}: it is loaded as {log}",
+    ]
+    assert sorted(str(path) for path in warehouse.rglob("*")) == before
+    command("load", log, "--into", tmp_path / "none", "--dry-run")
+    assert not (tmp_path / "none").exists()
+
+
+# --- duplicates across loads ----------------------------------------------------------------------------------
+
+
+def test_an_earlier_postback_that_comes_late_wins_with_all_it_has(warehouse: Path, tmp_path: Path) -> None:
+    before = tables(warehouse)
+    late = tmp_path / "late.log"
+    late.write_bytes(lines((1, "early", "t1")))
+    report = etl.load([late], warehouse)
+    assert (report["conversions"], report["demoted"]) == (1, 1)
+    now = tables(warehouse)
+    assert sorted(row["match_key"] for row in now["conversions"]) == ["b", "early"]
+    assert [len(now[name]) for name in ("items", "passthroughs")] == [2, 2]
+    (lost,) = now["rejections"]
+    assert (lost["reason"], lost["duplicate_kind"]) == ("duplicate_transaction", "conflicting")
+    assert "jo@example.com" not in lost["raw"]
+    assert "click_id=a" in lost["raw"]
+    assert forget(str(late), str(warehouse))["promoted"] == 1
+    assert tables(warehouse) == before
+
+
+def test_no_raw_personal_value_is_anywhere_in_a_warehouse(warehouse: Path) -> None:
+    for path in warehouse.rglob("*.parquet"):
+        rows = pl.read_parquet(path, hive_partitioning=False)
+        assert "jo@example.com" not in str(rows.to_dicts())
+        assert "192.0.2.7" not in str(rows.to_dicts())
+
+
+# --- all or nothing -------------------------------------------------------------------------------------------
+
+
+def test_readers_of_the_snapshot_do_not_see_what_was_not_committed(warehouse: Path, tmp_path: Path) -> None:
+    before = tables(warehouse)
+    pinned = (warehouse / "snapshot.json").read_bytes()
+    (tmp_path / "more.log").write_bytes(lines((1, "x", "t1")))
+    etl.load([tmp_path / "more.log"], warehouse)
+    (warehouse / "snapshot.json").write_bytes(pinned)  # as if it had been killed before that was written
+    assert tables(warehouse) == before
+    assert pl.scan_delta(str(warehouse / "conversions")).collect().height == 2
+    etl.load([tmp_path / "more.log"], warehouse)
+    assert verify(str(warehouse)) == []
+    assert len(tables(warehouse)["rejections"]) == 1
+
+
+def test_a_folder_of_others_is_refused_and_untouched(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    assert_refused(command("load", log, "--into", tmp_path / "mine", "-q", code=2), "no warehouse")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("how", ["by name", "by a link"])
+def test_files_of_the_warehouse_are_no_inputs(how: str, warehouse: Path, tmp_path: Path) -> None:
+    inside = next(warehouse.rglob("*.parquet"))
+    if how == "by a link":
+        (tmp_path / "link").symlink_to(inside)
+        inside = tmp_path / "link"
+    assert_refused(command("load", inside, "--into", warehouse, "-q", code=2), "lies in the warehouse")
+
+
+def test_a_second_writer_is_told_who_is_at_work(log: Path, warehouse: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(warehouse)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    )
+    assert holder.stdout
+    assert holder.stdout.readline() == b"held\n"
+    try:
+        for arguments in (("load", log, "-q", "--reload"), ("loads", "forget", log)):
+            refused = command(*arguments, "--into", warehouse, code=1)
+            assert_refused(refused, f"process {holder.pid}")
+        assert command("loads", "list", "--into", warehouse).stdout.count(b"\n") == 1
+    finally:
+        holder.communicate(b"")
+    command("loads", "forget", log, "--into", warehouse)
+
+
+HOLD = """
+import sys
+from etl.warehouse.snapshots import written
+with written(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from etl.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
+main()
+"""
+
+
+@pytest.mark.parametrize("size", [100, 3_000, 12_000])
+def test_a_full_disk_leaves_the_warehouse_as_it_was(size: int, warehouse: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: writing fails in the middle."""
+    before = tables(warehouse)
+    (tmp_path / "more.log").write_bytes(lines(*((1, f"x{i}", f"n{i}") for i in range(300))))
+    script = [sys.executable, "-c", FULL, str(size), "load", str(tmp_path / "more.log"), "--into", str(warehouse), "-q"]
+    finished = subprocess.run(script, capture_output=True, check=False)
+    assert finished.returncode == 1, finished.stderr
+    assert len(finished.stderr.decode().splitlines()) == 2, finished.stderr.decode()
+    assert tables(warehouse) == before
+    etl.load([tmp_path / "more.log"], warehouse)
+    assert verify(str(warehouse)) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may write anywhere")
+def test_a_place_that_may_not_be_written_is_an_error_in_two_lines(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert_refused(command("load", log, "--into", tmp_path / "file" / "w", "-q", code=1), "cannot be")
+
+
+def test_an_input_that_vanishes_leaves_the_warehouse_as_it_was(
+    warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from etl.warehouse import load as loading
+
+    before = tables(warehouse)
+    gone = tmp_path / "gone.log"
+    gone.write_bytes(lines((1, "x", "t1")))
+    plan = loading.plan_inputs
+
+    def vanish(*arguments: Any) -> Any:
+        planned = plan(*arguments)
+        gone.unlink()
+        return planned
+
+    monkeypatch.setattr(loading, "plan_inputs", vanish)
+    with pytest.raises(EtlError, match="cannot be read"):
+        etl.load([gone], warehouse)
+    assert tables(warehouse) == before
+
+
+def test_a_writer_that_another_machine_overtakes_says_so_and_changes_nothing(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines have no lock in common; the conditional put of the snapshot tells the slower of the faster."""
+    from etl.warehouse import load as loading
+
+    (tmp_path / "other.log").write_bytes(lines((1, "x", "t1")))
+    apply = loading.apply
+
+    def overtaken(*arguments: Any) -> None:
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        command("load", tmp_path / "other.log", "--into", STORED, "-q", env=environment)
+        apply(*arguments)
+
+    with s3_server("warehouses"):
+        etl.load([log], STORED)
+        log.write_bytes(log.read_bytes() + lines((4, "z", "t4")))
+        with monkeypatch.context() as patched:
+            patched.setattr(loading, "apply", overtaken)
+            with pytest.raises(EtlError, match="changed by another command meanwhile"):
+                etl.load([log], STORED)
+        assert verify(STORED) == []
+        assert {row["match_key"] for row in tables(STORED)["conversions"]} == {"x", "b"}
+        etl.load([log], STORED)
+        assert {row["match_key"] for row in tables(STORED)["conversions"]} == {"x", "b", "z"}
+        assert verify(STORED) == []
+
+
+def test_no_output_shows_a_credential(log: Path) -> None:
+    with s3_server("warehouses"):
+        environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": "geheim-123", "AWS_ACCESS_KEY_ID": "kennung-123"}
+        texts = b""
+        for code, arguments in (
+            (1, ("load", log, "--into", "s3://none/a", "--debug")),
+            (0, ("load", log, "--into", STORED)),
+            (0, ("loads", "show", log, "--into", STORED)),
+        ):
+            finished = command(*arguments, code=code, env=environment)
+            texts += finished.stdout + finished.stderr
+        assert b"geheim-123" not in texts
+        assert b"kennung-123" not in texts
+
+
+# --- loads ----------------------------------------------------------------------------------------------------
+
+
+def test_list_show_and_forget(log: Path, warehouse: Path) -> None:
+    (listed,) = json.loads(command("loads", "list", "--into", warehouse, "--json").stdout)
+    assert (listed["records"], listed["source"], listed["format"]) == (2, str(log), "combined")
+    assert str(log) in command("loads", "list", "--into", warehouse).stdout.decode()
+    assert "conversions        2" in command("loads", "show", log, "--into", warehouse).stdout.decode()
+    assert json.loads(command("loads", "show", listed["digest"][:8], "--into", warehouse, "--json").stdout) == listed
+    assert_refused(command("loads", "show", "other.log", "--into", warehouse, code=2), "names no loaded inputs")
+    assert_refused(command("loads", "list", "--into", warehouse / "x", code=2), "is no warehouse")
+    command("loads", "forget", log, "--into", warehouse)
+    assert command("loads", "list", "--into", warehouse).stdout == b""
+    assert {name: len(rows) for name, rows in tables(warehouse).items()} == dict.fromkeys(tables(warehouse), 0)
+
+
+def test_a_name_of_several_inputs_asks_for_a_digest(log: Path, warehouse: Path) -> None:
+    log.write_bytes(lines((5, "other", "t5")))
+    etl.load([log], warehouse)
+    assert_refused(command("loads", "forget", log, "--into", warehouse, code=2), "names 2 loaded inputs", "digest")
+
+
+DAMAGES = (
+    ("conversions", "drop", "counts: "),
+    ("items", "drop", "details: "),
+    ("conversions", "double", "ids: "),
+    ("rejections", "drop", "is withheld for nothing"),
+    ("state/withheld", "drop", "is not withheld"),
+    ("state/keys", "drop", "should be no such duplicate"),
+    ("loads", "recount", "accounting: "),
+    ("conversions", "rename", "bears another name in conversions than its input"),
+    ("rejections", "move", "lies under another day in rejections"),
+    ("passthroughs", "delete", "is gone"),
+)
+
+
+@pytest.mark.parametrize(("table", "how", "words"), DAMAGES, ids=str)
+def test_verify_names_what_is_wrong(table: str, how: str, words: str, warehouse: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.log").write_bytes(lines((1, "x", "t1")))
+    etl.load([tmp_path / "more.log"], warehouse)
+    assert command("loads", "verify", "--into", warehouse).stdout == b"all is well\n"
+    import deltalake
+
+    version = json.loads((warehouse / "snapshot.json").read_bytes())["tables"][Path(table).name]
+    for uri in deltalake.DeltaTable(warehouse / table, version=version).file_uris():
+        damage(Path(uri), how)
+    finished = command("loads", "verify", "--into", warehouse, code=4)
+    assert words in finished.stdout.decode()
+
+
+def damage(path: Path, how: str) -> None:
+    rows = pl.read_parquet(path, hive_partitioning=False)
+    changes = {
+        "drop": rows[1:],
+        "double": pl.concat([rows[:1], rows[:1], rows[2:]]),
+        "recount": rows.with_columns(pl.lit(0, pl.Int64).alias("records")),
+        "rename": rows.with_columns(pl.lit("other").alias("source")),
+        "move": rows.with_columns(received_at=pl.lit(None, pl.Datetime("us", "UTC"))),
+    }
+    if how == "delete":
+        path.unlink()
+    else:
+        changes[how].write_parquet(path)
+
+
+# --- upkeep ---------------------------------------------------------------------------------------------------
+
+
+def test_compact_and_vacuum_change_no_row(warehouse: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / "more.log").write_bytes(lines((2, f"x{number}", f"t{number}")))
+        etl.load([tmp_path / "more.log"], warehouse)
+    (warehouse / "conversions" / "received_date=2024-05-02" / "left.parquet").write_bytes(b"by a killed command")
+    before, files = tables(warehouse), len(list(warehouse.rglob("*.parquet")))
+    out = command("compact", "--into", warehouse).stdout.decode()
+    assert "conversions: 4 files, now 1" in out
+    assert tables(warehouse) == before
+    assert verify(str(warehouse)) == []
+    assert command("vacuum", "--into", warehouse).stdout == b""
+    assert "conversions/received_date=2024-05-02/left.parquet" in vacuum(str(warehouse), 0, is_safe=False)
+    assert len(list(warehouse.rglob("*.parquet"))) < files
+    assert tables(warehouse) == before
+    assert verify(str(warehouse)) == []
+    etl.load([tmp_path / "more.log"], warehouse, reload=True)
+    assert tables(warehouse) == before
+    assert_refused(command("compact", "--into", tmp_path / "none", code=2), "is no warehouse")
+
+
+# --- backfill -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Path:
+    for number in (1, 2, 4):
+        folder = tmp_path / f"2024-05-0{number}"
+        folder.mkdir()
+        (folder / "a.log").write_bytes(lines((number, f"c{number}", "t1")))
+    return tmp_path / "{date:%Y-%m-%d}" / "*.log"
+
+
+def test_backfill_goes_on_after_a_failed_day_and_again_does_what_is_left(days: Path, tmp_path: Path) -> None:
+    arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-05", "--into", tmp_path / "warehouse")
+    finished = command(*arguments, code=1)
+    assert_refused(finished, "1 of 4 days failed: 2024-05-03")
+    texts = [line.split(", 0.")[0].split(" after ")[0] for line in finished.stdout.decode().splitlines()]
+    assert [text[:10] for text in texts] == ["2024-05-01", "2024-05-02", "2024-05-03", "2024-05-04"]
+    assert "2024-05-01  1 records, 0 rejections, " in finished.stdout.decode()
+    assert "2024-05-02  1 records, 1 rejections, " in finished.stdout.decode()
+    (tmp_path / "2024-05-03").mkdir()
+    (tmp_path / "2024-05-03" / "a.log").write_bytes(lines((3, "c3", "t3")))
+    again = command(*arguments).stdout.decode()
+    assert [line[12:22] for line in again.splitlines()] == ["0 records,", "0 records,", "1 records,", "0 records,"]
+    assert sorted(row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]) == ["c1", "c3"]
+    assert verify(str(tmp_path / "warehouse")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["logs/*.gz", "--from", "2024-05-01"], "has no date in it"),
+        (["logs/{day}.gz", "--from", "2024-05-01"], "has a field that is not the date"),
+        (["{date:%d}", "--from", "May"], "is no day"),
+        (["{date:%d}", "--from", "2024-05-01", "--timezone", "Berlin"], "is no time zone"),
+    ],
+)
+def test_a_backfill_that_cannot_work_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:
+    assert_refused(command("backfill", *arguments, "--into", tmp_path / "warehouse", code=2), words)
+    assert not (tmp_path / "warehouse").exists()
+
+
+# --- readers --------------------------------------------------------------------------------------------------
+
+
+def test_polars_deltalake_and_duckdb_read_the_pinned_version(warehouse: Path) -> None:
+    import deltalake
+
+    pins = json.loads((warehouse / "snapshot.json").read_bytes())["tables"]
+    for table in etl.schema.TABLES:
+        expected = etl.scan(str(warehouse), table.name).collect()
+        by_polars = pl.read_delta(str(warehouse / table.name), version=pins[table.name])
+        assert by_polars.select(expected.columns).sort(pl.first()).equals(expected.sort(pl.first()))
+        pinned = deltalake.DeltaTable(warehouse / table.name, version=pins[table.name])
+        assert pinned.to_pyarrow_table().num_rows == expected.height
+        files = pinned.file_uris()
+        if files:
+            counted = duckdb.sql(
+                f"select count(*), count(received_date) from read_parquet({files}, hive_partitioning=true)"
+            )
+            assert counted.fetchall() == [(expected.height, expected.height)]
+    found = deltalake.QueryBuilder().register("c", deltalake.DeltaTable(warehouse / "conversions"))
+    rows = found.execute("select match_key, received_date, value from c order by 1").read_all()
+    assert pl.DataFrame(rows)["match_key"].to_list() == ["a", "b"]
+
+
+def test_every_table_is_there_with_its_columns_when_it_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    etl.load([tmp_path / "empty"], tmp_path / "warehouse")
+    for table in etl.schema.TABLES:
+        assert etl.scan(str(tmp_path / "warehouse"), table.name).drop("received_date").collect().equals(table.empty())
+
+
+def test_rows_without_a_time_are_under_the_null_day(tmp_path: Path) -> None:
+    (tmp_path / "dump.jsonl").write_text('{"click_id": "a"}\n', encoding="utf-8")
+    etl.load([tmp_path / "dump.jsonl"], tmp_path / "warehouse")
+    assert etl.scan(str(tmp_path / "warehouse"), "conversions").collect()["received_date"].to_list() == [None]
+    assert verify(str(tmp_path / "warehouse")) == []
