@@ -95,7 +95,7 @@ def differences(files: list[Path], rulesets: list[Ruleset], out: Path) -> tuple[
         for kind in (kind for kind, applies in kinds.items() if applies):
             records[kind, a["integration"]] += 1
             for side, row in (("money_a", a), ("money_b", b)):
-                if row["value"] is not None:
+                if row["outcome"] == "conversion" and row["value"] is not None:
                     money[kind, a["integration"], side, row["currency"] or ""] += row["value"]
     return records, money, changed
 
