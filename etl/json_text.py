@@ -16,7 +16,9 @@ import orjson
 
 MAX_DEPTH: Final = 500
 
-_LONG_INTEGER: Final = re.compile(rb"[0-9]{19}")
+#: Nineteen digits may be an integer past 64 bits; that they are there shows once all digits are the same.
+_ALL_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_LONG_INTEGER: Final = b"0" * 19
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _ESCAPE: Final = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|.)", re.DOTALL)
 
@@ -150,7 +152,7 @@ def dump(value: Any) -> str:
 
 
 def _parse_any(text: bytes) -> Any:
-    if not _LONG_INTEGER.search(text):
+    if _LONG_INTEGER not in text.translate(_ALL_ZEROS):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:

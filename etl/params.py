@@ -64,15 +64,15 @@ def fields_of(objects: Iterable[dict[str, Any] | list[tuple[str, Any]] | None]) 
         missing.append(parsed is None)
         before = len(names)
         for name, value in parsed.items() if isinstance(parsed, dict) else parsed or ():
-            if isinstance(value, (dict, list)):
-                texts.append(json_text.dump(value))
-                structures.append(True)
-            elif value is not None:
-                texts.append(value if type(value) is str else json_text.scalar(value) or "")
-                structures.append(False)
-            else:
+            if value is None:
                 continue
+            is_structure = type(value) is dict or type(value) is list
             names.append(name)
+            structures.append(is_structure)
+            if type(value) is str:
+                texts.append(value)
+            else:
+                texts.append(json_text.dump(value) if is_structure else json_text.scalar(value) or "")
         lengths.append(len(names) - before)
     fields = pl.DataFrame(
         {"name": names, "text": texts, "is_structure": structures},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from etl import json_text
@@ -51,7 +52,7 @@ def _open_envelope(envelope: dict[str, Any]) -> Record:
     query = envelope.get("query")
     query_fields = pairs(query) if query and isinstance(query, dict) else None
     query_text = (_text(query) or "").removeprefix("?")
-    targets = [split_target(text.encode()) for key in ("url", "path") if (text := _text(envelope.get(key)))]
+    targets = [_target(text) for key in ("url", "path") if (text := _text(envelope.get(key)))]
     body, fields, fault = _body(envelope.get("body"))
     headers = envelope.get("headers")
     status = envelope.get("status", envelope.get("http_status"))
@@ -70,6 +71,11 @@ def _open_envelope(envelope: dict[str, Any]) -> Record:
         body=body,
         fields=fields,
     )
+
+
+@lru_cache(maxsize=4096)
+def _target(text: str) -> tuple[str, str | None]:
+    return split_target(text.encode())
 
 
 def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
