@@ -87,7 +87,7 @@ def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Rul
     """Deduplicates what was staged and writes the four tables, in the order of (source_digest, record_no)."""
     pieces = [piece for report in reports for piece in report.pieces]
     keys = partial(_keys, stage.pieces)
-    repeated = repeated_hashes([keys(piece)["key_hash"] for piece in pieces])
+    repeated = repeated_hashes([keys(piece, ["key_hash"])["key_hash"] for piece in pieces])
     suspects = [keys(piece).filter(pl.col("key_hash").is_in(repeated.implode())) for piece in pieces]
     if len(repeated):
         duplicates = find_duplicates(pl.concat(suspects), ruleset.dedup_window)
@@ -119,8 +119,8 @@ def parts_of(pieces: list[Piece]) -> list[list[Piece]]:
     return parts
 
 
-def _keys(stage: Path, piece: Piece) -> pl.DataFrame:
-    return pl.read_parquet(piece.path(stage, "keys"))
+def _keys(stage: Path, piece: Piece, columns: list[str] | None = None) -> pl.DataFrame:
+    return pl.read_parquet(piece.path(stage, "keys"), columns=columns)
 
 
 def _summarise(
