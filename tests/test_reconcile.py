@@ -192,6 +192,13 @@ def test_a_shift_of_time_zones_is_found_and_named(
     assert zone in say(outcome)[1]
 
 
+def test_a_few_rows_tell_of_no_shift(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_text("order_id,amount,date\nA1,10.00,2024-05-01\n", encoding="utf-8")
+    outcome = reconcile(Request(shop, tmp_path / "export.csv", integration="absent"))
+    assert outcome.days.select("ours", "theirs").rows() == [(0, 1)]
+    assert outcome.shift is None
+
+
 def test_the_zone_of_their_times_mends_it(shop: Path, tmp_path: Path) -> None:
     export_of(shop, tmp_path / "export.csv", timedelta(hours=2), "order_id", "amount", "currency")
     request = Request(shop, tmp_path / "export.csv", their_zone="Europe/Berlin", integration="shop")

@@ -17,7 +17,8 @@ _HALF_HOUR: Final = timedelta(minutes=30)
 _FARTHEST: Final = 28
 #: A shift is named if it explains so much of what the days differ by, or so many pairs are that far apart.
 _EXPLAINED: Final = 0.5
-_PAIRS: Final = 20
+#: Fewer rows of a side, or pairs, may be far apart by chance.
+_LEAST: Final = 20
 _PAIRED: Final = 0.8
 
 
@@ -78,12 +79,12 @@ def find_shift(ours: pl.DataFrame, theirs: pl.DataFrame, apart: pl.Series, zone:
     by_day = _days_by_shift(ours, theirs, zone)
     differing, left, steps = by_day[0], *min((by_day[step], abs(step), step) for step in by_day)[::2]
     paired = (apart.cast(pl.Int64) / 1e6 / _HALF_HOUR.total_seconds()).round().cast(pl.Int64)
-    if len(paired) >= _PAIRS:
+    if len(paired) >= _LEAST:
         steps = int(paired.mode().sort()[0])
         share = int((paired == steps).sum()) / len(paired)
         is_told = share >= _PAIRED and steps != 0 and abs(steps) <= _FARTHEST
         return Shift(steps / 2, differing, by_day[steps], share) if is_told else None
-    is_told = steps != 0 and differing > 0 and left <= (1 - _EXPLAINED) * differing
+    is_told = min(ours.height, theirs.height) >= _LEAST and steps != 0 and left <= (1 - _EXPLAINED) * differing
     return Shift(steps / 2, differing, left, None) if is_told else None
 
 
