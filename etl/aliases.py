@@ -90,7 +90,8 @@ class Fields(NamedTuple):
 
     def param(self, field: str) -> pl.Series:
         """The name of the parameter that fills a field, as spelled; null where none was sent."""
-        return _with_null(self.params.names)[_numbers(self.params, self.winners[field])].alias(field)
+        numbers = np.append(self.params.numbers, -1)[self.winners[field]]
+        return _with_null(self.params.names)[numbers].alias(field)
 
     def meaning(self, column: str) -> npt.NDArray[Any]:
         """A column of the meanings, aligned with the parameters."""
@@ -216,11 +217,6 @@ def _conflicts(params: Pairs, candidates: _Candidates, winners: Positions, names
 def _with_null(texts: pl.Series) -> pl.Series:
     """The texts with a null at their end, where the index -1 finds it."""
     return pl.concat([texts, pl.Series([None], dtype=texts.dtype)]).rechunk()
-
-
-def _numbers(params: Pairs, winners: Positions) -> Positions:
-    """The numbers of the winners' names; -1 where there is none."""
-    return np.append(params.numbers, -1)[winners]
 
 
 def _meanings(names: pl.Series, ruleset: Ruleset) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import polars_hash  # noqa: F401 - gives expressions their `nchash`
 
 from etl.spans import texts_of
 

@@ -148,7 +148,8 @@ def _of_record(place: str, number: int, reading: Reading, digest: str | None = N
             if found.height:
                 return Target(found, detected, codec)
             last = requests["record_no"][-1] if requests.height else last
-    raise InputError(f"{place} has no record {number:,}.", f"Its records are numbered from 1 to {last:,}.")
+    hint = f"Its records are numbered from 1 to {last:,}." if last else "It holds no records."
+    raise InputError(f"{place} has no record {number:,}.", hint)
 
 
 def _opened(
