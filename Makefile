@@ -3,6 +3,7 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+LOOPS  := $(wildcard etl/*.pxd etl/sources/*.pxd) etl/byte_loops.py etl/sources/access_lines.py
 
 .PHONY: help setup run test soak lint types check docs bench nights clean
 
@@ -11,7 +12,7 @@ help: ## Print this help
 
 setup: $(READY) ## Make the virtual environment and install what is pinned in constraints.txt
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt $(LOOPS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
@@ -51,4 +52,4 @@ nights: $(READY) ## Measure a night that is loaded into a history of 20 million 
 	$(BIN)/python bench/nights.py
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info etl/*.so etl/sources/*.so

@@ -42,7 +42,7 @@ class Pairs(NamedTuple):
     @classmethod
     def named(cls, rows: npt.NDArray[np.int64], names: pl.Series, values: pl.Series) -> Self:
         """Texts under names, one a parameter."""
-        return cls.plain(rows, *_numbered(names), values)
+        return cls.plain(rows, *numbered(names), values)
 
     @classmethod
     def merged(cls, parts: list[Self]) -> Self:
@@ -51,7 +51,7 @@ class Pairs(NamedTuple):
         if len(filled) == 1:
             return filled[0]
         order = np.argsort(np.concatenate([part.rows for part in filled]), kind="stable")
-        names, numbers = _numbered(pl.concat([part.names.gather(part.numbers) for part in filled])[order])
+        names, numbers = numbered(pl.concat([part.names.gather(part.numbers) for part in filled])[order])
         rows, *truths = (
             np.concatenate([getattr(part, name) for part in filled])[order]
             for name in ("rows", "is_structure", "is_json")
@@ -77,7 +77,7 @@ class Pairs(NamedTuple):
         )
 
 
-def _numbered(names: pl.Series) -> tuple[pl.Series, npt.NDArray[np.int64]]:
+def numbered(names: pl.Series) -> tuple[pl.Series, npt.NDArray[np.int64]]:
     """The distinct names, and the number of each."""
     distinct = names.unique(maintain_order=True)
     return distinct, names.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)

@@ -1,16 +1,13 @@
-"""`application/x-www-form-urlencoded` texts to parameters, by the WHATWG parser, for a whole column at once.
-
-The column's bytes are one buffer. Delimiter positions in it give the pieces, percent escapes are decoded by one
-deletion over the buffer, and the pieces become text without being looked at one by one.
-"""
+"""`application/x-www-form-urlencoded` texts to parameters, by the WHATWG parser, for a whole column at once."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 
-from etl.pairs import Pairs
-from etl.spans import Bytes, Positions, glued, moved, number_texts, percent_decoded, texts_of
+from etl import byte_loops
+from etl.pairs import Pairs, numbered
+from etl.spans import glued, texts_of
 
 
 def split_forms(forms: pl.Series) -> Pairs:
@@ -29,26 +26,11 @@ def split_forms(forms: pl.Series) -> Pairs:
         [(0, 'a', '1'), (0, 'b', 'é x'), (2, 'a', '=b'), (2, 'c', ''), (3, '�', '%2')]
     """
     buffer, form_ends = glued(forms, "&")
-    starts, ends, rows = _pieces(buffer, form_ends)
-    name_ends = _first_in(np.flatnonzero(buffer == ord("=")), starts, ends)
-    decoded, escapes = percent_decoded(buffer, plus_is_blank=True)
-    names, numbers = number_texts(decoded, moved(starts, escapes), moved(name_ends, escapes))
-    values = texts_of(decoded, moved(np.minimum(name_ends + 1, ends), escapes), moved(ends, escapes))
-    return Pairs.plain(rows, names, numbers, values)
-
-
-def _pieces(buffer: Bytes, form_ends: Positions) -> tuple[Positions, Positions, Positions]:
-    """Start, end and row of every piece before an ampersand that is not empty."""
-    ends = np.flatnonzero(buffer == ord("&"))
-    starts = np.append(0, ends + 1)[:-1]
-    rows = np.repeat(np.arange(len(form_ends)), np.diff(np.searchsorted(ends, form_ends), prepend=-1))
-    kept = starts < ends
-    return (starts, ends, rows) if kept.all() else (starts[kept], ends[kept], rows[kept])
-
-
-def _first_in(positions: Positions, starts: Positions, ends: Positions) -> Positions:
-    """For each span the first of the positions in it, or its end."""
-    if len(positions) == len(starts) and ((positions >= starts) & (positions < ends)).all():
-        return positions
-    positions = np.append(positions, np.iinfo(np.int64).max)
-    return np.minimum(positions[np.searchsorted(positions, starts)], ends)
+    most = int(np.count_nonzero(buffer == ord("&")))
+    decoded, spans = np.empty_like(buffer), np.empty((2, most), np.int64)
+    slots = np.full(1 << (2 * most).bit_length(), -1, np.int32)
+    pairs = np.empty((4, most), np.int64)
+    count, names = byte_loops.split_forms(buffer.data, form_ends, decoded.data, spans, slots, pairs)
+    rows, numbers, starts, ends = pairs[:, :count]
+    distinct, renumbered = numbered(texts_of(decoded, *spans[:, :names]))
+    return Pairs.plain(rows, distinct, renumbered[numbers], texts_of(decoded, starts, ends))

@@ -13,7 +13,7 @@ import numpy as np
 
 from etl.spans import Bytes, Positions
 
-BATCH_BYTES: Final = 8 * 2**20
+BATCH_BYTES: Final = 16 * 2**20
 
 #: How much of an oversized record is kept as its raw text.
 KEPT_BYTES: Final = 1024

@@ -1,0 +1,55 @@
+# The types of what `byte_loops.py` works with.
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+cdef int _AMPERSAND, _EQUALS, _PERCENT, _PLUS, _BLANK, _ZERO, _LETTER_A, _LOWER, _INLINE
+cdef uint32_t _SEED, _PRIME, _WORD
+
+@cython.locals(place=Py_ssize_t)
+cdef Py_ssize_t _find(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end, int byte) noexcept
+
+@cython.locals(letter=int)
+cdef int _digit(int byte) noexcept
+
+@cython.locals(place=Py_ssize_t, byte=int, high=int, low=int)
+cdef Py_ssize_t _decode(
+    const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end, int blank,
+    unsigned char[::1] decoded, Py_ssize_t written,
+) noexcept
+
+@cython.locals(i=Py_ssize_t, written=Py_ssize_t)
+cpdef decode_percent(
+    const unsigned char[::1] buffer, const int64_t[::1] starts, const int64_t[::1] ends,
+    unsigned char[::1] decoded, int64_t[::1] decoded_ends,
+)
+
+@cython.locals(place=Py_ssize_t, first=Py_ssize_t, number=Py_ssize_t, digest=uint32_t, slot=Py_ssize_t)
+cdef Py_ssize_t _number_of(
+    const unsigned char[::1] decoded, Py_ssize_t start, Py_ssize_t end,
+    int64_t[:, ::1] spans, int32_t[::1] slots, Py_ssize_t count,
+) noexcept
+
+@cython.locals(
+    row=Py_ssize_t, written=Py_ssize_t, count=Py_ssize_t, names=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t,
+    name=Py_ssize_t, name_end=Py_ssize_t, number=Py_ssize_t,
+)
+cpdef split_forms(
+    const unsigned char[::1] buffer, const int64_t[::1] form_ends, unsigned char[::1] decoded,
+    int64_t[:, ::1] spans, int32_t[::1] slots, int64_t[:, ::1] pairs,
+)
+
+@cython.locals(
+    i=Py_ssize_t, start=Py_ssize_t, length=Py_ssize_t, shown=Py_ssize_t, word=Py_ssize_t, byte=Py_ssize_t, value=uint32_t,
+)
+cpdef write_views(
+    const unsigned char[::1] buffer, const int64_t[::1] starts, const int64_t[::1] ends, int part_bits,
+    uint32_t[:, ::1] views,
+)
+
+@cython.locals(byte=int, size=Py_ssize_t, lowest=int, highest=int, following=Py_ssize_t)
+cdef Py_ssize_t _character(const unsigned char[::1] buffer, Py_ssize_t place, Py_ssize_t end) noexcept
+
+@cython.locals(i=Py_ssize_t, place=Py_ssize_t, end=Py_ssize_t, size=Py_ssize_t, count=Py_ssize_t)
+cpdef find_malformed(
+    const unsigned char[::1] buffer, const int64_t[::1] starts, const int64_t[::1] ends, int64_t[::1] malformed,
+)

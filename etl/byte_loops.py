@@ -1,0 +1,193 @@
+"""Loops over bytes: one pass over memory where numpy takes many.
+
+Plain Python, which Cython compiles when the package is installed; `byte_loops.pxd` tells it the types. Every function
+takes buffers that its caller has made large enough, and fills those that it is handed last. Bytes are handed over as
+memoryviews, whose elements are integers without a width, so that both ways give the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Positions = npt.NDArray[np.int64]
+Slots = npt.NDArray[np.int32]
+Views = npt.NDArray[np.uint32]
+
+_AMPERSAND: Final = ord("&")
+_EQUALS: Final = ord("=")
+_PERCENT: Final = ord("%")
+_PLUS: Final = ord("+")
+_BLANK: Final = ord(" ")
+_ZERO: Final = ord("0")
+_LETTER_A: Final = ord("a")
+_LOWER: Final = 0x20
+
+#: A string view holds a text of so many bytes itself; of a longer one four bytes and the place of all.
+_INLINE: Final = 12
+
+#: Of the FNV-1a hash.
+_SEED: Final = 0x811C9DC5
+_PRIME: Final = 0x01000193
+_WORD: Final = 0xFFFFFFFF
+
+
+def _find(buffer: memoryview, start: int, end: int, byte: int) -> int:
+    """The first place of a byte, or the end."""
+    place = start
+    while place < end and buffer[place] != byte:
+        place += 1
+    return place
+
+
+def _digit(byte: int) -> int:
+    """The value of a hexadecimal digit, or -1."""
+    if _ZERO <= byte < _ZERO + 10:
+        return byte - _ZERO
+    letter = (byte | _LOWER) - _LETTER_A
+    return letter + 10 if 0 <= letter < 6 else -1
+
+
+def _decode(buffer: memoryview, start: int, end: int, blank: int, decoded: memoryview, written: int) -> int:
+    """Writes a span without its percent escapes, with a space for each byte `blank`; where that ends."""
+    place = start
+    while place < end:
+        byte = buffer[place]
+        if byte == _PERCENT and place + 2 < end:
+            high, low = _digit(buffer[place + 1]), _digit(buffer[place + 2])
+            if high >= 0 and low >= 0:
+                byte = high * 16 + low
+                place += 2
+        elif byte == blank:
+            byte = _BLANK
+        decoded[written] = byte
+        written += 1
+        place += 1
+    return written
+
+
+def decode_percent(
+    buffer: memoryview, starts: Positions, ends: Positions, decoded: memoryview, decoded_ends: Positions
+) -> None:
+    """Writes spans without their percent escapes one after another, and where each ends."""
+    written = 0
+    for i in range(len(starts)):
+        written = _decode(buffer, starts[i], ends[i], _BLANK, decoded, written)
+        decoded_ends[i] = written
+
+
+def _number_of(decoded: memoryview, start: int, end: int, spans: Positions, slots: Slots, count: int) -> int:
+    """The number of a name among those met before, which `spans` tells; `count` if it is new."""
+    digest = _SEED
+    for place in range(start, end):
+        digest = ((digest ^ decoded[place]) * _PRIME) & _WORD
+    slot = (digest ^ (digest >> 15)) & (len(slots) - 1)
+    while slots[slot] >= 0:
+        number = int(slots[slot])
+        first = spans[0, number]
+        if spans[1, number] - first == end - start:
+            place = start
+            while place < end and decoded[first + place - start] == decoded[place]:
+                place += 1
+            if place == end:
+                return number
+        slot = (slot + 1) & (len(slots) - 1)
+    slots[slot] = count
+    spans[0, count] = start
+    spans[1, count] = end
+    return count
+
+
+def split_forms(
+    buffer: memoryview, form_ends: Positions, decoded: memoryview, spans: Positions, slots: Slots, pairs: Positions
+) -> tuple[int, int]:
+    """Splits forms, one after another with a byte between them, into the names and values of their pairs.
+
+    Args:
+        buffer: The forms' bytes.
+        form_ends: Where each form ends.
+        decoded: To be filled with names and values, decoded; as long as the buffer.
+        spans: To be filled with start and end of every distinct name.
+        slots: All -1, a power of two, more than there are pairs.
+        pairs: To be filled: row, number of the name, start and end of the value.
+
+    Returns:
+        How many pairs there are, and how many distinct names.
+    """
+    written = count = names = start = 0
+    for row in range(len(form_ends)):
+        while start < form_ends[row]:
+            end = _find(buffer, start, form_ends[row], _AMPERSAND)
+            if start < end:
+                name_end = _find(buffer, start, end, _EQUALS)
+                name = written
+                written = _decode(buffer, start, name_end, _PLUS, decoded, written)
+                number = _number_of(decoded, name, written, spans, slots, names)
+                names += number == names
+                pairs[0, count] = row
+                pairs[1, count] = number
+                pairs[2, count] = written
+                written = _decode(buffer, name_end + 1, end, _PLUS, decoded, written)
+                pairs[3, count] = written
+                count += 1
+            start = end + 1
+        start = form_ends[row] + 1
+    return count, names
+
+
+def write_views(buffer: memoryview, starts: Positions, ends: Positions, part_bits: int, views: Views) -> None:
+    """Writes Arrow string views of spans: length, and the text itself, or its beginning and where it is.
+
+    Args:
+        buffer: Bytes that hold all texts.
+        starts: First byte of each span.
+        ends: One past the last byte of each span.
+        part_bits: Parts of the buffer begin at multiples of two to this power.
+        views: To be filled, four words a span.
+    """
+    for i in range(len(starts)):
+        start = starts[i]
+        length = ends[i] - start
+        views[i, 0] = length
+        shown = length if length <= _INLINE else 4
+        for word in range(3):
+            value = 0
+            for byte in range(min(shown - 4 * word, 4)):
+                value |= buffer[start + 4 * word + byte] << (8 * byte)
+            views[i, word + 1] = value
+        if length > _INLINE:
+            views[i, 2] = start >> part_bits
+            views[i, 3] = start & ((1 << part_bits) - 1)
+
+
+def _character(buffer: memoryview, place: int, end: int) -> int:
+    """How many bytes the UTF-8 character at a place has, whose first is not ASCII; 0 if it is malformed."""
+    byte = buffer[place]
+    size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+    if byte < 0xC2 or byte > 0xF4 or place + size > end:
+        return 0
+    lowest = 0xA0 if byte == 0xE0 else 0x90 if byte == 0xF0 else 0x80
+    highest = 0x9F if byte == 0xED else 0x8F if byte == 0xF4 else 0xBF
+    if not lowest <= buffer[place + 1] <= highest:
+        return 0
+    for following in range(place + 2, place + size):
+        if not 0x80 <= buffer[following] <= 0xBF:
+            return 0
+    return size
+
+
+def find_malformed(buffer: memoryview, starts: Positions, ends: Positions, malformed: Positions) -> int:
+    """Writes which spans are not UTF-8, and gives how many."""
+    count = 0
+    for i in range(len(starts)):
+        place, end = starts[i], ends[i]
+        while place < end:
+            size = 1 if buffer[place] < 0x80 else _character(buffer, place, end)
+            if not size:
+                malformed[count] = i
+                count += 1
+                break
+            place += size
+    return count

@@ -1,0 +1,88 @@
+"""The loops over bytes give the same compiled as they do as plain Python, whatever the bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl import byte_loops
+from etl.sources import access_lines
+
+PACKAGE = Path(byte_loops.__file__).parent
+
+pytestmark = pytest.mark.skipif(not byte_loops.__file__.endswith(".so"), reason="the loops are not compiled here")
+
+
+def interpreted(path: str) -> ModuleType:
+    loader = SourceFileLoader(Path(path).stem, str(PACKAGE / path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))  # type: ignore[arg-type]
+    loader.exec_module(module)
+    return module
+
+
+PLAIN_LOOPS = interpreted("byte_loops.py")
+PLAIN_LINES = interpreted("sources/access_lines.py")
+
+#: Bytes that mean something to one of the loops, and some that mean nothing.
+ODD = (b"&", b"=", b"%", b"%41", b"%e9", b"+", b"a", b"name", "é€😀".encode(), b"\x80", b"\xff")
+PARTS = st.lists(st.lists(st.sampled_from(ODD)).map(b"".join), min_size=1, max_size=6)
+
+LINE = b'192.0.2.7 - - [28/Feb/2024:12:00:00 +0100] "GET /a/collect/b?c=d HTTP/1.1" 200 12 "-" "curl/8.5" "x"'
+DAMAGE = st.tuples(st.integers(0, len(LINE)), st.integers(0, 2), st.sampled_from(list('" [],?-09A\\\x7f/é')))
+
+
+def placed(parts: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The parts with a byte after each, as a buffer, and where each begins and ends."""
+    ends = np.cumsum([len(part) + 1 for part in parts]) - 1
+    return np.frombuffer(b"&".join([*parts, b""]), np.uint8), ends - [len(part) for part in parts], ends
+
+
+def filled(loops: ModuleType, parts: list[bytes]) -> list[object]:
+    """All that the loops of `byte_loops` make of some parts."""
+    buffer, starts, ends = placed(parts)
+    decoded, decoded_ends = np.zeros_like(buffer), np.zeros_like(ends)
+    loops.decode_percent(buffer.data, starts, ends, decoded.data, decoded_ends)
+    forms, spans, slots = np.zeros_like(buffer), np.zeros((2, len(buffer)), np.int64), np.full(256, -1, np.int32)
+    pairs = np.zeros((4, len(buffer)), np.int64)
+    counts = loops.split_forms(buffer.data, ends, forms.data, spans, slots, pairs)
+    views, malformed = np.zeros((len(ends), 4), np.uint32), np.zeros_like(ends)
+    loops.write_views(buffer.data, starts, ends, 3, views)
+    faults = loops.find_malformed(buffer.data, starts, ends, malformed)
+    arrays = decoded, decoded_ends, forms, spans, slots, pairs, views, malformed
+    return [counts, faults, *(array.tolist() for array in arrays)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(PARTS)
+def test_texts_are_cut_alike_either_way(parts: list[bytes]) -> None:
+    assert filled(byte_loops, parts) == filled(PLAIN_LOOPS, parts)
+
+
+def found(lines: ModuleType, parts: list[bytes]) -> list[object]:
+    buffer, starts, ends = placed(parts)
+    places, kinds = np.zeros((len(lines.FOUND), len(parts)), np.int64), np.zeros(len(parts), np.uint8)
+    lines.read_lines(buffer.data, starts, ends, b"collect", places, kinds)
+    return [places.tolist(), kinds.tolist()]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(DAMAGE, max_size=2), min_size=1, max_size=3))
+def test_lines_are_read_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
+    parts = []
+    for damage in damages:
+        line = bytearray(LINE)
+        for place, length, text in damage:
+            line[place : place + length] = text.encode()
+        parts.append(bytes(line))
+    assert found(access_lines, parts) == found(PLAIN_LINES, parts)
+
+
+def test_an_undamaged_line_is_regular() -> None:
+    assert found(access_lines, [LINE, LINE.replace(b"collect", b"product"), b""])[1] == [2, 1, 0]
