@@ -23,7 +23,13 @@ cpdef decode_percent(
     unsigned char[::1] decoded, int64_t[::1] decoded_ends,
 )
 
-@cython.locals(place=Py_ssize_t, first=Py_ssize_t, number=Py_ssize_t, digest=uint32_t, slot=Py_ssize_t)
+@cython.locals(place=Py_ssize_t, digest=uint32_t)
+cdef uint32_t _hash(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
+
+@cython.locals(place=Py_ssize_t)
+cdef bint _equal(const unsigned char[::1] buffer, Py_ssize_t first, Py_ssize_t start, Py_ssize_t end) noexcept
+
+@cython.locals(first=Py_ssize_t, number=Py_ssize_t, slot=Py_ssize_t)
 cdef Py_ssize_t _number_of(
     const unsigned char[::1] decoded, Py_ssize_t start, Py_ssize_t end,
     int64_t[:, ::1] spans, int32_t[::1] slots, Py_ssize_t count,
@@ -36,6 +42,12 @@ cdef Py_ssize_t _number_of(
 cpdef split_forms(
     const unsigned char[::1] buffer, const int64_t[::1] form_ends, unsigned char[::1] decoded,
     int64_t[:, ::1] spans, int32_t[::1] slots, int64_t[:, ::1] pairs,
+)
+
+@cython.locals(i=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, slot=Py_ssize_t, count=Py_ssize_t)
+cpdef number_texts(
+    const unsigned char[::1] buffer, const int64_t[::1] offsets, int32_t[::1] slots, int64_t[::1] firsts,
+    int32_t[::1] numbers,
 )
 
 @cython.locals(

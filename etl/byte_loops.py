@@ -78,21 +78,29 @@ def decode_percent(
         decoded_ends[i] = written
 
 
-def _number_of(decoded: memoryview, start: int, end: int, spans: Positions, slots: Slots, count: int) -> int:
-    """The number of a name among those met before, which `spans` tells; `count` if it is new."""
+def _hash(buffer: memoryview, start: int, end: int) -> int:
     digest = _SEED
     for place in range(start, end):
-        digest = ((digest ^ decoded[place]) * _PRIME) & _WORD
-    slot = (digest ^ (digest >> 15)) & (len(slots) - 1)
+        digest = ((digest ^ buffer[place]) * _PRIME) & _WORD
+    return digest ^ (digest >> 15)
+
+
+def _equal(buffer: memoryview, first: int, start: int, end: int) -> bool:
+    """Whether the bytes of a span stand at another place too."""
+    place = start
+    while place < end and buffer[first + place - start] == buffer[place]:
+        place += 1
+    return place == end
+
+
+def _number_of(decoded: memoryview, start: int, end: int, spans: Positions, slots: Slots, count: int) -> int:
+    """The number of a name among those met before, which `spans` tells; `count` if it is new."""
+    slot = _hash(decoded, start, end) & (len(slots) - 1)
     while slots[slot] >= 0:
         number = int(slots[slot])
         first = spans[0, number]
-        if spans[1, number] - first == end - start:
-            place = start
-            while place < end and decoded[first + place - start] == decoded[place]:
-                place += 1
-            if place == end:
-                return number
+        if spans[1, number] - first == end - start and _equal(decoded, first, start, end):
+            return number
         slot = (slot + 1) & (len(slots) - 1)
     slots[slot] = count
     spans[0, count] = start
@@ -135,6 +143,34 @@ def split_forms(
             start = end + 1
         start = form_ends[row] + 1
     return count, names
+
+
+def number_texts(buffer: memoryview, offsets: Positions, slots: Slots, firsts: Positions, numbers: Slots) -> int:
+    """Numbers texts, which lie one after another, by their first occurrence, and gives how many distinct ones there are.
+
+    Args:
+        buffer: The texts' bytes.
+        offsets: Where each begins; one more, where the last ends.
+        slots: All -1, a power of two, more than there are texts.
+        firsts: To be filled with the place of each distinct text among the texts.
+        numbers: To be filled with the number of each text.
+    """
+    count = 0
+    for i in range(len(numbers)):
+        start = offsets[i]
+        end = offsets[i + 1]
+        slot = _hash(buffer, start, end) & (len(slots) - 1)
+        while slots[slot] >= 0:
+            first = offsets[firsts[slots[slot]]]
+            if offsets[firsts[slots[slot]] + 1] - first == end - start and _equal(buffer, first, start, end):
+                break
+            slot = (slot + 1) & (len(slots) - 1)
+        if slots[slot] < 0:
+            slots[slot] = count
+            firsts[count] = i
+            count += 1
+        numbers[i] = slots[slot]
+    return count
 
 
 def write_views(buffer: memoryview, starts: Positions, ends: Positions, part_bits: int, views: Views) -> None:

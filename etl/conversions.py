@@ -196,13 +196,10 @@ def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
     """
     as_sent = ("email", "phone", "birthdate", "city", "state", "zipcode", "country")
     person = fields.texts.select(*as_sent).with_columns(*_names(fields.texts))
-    is_us = traits.is_us(person["country"])
     if options.pii == "drop":
         hashed = person.with_columns(pl.lit(None, pl.String).alias(row.column) for row in traits.HASHES)
     else:
-        hashed = person.with_columns(
-            traits.sha256_of(row, person[row.trait], is_us).alias(row.column) for row in traits.HASHES
-        )
+        hashed = person.with_columns(traits.hash_columns(person))
     personal = [name for name in spec.PERSONAL_TRAITS if name in hashed.columns]
     if options.pii != "keep":
         hashed = hashed.with_columns(pl.lit(None, pl.String).alias(name) for name in personal)

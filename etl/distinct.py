@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from polars._typing import PolarsDataType
+
+from etl import byte_loops
 
 
 def numbered(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -17,8 +22,28 @@ def numbered(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
         >>> distinct.to_list(), numbers.to_list()
         (['b', 'a'], [0, None, 1, 0])
     """
-    distinct = texts.unique(maintain_order=True).drop_nulls()
-    return distinct, texts.cast(pl.Enum(distinct)).to_physical()
+    present = texts.drop_nulls()
+    firsts, numbers = _numbered(present)
+    if texts.null_count():
+        is_present = texts.is_not_null().to_numpy()
+        spread = np.zeros(len(texts), np.int32)
+        spread[is_present] = numbers
+        return present.gather(firsts), pl.Series(spread).set(pl.Series(~is_present), None)
+    return present.gather(firsts), pl.Series(numbers)
+
+
+def _numbered(texts: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Where each distinct text stands first, and the number of each text; nothing null."""
+    height = len(texts)
+    firsts, numbers = np.empty(height, np.int64), np.empty(height, np.int32)
+    if not height:
+        return firsts, numbers
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = array.buffers()
+    places = np.frombuffer(offsets, np.int64)[array.offset :]
+    slots = np.full(1 << (2 * height).bit_length(), -1, np.int32)
+    count = byte_loops.number_texts(np.frombuffer(data or b"", np.uint8).data, places, slots, firsts, numbers)
+    return firsts[:count], numbers
 
 
 def by_distinct(texts: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:

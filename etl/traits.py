@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 from functools import cache
+from itertools import groupby
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -38,20 +39,44 @@ def sha256_of(trait_hash: TraitHash, texts: pl.Series, is_us: pl.Series) -> pl.S
         texts: String, as sent.
         is_us: Boolean, whether the person's country is the US (for states and zip codes).
     """
+    return _hash_columns((trait_hash,), texts, is_us)[0]
+
+
+def hash_columns(person: pl.DataFrame) -> list[pl.Series]:
+    """The columns of HASHES.
+
+    Args:
+        person: A column for each trait, as sent.
+    """
+    us = is_us(person["country"])
+    by_trait = groupby(HASHES, key=lambda row: row.trait)
+    return [column for trait, rows in by_trait for column in _hash_columns(tuple(rows), person[trait], us)]
+
+
+def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, is_us: pl.Series) -> list[pl.Series]:
+    """The columns of one trait. What has the same normal form in two columns is hashed once."""
     if texts.null_count() == len(texts):
-        return pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
+        return [pl.Series(row.column, [None], dtype=pl.String).new_from_index(0, len(texts)) for row in rows]
     distinct, numbers = numbered(texts)
-    digests = _digests(trait_hash.normalise, distinct)[numbers]
-    if trait_hash.normalise_in_us is None or not is_us.any():
-        return digests
-    return _digests(trait_hash.normalise_in_us, distinct)[numbers].zip_with(is_us, digests)
+    forms = rows[0].normalise(distinct)
+    digests = first = _digests(forms, distinct)
+    columns = []
+    for row in rows:
+        if row is not rows[0]:
+            others = row.normalise(distinct)
+            differs = others.ne_missing(forms)
+            digests = first.scatter(differs.arg_true(), _digests(others.filter(differs), distinct.filter(differs)))
+        column = digests[numbers]
+        if row.normalise_in_us is not None and is_us.any():
+            column = _digests(row.normalise_in_us(distinct), distinct)[numbers].zip_with(is_us, column)
+        columns.append(column.alias(row.column))
+    return columns
 
 
-def _digests(normalise: Callable[[pl.Series], pl.Series], texts: pl.Series) -> pl.Series:
+def _digests(forms: pl.Series, texts: pl.Series) -> pl.Series:
+    """SHA-256 of normal forms; what was sent, if that is a digest."""
     trimmed, text = pl.lit(texts).str.strip_chars(), plh.col("text")
-    frame = pl.select(
-        text=normalise(texts), as_sent=trimmed.str.to_lowercase(), is_digest=trimmed.str.contains(PREHASHED)
-    )
+    frame = pl.select(text=forms, as_sent=trimmed.str.to_lowercase(), is_digest=trimmed.str.contains(PREHASHED))
     digest = pl.when(text != "").then(text.chash.sha2_256())
     return frame.select(pl.when("is_digest").then("as_sent").otherwise(digest)).to_series()
 
