@@ -3,7 +3,7 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-LOOPS  := $(wildcard etl/*.pxd etl/sources/*.pxd) etl/byte_loops.py etl/sources/access_lines.py
+LOOPS  := $(wildcard etl/*.pxd etl/sources/*.pxd) etl/byte_loops.py etl/json_loops.py etl/sources/access_lines.py
 
 .PHONY: help setup run test soak lint types check docs bench nights clean
 

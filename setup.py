@@ -3,7 +3,7 @@
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-LOOPS = ("byte_loops", "sources/access_lines")
+LOOPS = ("byte_loops", "json_loops", "sources/access_lines")
 FLAGS = ["-O3", "-finline-limit=2000"]
 LEAVE_OUT = ("annotation_typing", "boundscheck", "initializedcheck", "wraparound")
 

@@ -146,7 +146,7 @@ def split_forms(
 
 
 def number_texts(buffer: memoryview, offsets: Positions, slots: Slots, firsts: Positions, numbers: Slots) -> int:
-    """Numbers texts, which lie one after another, by their first occurrence, and gives how many distinct ones there are.
+    """Numbers texts that lie one after another by their first occurrence, and gives how many distinct ones there are.
 
     Args:
         buffer: The texts' bytes.

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy as np
 import numpy.typing as npt
 import polars as pl
 from polars._typing import PolarsDataType

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
+#: What recurses does so in one frame a level: the interpreter has a thousand.
 MAX_DEPTH: Final = 500
 
 #: Nineteen digits may be an integer past 64 bits; that they are there shows once all digits are the same.
@@ -83,9 +84,9 @@ def without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, list):
-        return [without_surrogates(item) for item in value]
+        return list(map(without_surrogates, value))
     if isinstance(value, dict):
-        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
+        return dict(zip(map(without_surrogates, value), map(without_surrogates, value.values()), strict=True))
     return value
 
 
@@ -119,7 +120,7 @@ def compact(value: Any) -> str:
         '{"a":[1,"é\\n",null],"b":{}}'
     """
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_quoted(key)}:{compact(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(map("{}:{}".format, map(_quoted, value), map(compact, value.values()))) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(compact, value)) + "]"
     if value is None:

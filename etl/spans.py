@@ -41,7 +41,7 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
         >>> texts_of(buffer, np.array([0, 5, 3]), np.array([3, 8, 3])).to_list()
         ['one', 'tw�', '']
     """
-    malformed = _malformed_spans(buffer, starts, ends)
+    malformed = malformed_spans(buffer, starts, ends)
     sound_ends = ends if not len(malformed) else np.where(np.isin(np.arange(len(ends)), malformed), starts, ends)
     texts = _views(buffer, starts, sound_ends)
     if not len(malformed):
@@ -124,7 +124,7 @@ def _views(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
     return pl.Series(pl.from_arrow(pa.Array.from_buffers(pa.string_view(), len(starts), buffers)), dtype=pl.String)
 
 
-def _malformed_spans(buffer: Bytes, starts: Positions, ends: Positions) -> Positions:
+def malformed_spans(buffer: Bytes, starts: Positions, ends: Positions) -> Positions:
     """Which spans are not UTF-8."""
     malformed = np.empty(len(starts), np.int64)
     if not len(buffer) or buffer.max() < 0x80:

@@ -122,6 +122,8 @@ _ISO_8601: Final = re.compile(
 )
 #: What `datetime.fromisoformat` reads as we do, and quickly.
 _PLAIN_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z")
+#: Of these, what has no minute or second past 59 and no year 0.
+_SURE_UTC: Final = r"^(?:[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?Z$"
 _UNITS: Final = ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds"))
 
 #: Seconds of as many digits lie before the year 5139.
@@ -229,6 +231,18 @@ def _fast_or_distinct(
         return plain
     others = on_distinct(texts.set(is_plain.fill_null(False), None), read, dtype)
     return plain.fill_null(others)
+
+
+def instants(texts: pl.Series) -> pl.Series:
+    """`read_instant` of a column: Datetime(us, UTC); null where there is none.
+
+    Examples:
+        >>> instants(pl.Series(["2024-05-01T12:00:00.250Z", "1714564800", "soon", None])).dt.hour().to_list()
+        [12, 12, None, None]
+    """
+    plain = texts.set(~texts.str.contains(_SURE_UTC), None)
+    parsed = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).dt.replace_time_zone("UTC")
+    return parsed.fill_null(on_distinct(texts.set(parsed.is_not_null(), None), read_instant, INSTANT))
 
 
 @lru_cache(maxsize=4096)

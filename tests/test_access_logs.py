@@ -15,8 +15,7 @@ from etl.sources import access_batches, access_logs
 from etl.sources.format_rows import Settings
 from etl.sources.lines import read_lines
 from etl.sources.prefixes import without_prefix
-from etl.sources.requests import Record
-from etl.sources.splits import as_columns
+from etl.sources.requests import Record, as_columns
 
 CORPORA = Path(__file__).parents[2] / "shared" / "corpora" / "access_logs"
 

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 FLOORS: Final = (
-    ("bytes", ("byte_loops",)),
+    ("bytes", ("byte_loops", "json_loops")),
     ("facts", ("errors", "options", "schema", "spec")),
     ("letters", ("distinct", "json_text", "lists", "pairs", "ruleset", "spans", "visible")),
     ("words", ("identifiers", "issues", "junk", "paths", "ruleset_file", "traits", "urlencoded", "values")),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import byte_loops
+from etl import byte_loops, json_loops
 from etl.sources import access_lines
 
 PACKAGE = Path(byte_loops.__file__).parent
@@ -28,6 +28,7 @@ def interpreted(path: str) -> ModuleType:
 
 
 PLAIN_LOOPS = interpreted("byte_loops.py")
+PLAIN_JSON = interpreted("json_loops.py")
 PLAIN_LINES = interpreted("sources/access_lines.py")
 
 #: Bytes that mean something to one of the loops, and some that mean nothing.
@@ -56,13 +57,43 @@ def filled(loops: ModuleType, parts: list[bytes]) -> list[object]:
     loops.write_views(buffer.data, starts, ends, 3, views)
     faults = loops.find_malformed(buffer.data, starts, ends, malformed)
     arrays = decoded, decoded_ends, forms, spans, slots, pairs, views, malformed
-    return [counts, faults, *(array.tolist() for array in arrays)]
+    numbers, firsts = np.zeros(len(ends), np.int32), np.zeros_like(ends)
+    distinct = loops.number_texts(buffer.data, np.append(starts, len(buffer)), slots.copy() * 0 - 1, firsts, numbers)
+    return [distinct, numbers.tolist(), firsts.tolist(), counts, faults, *(array.tolist() for array in arrays)]
 
 
 @settings(max_examples=300, deadline=None)
 @given(PARTS)
 def test_texts_are_cut_alike_either_way(parts: list[bytes]) -> None:
     assert filled(byte_loops, parts) == filled(PLAIN_LOOPS, parts)
+
+
+def members(loops: ModuleType, parts: list[bytes]) -> list[object]:
+    buffer, starts, ends = placed(parts)
+    found, is_regular = np.zeros((6, len(buffer)), np.int64), np.zeros(len(parts), np.uint8)
+    count = loops.split_objects(buffer.data, starts, ends, found, is_regular.data)
+    split = is_regular.tolist()
+    numbers = found[2, :count] - found[1, :count]
+    loops.find_repeated(found[0, :count], numbers, np.full(len(buffer), -1, np.int64), is_regular.data)
+    return [count, found[:, :count].tolist(), split, is_regular.tolist()]
+
+
+OBJECT = b'{ "a":"b\\n\\u00e9", "cd":-12.50,"e":[{"f":[]},true,null,1e5], "g":{"h":"\\""},"i":false,"jk":null}'
+JSON_DAMAGE = st.tuples(st.integers(0, len(OBJECT)), st.integers(0, 2), st.sampled_from(list('"\\{}[],:.-0u \te')))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(JSON_DAMAGE, max_size=2), min_size=1, max_size=3))
+def test_objects_are_split_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
+    parts = [damaged(OBJECT, damage) for damage in damages]
+    assert members(json_loops, parts) == members(PLAIN_JSON, parts)
+
+
+def damaged(text: bytes, damage: list[tuple[int, int, str]]) -> bytes:
+    written = bytearray(text)
+    for place, length, byte in damage:
+        written[place : place + length] = byte.encode()
+    return bytes(written)
 
 
 def found(lines: ModuleType, parts: list[bytes]) -> list[object]:
@@ -75,14 +106,10 @@ def found(lines: ModuleType, parts: list[bytes]) -> list[object]:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(DAMAGE, max_size=2), min_size=1, max_size=3))
 def test_lines_are_read_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
-    parts = []
-    for damage in damages:
-        line = bytearray(LINE)
-        for place, length, text in damage:
-            line[place : place + length] = text.encode()
-        parts.append(bytes(line))
+    parts = [damaged(LINE, damage) for damage in damages]
     assert found(access_lines, parts) == found(PLAIN_LINES, parts)
 
 
-def test_an_undamaged_line_is_regular() -> None:
+def test_what_is_undamaged_is_regular() -> None:
+    assert members(json_loops, [OBJECT])[2] == [1]
     assert found(access_lines, [LINE, LINE.replace(b"collect", b"product"), b""])[1] == [2, 1, 0]

@@ -12,7 +12,9 @@ from etl.spec import WHITE_SPACE
 from etl.values import read_instant
 
 _FRAMES: Final = frozenset(("method", "path", "url", "headers", "received_at"))
-_ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
+
+#: Where an envelope says who sent it, the likeliest first.
+ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
 
 
 def read_record(text: bytes) -> Record:
@@ -61,7 +63,7 @@ def _open_envelope(envelope: dict[str, Any]) -> Record:
         received_at=_instant(envelope.get("received_at")),
         http_method=_text(envelope.get("method")),
         http_status=status if isinstance(status, int) and 0 <= status < 1000 else None,
-        client_ip=next((text for key in _ADDRESS_KEYS if (text := _text(envelope.get(key)))), None),
+        client_ip=next((text for key in ADDRESS_KEYS if (text := _text(envelope.get(key)))), None),
         user_agent=_header(headers, "user-agent") if isinstance(headers, dict) else None,
         path=targets[0][0] if targets else None,
         query=query_text

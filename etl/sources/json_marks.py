@@ -52,10 +52,12 @@ class Choice(NamedTuple):
 
     Attributes:
         tops: Top-level keys of which a record of any of the rows has one.
+        is_possible: Whether a record with these keys at its top may be in one.
         row: The first row whose marks a record bears; None where there is none.
     """
 
     tops: frozenset[str]
+    is_possible: Callable[[tuple[str, ...]], bool]
     row: Callable[[dict[str, Any]], Format | None]
 
 
@@ -89,17 +91,20 @@ def choice(rows: Iterable[Format]) -> Choice:
 
     possible: dict[tuple[str, ...], list[tuple[Format, tuple[Mark, ...]]]] = {}
 
-    def choose(record: dict[str, Any]) -> Format | None:
-        keys = tuple(record)
+    def candidates_of(keys: tuple[str, ...]) -> list[tuple[Format, tuple[Mark, ...]]]:
         candidates = possible.get(keys)
         if candidates is None:
             if len(possible) >= _SHAPES:
                 possible.clear()
-            candidates = [(row, marks) for row, marks in marked if all(mark.is_possible(record) for mark in marks)]
+            candidates = [(row, marks) for row, marks in marked if all(mark.is_possible(keys) for mark in marks)]
             possible[keys] = candidates
+        return candidates
+
+    def choose(record: dict[str, Any]) -> Format | None:
+        candidates = candidates_of(tuple(record))
         return next((row for row, marks in candidates if all(mark.is_on(record) for mark in marks)), None)
 
-    return Choice(tops, choose)
+    return Choice(tops, lambda keys: bool(candidates_of(keys)), choose)
 
 
 def marks_of(row: Format) -> tuple[Mark, ...]:

@@ -29,7 +29,7 @@ _SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """A reader of records in any of the rows, in the user's own, in envelopes and of bare payloads."""
-    tops, row_of = choice(rows)
+    tops, _, row_of = choice(rows)
     columns: dict[str, tuple[str, ...]] = {ROLES.get(role, role): (path,) for role, path in settings.columns}
 
     word = settings.word if rows and not rows[0].is_body_logged else b""

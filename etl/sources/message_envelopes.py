@@ -32,7 +32,7 @@ _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
 #: Names of which every message envelope has one, and how those begin that hold no other object.
 _NAMES: Final = re.compile(rb'"(?:[Rr]ecords|topic|schema|logEvents|Messages|TopicArn|awslogs)"')
 _FLAT: Final = re.compile(rb'\s*\{\s*"(?:topic|Type|schema)"')
-_TOPS, _ROW_OF = choice((*EVENTS, *CAPTURES, *ACCESS_LOGS))
+_TOPS, _, _ROW_OF = choice((*EVENTS, *CAPTURES, *ACCESS_LOGS))
 
 
 class _Message(NamedTuple):

@@ -7,6 +7,11 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote_from_bytes
 
+import polars as pl
+
+from etl.params import fields_of
+from etl.schema import REQUESTS
+
 _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 _METHOD: Final = re.compile(rb"(?!-)[A-Za-z_-]{1,32}")
 
@@ -60,6 +65,15 @@ def as_text(query: bytes) -> str:
         return query.decode()
     except UnicodeDecodeError:
         return quote_from_bytes(query, safe=_ASCII)
+
+
+def as_columns(records: list[Record]) -> dict[str, pl.Series]:
+    """Records read one by one, as columns."""
+    schema = REQUESTS.schema
+    values = zip(*records, strict=True) if records else ((),) * len(Record._fields)
+    by_name: dict[str, Any] = dict(zip(Record._fields, values, strict=True))
+    fields = {name: fields_of(by_name.pop(name)).alias(name) for name in ("fields", "query_fields")}
+    return {name: pl.Series(values, dtype=schema[name]) for name, values in by_name.items()} | fields
 
 
 _ASCII: Final = "".join(map(chr, range(128)))

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from etl.params import fields_of
 from etl.schema import REQUESTS
-from etl.sources import access_batches, access_logs, parquet_files
+from etl.sources import access_batches, access_logs, json_batches, json_marks, parquet_files
 from etl.sources.format_rows import DOCUMENTS, LINES, MESSAGES, PARQUET, Format, Settings
-from etl.sources.formats import FAMILIES, start_reader
+from etl.sources.formats import BARE_DOCUMENTS, BARE_LINES, FAMILIES, rows_of, start_reader
 from etl.sources.framing import Frame, read_batches
 from etl.sources.lines import Batch
 from etl.sources.locations import Location
 from etl.sources.prefixes import without_prefix
-from etl.sources.requests import Record
+from etl.sources.requests import Record, as_columns
 from etl.sources.streams import open_decompressed
 from etl.sources.tables import DELIMITERS
 from etl.spans import texts_of
@@ -100,15 +99,18 @@ def _batch_reader(split: Split) -> Callable[[Batch], dict[str, pl.Series]]:
         passed_over = access_logs.not_a_record(text) if has_comments else None
         return passed_over or read(without_prefix(text) if is_shipped else text)
 
-    def read_all(batch: Batch) -> dict[str, pl.Series]:
-        return as_columns(
-            [
-                access_logs.oversized(batch.oversized[i]) if i in batch.oversized else read_one(text)
-                for i, text in enumerate(batch.texts())
-            ]
-        )
+    def read_at(batch: Batch, i: int) -> Record:
+        if i in batch.oversized:
+            return access_logs.oversized(batch.oversized[i])
+        return read_one(batch.buffer[batch.starts[i] : batch.ends[i]].tobytes())
 
-    return read_all
+    def read_all(batch: Batch) -> dict[str, pl.Series]:
+        return as_columns([read_at(batch, i) for i in range(len(batch.starts))])
+
+    if split.row not in (BARE_LINES, BARE_DOCUMENTS) or split.settings.columns:
+        return read_all
+    is_claimed = json_marks.choice(rows_of(split.row.family, split.settings)).is_possible
+    return lambda batch: json_batches.read_batch(batch, partial(read_at, batch), is_claimed)
 
 
 def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
@@ -117,15 +119,6 @@ def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
         "raw": texts_of(batch.buffer, batch.starts, batch.ends),
         "byte_offset": offsets.clear(len(offsets)) if split.framing == PARQUET else offsets,
     }
-
-
-def as_columns(records: list[Record]) -> dict[str, pl.Series]:
-    """Records read one by one, as columns."""
-    schema = REQUESTS.schema
-    values = zip(*records, strict=True) if records else ((),) * len(Record._fields)
-    by_name: dict[str, Any] = dict(zip(Record._fields, values, strict=True))
-    fields = {name: fields_of(by_name.pop(name)).alias(name) for name in ("fields", "query_fields")}
-    return {name: pl.Series(values, dtype=schema[name]) for name, values in by_name.items()} | fields
 
 
 def _as_requests(columns: dict[str, pl.Series], split: Split, first_record: int) -> pl.DataFrame:

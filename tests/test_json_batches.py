@@ -1,0 +1,95 @@
+"""The fast way of reading JSON records gives the same rows as the slow one, whatever the bytes."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl import json_text
+from etl.sources import access_logs, json_batches
+from etl.sources.format_rows import Settings
+from etl.sources.formats import BARE_LINES, rows_of, start_reader
+from etl.sources.json_marks import choice
+from etl.sources.lines import Batch, read_lines
+from etl.sources.prefixes import without_prefix
+from etl.sources.requests import Record, as_columns
+from tests import adversary
+
+READ = start_reader(BARE_LINES, Settings())
+IS_CLAIMED = choice(rows_of("json", Settings())).is_possible
+
+REGULAR = (
+    b'{"received_at":"2024-05-14T00:00:00.172Z","method":"POST","path":"/a/collect/b?x=1","headers":{"User-Agent":"c",'
+    b'"x":["y"]},"remote_ip":"192.0.2.7","body":{"click_id":"a","value":12.50,"n":-7,"is":true,"no":null,"\xc3\xa9":"\xe2\x82\xac'
+    b'","items":[{"id":"1","price":1.0e1,"name":"5\\" \xc3\xbc"},{}],"o":{},"s":"a\\u00e9\\n\\"b"}}\n'
+    b'{ "click_id" : "a" , "value" : 0.10 , "big" : 123456789012345678901234567890 }\n'
+    b'{"received_at":1715644800.25,"body":"click_id=a&value=1","path":"/a/collect/b"}\n'
+    b'{"url":"https://example.com/a/collect/b?click_id=q","body":null,"received_at":"2024-05-14 10:00"}\n{}\n'
+)
+
+
+def batches(data: bytes) -> Iterator[Batch]:
+    return read_lines(io.BytesIO(data), 0, len(data), 100_000)
+
+
+def record_of(batch: Batch, i: int) -> Record:
+    text = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
+    return access_logs.not_a_record(text) or READ(without_prefix(text))
+
+
+def told(columns: dict[str, pl.Series]) -> list[dict[str, object]]:
+    """The rows, with structures parsed: their notation means nothing."""
+    rows = pl.DataFrame(columns).to_dicts()
+    for row in rows:
+        for field in row["fields"] or ():
+            if field["is_structure"]:
+                field["text"] = json_text.compact(json_text.parse(field["text"].encode()))
+    return rows
+
+
+def check(data: bytes) -> None:
+    for batch in batches(data):
+        slow = as_columns([record_of(batch, i) for i in range(len(batch.starts))])
+        fast = json_batches.read_batch(batch, lambda i, batch=batch: record_of(batch, i), IS_CLAIMED)
+        for ours, theirs in zip(told(fast), told({name: slow[name] for name in fast}), strict=True):
+            assert ours == theirs
+        assert {name: column.dtype for name, column in fast.items()} == {n: slow[n].dtype for n in fast}
+
+
+def test_regular_records_are_read_the_fast_way() -> None:
+    (batch,) = batches(REGULAR)
+
+    def refuse(i: int) -> Record:
+        raise AssertionError(batch.buffer[batch.starts[i] : batch.ends[i]].tobytes())
+
+    json_batches.read_batch(batch, refuse, IS_CLAIMED)
+    check(REGULAR)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_odd_records_read_alike_either_way(seed: int) -> None:
+    check(adversary.json_lines(seed, 300))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 5))
+def test_damaged_records_read_alike_either_way(seed: int, damages: int) -> None:
+    chance = random.Random(seed)
+    data = bytearray(REGULAR)
+    odd = [b"", b"\\u", b"\\ud800", *(bytes([byte]) for byte in b'"\\{}[],:0-.e \t')]
+    for _ in range(damages):
+        place = chance.randrange(len(data))
+        data[place : place + chance.randint(0, 2)] = chance.choice([*odd, b"\n", b"\xff", b"null", b"true", b"9" * 20])
+    check(bytes(data))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_raise(data: bytes) -> None:
+    check(b"{" + data)
