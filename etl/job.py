@@ -141,8 +141,13 @@ def _summarise(
         "skipped": _by_reason(skipped),
         "issues": dict(sorted(tally.issues.items())),
         "unrecognised_parameters": dict(sorted(unrecognised.items(), key=lambda item: (-item[1], item[0]))),
-        "value_total": {currency: _plain(value) for currency, value in sorted(tally.values.items())},
+        "value_total": value_total(tally),
     }
+
+
+def value_total(tally: Tally) -> dict[str, str]:
+    """The sum of the conversions' values by currency, in plain notation."""
+    return {currency: _plain(value) for currency, value in sorted(tally.values.items())}
 
 
 def _plain(value: Decimal) -> str:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from etl.engines.local import Inline, Pool
 from etl.engines.work import Meter, Report, Task, Unmatched, transform_split
@@ -58,11 +58,19 @@ class Request:
 
 
 class Progress(NamedTuple):
-    """Where a run tells how it gets on: the phase with its total of bytes, then bytes and records as they are done."""
+    """Where a run tells how it gets on.
+
+    Attributes:
+        begin: Told the phase, with its total of bytes.
+        advance: Told bytes and records as they are done.
+        warn: Told what needs a look.
+        survey: Told of each input, when it was surveyed: path, digest, bytes, compression.
+    """
 
     begin: Callable[[str, int], None]
     advance: Meter
     warn: Callable[[str], None]
+    survey: Callable[[dict[str, Any]], None] = lambda described: None
 
 
 SILENT: Final = Progress(lambda phase, total: None, lambda size, records: None, lambda message: None)
@@ -113,6 +121,8 @@ def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> 
         same_as = seen.get(found.digest) if found.plain_bytes else None
         seen.setdefault(found.digest, item.source)
         surveyed.append(Surveyed(item, found, same_as))
+        known = {"path": item.source, "digest": found.digest, "bytes": found.stored_bytes, "compression": found.codec}
+        progress.survey(known)
     return surveyed
 
 
