@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from etl.cli import options, voice
+from etl.visible import visible
 
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
@@ -68,7 +69,7 @@ def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
 
 
 def _line(item: dict[str, Any]) -> str:
-    return f"{item['action']:<6}  {item['path']}: {item['why']}"
+    return visible(f"{item['action']:<6}  {item['path']}: {item['why']}")
 
 
 def _shown(report: dict[str, Any]) -> list[str]:

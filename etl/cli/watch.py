@@ -14,7 +14,7 @@ import typer
 from etl.cli import voice
 from etl.cli.progress import beyond_recall, told
 from etl.engines.work import peak_memory_bytes
-from etl.errors import EtlError, InterruptedRunError
+from etl.errors import EtlError, InterruptedRunError, masked
 from etl.reading import Progress
 from etl.telemetry.attempts import Attempt
 from etl.telemetry.lineage import Sender, Trace, opened
@@ -84,12 +84,13 @@ def watched(command: str, target: str | Path, telling: Telling) -> Iterator[Watc
     Raises:
         UsageError: Metrics cannot be written where they are to be.
     """
+    place = masked(str(target))  # which it may hold until somebody looks at it
     if telling.is_rehearsal:
-        yield Watch(command, str(target), telling, Sender(None, voice.warn))
+        yield Watch(command, place, telling, Sender(None, voice.warn))
         return
     if telling.metrics is not None:
         check_metrics(telling.metrics)
-    watch = Watch(command, str(target), telling, opened(telling.lineage, voice.warn))
+    watch = Watch(command, place, telling, opened(telling.lineage, voice.warn))
     began, code = time.monotonic(), 1
     try:
         yield watch

@@ -102,14 +102,9 @@ def name_of(address: str) -> tuple[str, str]:
     scheme, mark, rest = address.partition("://")
     bucket, _, path = rest.partition("/")
     account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-    if mark and scheme == "az" and not account:
-        return f"az://{bucket}", path
     named: Any = dataset.LocalFileSystem(os.path.abspath(address))  # noqa: PTH100 - keeps links
-    if mark:
-        stores: dict[str, Any] = {
-            "s3": dataset.S3,
-            "gs": dataset.GCS,
-            "az": lambda *name: dataset.ABFSS(bucket, account, path),
-        }
-        named = stores[scheme](bucket, path)
+    if scheme == "az" and account:
+        named = dataset.ABFSS(bucket, account, path)
+    elif mark:
+        return f"{scheme}://{bucket}", path  # as S3 and GCS have it
     return named.get_namespace(), named.get_name()
