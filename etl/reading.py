@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from etl.engines.local import Inline, Pool
-from etl.engines.work import Meter, Report, Task, Unmatched, transform_split
+from etl.engines.work import Meter, Report, Task, Unmatched, peak_memory_bytes, transform_split
 from etl.errors import FormatError, InputError
 from etl.options import Options
 from etl.ruleset import Ruleset
@@ -108,6 +108,12 @@ def run_id() -> str:
 def jobs_for(inputs: list[Input], request: Request) -> int:
     """The processes that are worth starting for inputs of their size."""
     return request.jobs if sum(size_of(item.path) for item in inputs) >= POOL_BYTES else 1
+
+
+def memory_of(jobs: int, reports: list[Report]) -> int:
+    """The most bytes that a run can have held: this process at its peak, and every worker at that of the largest."""
+    workers = 0 if jobs == 1 else jobs * max((report.peak_memory_bytes for report in reports), default=0)
+    return peak_memory_bytes() + workers
 
 
 def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> list[Surveyed]:

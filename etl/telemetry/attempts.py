@@ -18,6 +18,7 @@ class Attempt(NamedTuple):
         peak_memory_bytes: The most memory it held.
         exit_code: With which it ends.
         outcome: The summary of a run or the report of a load; None if nothing was published.
+        last_success_at: When the last one that did its work ended, this or an earlier one; None if none is known.
     """
 
     command: str
@@ -27,6 +28,7 @@ class Attempt(NamedTuple):
     peak_memory_bytes: int
     exit_code: int
     outcome: dict[str, Any] | None
+    last_success_at: float | None = None
 
     @property
     def is_success(self) -> bool:
@@ -55,4 +57,5 @@ def added_up(reports: list[dict[str, Any]]) -> dict[str, Any]:
             for name in ("rejections_by_reason", "skipped_by_reason")
         },
         "value_total": {currency: f"{value:f}" for currency, value in sorted(values.items())},
+        "peak_memory_bytes": max((report.get("peak_memory_bytes", 0) for report in reports), default=0),
     }

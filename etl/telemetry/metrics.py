@@ -63,6 +63,7 @@ METRICS: Final = (
     Metric("last_run_promoted", "Earlier duplicates that the last run made conversions.", _count("promoted")),
     Metric("last_run_days", "Days of the last backfill.", _count("days")),
     Metric("last_run_days_failed", "Days of the last backfill that failed.", _count("days_failed")),
+    Metric(_LAST_SUCCESS, "When the last run that did its work ended.", lambda run: run.last_success_at),
 )
 
 
@@ -93,20 +94,15 @@ def write_metrics(attempt: Attempt, path: Path) -> None:
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
     common = {"command": attempt.command, "target": attempt.target}
+    last = attempt.ended_at if attempt.is_success else _last_success(path, common)
     registry = CollectorRegistry()
     for metric in METRICS:
-        value = metric.of(attempt)
+        value = metric.of(attempt._replace(last_success_at=last))
         if value is not None:
             names = [*common, metric.label] if metric.label else [*common]
             gauge = Gauge(PREFIX + metric.name, metric.meaning, names, registry=registry)
             for labels, number in _series(value):
                 gauge.labels(*common.values(), *labels).set(number)
-    success = attempt.ended_at if attempt.is_success else _last_success(path, common)
-    if success is not None:
-        gauge = Gauge(
-            PREFIX + _LAST_SUCCESS, "When the last run that did its work ended.", [*common], registry=registry
-        )
-        gauge.labels(*common.values()).set(success)
     write_to_textfile(str(path), registry)
 
 

@@ -20,6 +20,7 @@ from etl.reading import (
     Stage,
     Surveyed,
     jobs_for,
+    memory_of,
     plan_inputs,
     prove_unchanged,
     run_id,
@@ -52,6 +53,7 @@ class _Read(NamedTuple):
     entries: pl.DataFrame
     parts: list[Part]
     verdict: Verdict
+    peak_memory_bytes: int
 
 
 def load(
@@ -166,7 +168,8 @@ def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozens
     request = run.request
     stage = Stage(warehouse.folder("pieces"), keeps_raws=True)
     inputs = [_representative(decision) for decision in read]
-    with workers(jobs_for([one.input for one in inputs], request), progress.advance) as pool:
+    jobs = jobs_for([one.input for one in inputs], request)
+    with workers(jobs, progress.advance) as pool:
         planned = plan_inputs(inputs, request)
         tasks, reports = transform_inputs(planned, request, pool, progress, stage)
         prove_unchanged(planned, tasks, reports)
@@ -175,7 +178,8 @@ def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozens
         verdict = judged(warehouse, keys, removed, dedup_of(request.ruleset))
         verdict.new.write_parquet(stage.folder / "duplicates.parquet")
         parts = _written(pool, reports, stage.folder, warehouse.folder("new"), run.run_id)
-    return _Read(new_entries(run, read, planned, (tasks, reports), parts), parts, verdict)
+    entries = new_entries(run, read, planned, (tasks, reports), parts)
+    return _Read(entries, parts, verdict, memory_of(jobs, reports))
 
 
 def _representative(decision: Decision) -> Surveyed:
@@ -210,6 +214,7 @@ def _counted(done: _Read) -> dict[str, Any]:
         "duplicates": done.verdict.new.height,
         "demoted": done.verdict.demoted.height,
         "promoted": done.verdict.promoted.height,
+        "peak_memory_bytes": done.peak_memory_bytes,
     }
 
 
