@@ -181,8 +181,9 @@ def test_a_name_that_is_no_text_and_one_that_styles_are_told_safely(tmp_path: Pa
         path = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - as a user's shell hands it over
             file.write(LOG)
-        finished = command("load", path, "--into", tmp_path / "none" / "w", "--dry-run", "--events", "json")
+        finished = command("run", path, "--out", tmp_path / "out", "--summary", "-", "--events", "json")
         assert events(finished)[-1]["event"] == "done"
+        assert json.loads(finished.stdout)["records"] == 5
         assert not {"\x1b", "\u202e"} & set(finished.stderr)
 
 

@@ -21,13 +21,11 @@ with DAG(
         task_id="load",
         bash_command=f"postback-etl load '{LOGS}' --into {WAREHOUSE} --events json --metrics {METRICS}",
         skip_on_exit_code=3,  # loaded, but more was rejected than is allowed
-        append_env=True,
     )
     verify = BashOperator(
         task_id="verify",
         bash_command=f"postback-etl loads verify --into {WAREHOUSE}",
         trigger_rule="none_failed",
         retries=0,  # what is wrong stays wrong
-        append_env=True,
     )
     load >> verify

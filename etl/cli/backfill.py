@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,20 +68,15 @@ def backfill(
         days = days_between(began, _day("--to", end) if end else datetime.now(zone).date())
         named(template, began, ZoneInfo("UTC"))
         options.request_of([], Path(), said)
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         reports, failed = [], []
 
         def load_day(argument: str) -> dict[str, Any]:
             request = options.request_of([argument], Path(), said)
-            try:
-                with watch.at_work() as progress:
-                    watch.outcome = load(request, into, is_reload=reload, progress=progress)
-                    reports.append(watch.outcome)
-                return reports[-1]
-            finally:
-                watch.outcome = None
-                for number, handler in handlers.items():
-                    signal.signal(number, handler)
+            with _signals_restored(), watch.at_work() as progress:
+                watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
+            watch.outcome = None  # of all days, there is none yet
+            reports.append(report)
+            return report
 
         for day in backfilled(template, days, zone, load_day):
             typer.echo(_line(day))
@@ -91,6 +88,17 @@ def backfill(
         if failed:
             problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."
             raise EtlError(problem, "Run the same command again.")
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    """A load lets no signal interrupt it once it publishes; the next one may be interrupted again."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _line(day: Day) -> str:
