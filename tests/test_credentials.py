@@ -102,6 +102,7 @@ def test_credentials_of_the_environment_are_nowhere(told: list[str], log: Path, 
     ]
     texts += [path.read_text(encoding="utf-8") for path in files]
     assert into in "".join(texts)
+    assert '"namespace": "s3://secrets"' in files[2].read_text(encoding="utf-8")
     assert_no_secret("".join(texts))
 
 
