@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -413,6 +414,21 @@ def test_a_run_that_is_stopped_says_so_to_all(tmp_path: Path) -> None:
     assert samples(tmp_path / "m")["last_run_exit_code"][""] == 1
     sent = [json.loads(line) for line in (tmp_path / "o").read_text(encoding="utf-8").splitlines()]
     assert states(sent) == ["START", "ABORT"]
+
+
+def test_a_run_that_waits_for_a_silent_backend_can_be_stopped(log: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "etl", "run", str(log), "--out", str(tmp_path / "out"), "--openlineage", url],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with silent.accept()[0]:
+            process.send_signal(signal.SIGTERM)
+            assert process.communicate()[1].startswith("error: Interrupted: nothing was published.")
+    assert process.returncode == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

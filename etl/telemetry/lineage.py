@@ -34,18 +34,23 @@ class Sender:
 
     def send(self, make: Callable[[], Any]) -> None:
         """Makes an event and sends it."""
-        if self.client is None:
-            return
-        try:
-            self.client.emit(make())
-        except Exception as error:
-            self.client = None
-            self.warn(f"OpenLineage events cannot be sent: {_reason(error)}. The run goes on.")
+        self._attempt(lambda client: client.emit(make()))
 
     def close(self) -> None:
         """Waits some seconds for what is under way."""
-        if self.client is not None:
-            self.client.close(timeout=5.0)
+        self._attempt(lambda client: client.close(timeout=5.0))
+
+    def _attempt(self, action: Callable[[Any], Any]) -> None:
+        if self.client is None:
+            return
+        try:
+            action(self.client)
+        except InterruptedRunError:
+            self.client = None
+            raise
+        except Exception as error:
+            self.client = None
+            self.warn(f"OpenLineage events cannot be sent: {_reason(error)}. The run goes on.")
 
 
 @dataclass
