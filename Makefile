@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LOOPS  := $(wildcard etl/*.pxd etl/sources/*.pxd) etl/byte_loops.py etl/json_loops.py etl/sources/access_lines.py
+AIRFLOW := $(VENV)-airflow
 
 .PHONY: help setup run test soak lint types check docs bench nights clean
 
@@ -22,7 +23,13 @@ run: $(READY) ## Run the job on sample_data/ and show the summary and the first 
 	  --account acme-7Qx2 --integration shop-checkout --default-currency EUR
 	@$(BIN)/python docs/show_tables.py out
 
-test: $(READY) ## Run the tests
+# Airflow has an environment of its own: it pins what we do not. tests/test_schedules.py reads our DAG in it.
+$(AIRFLOW)/.ready: docs/examples/airflow-constraints.txt
+	$(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement $<
+	touch $@
+
+test: $(READY) $(AIRFLOW)/.ready ## Run the tests
 	$(BIN)/python -m pytest -n auto
 
 soak: $(READY) ## Pass thousands of histories of a warehouse
@@ -52,4 +59,4 @@ nights: $(READY) ## Measure a night that is loaded into a history of 20 million 
 	$(BIN)/python bench/nights.py
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info etl/*.so etl/sources/*.so
+	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info etl/*.so etl/sources/*.so

@@ -1,4 +1,4 @@
-"""Writes the generated parts of README.md anew, or with --check says whether they are true.
+"""Writes the generated parts of README.md and docs/operations.md anew, or with --check says whether they are true.
 
 A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 """
@@ -22,9 +22,9 @@ from etl.rulesets import shipped_names
 from etl.schema import TABLES
 from etl.sources.formats import FORMATS
 from etl.spec import REJECTIONS, SKIPS
+from etl.telemetry.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
 
 
 def _printed(*arguments: str) -> list[str]:
@@ -77,6 +77,11 @@ def _rows(header: str, rows: list[tuple[str, ...]]) -> str:
     return "\n".join([f"| {header} |", "|" + "---|" * columns, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
+def _metrics() -> str:
+    rows = [(f"`{row.name}`", f"`{row.label}`" if row.label else "", row.meaning.rstrip(".")) for row in METRICS]
+    return _rows("metric | by | says", rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "help": lambda: _help("run"),
     "help audit": lambda: _help("audit"),
@@ -111,20 +116,27 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def written(text: str) -> str:
+#: The pages and the parts they have.
+PAGES = {"README.md": [*PARTS], "docs/operations.md": ["metrics"]}
+PARTS["metrics"] = _metrics
+
+
+def written(page: str, text: str) -> str:
     """The text with every part made anew."""
-    for name, make in PARTS.items():
+    for name in PAGES[page]:
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"{README.name} has no part {name}")
+            raise SystemExit(f"{page} has no part {name}")
         before, _, after = pattern.sub(lambda match: "\0", text).partition("\0")
-        text = f"{before}{begin}\n{make()}\n{end}{after}"
+        text = f"{before}{begin}\n{PARTS[name]()}\n{end}{after}"
     return text
 
 
 if __name__ == "__main__":
-    present = README.read_text(encoding="utf-8")
-    if "--check" in sys.argv:
-        raise SystemExit("README.md is out of date: run `make docs`" if written(present) != present else 0)
-    README.write_text(written(present), encoding="utf-8")
+    for page in PAGES:
+        present = (ROOT / page).read_text(encoding="utf-8")
+        if "--check" not in sys.argv:
+            (ROOT / page).write_text(written(page, present), encoding="utf-8")
+        elif written(page, present) != present:
+            raise SystemExit(f"{page} is out of date: run `make docs`")

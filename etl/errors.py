@@ -6,9 +6,30 @@ lines and nothing else, and ends with the error's exit code (the contract's tabl
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+#: The user and password of an address; what parameters hold that sign or open one.
+_CREDENTIALS: Final = re.compile(
+    r"(?<=://)(?:[^\s/@'\"]*|[^\s/@:'\"]+:[^\s'\"]*)@"
+    r"|(?<=[?&;])((?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature|api_?key|(?:access_)?token"
+    r"|password|secret)=)[^&;\s'\"]+",
+    re.IGNORECASE,
+)
+
+
+def masked(text: str) -> str:
+    """The text without the credentials that addresses in it hold.
+
+    Examples:
+        >>> masked("s3://AKIAEXAMPLE:se/cret@bucket/a.log and https://example.com/?sig=abc&v=1")
+        's3://***@bucket/a.log and https://example.com/?sig=***&v=1'
+    """
+    return _CREDENTIALS.sub(lambda match: f"{match[1]}***" if match[1] else "***@", text)
+
 
 class EtlError(Exception):
-    """A run that cannot go on: nothing was published.
+    """A run that cannot go on: nothing was published. Its texts hold no credentials, whatever they quote.
 
     Args:
         problem: What happened and where, one line, with the offending value quoted.
@@ -18,9 +39,9 @@ class EtlError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, hint: str) -> None:
-        super().__init__(problem, hint)
-        self.problem = problem
-        self.hint = hint
+        self.problem = masked(problem)
+        self.hint = masked(hint)
+        super().__init__(self.problem, self.hint)
 
     def __str__(self) -> str:
         return f"{self.problem}\n{self.hint}"

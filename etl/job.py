@@ -18,7 +18,7 @@ import polars as pl
 from etl import reading
 from etl.duplicates import find_duplicates, repeated_hashes
 from etl.engines.local import Inline, Pool, workers
-from etl.engines.work import Piece, Report, Tally, Task, peak_memory_bytes, stage_duplicates, write_part
+from etl.engines.work import Piece, Report, Tally, Task, stage_duplicates, write_part
 from etl.errors import AccountingError
 from etl.reading import (
     SILENT,
@@ -26,6 +26,7 @@ from etl.reading import (
     Progress,
     Request,
     jobs_for,
+    memory_of,
     plan_inputs,
     prove_unchanged,
     run_id,
@@ -74,12 +75,11 @@ def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | 
         _prove(summary, planned, tasks, reports, written_rows(stage.new))
         progress.begin("publishing", 0)
         stage.publish(summary)
-    workers_memory = 0 if jobs == 1 else jobs * max((report.peak_memory_bytes for report in reports), default=0)
     return {
         "run_id": run_id(),
         **summary,
         "seconds": round(time.monotonic() - began, 3),
-        "peak_memory_bytes": peak_memory_bytes() + workers_memory,
+        "peak_memory_bytes": memory_of(jobs, reports),
     }
 
 
@@ -141,8 +141,13 @@ def _summarise(
         "skipped": _by_reason(skipped),
         "issues": dict(sorted(tally.issues.items())),
         "unrecognised_parameters": dict(sorted(unrecognised.items(), key=lambda item: (-item[1], item[0]))),
-        "value_total": {currency: _plain(value) for currency, value in sorted(tally.values.items())},
+        "value_total": value_total(tally),
     }
+
+
+def value_total(tally: Tally) -> dict[str, str]:
+    """The sum of the conversions' values by currency, in plain notation."""
+    return {currency: _plain(value) for currency, value in sorted(tally.values.items())}
 
 
 def _plain(value: Decimal) -> str:

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from etl.engines.local import Inline, Pool
-from etl.engines.work import Meter, Report, Task, Unmatched, transform_split
+from etl.engines.work import Meter, Report, Task, Unmatched, peak_memory_bytes, transform_split
 from etl.errors import FormatError, InputError
 from etl.options import Options
 from etl.ruleset import Ruleset
@@ -58,11 +58,19 @@ class Request:
 
 
 class Progress(NamedTuple):
-    """Where a run tells how it gets on: the phase with its total of bytes, then bytes and records as they are done."""
+    """Where a run tells how it gets on.
+
+    Attributes:
+        begin: Told the phase, with its total of bytes.
+        advance: Told bytes and records as they are done.
+        warn: Told what needs a look.
+        survey: Told of each input, when it was surveyed: path, digest, bytes, compression.
+    """
 
     begin: Callable[[str, int], None]
     advance: Meter
     warn: Callable[[str], None]
+    survey: Callable[[dict[str, Any]], None] = lambda described: None
 
 
 SILENT: Final = Progress(lambda phase, total: None, lambda size, records: None, lambda message: None)
@@ -102,6 +110,12 @@ def jobs_for(inputs: list[Input], request: Request) -> int:
     return request.jobs if sum(size_of(item.path) for item in inputs) >= POOL_BYTES else 1
 
 
+def memory_of(jobs: int, reports: list[Report]) -> int:
+    """The most bytes that a run can have held: this process at its peak, and every worker at that of the largest."""
+    workers = 0 if jobs == 1 else jobs * max((report.peak_memory_bytes for report in reports), default=0)
+    return peak_memory_bytes() + workers
+
+
 def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> list[Surveyed]:
     """Reads the inputs once, for their digests; those of the same bytes as an earlier one say so."""
     progress.begin("surveying", sum(size_of(item.path) for item in inputs))
@@ -113,6 +127,8 @@ def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> 
         same_as = seen.get(found.digest) if found.plain_bytes else None
         seen.setdefault(found.digest, item.source)
         surveyed.append(Surveyed(item, found, same_as))
+        known = {"path": item.source, "digest": found.digest, "bytes": found.stored_bytes, "compression": found.codec}
+        progress.survey(known)
     return surveyed
 
 

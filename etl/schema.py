@@ -23,6 +23,21 @@ class Column(NamedTuple):
     dtype: pl.DataType
     meaning: str
 
+    @property
+    def type_name(self) -> str:
+        """The contract's name of its type."""
+        return _TYPE_NAMES.get(str(self.dtype), str(self.dtype))
+
+
+_TYPE_NAMES: Final = {
+    "Datetime(time_unit='us', time_zone='UTC')": "Datetime(us, UTC)",
+    "Decimal(precision=38, scale=9)": "Decimal(38, 9)",
+    "List(Struct({'code': String, 'parameter': String, 'detail': String}))": (
+        "List(Struct(code, parameter, detail: String))"
+    ),
+    "List(String)": "List(String)",
+}
+
 
 class Table(NamedTuple):
     """One table: its name, what one row is, its columns in order."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import Annotated
 
 import typer
 
+from etl.cli import voice
 from etl.cli.audit import audit
 from etl.cli.backfill import backfill
 from etl.cli.explain import explain
@@ -20,8 +22,7 @@ from etl.cli.run import run
 from etl.cli.schema import schema
 from etl.cli.upkeep import compact, vacuum
 from etl.cli.what_if import what_if
-from etl.errors import EtlError, InterruptedRunError
-from etl.visible import visible
+from etl.errors import InterruptedRunError
 
 app = typer.Typer(
     name="postback-etl",
@@ -66,20 +67,16 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     sys.unraisablehook = _report_unraisable
+    if voice.is_json():
+        warnings.showwarning = lambda message, *where: voice.warn(str(message))
     try:
-        app()
-    except EtlError as error:
-        if "--debug" in sys.argv:
-            raise
-        _fail(error)
+        code = app(standalone_mode=not voice.is_json())
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(1)
-
-
-def _fail(error: EtlError) -> None:
-    typer.echo(f"error: {visible(error.problem)}\n       {visible(error.hint)}", err=True)
-    sys.exit(error.exit_code)
+        code = 1
+    except Exception as error:  # whatever it is, it is told here, and without credentials
+        code = voice.fail(error)
+    sys.exit(code)
 
 
 def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from etl.cli import options
+from etl.cli import options, voice
 from etl.cli.load import Into
 
 if TYPE_CHECKING:
@@ -40,46 +42,63 @@ def backfill(
     ruleset: options.RulesetName = None,
     status: options.Status = None,
     max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
+    metrics: options.Metrics = None,
+    openlineage: options.OpenLineage = None,
     jobs: options.Jobs = None,
+    events: options.Events = options.EventsMode.TEXT,
     debug: options.Debug = False,
 ) -> None:
     """Load many days, each whole or not at all; go on after a failed one; exit 1 with the days that failed."""
     from zoneinfo import ZoneInfo
 
-    from etl.cli.progress import silent
-    from etl.cli.run import beyond_recall
+    from etl.cli.watch import Telling, watched
     from etl.errors import EtlError
+    from etl.telemetry.attempts import added_up
     from etl.warehouse.backfill import backfill as backfilled
     from etl.warehouse.backfill import days_between, named
     from etl.warehouse.load import load
 
-    said = options.Said(
-        *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
-        *(pii, ruleset, status, max_record, jobs),
-    )
-    zone = _zone(timezone)
-    began = _day("--from", first)
-    days = days_between(began, _day("--to", end) if end else datetime.now(zone).date())
-    named(template, began, ZoneInfo("UTC"))
-    options.request_of([], Path(), said)
+    with watched("backfill", into, Telling(not voice.is_json(), metrics, openlineage)) as watch:
+        said = options.Said(
+            *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
+            *(pii, ruleset, status, max_record, jobs),
+        )
+        zone = _zone(timezone)
+        began = _day("--from", first)
+        days = days_between(began, _day("--to", end) if end else datetime.now(zone).date())
+        named(template, began, ZoneInfo("UTC"))
+        options.request_of([], Path(), said)
+        reports, failed = [], []
+
+        def load_day(argument: str) -> dict[str, Any]:
+            request = options.request_of([argument], Path(), said)
+            with _signals_restored(), watch.at_work() as progress:
+                watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
+            watch.outcome = None  # of all days, there is none yet
+            reports.append(report)
+            return report
+
+        for day in backfilled(template, days, zone, load_day):
+            typer.echo(_line(day))
+            voice.say("day", None, **{**day._asdict(), "seconds": round(day.seconds, 3)})
+            if day.error:
+                failed.append(f"{day.day}")
+        watch.outcome = added_up(reports) | {"days": len(days), "days_failed": len(failed)}
+        voice.say("done", None, **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
+        if failed:
+            problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."
+            raise EtlError(problem, "Run the same command again.")
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    """A load lets no signal interrupt it once it publishes; the next one may be interrupted again."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def load_day(argument: str) -> dict[str, Any]:
-        request = options.request_of([argument], Path(), said)
-        try:
-            with silent() as progress:
-                return load(request, into, is_reload=reload, progress=beyond_recall(progress))
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-
-    failed = []
-    for day in backfilled(template, days, zone, load_day):
-        typer.echo(_line(day))
-        if day.error:
-            failed.append(f"{day.day}")
-    if failed:
-        raise EtlError(f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}.", "Run the same command again.")
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _line(day: Day) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import options
+from etl.cli import options, voice
+from etl.visible import visible
 
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
@@ -33,37 +34,42 @@ def load(
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
+    metrics: options.Metrics = None,
+    openlineage: options.OpenLineage = None,
     jobs: options.Jobs = None,
+    events: options.Events = options.EventsMode.TEXT,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Load logs or dumps into a warehouse, each once, whatever was loaded, killed or repeated before."""
-    from etl.cli.progress import silent, told
-    from etl.cli.run import beyond_recall
     from etl.cli.summary import write_summary
-    from etl.errors import InterruptedRunError
+    from etl.cli.watch import Telling, watched
     from etl.warehouse.load import load as load_into
 
-    said = options.Said(
-        *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
-        *(pii, ruleset, status, max_record, jobs),
-    )
-    request = options.request_of(inputs, Path(), said)
-    try:
-        with silent() if quiet else told() as progress:
-            report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=beyond_recall(progress))
-    except KeyboardInterrupt as error:
-        raise InterruptedRunError from error
-    if dry_run:
-        typer.echo("\n".join(_line(item) for item in report["inputs"]))
-    if summary is not None:
-        write_summary(report, summary)
-    if not quiet and not dry_run:
-        typer.echo("\n".join(_shown(report)), err=True)
+    with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
+        said = options.Said(
+            *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
+            *(pii, ruleset, status, max_record, jobs),
+        )
+        request = options.request_of(inputs, Path(), said)
+        with watch.at_work() as progress:
+            watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
+        if dry_run:
+            typer.echo("\n".join(_line(item) for item in report["inputs"]))
+        if summary is not None:
+            write_summary(report, summary)
+        _say(report, is_quiet=quiet or dry_run)
+
+
+def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
+    for item in report["inputs"]:
+        voice.say("input", None, **item)
+    counts = {name: value for name, value in report.items() if name != "inputs"}
+    voice.say("done", None if is_quiet else "\n".join(_shown(report)), **counts)
 
 
 def _line(item: dict[str, Any]) -> str:
-    return f"{item['action']:<6}  {item['path']}: {item['why']}"
+    return visible(f"{item['action']:<6}  {item['path']}: {item['why']}")
 
 
 def _shown(report: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from etl.cli import options, voice
 from etl.cli.load import Into
 
 loads = typer.Typer(
@@ -44,15 +45,18 @@ def show(named: Named, into: Into, json: AsJson = False) -> None:
 
 
 @loads.command()
-def forget(named: Named, into: Into) -> None:
+def forget(
+    named: Named,
+    into: Into,
+    events: options.Events = options.EventsMode.TEXT,
+    debug: options.Debug = False,
+) -> None:
     """Take an input out, and bring back what only it had made duplicates."""
     from etl.warehouse.forget import forget as forget_input
 
     done = forget_input(named, into)
-    typer.echo(
-        f"forgot {done['names'][0]} ({done['digest'][:12]}); {done['promoted']:,} duplicates are conversions now",
-        err=True,
-    )
+    text = f"forgot {done['names'][0]} ({done['digest'][:12]}); {done['promoted']:,} duplicates are conversions now"
+    voice.say("done", text, **done)
 
 
 @loads.command()

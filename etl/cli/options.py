@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from etl.cli.voice import JSON
+
 if TYPE_CHECKING:
     from etl.reading import Request
     from etl.ruleset import Ruleset
     from etl.sources.plans import Reading
+
+
+class EventsMode(enum.StrEnum):
+    """Whom standard error speaks to."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class PiiMode(enum.StrEnum):
@@ -46,6 +55,15 @@ MaxRecord = Annotated[str, typer.Option(metavar="SIZE", help="Longest record rea
 Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core by default.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+Events = Annotated[
+    EventsMode, typer.Option("--events", help="Standard error for people, or a JSON object a line for programs.")
+]
+Metrics = Annotated[
+    Path | None, typer.Option("--metrics", metavar="FILE", help="Write metrics of this run for Prometheus.")
+]
+OpenLineage = Annotated[
+    str | None, typer.Option("--openlineage", metavar="URL|FILE", help="Send OpenLineage events there.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 DEFAULT_MAX_RECORD = "4MB"
@@ -116,6 +134,7 @@ def read_reading(
     from etl.sources.plans import Reading
     from etl.sources.settings import make_settings
 
+    log_format = None if log_format == JSON else log_format  # which asks for events, see `voice`
     return Reading(format_, log_format, make_settings(log_timezone, read_columns(columns), formats), _size(max_record))
 
 

@@ -1,29 +1,76 @@
-"""How a run gets on, on standard error: a bar on a terminal, plain lines every few seconds elsewhere."""
+"""How a run gets on, on standard error: a bar on a terminal, plain lines every few seconds elsewhere, or events."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
+from etl.cli import voice
 from etl.reading import SILENT, Progress
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 @contextmanager
-def silent() -> Iterator[Progress]:
-    """Nothing is told."""
-    yield SILENT
+def told(*, is_quiet: bool) -> Iterator[Progress]:
+    """Events, if they are asked for; else a bar on a terminal and plain lines elsewhere, or nothing."""
+    if voice.is_json():
+        yield _events(is_quiet=is_quiet)
+    elif is_quiet:
+        yield SILENT
+    else:
+        with _bar() if sys.stderr.isatty() else _lines() as progress:
+            yield progress
 
 
-@contextmanager
-def told() -> Iterator[Progress]:
-    """A bar on a terminal, plain lines elsewhere."""
-    with _bar() if sys.stderr.isatty() else _lines() as progress:
-        yield progress
+def beyond_recall(progress: Progress) -> Progress:
+    """The progress of a run that no signal interrupts once it publishes: "nothing was published" would be untrue."""
+
+    def begin(phase: str, total: int) -> None:
+        if phase == "publishing":
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+        progress.begin(phase, total)
+
+    return progress._replace(begin=begin)
+
+
+def _events(*, is_quiet: bool) -> Progress:
+    """What is quiet tells no phases, only what is found."""
+
+    def survey(described: dict[str, Any]) -> None:
+        voice.say("surveyed", None, **described)
+
+    if is_quiet:
+        return SILENT._replace(warn=voice.warn, survey=survey)
+    counter = _Counter()
+
+    def begin(phase: str, total: int) -> None:
+        counter.begin(phase, total)
+        voice.say("phase", None, phase=phase, total_bytes=total)
+
+    def tell() -> None:
+        done: dict[str, Any] = {"bytes": counter.size, "total_bytes": counter.total, "records": counter.records}
+        voice.say("progress", None, phase=counter.phase, **done)
+
+    return Progress(begin, _every_few_seconds(counter, tell), voice.warn, survey)
+
+
+def _every_few_seconds(counter: _Counter, tell: Callable[[], None]) -> Callable[[int, int], None]:
+    last = time.monotonic()
+
+    def advance(size: int, records: int) -> None:
+        nonlocal last
+        counter.advance(size, records)
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            tell()
+
+    return advance
 
 
 @contextmanager
@@ -61,16 +108,8 @@ def _bar() -> Iterator[Progress]:
 @contextmanager
 def _lines() -> Iterator[Progress]:
     counter = _Counter()
-    last = time.monotonic()
-
-    def advance(size: int, records: int) -> None:
-        nonlocal last
-        counter.advance(size, records)
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            print(counter.line(), file=sys.stderr, flush=True)
-
-    yield Progress(counter.begin, advance, lambda message: print(f"warning: {message}", file=sys.stderr, flush=True))
+    advance = _every_few_seconds(counter, lambda: print(counter.line(), file=sys.stderr, flush=True))
+    yield Progress(counter.begin, advance, voice.warn)
 
 
 class _Counter:

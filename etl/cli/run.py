@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from etl.cli import options
-
-if TYPE_CHECKING:
-    from etl.reading import Progress
+from etl.cli import options, voice
 
 
 def run(
@@ -39,52 +35,42 @@ def run(
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
+    metrics: options.Metrics = None,
+    openlineage: options.OpenLineage = None,
     jobs: options.Jobs = None,
+    events: options.Events = options.EventsMode.TEXT,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Read logs or dumps and write the tables conversions, items, passthroughs and rejections."""
-    from etl.cli.progress import silent, told
-    from etl.cli.summary import print_summary, write_summary
-    from etl.errors import InterruptedRunError, UsageError
+    from etl.cli.summary import say_summary, write_summary
+    from etl.cli.watch import Telling, watched
+    from etl.errors import UsageError
     from etl.job import run_job
 
-    limit = _limit(max_rejected)
-    if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
-        raise UsageError(f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first.")
-    said = options.Said(
-        *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
-        *(pii, ruleset, status, max_record, jobs),
-    )
-    request = options.request_of(inputs, out, said, since, until)
-    try:
-        with silent() if quiet else told() as progress:
-            outcome = run_job(request, beyond_recall(progress))
-    except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work when the signal comes
-        raise InterruptedRunError from error
-    if summary is not None:
-        write_summary(outcome, summary)
-    if not quiet:
-        print_summary(outcome, out)
-    if limit is not None and outcome["rejections"]["total"] > limit(outcome):
-        typer.echo(
-            f"warning: {outcome['rejections']['total']:,} records were rejected; --max-rejected {max_rejected} allows"
-            " fewer. The tables are published.",
-            err=True,
+    with watched("run", out, Telling(quiet, metrics, openlineage)) as watch:
+        limit = _limit(max_rejected)
+        if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
+            raise UsageError(
+                f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
+            )
+        said = options.Said(
+            *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
+            *(pii, ruleset, status, max_record, jobs),
         )
-        raise typer.Exit(3)
-
-
-def beyond_recall(progress: Progress) -> Progress:
-    """The progress of a run that no signal interrupts once it publishes: "nothing was published" would be untrue."""
-
-    def begin(phase: str, total: int) -> None:
-        if phase == "publishing":
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
-        progress.begin(phase, total)
-
-    return progress._replace(begin=begin)
+        request = options.request_of(inputs, out, said, since, until)
+        with watch.at_work() as progress:
+            watch.outcome = outcome = run_job(request, progress)
+        if summary is not None:
+            write_summary(outcome, summary)
+        say_summary(outcome, out, is_quiet=quiet)
+        if limit is not None and outcome["rejections"]["total"] > limit(outcome):
+            voice.warn(
+                f"{outcome['rejections']['total']:,} records were rejected; --max-rejected {max_rejected} allows fewer."
+                " The tables are published.",
+                exit_code=3,
+            )
+            raise typer.Exit(3)
 
 
 def _limit(text: str | None) -> Any:

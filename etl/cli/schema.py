@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 if TYPE_CHECKING:
-    from etl.schema import Column, Table
+    from etl.schema import Table
 
 
 class SchemaFormat(enum.StrEnum):
@@ -41,13 +41,13 @@ def shown(tables: tuple[Table, ...], as_: SchemaFormat) -> str:
 
 def _as_text(tables: tuple[Table, ...]) -> str:
     width = max(len(column.name) for table in tables for column in table.columns)
-    types = max(len(type_name(column)) for table in tables for column in table.columns)
+    types = max(len(column.type_name) for table in tables for column in table.columns)
     return "\n\n".join(
         "\n".join(
             [
                 f"{table.name}: one row is {table.one_row}",
                 *(
-                    f"  {column.name:<{width}}  {type_name(column):<{types}}  {column.meaning}"
+                    f"  {column.name:<{width}}  {column.type_name:<{types}}  {column.meaning}"
                     for column in table.columns
                 ),
             ]
@@ -63,7 +63,7 @@ def _as_markdown(tables: tuple[Table, ...]) -> str:
                 f"### {table.name}: one row is {table.one_row}\n",
                 "| column | type | meaning |",
                 "|---|---|---|",
-                *(f"| {column.name} | {type_name(column)} | {column.meaning} |" for column in table.columns),
+                *(f"| {column.name} | {column.type_name} | {column.meaning} |" for column in table.columns),
             ]
         )
         for table in tables
@@ -77,7 +77,7 @@ def _as_json(tables: tuple[Table, ...]) -> str:
         table.name: {
             "one_row": table.one_row,
             "columns": [
-                {"name": column.name, "type": type_name(column), "meaning": column.meaning} for column in table.columns
+                {"name": column.name, "type": column.type_name, "meaning": column.meaning} for column in table.columns
             ],
         }
         for table in tables
@@ -85,19 +85,6 @@ def _as_json(tables: tuple[Table, ...]) -> str:
     return orjson.dumps(described, option=orjson.OPT_INDENT_2).decode()
 
 
-def type_name(column: Column) -> str:
-    """The contract's name of a column's type."""
-    return _TYPE_NAMES.get(str(column.dtype), str(column.dtype))
-
-
-_TYPE_NAMES: Final = {
-    "Datetime(time_unit='us', time_zone='UTC')": "Datetime(us, UTC)",
-    "Decimal(precision=38, scale=9)": "Decimal(38, 9)",
-    "List(Struct({'code': String, 'parameter': String, 'detail': String}))": (
-        "List(Struct(code, parameter, detail: String))"
-    ),
-    "List(String)": "List(String)",
-}
 _SHOWN: Final = {
     SchemaFormat.TEXT: _as_text,
     SchemaFormat.MARKDOWN: _as_markdown,

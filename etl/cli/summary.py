@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import typer
 
+from etl.cli import voice
 from etl.errors import OutputError
 
 
@@ -31,9 +31,20 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
         ) from error
 
 
-def print_summary(summary: dict[str, Any], out: Path) -> None:
+def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
     """What went in, what came out, and what needs a look, on standard error."""
-    lines = [
+    for item in summary["inputs"]:
+        voice.say("input", None, **item)
+    counts = {name: value for name, value in summary.items() if name not in ("inputs", "unrecognised_parameters")}
+    voice.say("done", None if is_quiet else "\n".join(_shown(summary, out)), **counts)
+    unlogged = sum(item["bodies_not_logged"] for item in summary["inputs"])
+    if unlogged and (voice.is_json() or not is_quiet):
+        judged = summary["records"] - summary["skipped"]["total"]
+        voice.warn(f"{unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without body.")
+
+
+def _shown(summary: dict[str, Any], out: Path) -> list[str]:
+    return [
         "{:,} records = {:,} conversions + {:,} rejections + {:,} skipped".format(
             *(summary["records"], summary["conversions"]),
             *(summary["rejections"]["total"], summary["skipped"]["total"]),
@@ -46,14 +57,6 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
         *([f"  and {len(summary['inputs']) - 20} more inputs"] if len(summary["inputs"]) > 20 else []),
         f"  {out}: {summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
-    typer.echo("\n".join(lines), err=True)
-    unlogged = sum(item["bodies_not_logged"] for item in summary["inputs"])
-    if unlogged:
-        judged = summary["records"] - summary["skipped"]["total"]
-        typer.echo(
-            f"warning: {unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without body.",
-            err=True,
-        )
 
 
 def _input(item: dict[str, Any]) -> list[str]:

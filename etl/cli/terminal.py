@@ -28,11 +28,17 @@ def is_terminal() -> bool:
 
 
 def write_json(value: Any) -> None:
+    """A value as JSON over several lines."""
+    write_line(json_text(value, is_indented=True))
+
+
+def json_text(value: Any, *, is_indented: bool = False) -> str:
     """A value as JSON; amounts as plain text, times in ISO 8601, and nothing in it that a terminal would obey."""
     import orjson
 
-    text = orjson.dumps(value, default=plain_amount, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
-    write_line(re.sub(f"(?!\n){HIDDEN.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text))
+    option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if is_indented else 0)
+    text = orjson.dumps(value, default=plain_amount, option=option).decode()
+    return re.sub(f"(?!\n){HIDDEN.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def plain_amount(value: Decimal) -> str:

@@ -16,6 +16,8 @@ from etl.cli.options import (
     Columns,
     Debug,
     DefaultCurrency,
+    Events,
+    EventsMode,
     FormatName,
     Formats,
     Inputs,
@@ -56,6 +58,7 @@ def what_if(
     pii: Pii = PiiMode.HASH,
     as_json: AsJson = False,
     jobs: Jobs = None,
+    events: Events = EventsMode.TEXT,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on the terminal.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -66,7 +69,7 @@ def what_if(
     import tempfile
 
     from etl.cli import terminal
-    from etl.cli.progress import silent, told
+    from etl.cli.progress import told
     from etl.errors import InterruptedRunError, UsageError
     from etl.options import Options
     from etl.reading import Request
@@ -80,7 +83,7 @@ def what_if(
         default_currency=read_currency(default_currency), account=account, integration=integration, pii=pii.value
     )
     try:
-        with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, silent() if quiet else told() as progress:
+        with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, told(is_quiet=quiet) as progress:
             request = Request(
                 inputs=tuple(inputs),
                 out=Path(folder),

@@ -87,7 +87,12 @@ def _files(argument: str, out: Path) -> list[Input]:
         files = sorted(Path(name) for name in glob.iglob(argument, recursive=True) if Path(name).is_file())  # noqa: PTH207
         if not files:
             raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that it arrives as it is.")
-    return [Input(str(file), file) for file in files]
+    return [Input(_shown(file), file) for file in files]
+
+
+def _shown(file: Path) -> str:
+    """A file's name as text, also where its bytes are none."""
+    return os.fsencode(file).decode(errors="backslashreplace")
 
 
 def _is_hidden(file: Path, folder: Path) -> bool:

@@ -29,12 +29,26 @@ def find_objects(address: str) -> list[StoredObject]:
         raise UsageError(
             f"{address} is no address of an object store.", f"Give one of {', '.join(SCHEMES)}://BUCKET/PATH."
         )
+    refuse_credentials(address, match[2])
     store, path = f"{match[1]}://{match[2]}", match[3]
     prefix = _GLOB.split(path)[0].rpartition("/")[0] if _GLOB.search(path) else path.rstrip("/")
     found = [found for found in _listed(store, prefix, address) if _is_named(found.path, path)]
     if not found:
         raise InputError(f"{address} names no object.", "Check the name; a prefix ends with /, a glob is quoted.")
     return found
+
+
+def refuse_credentials(address: str, bucket: str) -> None:
+    """Refuses an address that holds credentials: it would stand in tables, reports and lists of processes.
+
+    Raises:
+        UsageError: It does.
+    """
+    if "@" in bucket or ":" in bucket:
+        raise UsageError(
+            f"{address} holds credentials, which no address may.",
+            "Give them in the environment (AWS_*, GOOGLE_*, AZURE_*), and the bucket alone in the address.",
+        )
 
 
 def open_object(store: str, path: str) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from etl.engines.local import Inline, Pool, workers
-from etl.engines.work import Report
+from etl.engines.work import Report, Tally
 from etl.errors import EtlError, UsageError
-from etl.job import parts_of
+from etl.job import parts_of, value_total
 from etl.reading import (
     SILENT,
     Progress,
@@ -19,6 +20,7 @@ from etl.reading import (
     Stage,
     Surveyed,
     jobs_for,
+    memory_of,
     plan_inputs,
     prove_unchanged,
     run_id,
@@ -37,6 +39,13 @@ from etl.warehouse.parts import Part, files_of_parts, write_part
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.winners import Verdict, dedup_of
 
+_NUMBERS: Final = ("records", "conversions", "items", "passthroughs", "rejections", "skipped")
+_MOVES: Final = ("duplicates", "demoted", "promoted")
+#: The counts of a load that reads nothing.
+_NOTHING: Final[dict[str, Any]] = dict.fromkeys((*_NUMBERS, *_MOVES), 0) | {
+    name: {} for name in ("rejections_by_reason", "skipped_by_reason", "issues", "value_total")
+}
+
 
 class _Read(NamedTuple):
     """What was read of the inputs: their rows of `loads`, the files of their rows, what else that changes."""
@@ -44,6 +53,7 @@ class _Read(NamedTuple):
     entries: pl.DataFrame
     parts: list[Part]
     verdict: Verdict
+    peak_memory_bytes: int
 
 
 def load(
@@ -60,8 +70,9 @@ def load(
 
     Returns:
         The report: `run_id` (null if nothing was written), `warehouse`, `inputs` (each with path, digest, bytes,
-        action, why), and, of what was loaded, `records`, `conversions`, `rejections`, `duplicates` among them, and
-        `skipped`; of earlier rows, how many were `demoted` to duplicates and `promoted` to conversions.
+        action, why), and, of what was loaded, `records`, `conversions`, `items`, `passthroughs`, `rejections`,
+        `duplicates` among them, and `skipped`, both by reason too, `issues` and `value_total`; of earlier rows, how
+        many were `demoted` to duplicates and `promoted` to conversions.
 
     Raises:
         ConflictError: Another command changed the warehouse meanwhile.
@@ -157,7 +168,8 @@ def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozens
     request = run.request
     stage = Stage(warehouse.folder("pieces"), keeps_raws=True)
     inputs = [_representative(decision) for decision in read]
-    with workers(jobs_for([one.input for one in inputs], request), progress.advance) as pool:
+    jobs = jobs_for([one.input for one in inputs], request)
+    with workers(jobs, progress.advance) as pool:
         planned = plan_inputs(inputs, request)
         tasks, reports = transform_inputs(planned, request, pool, progress, stage)
         prove_unchanged(planned, tasks, reports)
@@ -166,7 +178,8 @@ def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozens
         verdict = judged(warehouse, keys, removed, dedup_of(request.ruleset))
         verdict.new.write_parquet(stage.folder / "duplicates.parquet")
         parts = _written(pool, reports, stage.folder, warehouse.folder("new"), run.run_id)
-    return _Read(new_entries(run, read, planned, (tasks, reports), parts), parts, verdict)
+    entries = new_entries(run, read, planned, (tasks, reports), parts)
+    return _Read(entries, parts, verdict, memory_of(jobs, reports))
 
 
 def _representative(decision: Decision) -> Surveyed:
@@ -183,21 +196,28 @@ def _written(pool: Inline | Pool, reports: list[Report], stage: Path, out: Path,
 
 def _counted(done: _Read) -> dict[str, Any]:
     """Of what was loaded: records, and where they ended; of earlier rows, how many moved."""
-    entries, duplicates = done.entries, done.verdict.new.height
-    rejected, skipped = (
-        entries[name].explode(empty_as_null=False).struct.field("count").sum() for name in ("rejections", "skipped")
+    tally = Tally()
+    for part in done.parts:
+        tally += part.tally
+    skipped = sum(
+        (Counter({one["reason"]: one["count"]}) for counts in done.entries["skipped"] for one in counts), Counter[str]()
     )
     return {
-        "records": entries["records"].sum(),
-        "conversions": entries["conversions"].sum() - duplicates,
-        "rejections": rejected + duplicates,
-        "skipped": skipped,
-        "duplicates": duplicates,
+        "records": done.entries["records"].sum(),
+        **{name: tally.rows[name] for name in ("conversions", "items", "passthroughs")},
+        "rejections": tally.reasons.total(),
+        "rejections_by_reason": dict(sorted(tally.reasons.items())),
+        "skipped": skipped.total(),
+        "skipped_by_reason": dict(sorted(skipped.items())),
+        "issues": dict(sorted(tally.issues.items())),
+        "value_total": value_total(tally),
+        "duplicates": done.verdict.new.height,
         "demoted": done.verdict.demoted.height,
         "promoted": done.verdict.promoted.height,
+        "peak_memory_bytes": done.peak_memory_bytes,
     }
 
 
 def _report(address: str, decisions: list[Decision]) -> dict[str, Any]:
-    nothing = dict.fromkeys(("records", "conversions", "rejections", "skipped", "duplicates", "demoted", "promoted"), 0)
-    return {"run_id": None, "warehouse": address, "inputs": [described(one) for one in decisions], **nothing}
+    inputs = [described(one) for one in decisions]
+    return {"run_id": None, "warehouse": address, "inputs": inputs, **_NOTHING}

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.engines.work import Piece
+from etl.engines.work import Piece, Tally
 from etl.rejections import reject_duplicates
 from etl.schema import ITEMS, PASSTHROUGHS
 from etl.sinks.parquet import write_table
 from etl.warehouse.delta import Addition, path_of
-from etl.warehouse.layout import BY_NAME, RECEIVED_DATE, WITHHELD, Kept, dated, id_prefix
+from etl.warehouse.layout import BY_NAME, PUBLIC, RECEIVED_DATE, WITHHELD, Kept, dated, id_prefix
 from etl.warehouse.winners import as_stored
 
 #: The tables that hang on conversions.
@@ -39,10 +39,14 @@ class Counts(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What was written of some pieces: files by table, and counts by the first digits of the inputs' digests."""
+    """What was written of some pieces: files by table, counts by the first digits of the inputs' digests, and in all.
+
+    The counts of an input are what it brought; a conversion that is a duplicate is a rejection only in the tally.
+    """
 
     files: dict[str, list[Addition]]
     counts: dict[str, Counts]
+    tally: Tally
 
 
 def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Part:
@@ -62,10 +66,9 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Part:
         rows = {table: pl.read_parquet(piece.path(stage, table)) for table in names}
         counts.append(_counted(rows))
         judged.append(_without_duplicates(rows, duplicates))
-    files = {
-        table: write_rows(BY_NAME[table], pl.concat(one[table] for one in judged), out, name) for table in judged[0]
-    }
-    return Part(files, _merged(counts))
+    whole = {table: pl.concat(one[table] for one in judged) for table in judged[0]}
+    files = {table: write_rows(BY_NAME[table], rows, out, name) for table, rows in whole.items()}
+    return Part(files, _merged(counts), Tally.of({table: whole[table] for table in PUBLIC}))
 
 
 def files_of_parts(parts: list[Part]) -> dict[str, list[Addition]]:

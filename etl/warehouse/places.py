@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from etl.errors import OutputError, UsageError
 from etl.sinks.publish import held, sync
-from etl.sources.object_stores import SCHEMES, library, opened_store, reason_of
+from etl.sources.object_stores import SCHEMES, library, opened_store, reason_of, refuse_credentials
 
 SNAPSHOT: Final = "snapshot.json"
 _STAGING: Final = ".staging"
@@ -64,6 +64,7 @@ def place_of(address: str) -> Place:
     bucket, _, path = rest.partition("/")
     if scheme not in SCHEMES or not bucket:
         raise UsageError(f"{address} is no place for a warehouse.", f"Name a folder, or {', '.join(SCHEMES)}://B/PATH.")
+    refuse_credentials(address, bucket)
     path = path.strip("/")
     return Place(address, None, f"{scheme}://{bucket}", f"{path}/" if path else "")
 

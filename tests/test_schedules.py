@@ -1,0 +1,157 @@
+"""What stands in docs/examples works: cron, systemd, Airflow, the container, the alerts; and the page about them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from etl.telemetry.metrics import METRICS, PREFIX
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs" / "examples"
+BIN = Path(sys.executable).parent
+AIRFLOW = ROOT / ".venv-airflow" / "bin" / "python"
+LINE = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "-"\n'
+
+
+def example(name: str) -> str:
+    return (EXAMPLES / name).read_text(encoding="utf-8")
+
+
+def moved(command: str, tmp_path: Path) -> str:
+    """A command whose files lie in a folder of ours."""
+    for place in ("/var/log/nginx", "/srv/postbacks", "/var/lib/prometheus/node-exporter"):
+        (tmp_path / place[1:]).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "var/log/nginx/access.log.1").write_text(LINE, encoding="utf-8")
+    return re.sub(r"(?<![\w/.])/(?=var/|srv/)", f"{tmp_path}/", command)
+
+
+def shell(command: str) -> None:
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    finished = subprocess.run(["sh", "-c", command], capture_output=True, check=False, text=True, env=environment)
+    assert finished.returncode == 0, finished.stderr
+
+
+def metrics(tmp_path: Path) -> str:
+    return (tmp_path / "var/lib/prometheus/node-exporter/postback_etl.prom").read_text(encoding="utf-8")
+
+
+def test_the_lines_of_cron_run(tmp_path: Path) -> None:
+    jobs = [line for line in example("crontab").splitlines() if re.match(r"[\d*]", line)]
+    assert len(jobs) == 2
+    for job in jobs:
+        *times, user, command = re.split(r"\s+", job, maxsplit=6)
+        assert [time for time in times if not re.fullmatch(r"\*|\d+", time)] == []
+        assert user == "etl"
+        assert "%" not in command
+        shell(moved(command, tmp_path))
+    assert 'postback_etl_last_run_conversions{command="load"' in metrics(tmp_path)
+
+
+def test_the_service_runs(tmp_path: Path) -> None:
+    (command,) = re.findall("^ExecStart=(.*)$", example("postback-etl.service"), re.MULTILINE)
+    words = [moved(word, tmp_path) for word in shlex.split(command.replace("/opt/postback-etl/bin", str(BIN)))]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 0  # no shell opens the glob
+    assert 'postback_etl_last_run_conversions{command="load"' in metrics(tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    for name in ("postback-etl.service", "postback-etl.timer"):
+        (tmp_path / name).write_text(example(name).replace("/opt/postback-etl/bin", str(BIN)), encoding="utf-8")
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *sorted(map(str, tmp_path.iterdir()))],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+_READ_DAGS = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(dag_folder=sys.argv[1])
+dag, = bag.dags.values()
+said = {task.task_id: (task.bash_command, sorted(task.upstream_task_ids)) for task in dag.topological_sort()}
+print(json.dumps({"errors": bag.import_errors, "tasks": said}))
+"""
+
+
+@pytest.mark.skipif(not AIRFLOW.exists(), reason="`make test` makes Airflow's environment")
+def test_airflow_reads_the_dag_and_its_commands_run(tmp_path: Path) -> None:
+    settings = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    finished = subprocess.run(
+        [AIRFLOW, "-c", _READ_DAGS, EXAMPLES / "airflow_dag.py"],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**os.environ, **settings},
+    )
+    read = json.loads(finished.stdout.splitlines()[-1])
+    assert read["errors"] == {}
+    assert {task: upstream for task, (_, upstream) in read["tasks"].items()} == {"load": [], "verify": ["load"]}
+    (tmp_path / "srv/logs/2024-05-01").mkdir(parents=True)
+    (tmp_path / "srv/logs/2024-05-01/a.gz").write_text(LINE, encoding="utf-8")
+    for command, _ in read["tasks"].values():
+        shell(moved(command.replace("{{ ds }}", "2024-05-01"), tmp_path))
+
+
+def test_the_container_is_made_of_what_is_there_and_its_command_runs(tmp_path: Path) -> None:
+    text = example("Dockerfile").replace("\\\n", " ")
+    context, target = tmp_path / "context", tmp_path / "target"
+    context.mkdir()
+    allowed = set(re.findall("^!(.*)$", example("Dockerfile.dockerignore"), re.MULTILINE))
+    for words in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE):
+        for source in words.split()[:-1]:
+            assert source in allowed
+            place = ROOT / source
+            copy = shutil.copytree if place.is_dir() else shutil.copy
+            copy(place, context / source)
+    (extras,) = re.findall(r"'\.\[(.*)\]'", text)
+    project = tomllib.loads((context / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    assert "--constraint constraints.txt" in text
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*pip, "--target", target, context], check=True, capture_output=True)
+    entry, arguments = (json.loads(words) for words in re.findall(r"^(?:ENTRYPOINT|CMD) (.*)$", text, re.MULTILINE))
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    finished = subprocess.run(
+        [target / "bin" / entry[0], *arguments], capture_output=True, check=True, text=True, env=environment
+    )
+    assert "Usage: postback-etl" in finished.stdout
+    assert re.search(r"^USER (?!0|root)", text, re.MULTILINE)
+
+
+def test_the_alerts_ask_for_metrics_that_there_are() -> None:
+    rules = [rule for group in yaml.safe_load(example("alerts.yml"))["groups"] for rule in group["rules"]]
+    asked = {name for rule in rules for name in re.findall(rf"{PREFIX}\w+", rule["expr"])}
+    assert len(asked) >= 5
+    assert asked <= {PREFIX + metric.name for metric in METRICS}
+    if promtool := shutil.which("promtool"):
+        subprocess.run([promtool, "check", "rules", EXAMPLES / "alerts.yml"], check=True, capture_output=True)
+
+
+def test_the_page_names_files_and_options_that_there_are() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", page)]
+    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+    linked = {Path(link).name for link in links}
+    assert {path.name for path in EXAMPLES.iterdir() if path.suffix not in (".txt", ".dockerignore")} <= linked
+    helps = "".join(
+        subprocess.run(
+            [BIN / "postback-etl", *command.split(), "--help"], capture_output=True, check=True, text=True
+        ).stdout
+        for command in ("run", "load", "backfill", "audit", "loads verify")
+    )
+    assert [flag for flag in re.findall(r"(?<!\w)--[a-z][a-z-]+", page) if flag not in helps] == []
