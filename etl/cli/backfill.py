@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,7 +39,10 @@ def backfill(
     integration: options.Integration = None,
     pii: options.Pii = options.PiiMode.HASH,
     ruleset: options.RulesetName = None,
+    since: options.Since = None,
+    until: options.Until = None,
     status: options.Status = None,
+    max_rejected: options.MaxRejected = None,
     max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     jobs: options.Jobs = None,
     debug: options.Debug = False,
@@ -61,14 +65,19 @@ def backfill(
     began = _day("--from", first)
     days = days_between(began, _day("--to", end) if end else datetime.now(zone).date())
     named(template, began, ZoneInfo("UTC"))
-    options.request_of([], Path(), said)
+    limit = options.read_limit(max_rejected)
+    options.request_of([], Path(), said, since, until)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+    total: Counter[str] = Counter()
+
     def load_day(argument: str) -> dict[str, Any]:
-        request = options.request_of([argument], Path(), said)
+        request = options.request_of([argument], Path(), said, since, until)
         try:
             with silent() as progress:
-                return load(request, into, is_reload=reload, progress=beyond_recall(progress))
+                report = load(request, into, is_reload=reload, progress=beyond_recall(progress))
+            total.update(judged=report["records"] - report["skipped"], rejected=report["rejections"])
+            return report
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -80,6 +89,8 @@ def backfill(
             failed.append(f"{day.day}")
     if failed:
         raise EtlError(f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}.", "Run the same command again.")
+    if limit and total["rejected"] > limit(total["judged"]):
+        options.refuse_rejected(total["rejected"], max_rejected, "The warehouse holds them all the same.")
 
 
 def _line(day: Day) -> str:

@@ -28,7 +28,10 @@ def load(
     integration: options.Integration = None,
     pii: options.Pii = options.PiiMode.HASH,
     ruleset: options.RulesetName = None,
+    since: options.Since = None,
+    until: options.Until = None,
     status: options.Status = None,
+    max_rejected: options.MaxRejected = None,
     max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
@@ -44,11 +47,12 @@ def load(
     from etl.errors import InterruptedRunError
     from etl.warehouse.load import load as load_into
 
+    limit = options.read_limit(max_rejected)
     said = options.Said(
         *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
         *(pii, ruleset, status, max_record, jobs),
     )
-    request = options.request_of(inputs, Path(), said)
+    request = options.request_of(inputs, Path(), said, since, until)
     try:
         with silent() if quiet else told() as progress:
             report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=beyond_recall(progress))
@@ -60,6 +64,8 @@ def load(
         write_summary(report, summary)
     if not quiet and not dry_run:
         typer.echo("\n".join(_shown(report)), err=True)
+    if limit and report["rejections"] > limit(report["records"] - report["skipped"]):
+        options.refuse_rejected(report["rejections"], max_rejected, "The warehouse holds them all the same.")
 
 
 def _line(item: dict[str, Any]) -> str:

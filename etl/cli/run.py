@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,12 +28,10 @@ def run(
     integration: options.Integration = None,
     pii: options.Pii = options.PiiMode.HASH,
     ruleset: options.RulesetName = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received at or after it.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received before it.")] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     status: options.Status = None,
-    max_rejected: Annotated[
-        str | None, typer.Option(metavar="N|P%", help="Exit 3 if more records are rejected.")
-    ] = None,
+    max_rejected: options.MaxRejected = None,
     max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
@@ -49,7 +46,7 @@ def run(
     from etl.errors import InterruptedRunError, UsageError
     from etl.job import run_job
 
-    limit = _limit(max_rejected)
+    limit = options.read_limit(max_rejected)
     if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
         raise UsageError(f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first.")
     said = options.Said(
@@ -66,13 +63,9 @@ def run(
         write_summary(outcome, summary)
     if not quiet:
         print_summary(outcome, out)
-    if limit is not None and outcome["rejections"]["total"] > limit(outcome):
-        typer.echo(
-            f"warning: {outcome['rejections']['total']:,} records were rejected; --max-rejected {max_rejected} allows"
-            " fewer. The tables are published.",
-            err=True,
-        )
-        raise typer.Exit(3)
+    rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
+    if limit and rejected > limit(judged):
+        options.refuse_rejected(rejected, max_rejected, "The tables are published.")
 
 
 def beyond_recall(progress: Progress) -> Progress:
@@ -85,18 +78,3 @@ def beyond_recall(progress: Progress) -> Progress:
         progress.begin(phase, total)
 
     return progress._replace(begin=begin)
-
-
-def _limit(text: str | None) -> Any:
-    """How many records may be rejected, as a function of the summary."""
-    from etl.errors import UsageError
-
-    if text is None:
-        return None
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
-    if not match or not (match[2] or match[1].isdigit()):
-        raise UsageError(f"--max-rejected {text!r} is neither a number nor a share.", "Give 100 or 2.5%.")
-    number = float(match[1])
-    if match[2]:
-        return lambda outcome: number / 100 * (outcome["records"] - outcome["skipped"]["total"])
-    return lambda outcome: number
