@@ -12,6 +12,7 @@ import typer
 from etl.cli.audit import audit
 from etl.cli.backfill import backfill
 from etl.cli.explain import explain
+from etl.cli.export import export
 from etl.cli.inspect import inspect
 from etl.cli.load import load
 from etl.cli.loads import loads
@@ -40,6 +41,7 @@ app.command(no_args_is_help=True)(reconcile)
 app.command(no_args_is_help=True)(load)
 app.command(no_args_is_help=True)(backfill)
 app.command(no_args_is_help=True)(replay)
+app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(compact)
 app.command(no_args_is_help=True)(vacuum)
 app.add_typer(loads, name="loads")

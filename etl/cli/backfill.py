@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,8 +62,8 @@ def backfill(
         *(pii, ruleset, status, max_record, jobs),
     )
     zone = _zone(timezone)
-    began = _day("--from", first)
-    days = days_between(began, _day("--to", end) if end else datetime.now(zone).date())
+    began = options.read_day("--from", first)
+    days = days_between(began, options.read_day("--to", end) if end else datetime.now(zone).date())
     named(template, began, ZoneInfo("UTC"))
     limit = options.read_limit(max_rejected)
     options.request_of([], Path(), said, since, until)
@@ -108,12 +108,3 @@ def _zone(name: str) -> Any:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise UsageError(f"--timezone {name!r} is no time zone.", "Give an IANA name: Europe/Berlin.") from error
-
-
-def _day(option: str, text: str) -> date:
-    from etl.errors import UsageError
-
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r} is no day.", "Give one such as 2024-05-01.") from error

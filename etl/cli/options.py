@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -157,6 +157,16 @@ def read_instant(option: str, text: str | None) -> datetime | None:
             "Give 2024-05-01 or 2024-05-01T12:00:00+02:00; without a zone it is UTC.",
         )
     return instant
+
+
+def read_day(option: str, text: str) -> date:
+    """The day that an option says."""
+    from etl.errors import UsageError
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r} is no day.", "Give one such as 2024-05-01.") from error
 
 
 def read_statuses(text: str | None) -> tuple[range, ...]:
