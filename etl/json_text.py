@@ -82,10 +82,10 @@ def without_surrogates(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, list):
-        return [without_surrogates(item) for item in value]
+    if isinstance(value, list):  # by map: a comprehension takes a second frame of the stack for each depth
+        return list(map(without_surrogates, value))
     if isinstance(value, dict):
-        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
+        return dict(zip(map(without_surrogates, value), map(without_surrogates, value.values()), strict=True))
     return value
 
 
@@ -158,7 +158,7 @@ def _parse_any(text: bytes) -> Any:
         except orjson.JSONDecodeError:
             pass
     decoded = text.decode("utf-8", "replace")
-    value = _parse_slowly(decoded)
+    value = _checked(text, _parse_slowly(decoded))
     return without_surrogates(value) if _SURROGATE.search(decoded) else value
 
 
