@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from etl import spec, traits
@@ -65,6 +66,10 @@ _LONGEST: Final = 64
 
 #: Traces of what was replaced: a hash, the word for none, a dash where an address stood, but not between words.
 _TRACE: Final = rf"{HASHED}[0-9a-f]{{32}}|(^|\W){DROPPED}(\W|$)|(^|[^\w./\- ])-($|[^\w.\- ])"
+
+#: A number that is written otherwise in a raw record whose JSON was parsed: `-0.0`.
+_ALTERED: Final = r"[:\[,]-0[,}\]]"
+
 _SHARED: Final = ("account_id", "integration", "match_key", "event", "conversion_type", "transaction_id", "currency")
 #: The texts of each table that come from the record: its name, the column of ids, the columns.
 _TEXTS: Final = (
@@ -74,8 +79,8 @@ _TEXTS: Final = (
     ("passthroughs", "conversion_id", ("name", "value")),
 )
 _NAMES: Final = ("first_name", "last_name")
-#: Fields of which it matters whether a value without a hash was blank.
-_DECISIVE: Final = (IDENTITY_EMAIL, "email", *_NAMES, "full_name")
+#: Traits of which it does not matter whether a value without a hash was blank.
+_HARMLESS: Final = ("phone", "birthdate", "city", "state", "zipcode")
 _NO_TABLES: Final = (
     *(table.empty() for table in (CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, KEYS)),
     *(pl.DataFrame(schema={name: pl.String, "count": pl.Int64}) for name in ("reason", "name")),
@@ -112,7 +117,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin | None, ruleset: Ruleset, options
     judged = judge(_requests(before, origin), ruleset, options)
     tables = _with_known_hashes(judged, options)
     now = _rejected_now(before, tables.rejections)
-    hidden = [] if options.pii == "keep" else _hidden(judged, tables, options)
+    hidden = [] if options.pii == "keep" else _hidden(before, judged, tables, (ruleset, options))
     fault = judged.routed["fault"]
     read = before.with_columns(fault, is_skipped=fault == "not_a_postback").with_columns(
         is_passed=pl.col("rejection_id").is_in(tables.conversions["conversion_id"].implode()),
@@ -209,18 +214,33 @@ def _known_key(rows: pl.DataFrame, known: pl.Series) -> pl.Series:
     return known.zip_with(is_known, rows["match_key"])
 
 
-def _hidden(judged: Judged, tables: Tables, options: Options) -> list[str]:
+def _hidden(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tuple[Ruleset, Options]) -> list[str]:
     """The records that would carry into a table what stands in the place of a value, or whose meaning it decides."""
-    doubtful = _DECISIVE if options.pii == "hash" else (IDENTITY_EMAIL, *spec.PERSONAL_TRAITS)
-    ids = record_ids(judged.postbacks["source_digest"], judged.postbacks["record_no"])
-    is_unknown = judged.fields.texts.select(pl.any_horizontal((pl.col(doubtful) == DROPPED).fill_null(False)))
-    found = [ids.filter(is_unknown.to_series())]
+    found = [before.filter(pl.col("raw").str.contains(_ALTERED))["rejection_id"], _with_lost_values(judged, *rules)]
     for name, key, texts in _TEXTS:
         rows = getattr(tables, name)
         found.append(rows.filter(pl.any_horizontal(pl.col(texts).str.contains(_TRACE).fill_null(False)))[key])
     said = tables.conversions.select("conversion_id", "issues").explode("issues", empty_as_null=False)
     details = said.filter(pl.col("issues").struct.field("detail").str.contains(_TRACE).fill_null(False))
     return pl.concat([*found, details["conversion_id"]]).to_list()
+
+
+def _with_lost_values(judged: Judged, ruleset: Ruleset, options: Options) -> pl.Series:
+    """The records with a personal value without a hash, where it matters whether that was blank, or a digest."""
+    params = judged.fields.params
+    harmless = {
+        name
+        for field in ruleset.exact_fields
+        if field.name in _HARMLESS and options.pii == "hash"
+        for name in field.accepted
+    }
+    is_harmful = ~params.names.is_in(list(harmless)).to_numpy()
+    is_lost = (params.values == DROPPED).to_numpy() & is_harmful[params.numbers]
+    personal = [pl.col(name).fill_null("") for name in (IDENTITY_EMAIL, *spec.PERSONAL_TRAITS)]
+    is_mixed = pl.any_horizontal(text.str.contains(_TRACE) & ~text.str.contains(_DIGEST) for text in personal)
+    rows = np.append(params.rows[is_lost], judged.fields.texts.select(is_mixed).to_series().arg_true())
+    postbacks = judged.postbacks[np.unique(rows)]
+    return record_ids(postbacks["source_digest"], postbacks["record_no"])
 
 
 def _kept(told: pl.DataFrame, tables: Tables, now: pl.DataFrame) -> Rejudged:
