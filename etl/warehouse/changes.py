@@ -180,7 +180,8 @@ def _exchange(warehouse: Warehouse, kept: Kept, edit: Edit, change: Change) -> E
     files = may_hold(kept, warehouse.files[kept.name], edit.gone, concerned)
     for number, file in enumerate(files.iter_rows(named=True)):
         before = warehouse.scan(kept.name, files[number]).collect()
-        after = _renamed(_without(before, kept, edit, change.removed), change)
+        near = edit.gone.filter(pl.col("key").is_between(pl.lit(file["low"]), pl.lit(file["high"])))["key"]
+        after = _renamed(_without(before, kept, near, change.removed), change)
         if not after.equals(before):
             removals.append(files[number])
             if kept.is_dated:
@@ -189,9 +190,9 @@ def _exchange(warehouse: Warehouse, kept: Kept, edit: Edit, change: Change) -> E
     return Exchange(additions, pl.concat(removals) if removals else files.clear())
 
 
-def _without(rows: pl.DataFrame, kept: Kept, edit: Edit, removed: frozenset[str]) -> pl.DataFrame:
+def _without(rows: pl.DataFrame, kept: Kept, gone: pl.Series, removed: frozenset[str]) -> pl.DataFrame:
     prefixes = [prefix_of(digest) for digest in removed]
-    is_gone = pl.col(kept.key).is_in(edit.gone["key"].implode())
+    is_gone = pl.col(kept.key).is_in(gone.implode())
     return rows.filter(~is_gone & ~id_prefix(kept.key).is_in(prefixes))
 
 

@@ -111,7 +111,8 @@ def _judged_again(
     warehouse: Warehouse, ruleset: Ruleset, reasons: Sequence[str], folder: Path, progress: Progress
 ) -> _Again:
     dedup = agreed_dedup(warehouse, ruleset)
-    progress.begin("reading", 0)
+    size, records = warehouse.files["rejections"].select("bytes", "records").sum().row(0)
+    progress.begin("reading", size)
     pieces: list[Piece] = []
     counts, gone = [pl.DataFrame(schema={**_counted_schema(), "count": pl.UInt32})], [_gone(FATES.to_frame())]
     for rows, reading in _batches(warehouse, reasons):
@@ -124,7 +125,7 @@ def _judged_again(
             pieces.append(Piece(len(pieces), 0, moved.height))
             for name, table in {**found.tables, "fates": moved}.items():
                 write_table(table, pieces[-1].path(folder, name))
-        progress.advance(0, rows.height)
+        progress.advance(size * rows.height // records, rows.height)
     verdict = judged(warehouse, [piece.path(folder, "keys") for piece in pieces], frozenset(), dedup)
     verdict.new.write_parquet(folder / "duplicates.parquet")
     totals = pl.concat(counts).group_by(_COUNTED).agg(pl.col("count").sum()).sort(_COUNTED, nulls_last=True)
