@@ -244,6 +244,23 @@ def test_a_record_that_lacks_a_value_stays_what_it_is(query: str, tmp_path: Path
     assert tables(tmp_path / "warehouse")["rejections"] == before["rejections"][:1]
 
 
+def test_json_as_text_is_not_taken_for_what_was_sent(tmp_path: Path) -> None:
+    """Redaction writes JSON within JSON anew; what only reads it, as items do, is not misled."""
+    rows = [
+        {"click_id": "a", "xat_a": '{"a": 1.50}'},
+        {"click_id": "b", "xat_b": {"a": 1.50}, "items": '[{"id": 1, "price": 2.50}]', "meta": '{"a": 1}'},
+        {"click_id": "{macro}"},
+    ]
+    path = tmp_path / "dump.jsonl"
+    path.write_text("".join(json.dumps({**row, "conversion_type": "nope"}) + "\n" for row in rows), encoding="utf-8")
+    etl.load([path], tmp_path / "warehouse")
+    report = replay(str(tmp_path / "warehouse"), RULES)
+    assert (report["passed"], [one["count"] for one in report["left"]]) == (2, [1])
+    expected = reloaded([path], tmp_path / "fresh", ruleset=RULES)
+    assert tables(tmp_path / "warehouse")["conversions"] == expected["conversions"][1:]
+    assert tables(tmp_path / "warehouse")["items"] == expected["items"]
+
+
 def test_a_value_between_words_is_no_address(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     log.write_bytes(lines("click_id=a&brand_name=Foo+-+Bar&xat_a=x-y"))

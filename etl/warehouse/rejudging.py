@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from etl import spec, traits
+from etl import json_text, spec, traits
 from etl.aliases import IDENTITY_EMAIL
 from etl.identifiers import record_ids
 from etl.options import Options
@@ -23,6 +23,7 @@ from etl.rejections import JUDGED
 from etl.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, REQUESTS
 from etl.sources.again import Origin, read_again
+from etl.spans import Truths
 from etl.warehouse.layout import dated
 
 
@@ -99,7 +100,7 @@ class Rejudged(NamedTuple):
     fates: pl.DataFrame
 
 
-def rejudge(rows: pl.DataFrame, origin: Origin | None, ruleset: Ruleset, options: Options) -> Rejudged:
+def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Options) -> Rejudged:
     """Judges rejections by the present rules.
 
     Args:
@@ -111,7 +112,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin | None, ruleset: Ruleset, options
     before = dated(rows).sort("source_digest", "record_no")
     before = before.with_columns(redact_anew(before["raw"], options.pii, ruleset).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)
-    if origin is None or not origin.is_enough:
+    if not origin.is_enough:
         fate = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(UNTOLD.name))
         return _kept(before.with_columns(fate=fate, now=pl.lit(None, pl.String)), Tables(*_NO_TABLES), before.clear())
     judged = judge(_requests(before, origin), ruleset, options)
@@ -216,7 +217,10 @@ def _known_key(rows: pl.DataFrame, known: pl.Series) -> pl.Series:
 
 def _hidden(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tuple[Ruleset, Options]) -> list[str]:
     """The records that would carry into a table what stands in the place of a value, or whose meaning it decides."""
-    found = [before.filter(pl.col("raw").str.contains(_ALTERED))["rejection_id"], _with_lost_values(judged, *rules)]
+    found = [
+        before.filter(pl.col("raw").str.contains(_ALTERED))["rejection_id"],
+        _with_lost_values(before, judged, *rules),
+    ]
     for name, key, texts in _TEXTS:
         rows = getattr(tables, name)
         found.append(rows.filter(pl.any_horizontal(pl.col(texts).str.contains(_TRACE).fill_null(False)))[key])
@@ -225,8 +229,31 @@ def _hidden(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tuple[R
     return pl.concat([*found, details["conversion_id"]]).to_list()
 
 
-def _with_lost_values(judged: Judged, ruleset: Ruleset, options: Options) -> pl.Series:
-    """The records with a personal value without a hash, where it matters whether that was blank, or a digest."""
+def _with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset, options: Options) -> pl.Series:
+    """The records with a value that is not what was sent, though nothing shows it in a table."""
+    params, texts = judged.fields.params, judged.fields.texts
+    raws = before["raw"].filter(judged.routed["fault"].is_null())
+    is_rewritten = raws.str.contains(r"^\s*[{\[]").to_numpy()[params.rows] & _are_json(judged)
+    is_lost = is_rewritten | _are_blank_or_not(judged, ruleset, options)
+    personal = [pl.col(name).fill_null("") for name in (IDENTITY_EMAIL, *spec.PERSONAL_TRAITS)]
+    is_mixed = pl.any_horizontal(text.str.contains(_TRACE) & ~text.str.contains(_DIGEST) for text in personal)
+    rows = np.append(params.rows[is_lost], texts.select(is_mixed).to_series().arg_true())
+    postbacks = judged.postbacks[np.unique(rows)]
+    return record_ids(postbacks["source_digest"], postbacks["record_no"])
+
+
+def _are_json(judged: Judged) -> Truths:
+    """The parameters that are JSON as text, and kept so: redaction writes that text anew, with other blanks."""
+    fields, params = judged.fields, judged.fields.params
+    is_kept = fields.meaning("is_passthrough") | (fields.meaning("core") >= 0) | (fields.meaning("exact") >= 0)
+    is_candidate: Truths = is_kept & ~params.is_structure & params.values.str.contains(r"^\s*[{\[]").to_numpy()
+    places = np.flatnonzero(is_candidate)
+    is_candidate[places] = [json_text.is_json(text.encode()) for text in params.values.gather(places)]
+    return is_candidate
+
+
+def _are_blank_or_not(judged: Judged, ruleset: Ruleset, options: Options) -> Truths:
+    """The parameters whose personal value has no hash, where it matters whether that was blank, or a digest."""
     params = judged.fields.params
     harmless = {
         name
@@ -235,12 +262,8 @@ def _with_lost_values(judged: Judged, ruleset: Ruleset, options: Options) -> pl.
         for name in field.accepted
     }
     is_harmful = ~params.names.is_in(list(harmless)).to_numpy()
-    is_lost = (params.values == DROPPED).to_numpy() & is_harmful[params.numbers]
-    personal = [pl.col(name).fill_null("") for name in (IDENTITY_EMAIL, *spec.PERSONAL_TRAITS)]
-    is_mixed = pl.any_horizontal(text.str.contains(_TRACE) & ~text.str.contains(_DIGEST) for text in personal)
-    rows = np.append(params.rows[is_lost], judged.fields.texts.select(is_mixed).to_series().arg_true())
-    postbacks = judged.postbacks[np.unique(rows)]
-    return record_ids(postbacks["source_digest"], postbacks["record_no"])
+    is_dropped: Truths = (params.values == DROPPED).to_numpy() & is_harmful[params.numbers]
+    return is_dropped
 
 
 def _kept(told: pl.DataFrame, tables: Tables, now: pl.DataFrame) -> Rejudged:
