@@ -229,6 +229,7 @@ HIDDEN = {
     "a client's address as a passthrough": "click_id=a&xat_ip=192.0.2.1",
     "an item's name in brackets": "click_id=a&items[0][name]=Shirt",
     "an e-mail address of blanks": "email=%20",
+    "an e-mail address that the server escaped": r"email=j\x6F@example.com",
 }
 
 

@@ -224,9 +224,20 @@ def _hidden(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tuple[R
     for name, key, texts in _TEXTS:
         rows = getattr(tables, name)
         found.append(rows.filter(pl.any_horizontal(pl.col(texts).str.contains(_TRACE).fill_null(False)))[key])
+    found.append(_with_other_address(before, tables))
     said = tables.conversions.select("conversion_id", "issues").explode("issues", empty_as_null=False)
     details = said.filter(pl.col("issues").struct.field("detail").str.contains(_TRACE).fill_null(False))
     return pl.concat([*found, details["conversion_id"]]).to_list()
+
+
+def _with_other_address(before: pl.DataFrame, tables: Tables) -> pl.Series:
+    """The records whose raw text has another hash of the address that identifies them than was made of that."""
+    columns = ("match_type", "match_key")
+    ids = pl.col("conversion_id").alias("rejection_id")
+    now = pl.concat([tables.conversions.select(ids, *columns), tables.rejections.select("rejection_id", *columns)])
+    both = before.select("rejection_id", *columns).join(now, on="rejection_id", suffix="_now")
+    is_address = (pl.col("match_type") == "email") & (pl.col("match_type_now") == "email")
+    return both.filter(is_address & (pl.col("match_key") != pl.col("match_key_now")))["rejection_id"]
 
 
 def _with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset, options: Options) -> pl.Series:
