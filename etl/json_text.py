@@ -159,7 +159,7 @@ def _parse_any(text: bytes) -> Any:
         except orjson.JSONDecodeError:
             pass
     decoded = text.decode("utf-8", "replace")
-    value = _parse_slowly(decoded)
+    value = _checked(text, _parse_slowly(decoded))
     return without_surrogates(value) if _SURROGATE.search(decoded) else value
 
 

@@ -21,6 +21,10 @@ from etl import json_text, spec, traits
 from etl.options import Pii
 from etl.ruleset import Ruleset, fold
 
+#: What stands before the hash of a personal value, and in the place of one without.
+HASHED: Final = "sha256:"
+DROPPED: Final = "redacted"
+
 #: Stands around the number of a value to be filled in; a noncharacter, which no text needs.
 _MARK: Final = "\ufdd0"
 _PLACEHOLDER: Final = re.compile(f"{_MARK}([0-9]+){_MARK}")
@@ -60,11 +64,21 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
     """
     if pii == "keep" or not len(raws):
         return raws
-    redactor = _Redactor(ruleset)
-    templates = [redactor.template(raw) for raw in raws]
-    values = redactor.hashes() if pii == "hash" else ["redacted"] * len(redactor.found)
-    filled = [_PLACEHOLDER.sub(lambda match: values[int(match[1])], template) for template in templates]
-    return pl.Series(raws.name, filled, dtype=pl.String)
+    return pl.Series(raws.name, _Redactor(ruleset).filled(raws, pii), dtype=pl.String)
+
+
+def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
+    """Records that are redacted already, also without the values of what this ruleset alone calls personal.
+
+    Args:
+        raws: String: records as `redact_raws` wrote them by another ruleset.
+        pii: What became of personal values.
+        ruleset: The present rules.
+    """
+    redactor = _Addition(ruleset)
+    if pii == "keep" or not redactor.traits:
+        return raws
+    return pl.Series(raws.name, redactor.filled(raws, pii), dtype=pl.String)
 
 
 class _Redactor:
@@ -85,6 +99,12 @@ class _Redactor:
         self._by_name: dict[str, str | None] = {}
         self.containers = {fold(name) for name in ruleset.item_containers.accepted}
 
+    def filled(self, raws: pl.Series, pii: Pii) -> list[str]:
+        """The records, redacted."""
+        templates = [self.template(raw) for raw in raws]
+        values = self.hashes() if pii == "hash" else [DROPPED] * len(self.found)
+        return [_PLACEHOLDER.sub(lambda match: values[int(match[1])], template) for template in templates]
+
     def hashes(self) -> list[str]:
         """What to put in the place of each remembered value."""
         frame = pl.DataFrame(
@@ -97,7 +117,7 @@ class _Redactor:
         for (trait,), part in frame.group_by("trait"):
             hashed = traits.sha256_of(traits.HASH_OF[str(trait)], part["text"], traits.is_us(part["country"]))
             for place, digest in zip(part["place"], hashed, strict=True):
-                digests[place] = f"sha256:{digest}" if digest else "redacted"
+                digests[place] = f"{HASHED}{digest}" if digest else DROPPED
         return digests
 
     def template(self, raw: str) -> str:
@@ -197,3 +217,22 @@ class _Redactor:
         if "@" not in text and "%40" not in text:
             return text
         return _EMAIL.sub(lambda match: self._placeholder("email", match[0].replace("%40", "@"), None), text)
+
+
+class _Addition(_Redactor):
+    """Knows only the traits that a ruleset adds to the page's, and leaves values that are redacted already."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        super().__init__(ruleset)
+        page = _Redactor(Ruleset()).traits
+        self.traits = {name: trait for name, trait in self.traits.items() if name not in page}
+
+    def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
+        is_done = text == DROPPED or decode(text).startswith(HASHED)
+        return text if is_done else super()._value(name, text, country, decode)
+
+    def _trait(self, key: str) -> str | None:
+        return self.traits.get(key)
+
+    def _scrub(self, text: str) -> str:
+        return text

@@ -442,6 +442,12 @@ def test_repair_leaves_what_is_json_alone() -> None:
     assert json_text.parse(json_text.repaired(record)) == {"a": "\\x22\\\\x41", "b": '"\\\né'}
 
 
+@pytest.mark.parametrize("depth", [500, 501, 950, 100_000])
+def test_half_of_a_character_at_any_depth_never_raises(depth: int) -> None:
+    record = b'{"a":' + b"[" * (depth - 1) + rb'"\ud800"' + b"]" * (depth - 1) + b"}"
+    assert (read(record).fault == "malformed_record") is (depth > 500)
+
+
 # --- containers -----------------------------------------------------------------------------------------------
 
 

@@ -144,6 +144,30 @@ def test_other_rules_wait_for_reload(log: Path, warehouse: Path) -> None:
     assert verify(str(warehouse)) == []
 
 
+def test_a_period_is_one_of_the_rules_of_an_input(log: Path, tmp_path: Path) -> None:
+    log.write_bytes(lines((1, "a", "t1"), (2, "b", "t2"), (3, "c", "t3")))
+    warehouse = tmp_path / "warehouse"
+    day = ("--since", "2024-05-02", "--until", "2024-05-03")
+    command("load", log, "--into", warehouse, "-q", *day)
+    assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b"]
+    assert b"it is loaded as" in command("load", log, "--into", warehouse, "--dry-run", *day).stdout
+    assert b"--reload reads it again" in command("load", log, "--into", warehouse, "--dry-run").stdout
+    command("load", log, "--into", warehouse, "-q", "--reload", "--since", "2024-05-02")
+    assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b", "c"]
+    assert verify(str(warehouse)) == []
+
+
+def test_more_rejections_than_are_allowed_are_loaded_and_told(log: Path, tmp_path: Path) -> None:
+    log.write_bytes(lines((1, "a", "t1"), (2, "b", "t2&conversion_type=nope"), (3, "a", "t1")))
+    for limit, code in (("1", 3), ("66%", 3), ("2", 0), ("66.7%", 0)):
+        warehouse = tmp_path / limit.rstrip("%")
+        finished = command("load", log, "--into", warehouse, "-q", "--max-rejected", limit, code=code)
+        assert (b"warning: 2 records were rejected" in finished.stderr) is (code == 3)
+        assert len(tables(warehouse)["rejections"]) == 2
+    command("load", log, "--into", tmp_path / "1", "-q", "--max-rejected", "1")
+    assert_refused(command("load", log, "--into", tmp_path / "1", "--max-rejected", "few", code=2), "2.5%")
+
+
 def test_a_ruleset_that_finds_other_duplicates_is_refused(log: Path, warehouse: Path) -> None:
     ruleset = etl.parse_ruleset('name = "house"\ndedup_scope = "transaction"\n', "house.toml")
     log.write_bytes(log.read_bytes() + b"\n")
@@ -454,6 +478,13 @@ def test_backfill_goes_on_after_a_failed_day_and_again_does_what_is_left(days: P
     assert [line[12:22] for line in again.splitlines()] == ["0 records,", "0 records,", "1 records,", "0 records,"]
     assert sorted(row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]) == ["c1", "c3"]
     assert verify(str(tmp_path / "warehouse")) == []
+
+
+def test_backfill_takes_a_period_and_tells_of_too_many_rejections(days: Path, tmp_path: Path) -> None:
+    arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-03", "--into", tmp_path / "warehouse")
+    assert b"0 records" not in command(*arguments, "--max-rejected", "0", code=3).stdout
+    command(*arguments, "--reload", "--since", "2024-05-02", "--max-rejected", "0")
+    assert [row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]] == ["c2"]
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ from etl.cli import voice
 from etl.cli.audit import audit
 from etl.cli.backfill import backfill
 from etl.cli.explain import explain
+from etl.cli.export import export
 from etl.cli.inspect import inspect
 from etl.cli.load import load
 from etl.cli.loads import loads
 from etl.cli.reconcile import reconcile
+from etl.cli.replay import replay
 from etl.cli.run import run
 from etl.cli.schema import schema
 from etl.cli.upkeep import compact, vacuum
@@ -39,6 +41,8 @@ app.command(no_args_is_help=True)(audit)
 app.command(no_args_is_help=True)(reconcile)
 app.command(no_args_is_help=True)(load)
 app.command(no_args_is_help=True)(backfill)
+app.command(no_args_is_help=True)(replay)
+app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(compact)
 app.command(no_args_is_help=True)(vacuum)
 app.add_typer(loads, name="loads")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +40,10 @@ def backfill(
     integration: options.Integration = None,
     pii: options.Pii = options.PiiMode.HASH,
     ruleset: options.RulesetName = None,
+    since: options.Since = None,
+    until: options.Until = None,
     status: options.Status = None,
+    max_rejected: options.MaxRejected = None,
     max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
@@ -64,14 +67,15 @@ def backfill(
             *(pii, ruleset, status, max_record, jobs),
         )
         zone = _zone(timezone)
-        began = _day("--from", first)
-        days = days_between(began, _day("--to", end) if end else datetime.now(zone).date())
+        began = options.read_day("--from", first)
+        days = days_between(began, options.read_day("--to", end) if end else datetime.now(zone).date())
         named(template, began, ZoneInfo("UTC"))
-        options.request_of([], Path(), said)
+        limit = options.read_limit(max_rejected)
+        options.request_of([], Path(), said, since, until)
         reports, failed = [], []
 
         def load_day(argument: str) -> dict[str, Any]:
-            request = options.request_of([argument], Path(), said)
+            request = options.request_of([argument], Path(), said, since, until)
             with _signals_restored(), watch.at_work() as progress:
                 watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
             watch.outcome = None  # of all days, there is none yet
@@ -88,6 +92,9 @@ def backfill(
         if failed:
             problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."
             raise EtlError(problem, "Run the same command again.")
+        total = watch.outcome
+        if limit and total["rejections"] > limit(total["records"] - total["skipped"]):
+            options.refuse_rejected(total["rejections"], max_rejected, "The warehouse holds them all the same.")
 
 
 @contextmanager
@@ -116,12 +123,3 @@ def _zone(name: str) -> Any:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise UsageError(f"--timezone {name!r} is no time zone.", "Give an IANA name: Europe/Berlin.") from error
-
-
-def _day(option: str, text: str) -> date:
-    from etl.errors import UsageError
-
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r} is no day.", "Give one such as 2024-05-01.") from error

@@ -29,7 +29,10 @@ def load(
     integration: options.Integration = None,
     pii: options.Pii = options.PiiMode.HASH,
     ruleset: options.RulesetName = None,
+    since: options.Since = None,
+    until: options.Until = None,
     status: options.Status = None,
+    max_rejected: options.MaxRejected = None,
     max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
@@ -47,11 +50,12 @@ def load(
     from etl.warehouse.load import load as load_into
 
     with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
+        limit = options.read_limit(max_rejected)
         said = options.Said(
             *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
             *(pii, ruleset, status, max_record, jobs),
         )
-        request = options.request_of(inputs, Path(), said)
+        request = options.request_of(inputs, Path(), said, since, until)
         with watch.at_work() as progress:
             watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
         if dry_run:
@@ -59,6 +63,8 @@ def load(
         if summary is not None:
             write_summary(report, summary)
         _say(report, is_quiet=quiet or dry_run)
+        if limit and report["rejections"] > limit(report["records"] - report["skipped"]):
+            options.refuse_rejected(report["rejections"], max_rejected, "The warehouse holds them all the same.")
 
 
 def _say(report: dict[str, Any], *, is_quiet: bool) -> None:

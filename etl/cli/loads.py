@@ -73,12 +73,17 @@ def verify(into: Into, json: AsJson = False) -> None:
         raise typer.Exit(4)
 
 
+def _one(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    if "replayed_at" in value:
+        return "{replayed_at:%Y-%m-%d %H:%M:%S} by {ruleset}: {passed:,} passed, {changed:,} changed".format(**value)
+    return f"{value['reason']} {value['count']:,}"
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return (
-            ", ".join(f"{one['reason']} {one['count']:,}" if isinstance(one, dict) else str(one) for one in value)
-            or "-"
-        )
+        return ", ".join(_one(one) for one in value) or "-"
     return "-" if value is None else str(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -14,6 +14,8 @@ import typer
 from etl.cli.voice import JSON
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from etl.reading import Request
     from etl.ruleset import Ruleset
     from etl.sources.plans import Reading
@@ -50,6 +52,9 @@ Pii = Annotated[PiiMode, typer.Option(help="What becomes of personal values.")]
 RulesetName = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="A shop's rules, such as shopify, or your own as TOML.")
 ]
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received at or after it.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received before it.")]
+MaxRejected = Annotated[str | None, typer.Option(metavar="N|P%", help="Exit 3 if more records are rejected.")]
 Status = Annotated[str | None, typer.Option(metavar="CODES", help="Only requests answered so: 2xx,304.")]
 MaxRecord = Annotated[str, typer.Option(metavar="SIZE", help="Longest record read, such as 4MB.")]
 Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core by default.")]
@@ -173,6 +178,16 @@ def read_instant(option: str, text: str | None) -> datetime | None:
     return instant
 
 
+def read_day(option: str, text: str) -> date:
+    """The day that an option says."""
+    from etl.errors import UsageError
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r} is no day.", "Give one such as 2024-05-01.") from error
+
+
 def read_statuses(text: str | None) -> tuple[range, ...]:
     """The statuses of a list of codes and classes."""
     from etl.errors import UsageError
@@ -210,6 +225,33 @@ def read_share(text: str | None) -> float | None:
     if not 0 <= share <= 1:
         raise UsageError(f"--min-matched {text!r} is no share.", "Give 90% or 0.9.")
     return share
+
+
+def read_limit(text: str | None) -> Callable[[int], float] | None:
+    """How many of so many judged records may be rejected, as `--max-rejected` says it; None: all."""
+    from etl.errors import UsageError
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
+    if not match or not (match[2] or match[1].isdigit()):
+        raise UsageError(f"--max-rejected {text!r} is neither a number nor a share.", "Give 100 or 2.5%.")
+    number = float(match[1])
+    return lambda judged: number / 100 * judged if match[2] else number
+
+
+def refuse_rejected(rejected: int, max_rejected: str | None, what: str) -> None:
+    """Warns that more was rejected than `--max-rejected` allows, and ends the command with the contract's exit code.
+
+    Args:
+        rejected: How many records were.
+        max_rejected: As it was said.
+        what: What is done all the same.
+    """
+    from etl.cli import voice
+
+    voice.warn(f"{rejected:,} records were rejected; --max-rejected {max_rejected} allows fewer. {what}", exit_code=3)
+    raise typer.Exit(3)
 
 
 def _size(text: str) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from etl.cli import options, voice
+from etl.cli import options
 
 
 def run(
@@ -25,12 +24,10 @@ def run(
     integration: options.Integration = None,
     pii: options.Pii = options.PiiMode.HASH,
     ruleset: options.RulesetName = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received at or after it.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received before it.")] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     status: options.Status = None,
-    max_rejected: Annotated[
-        str | None, typer.Option(metavar="N|P%", help="Exit 3 if more records are rejected.")
-    ] = None,
+    max_rejected: options.MaxRejected = None,
     max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
@@ -49,7 +46,7 @@ def run(
     from etl.job import run_job
 
     with watched("run", out, Telling(quiet, metrics, openlineage)) as watch:
-        limit = _limit(max_rejected)
+        limit = options.read_limit(max_rejected)
         if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
             raise UsageError(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
@@ -64,25 +61,6 @@ def run(
         if summary is not None:
             write_summary(outcome, summary)
         say_summary(outcome, out, is_quiet=quiet)
-        if limit is not None and outcome["rejections"]["total"] > limit(outcome):
-            voice.warn(
-                f"{outcome['rejections']['total']:,} records were rejected; --max-rejected {max_rejected} allows fewer."
-                " The tables are published.",
-                exit_code=3,
-            )
-            raise typer.Exit(3)
-
-
-def _limit(text: str | None) -> Any:
-    """How many records may be rejected, as a function of the summary."""
-    from etl.errors import UsageError
-
-    if text is None:
-        return None
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
-    if not match or not (match[2] or match[1].isdigit()):
-        raise UsageError(f"--max-rejected {text!r} is neither a number nor a share.", "Give 100 or 2.5%.")
-    number = float(match[1])
-    if match[2]:
-        return lambda outcome: number / 100 * (outcome["records"] - outcome["skipped"]["total"])
-    return lambda outcome: number
+        rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
+        if limit and rejected > limit(judged):
+            options.refuse_rejected(rejected, max_rejected, "The tables are published.")

@@ -13,7 +13,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -27,10 +27,11 @@ MANIFEST: Final = "_postback_etl.json"
 
 
 class Stage(NamedTuple):
-    """Where a run works before it publishes."""
+    """Where a run works before it publishes, and what refuses a destination that is not its to replace."""
 
     out: Path
     folder: Path
+    check: Callable[[Path], None]
 
     @property
     def pieces(self) -> Path:
@@ -48,7 +49,7 @@ class Stage(NamedTuple):
             (self.new / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
             for path in [*self.new.rglob("*"), self.new]:
                 sync(path)
-            check_destination(self.out)
+            self.check(self.out)
             if self.out.exists():
                 _exchange(self.new, self.out)
             else:
@@ -60,16 +61,44 @@ class Stage(NamedTuple):
             ) from error
 
 
+def check_destination(out: Path) -> None:
+    """Refuses a destination that is no folder, or holds anything that this tool did not write."""
+    if not out.exists() and not out.is_symlink():
+        return
+    hint = "Name a folder that does not exist, is empty, or holds an earlier run's tables."
+    if not out.is_dir() or out.is_symlink():
+        raise UsageError(f"--out {str(out)!r} is not a folder.", hint)
+    entries = sorted(entry.name for entry in out.iterdir())
+    if not entries:
+        return
+    if MANIFEST not in entries:
+        raise UsageError(f"--out {str(out)!r} holds {entries[0]!r}, which this tool did not write.", hint)
+    tables = {table.name for table in TABLES}
+    foreign = [name for name in entries if name not in {MANIFEST, *tables}]
+    foreign += [
+        str(path.relative_to(out))
+        for name in sorted(tables & set(entries))
+        for path in sorted((out / name).iterdir())
+        if not (path.name.startswith("part-") and path.suffix == ".parquet")
+    ]
+    if foreign:
+        raise UsageError(f"--out {str(out)!r} holds {foreign[0]!r}, which this tool did not write.", hint)
+
+
 @contextmanager
-def staged(out: Path) -> Iterator[Stage]:
+def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iterator[Stage]:
     """A staging folder beside the destination, held by this process alone, and removed at the end.
+
+    Args:
+        out: The destination.
+        check: Refuses one that holds something else, by a UsageError.
 
     Raises:
         UsageError: The destination holds something that this tool did not write.
         OutputError: Another run holds the staging folder, or it cannot be made.
     """
-    check_destination(out)
-    stage = Stage(out, out.parent / f".{out.name}.staging")
+    check(out)
+    stage = Stage(out, out.parent / f".{out.name}.staging", check)
     with held(stage.folder, "--out"):
         for leftover in (stage.pieces, stage.new):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -98,30 +127,6 @@ def held(folder: Path, option: str) -> Iterator[None]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-
-
-def check_destination(out: Path) -> None:
-    """Refuses a destination that is no folder, or holds anything that this tool did not write."""
-    if not out.exists() and not out.is_symlink():
-        return
-    hint = "Name a folder that does not exist, is empty, or holds an earlier run's tables."
-    if not out.is_dir() or out.is_symlink():
-        raise UsageError(f"--out {str(out)!r} is not a folder.", hint)
-    entries = sorted(entry.name for entry in out.iterdir())
-    if not entries:
-        return
-    if MANIFEST not in entries:
-        raise UsageError(f"--out {str(out)!r} holds {entries[0]!r}, which this tool did not write.", hint)
-    tables = {table.name for table in TABLES}
-    foreign = [name for name in entries if name not in {MANIFEST, *tables}]
-    foreign += [
-        str(path.relative_to(out))
-        for name in sorted(tables & set(entries))
-        for path in sorted((out / name).iterdir())
-        if not (path.name.startswith("part-") and path.suffix == ".parquet")
-    ]
-    if foreign:
-        raise UsageError(f"--out {str(out)!r} holds {foreign[0]!r}, which this tool did not write.", hint)
 
 
 def _locked(folder: Path, option: str) -> int:

@@ -65,7 +65,7 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
         InputError: The input cannot be read to the split's end.
     """
     number = split.first_record
-    read = _batch_reader(split)
+    read = batch_reader(split.row, split.framing, split.settings)
     with open_decompressed(split.path, split.codec, split.source) as (stream, position):
         batches = _batches(split, stream)
         reached = split.start if split.codec == "plain" else position()
@@ -88,12 +88,19 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
     return read_batches(stream, frame)
 
 
-def _batch_reader(split: Split) -> Callable[[Batch], dict[str, pl.Series]]:
-    read = start_reader(split.row, split.settings)
-    if split.row.family == "access_log":
-        return partial(access_batches.read_batch, read=read, word=split.settings.word)
-    has_comments = split.framing in (LINES, MESSAGES)
-    is_shipped = FAMILIES[split.row.family].is_shipped and split.framing != DOCUMENTS
+def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Batch], dict[str, pl.Series]]:
+    """What gives the columns of `schema.REQUESTS` but lineage and raw, of one batch of records after another.
+
+    Args:
+        row: The format they are in.
+        framing: How they were cut out of the input.
+        settings: What the user says about it, and the columns of a table.
+    """
+    read = start_reader(row, settings)
+    if row.family == "access_log":
+        return partial(access_batches.read_batch, read=read, word=settings.word)
+    has_comments = framing in (LINES, MESSAGES)
+    is_shipped = FAMILIES[row.family].is_shipped and framing != DOCUMENTS
 
     def read_one(text: bytes) -> Record:
         passed_over = access_logs.not_a_record(text) if has_comments else None
@@ -107,9 +114,9 @@ def _batch_reader(split: Split) -> Callable[[Batch], dict[str, pl.Series]]:
     def read_all(batch: Batch) -> dict[str, pl.Series]:
         return as_columns([read_at(batch, i) for i in range(len(batch.starts))])
 
-    if split.row not in (BARE_LINES, BARE_DOCUMENTS) or split.settings.columns:
+    if row not in (BARE_LINES, BARE_DOCUMENTS) or settings.columns:
         return read_all
-    is_claimed = json_marks.choice(rows_of(split.row.family, split.settings)).is_possible
+    is_claimed = json_marks.choice(rows_of(row.family, settings)).is_possible
     return lambda batch: json_batches.read_batch(batch, partial(read_at, batch), is_claimed)
 
 

@@ -103,7 +103,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """A reader of one table, from its first row on."""
     delimiter = DELIMITERS[rows[0].name]
     header: list[str] = []
-    is_headerless = _is_numbered(settings)
+    is_headerless = is_numbered(settings)
 
     def read(record: bytes) -> Record:
         if not record.strip():
@@ -122,7 +122,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     return read
 
 
-def _is_numbered(settings: Settings) -> bool:
+def is_numbered(settings: Settings) -> bool:
     """Whether columns are called by their numbers, as those of a table without a header are."""
     return bool(settings.columns) and all(name.isdigit() for _, name in settings.columns)
 
@@ -143,7 +143,7 @@ def claims(row: Format, record: bytes) -> bool:
 def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     r"""A reader of what COPY writes as text: within a dump between `COPY ... FROM stdin;` and `\.`, or alone."""
     header: list[str] = []
-    is_alone = _is_numbered(settings)
+    is_alone = is_numbered(settings)
 
     def read(line: bytes) -> Record:
         begin = _COPY.fullmatch(line.strip())

@@ -34,6 +34,7 @@ class Change:
         removed: Digests of inputs whose rows go.
         renamed: Digest -> the name that the input's rows bear from now on.
         files: By table, new files in the staging folder.
+        replaced: Key and day of rejections that go, because rows of `files` take their place.
         loads: Rows of `loads` that come, or take the place of those of their digests.
     """
 
@@ -41,6 +42,7 @@ class Change:
     removed: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, list[Addition]] = field(default_factory=dict)
+    replaced: pl.DataFrame = field(default_factory=_GONE.to_frame)
     loads: pl.DataFrame = field(default_factory=BY_NAME["loads"].table.empty)
 
 
@@ -124,7 +126,10 @@ def _edits(warehouse: Warehouse, change: Change, verdict: Verdict) -> dict[str, 
         "conversions": Edit(demoted, moved["conversions"]),
         **{table.name: Edit(demoted, moved[table.name]) for table in DETAILS},
         "withheld": Edit(promoted, withheld(losers, details)),
-        "rejections": Edit(pl.concat([promoted, _gone(verdict.changed)]), _rejected(warehouse, verdict, losers)),
+        "rejections": Edit(
+            pl.concat([promoted, _gone(verdict.changed), change.replaced.select(_GONE.names())]),
+            _rejected(warehouse, verdict, losers),
+        ),
         "loads": Edit(pl.concat([loads, _gone_inputs(change)]), change.loads),
     }
     return {name: Edit(edit.gone, _renamed(edit.added, change)) for name, edit in edits.items()}
@@ -175,7 +180,8 @@ def _exchange(warehouse: Warehouse, kept: Kept, edit: Edit, change: Change) -> E
     files = may_hold(kept, warehouse.files[kept.name], edit.gone, concerned)
     for number, file in enumerate(files.iter_rows(named=True)):
         before = warehouse.scan(kept.name, files[number]).collect()
-        after = _renamed(_without(before, kept, edit, change.removed), change)
+        near = edit.gone.filter(pl.col("key").is_between(pl.lit(file["low"]), pl.lit(file["high"])))["key"]
+        after = _renamed(_without(before, kept, near, change.removed), change)
         if not after.equals(before):
             removals.append(files[number])
             if kept.is_dated:
@@ -184,9 +190,9 @@ def _exchange(warehouse: Warehouse, kept: Kept, edit: Edit, change: Change) -> E
     return Exchange(additions, pl.concat(removals) if removals else files.clear())
 
 
-def _without(rows: pl.DataFrame, kept: Kept, edit: Edit, removed: frozenset[str]) -> pl.DataFrame:
+def _without(rows: pl.DataFrame, kept: Kept, gone: pl.Series, removed: frozenset[str]) -> pl.DataFrame:
     prefixes = [prefix_of(digest) for digest in removed]
-    is_gone = pl.col(kept.key).is_in(edit.gone["key"].implode())
+    is_gone = pl.col(kept.key).is_in(gone.implode())
     return rows.filter(~is_gone & ~id_prefix(kept.key).is_in(prefixes))
 
 

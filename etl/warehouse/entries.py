@@ -13,6 +13,7 @@ import polars as pl
 from etl.engines.work import Report, Task
 from etl.errors import AccountingError, UsageError
 from etl.reading import Planned, Request
+from etl.sources.again import as_text, describe_origin
 from etl.warehouse.known import Decision
 from etl.warehouse.layout import LOADS, prefix_of
 from etl.warehouse.parts import Counts, Part, counts_of_parts
@@ -79,8 +80,8 @@ def new_entries(
                 "bytes": plan.survey.plain_bytes,
                 "records": records[decision.digest],
                 **{name: found.rows[name] for name in _BROUGHT},
-                "rejections": _as_counts(rejected),
-                "skipped": _as_counts(passed),
+                "rejections": as_counts(rejected),
+                "skipped": as_counts(passed),
                 "ruleset": run.request.ruleset.name,
                 "ruleset_digest": run.request.ruleset.digest,
                 "rules_digest": rules_digest(run.request),
@@ -90,12 +91,22 @@ def new_entries(
                 "last_received_at": found.last,
                 "grew_from": sorted(decision.grew_from),
                 "ladder": plan.survey.ladder,
+                "reading": _reading(plan, run.request),
+                "replays": [],
             }
         )
     return pl.DataFrame(rows, schema=LOADS.schema)
 
 
-def _as_counts(counts: Counter[str]) -> list[dict[str, Any]]:
+def _reading(plan: Planned, request: Request) -> str:
+    """What the records of an input need to be read and judged again."""
+    origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
+    options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}
+    return as_text({**origin, "options": options})
+
+
+def as_counts(counts: Counter[str]) -> list[dict[str, Any]]:
+    """Counts by reason, as `loads` has them."""
     return [{"reason": reason, "count": count} for reason, count in sorted(counts.items())]
 
 
@@ -115,12 +126,12 @@ def seen_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
 
 
 def listed(address: str) -> list[dict[str, Any]]:
-    """The loaded inputs, without their ladders, by the time of their first record, then by name.
+    """The loaded inputs, without what only this tool needs, by the time of their first record, then by name.
 
     Raises:
         UsageError: There is no such warehouse.
     """
-    rows = viewed(address).scan("loads").drop("ladder").collect()
+    rows = viewed(address).scan("loads").drop("ladder", "reading").collect()
     return rows.sort("first_received_at", "source", nulls_last=True).to_dicts()
 
 
@@ -131,7 +142,7 @@ def shown(address: str, named: str) -> dict[str, Any]:
         UsageError: There is no such warehouse, or no such input.
     """
     row = chosen(viewed(address), named)
-    del row["ladder"]
+    del row["ladder"], row["reading"]
     return row
 
 

@@ -23,6 +23,17 @@ RECEIVED_DATE: Final = Column("received_date", pl.Date(), "the UTC day of receiv
 
 _TEXTS: Final = pl.List(TEXT)
 _COUNTS: Final = pl.List(pl.Struct({"reason": pl.String, "count": pl.Int64}))
+_REPLAY: Final = pl.Struct(
+    {
+        "run_id": TEXT,
+        "replayed_at": INSTANT,
+        "ruleset": TEXT,
+        "ruleset_digest": TEXT,
+        "passed": INT,
+        "changed": INT,
+        "skipped": INT,
+    }
+)
 
 LOADS: Final = Table(
     "loads",
@@ -48,6 +59,10 @@ LOADS: Final = Table(
         Column("last_received_at", INSTANT, "the latest"),
         Column("grew_from", _TEXTS, "digests of inputs that this one begins with and has replaced"),
         Column("ladder", pl.Binary(), "digests of its beginnings"),
+        Column("reading", TEXT, "what its records need to be read and judged again beside a ruleset, as JSON"),
+        Column(
+            "replays", pl.List(_REPLAY), "when its rejections were judged again, by what rules, and what came of it"
+        ),
     ),
 )
 

@@ -37,7 +37,7 @@ from etl.warehouse.known import RELOAD, SKIP, Compare, Decision, decide, describ
 from etl.warehouse.layout import LOADS
 from etl.warehouse.parts import Part, files_of_parts, write_part
 from etl.warehouse.snapshots import Warehouse
-from etl.warehouse.winners import Verdict, dedup_of
+from etl.warehouse.winners import Verdict, agreed_dedup, dedup_of
 
 _NUMBERS: Final = ("records", "conversions", "items", "passthroughs", "rejections", "skipped")
 _MOVES: Final = ("duplicates", "demoted", "promoted")
@@ -133,7 +133,8 @@ def _carried_out(
     seen = [decision for decision in decisions if decision.is_new_name]
     if not read and not seen:
         return {}
-    run, dedup = Run(run_id(), request), _dedup(warehouse, request, is_needed=bool(read))
+    run = Run(run_id(), request)
+    dedup = agreed_dedup(warehouse, request.ruleset) if read else warehouse.snapshot.dedup
     removed = frozenset(one.digest for one in read if one.action == RELOAD).union(*(one.replaces for one in read))
     done = _read(run, read, warehouse, removed, progress)
     progress.begin("publishing", 0)
@@ -146,21 +147,6 @@ def _carried_out(
     )
     apply(warehouse, change, done.verdict, dedup)
     return {"run_id": run.run_id, **_counted(done)}
-
-
-def _dedup(warehouse: Warehouse, request: Request, *, is_needed: bool) -> dict[str, Any] | None:
-    """By what the warehouse finds duplicates, from its first load on.
-
-    Raises:
-        UsageError: The ruleset would find others.
-    """
-    present, asked = warehouse.snapshot.dedup, dedup_of(request.ruleset)
-    if is_needed and present not in (None, asked):
-        raise UsageError(
-            f"{warehouse.place.address} finds duplicates by {present}, this ruleset by {asked}.",
-            "Load into another warehouse, or give the ruleset the same dedup_scope and dedup_window.",
-        )
-    return asked if is_needed else present
 
 
 def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozenset[str], progress: Progress) -> _Read:

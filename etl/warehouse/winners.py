@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.duplicates import DUPLICATES, find_duplicates, repeated_hashes
+from etl.errors import UsageError
 from etl.ruleset import Ruleset
 from etl.warehouse.layout import STORED_KEYS, id_prefix, prefix_of
 from etl.warehouse.snapshots import Warehouse
@@ -44,6 +45,21 @@ def dedup_of(ruleset: Ruleset) -> dict[str, Any]:
     """What of a ruleset all inputs of a warehouse must have in common."""
     window = ruleset.dedup_window
     return {"scope": ruleset.dedup_scope, "window_seconds": window.total_seconds() if window else None}
+
+
+def agreed_dedup(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, Any]:
+    """By what the warehouse finds duplicates, from its first load on, and the ruleset too.
+
+    Raises:
+        UsageError: The ruleset would find others.
+    """
+    present, asked = warehouse.snapshot.dedup, dedup_of(ruleset)
+    if present not in (None, asked):
+        raise UsageError(
+            f"{warehouse.place.address} finds duplicates by {present}, this ruleset by {asked}.",
+            "Load into another warehouse, or give the ruleset the same dedup_scope and dedup_window.",
+        )
+    return asked
 
 
 def window_of(dedup: dict[str, Any] | None) -> timedelta | None:

@@ -1,0 +1,33 @@
+"""`export`: a warehouse's tables as plain Parquet, for tools that read no Delta."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from etl.cli import options, voice
+from etl.cli.load import Into
+
+
+def export(
+    into: Into,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of an earlier export, or a new one.")],
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="Only days from this one on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Only days before this one.")] = None,
+    events: options.Events = options.EventsMode.TEXT,
+    debug: options.Debug = False,
+) -> None:
+    """Write what has changed in a warehouse since the last export as plain Parquet, a folder a day."""
+    from etl.warehouse.export import export as exported
+
+    first = options.read_day("--since", since) if since else None
+    end = options.read_day("--until", until) if until else None
+    for table in exported(into, Path(os.path.abspath(out)), first, end):
+        typer.echo(
+            f"{table.table}: {table.written:,} days written, with {table.rows:,} rows; {table.removed:,} removed, "
+            f"{table.kept:,} as they were"
+        )
+    voice.say("done", None, warehouse=into, out=str(out))

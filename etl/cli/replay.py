@@ -1,0 +1,66 @@
+"""`replay`: a warehouse's rejections judged again by other rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from etl.cli import options, voice
+from etl.cli.load import Into
+
+
+def replay(
+    into: Into,
+    reason: Annotated[
+        list[str] | None, typer.Option(metavar="REASON", help="Only rejections for it; may be given again.")
+    ] = None,
+    ruleset: options.RulesetName = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
+    ] = None,
+    events: options.Events = options.EventsMode.TEXT,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Judge a warehouse's rejections again, from their raw records; what passes now is a conversion."""
+    from etl.cli.progress import beyond_recall, told
+    from etl.cli.summary import write_summary
+    from etl.errors import InterruptedRunError
+    from etl.warehouse.replay import replay as replayed
+
+    rules = options.read_ruleset(ruleset)
+    try:
+        with told(is_quiet=quiet) as progress:
+            report = replayed(into, rules, reason or (), is_dry_run=dry_run, progress=beyond_recall(progress))
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError from error
+    if summary is not None:
+        write_summary(report, summary)
+    text = "\n".join(_shown(report))
+    if dry_run:
+        typer.echo(text)
+    voice.say("done", None if quiet or dry_run else text, **report)
+
+
+def _shown(report: dict[str, Any]) -> list[str]:
+    """What became of the rejections, and what passed of each input."""
+    lines = [
+        "{judged:,} rejections judged by {name}: {passed:,} pass, {changed:,} are rejected otherwise, "
+        "{skipped:,} are no postbacks, {same:,} stay".format(**report, name=report["ruleset"]["name"])
+    ]
+    lines += [f"  {one['count']:,} left: {one['why']}" for one in report["left"]]
+    lines += [_line(one) for one in report["inputs"][:20]]
+    many = len(report["inputs"]) - 20
+    lines += [f"  and {many:,} more; --summary shows all"] if many > 0 else []
+    if report["demoted"] or report["promoted"]:
+        lines.append("  of earlier rows {demoted:,} are duplicates then and {promoted:,} conversions".format(**report))
+    return lines
+
+
+def _line(one: dict[str, Any]) -> str:
+    duplicates = f", {one['duplicates']:,} of them duplicates" if one["duplicates"] else ""
+    money = "".join(f", {currency or 'no currency'} {value}" for currency, value in one["value_total"].items())
+    return f"  {one['path']}: {one['passed']:,} of {one['reason']} pass{duplicates}{money}"

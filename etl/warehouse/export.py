@@ -1,0 +1,200 @@
+"""`export`: a warehouse's tables as plain Parquet by partition, for tools that read no Delta.
+
+    DIR/conversions/received_date=2024-05-01/part-00000.parquet
+    DIR/conversions/received_date=__HIVE_DEFAULT_PARTITION__/…     rows without a time
+
+A folder keeps in its manifest which files of the warehouse each partition was made of. So an export into the same
+folder writes what has changed since, on whatever day that was, and leaves the rest; the same rows make the same bytes
+whenever they are written. The new state of the folder takes the place of the old one in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+import polars as pl
+
+from etl.errors import OutputError, UsageError
+from etl.sinks.parquet import write_table
+from etl.sinks.publish import MANIFEST, staged
+from etl.warehouse import places, snapshots
+from etl.warehouse.delta import path_of
+from etl.warehouse.layout import BY_NAME, PUBLIC, RECEIVED_DATE, Kept
+from etl.warehouse.snapshots import Warehouse
+
+#: A file of a partition has about so many rows: what is kept in memory.
+_ROWS: Final = 200_000
+
+
+class Exported(NamedTuple):
+    """What became of a table's partitions: how many were written, are gone, and stay as they were; the rows written."""
+
+    table: str
+    written: int
+    removed: int
+    kept: int
+    rows: int
+
+
+class _Partition(NamedTuple):
+    """A table's rows of one day: rows of `delta.FILES`, and what tells their state from another."""
+
+    kept: Kept
+    files: pl.DataFrame
+    digest: str
+
+
+def export(address: str, out: Path, since: date | None = None, until: date | None = None) -> list[Exported]:
+    """Writes the tables at the versions of the snapshot into a folder, whole or not at all.
+
+    Args:
+        address: The warehouse.
+        out: The folder. What of it is not asked for stays as it is.
+        since: Only days from this one on; rows without a day are always asked for.
+        until: Only days before this one.
+
+    Raises:
+        UsageError: There is no such warehouse, or the folder holds something else.
+        OutputError: The folder cannot be written; it is as it was.
+    """
+    warehouse = snapshots.viewed(address)
+    present = _partitions(warehouse)
+
+    def is_asked(path: str) -> bool:
+        day = path.partition("=")[2]
+        return not day[:1].isdigit() or (day >= f"{since or ''}" and (until is None or day < f"{until}"))
+
+    if places.is_within(warehouse.place, out):
+        raise UsageError(f"--out {str(out)!r} lies in the warehouse.", "Name a folder outside of it.")
+    with staged(out, _check) as stage:
+        before = _exported(out, warehouse)
+        new = {path: found for path, found in present.items() if is_asked(path) and before.get(path) != found.digest}
+        gone = {path for path in before if is_asked(path) and path not in present}
+        left = before.keys() - new.keys() - gone
+        rows: dict[str, int] = {}
+        if new or gone or not (out / MANIFEST).exists():
+            with _failures(out):
+                rows = {path: _write(warehouse, found, stage.new / path) for path, found in new.items()}
+                _carry_over(out, stage.new, left)
+            partitions = {path: before[path] for path in left} | {path: found.digest for path, found in new.items()}
+            stage.publish({"warehouse": warehouse.place.uri(""), "partitions": dict(sorted(partitions.items()))})
+    return [_told(name, set(new), gone, left, rows) for name in PUBLIC]
+
+
+def _told(name: str, new: set[str], gone: set[str], left: set[str], rows: dict[str, int]) -> Exported:
+    mine = f"{name}/"
+    written, removed, kept = (sum(path.startswith(mine) for path in paths) for paths in (new, gone, left))
+    return Exported(name, written, removed, kept, sum(count for path, count in rows.items() if path.startswith(mine)))
+
+
+@contextmanager
+def _failures(out: Path) -> Iterator[None]:
+    """What the system or a reader says, in two lines."""
+    try:
+        yield
+    except (OSError, pl.exceptions.ComputeError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise OutputError(f"{out} cannot be written: {reason}", "Make room, or name another --out.") from error
+
+
+def _partitions(warehouse: Warehouse) -> dict[str, _Partition]:
+    """What there is: the path of each partition, without a slash at its end, and its files."""
+    found = {}
+    for name in PUBLIC:
+        kept = BY_NAME[name]
+        for files in warehouse.files[name].partition_by(RECEIVED_DATE.name):
+            path = f"{name}/{path_of(kept, files[RECEIVED_DATE.name][0], '')}".rstrip("/")
+            found[path] = _Partition(kept, files, _digest(files))
+    return found
+
+
+def _digest(files: pl.DataFrame) -> str:
+    return hashlib.sha256("\n".join(sorted(files["path"])).encode()).hexdigest()
+
+
+def _write(warehouse: Warehouse, found: _Partition, folder: Path) -> int:
+    """Writes a partition in the order of its keys, in files of so many rows, and gives their number."""
+    key = found.kept.key
+    order = [key, "position"] if "position" in found.kept.table.schema else [key]
+    folder.mkdir(parents=True)
+    written = 0
+    for number, (first, last) in enumerate(_ranges(warehouse, found)):
+        near = found.files.filter((pl.col("low") <= last) & (pl.col("high") >= first))
+        rows = (
+            warehouse.scan(found.kept.name, near).filter(pl.col(key).is_between(pl.lit(first), pl.lit(last))).collect()
+        )
+        write_table(rows.sort(order), folder / f"part-{number:05d}.parquet")
+        written += rows.height
+    return written
+
+
+def _ranges(warehouse: Warehouse, found: _Partition) -> Iterator[tuple[str, str]]:
+    """The first and the last key of each file to be written; no key is in two files."""
+    keys = warehouse.scan(found.kept.name, found.files).select(found.kept.key).collect().to_series().sort()
+    last = keys[-1]
+    bounds = keys.gather_every(_ROWS).unique(maintain_order=True).to_list()
+    for begin, end in zip(bounds, [*bounds[1:], None], strict=True):
+        yield begin, last if end is None else keys[int(keys.search_sorted(end)) - 1]
+
+
+def _carry_over(out: Path, new: Path, paths: set[str]) -> None:
+    """The partitions that stay, as the same files under the new folder too; and a folder for every table."""
+    for name in PUBLIC:
+        (new / name).mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        (new / path).mkdir(parents=True)
+        for file in sorted((out / path).iterdir()):
+            try:
+                os.link(file, new / path / file.name)
+            except OSError:  # a file system without links
+                shutil.copy2(file, new / path / file.name)
+
+
+def _exported(out: Path, warehouse: Warehouse) -> dict[str, str]:
+    """Path -> digest of the partitions that a folder holds of the warehouse.
+
+    Raises:
+        UsageError: It holds those of another.
+    """
+    if not (out / MANIFEST).exists():
+        return {}
+    manifest = _manifest(out)
+    if manifest["warehouse"] != warehouse.place.uri(""):
+        raise UsageError(f"--out {str(out)!r} holds an export of {manifest['warehouse']}.", "Name another folder.")
+    return {path: digest for path, digest in manifest["partitions"].items() if (out / path).is_dir()}
+
+
+def _manifest(out: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads((out / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{out / MANIFEST} cannot be read: {error}", "Remove the folder, or name another.") from error
+    return found
+
+
+def _check(out: Path) -> None:
+    """Refuses a destination that is no folder, or holds anything that no export wrote.
+
+    Raises:
+        UsageError: It is such a one.
+    """
+    hint = "Name a folder that does not exist, is empty, or holds an earlier export."
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UsageError(f"--out {str(out)!r} is not a folder.", hint)
+    if not out.exists() or not any(out.iterdir()):
+        return
+    known = _manifest(out).get("partitions") if (out / MANIFEST).exists() else None
+    if known is None:
+        raise UsageError(f"--out {str(out)!r} holds what no export wrote.", hint)
+    files = (path.relative_to(out) for path in sorted(out.rglob("*")) if path.is_file())
+    foreign = next((path for path in files if f"{path}" != MANIFEST and f"{path.parent}" not in known), None)
+    if foreign:
+        raise UsageError(f"--out {str(out)!r} holds {str(foreign)!r}, which no export wrote.", hint)
