@@ -81,8 +81,8 @@ class Redactor:
 
     def __init__(self, ruleset: Ruleset, pii: Pii) -> None:
         self._pii = pii
-        self._found: list[tuple[str, str, str | None]] = []
-        self._traits = {
+        self.found: list[tuple[str, str, str | None]] = []
+        self.traits = {
             fold(name): field.name
             for field in ruleset.exact_fields
             if field.name in spec.PERSONAL_TRAITS
@@ -90,14 +90,14 @@ class Redactor:
         }
         for path in ruleset.paths:
             named = path.parameter, [step for step in path.steps if isinstance(step, str)][-1]
-            if fold(named[0]) in self._traits:
-                self._traits.setdefault(fold(named[1]), self._traits[fold(named[0])])
+            if fold(named[0]) in self.traits:
+                self.traits.setdefault(fold(named[1]), self.traits[fold(named[0])])
         self._by_name: dict[tuple[Callable[[str], str], str], str | None] = {}
-        self._containers = {fold(name) for name in ruleset.item_containers.accepted}
+        self.containers = {fold(name) for name in ruleset.item_containers.accepted}
 
     def filled(self, templates: list[str]) -> pl.Series:
         """The templates with what stands for their values; once, when all of them are written."""
-        values = stand_ins(pl.DataFrame(self._found, VALUES, orient="row"), self._pii).to_list()
+        values = stand_ins(pl.DataFrame(self.found, VALUES, orient="row"), self._pii).to_list()
         return pl.Series(
             [_PLACEHOLDER.sub(lambda match: values[int(match[1])], template) for template in templates], dtype=pl.String
         )
@@ -155,7 +155,7 @@ class Redactor:
         redacted = {}
         for name, item in value.items():
             text = json_text.scalar(item)
-            is_item_name = fold(container) in self._containers and fold(name) == "name"
+            is_item_name = fold(container) in self.containers and fold(name) == "name"
             if text is None or is_item_name:
                 redacted[name] = self._json(item, name) if json_text.is_structure(item) else item
             else:
@@ -192,15 +192,15 @@ class Redactor:
     def _trait(self, key: str) -> str | None:
         if key in _ADDRESS_NAMES:
             return ADDRESS
-        if key in self._traits:
-            return self._traits[key]
+        if key in self.traits:
+            return self.traits[key]
         return next((trait for trait in _TELLING if fold(trait) in key), None)
 
     def _placeholder(self, trait: str, text: str, country: str | None) -> str:
         if _MARK in text:  # a value within a value; no hash may rest on its number
-            text = _PLACEHOLDER.sub(lambda match: self._found[int(match[1])][1], text)
-        self._found.append((trait, text, country))
-        return f"{_MARK}{len(self._found) - 1:09}{_MARK}"
+            text = _PLACEHOLDER.sub(lambda match: self.found[int(match[1])][1], text)
+        self.found.append((trait, text, country))
+        return f"{_MARK}{len(self.found) - 1:09}{_MARK}"
 
     def scrub(self, text: str) -> str:
         """Without client addresses, and with what still looks like an e-mail address as a placeholder."""

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from etl.spans import Bytes, Positions, Truths
+from etl.spans import Bytes, Positions, Truths, texts_of
 
 #: What may stand where a model of a text has this character; any other stands for itself.
 _CLASSES: Final = {"0": digits, "A": ascii_letters, "+": "+-", "-": digits + "-"}
@@ -19,9 +19,8 @@ _CLASSES: Final = {"0": digits, "A": ascii_letters, "+": "+-", "-": digits + "-"
 _CLOCK: Final = '[00/AAA/0000:00:00:00 +0000] "'
 _ENDS_OF_REQUEST: Final = (' HTTP/0.0" 000 -', ' HTTP/0" 000 -')
 
-#: Before the time these may divide a line otherwise; a line that begins with one of those may be JSON.
-_DIVIDING: Final = np.isin(np.arange(256), np.frombuffer(b"](=", np.uint8))
-_OPENING: Final = np.isin(np.arange(256), np.frombuffer(b" {[", np.uint8))
+#: What stands before the time of a line that may be JSON, or be divided otherwise.
+_ODD: Final = r"^[ {\[]|[\](=]"
 
 
 class RawLines(NamedTuple):
@@ -70,12 +69,11 @@ def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> RawLines
     opened, closed = quotes[first], quotes[first + 1]
     clocks = opened - len(_CLOCK) + 1
     is_regular &= (clocks > starts) & (closed + 6 < ends) & _fits(buffer, clocks, _CLOCK)
-    dividing = np.append(np.flatnonzero(_DIVIDING[buffer]), len(buffer))
-    is_regular &= dividing[np.searchsorted(dividing, starts)] > clocks
-    is_regular &= ~_OPENING[buffer[np.minimum(starts, len(buffer) - 1)]]
     long, short = (_fits(buffer, closed - model.index('"'), model) for model in _ENDS_OF_REQUEST)
     target_ends = closed - np.where(long, *(model.index('"') for model in _ENDS_OF_REQUEST))
     numbers = np.flatnonzero(is_regular & (long | short) & (target_ends > opened))
+    is_odd = texts_of(buffer, starts[numbers], clocks[numbers]).str.contains(_ODD)
+    numbers = numbers[~is_odd.to_numpy()]
     targets, target_ends = opened[numbers] + 1, target_ends[numbers]
     marks = np.append(np.flatnonzero(buffer == ord("?")), np.iinfo(np.int64).max)
     path_ends = np.minimum(marks[np.searchsorted(marks, targets)], target_ends)

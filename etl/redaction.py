@@ -19,7 +19,7 @@ from etl.options import Pii
 from etl.personal import ADDRESS, VALUES, Redactor, stand_ins
 from etl.raw_lines import RawLines, regular_lines
 from etl.ruleset import Ruleset
-from etl.spans import Bytes, Positions, Truths, decoded_texts, glued, number_texts, places_of, texts_of
+from etl.spans import Bytes, Positions, Truths, decoded_texts, glued, texts_of
 from etl.splices import Splices, spliced
 
 #: So many records are worth looking at all at once.
@@ -97,11 +97,12 @@ def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:
     ends = np.sort(np.concatenate([lines.target_ends, marks]), kind="stable")
     equals = np.append(np.flatnonzero(buffer == ord("=")), len(buffer))
     name_ends = np.minimum(equals[np.searchsorted(equals, starts)], ends)
-    names, numbers = number_texts(buffer, starts, name_ends)
+    names, numbers = numbered(texts_of(buffer, starts, name_ends))
     traits = pl.Series([redactor.trait(name) for name in names], dtype=pl.String)
-    is_personal = traits.is_not_null().to_numpy()[numbers] & (name_ends + 1 < ends)
+    number = numbers.to_numpy()
+    is_personal = traits.is_not_null().to_numpy()[number] & (name_ends + 1 < ends)
     of_line = np.searchsorted(first, starts, side="right") - 1
-    return _Params(of_line, starts, name_ends, ends, names, numbers, traits, is_personal)
+    return _Params(of_line, starts, name_ends, ends, names, number, traits, is_personal)
 
 
 def _hidden(buffer: Bytes, params: _Params, pii: Pii) -> Splices:
@@ -126,13 +127,14 @@ def _countries(buffer: Bytes, params: _Params) -> pl.Series:
 
 def _suspects(buffer: Bytes, params: _Params) -> tuple[Positions, Positions]:
     """The parameters that may hold an address, but for values that are hidden anyway: spans of the buffer."""
-    dots, colons = (np.flatnonzero(buffer == ord(mark)) for mark in ".:")
+    within = buffer[: params.ends[-1]] if len(params.ends) else buffer[:0]
+    dots, colons, percents = (np.flatnonzero(within == ord(mark)) for mark in ".:%")
     places = np.concatenate(
         [
-            np.flatnonzero(buffer == ord("@")),
-            places_of(buffer, b"%40"),
+            np.flatnonzero(within == ord("@")),
+            percents[(buffer[percents + 1] == ord("4")) & (buffer[percents + 2] == ord("0"))],
             dots[:-2][dots[2:] - dots[:-2] <= _THREE_DOTS],
-            places_of(buffer, b"::"),
+            colons[:-1][colons[1:] - colons[:-1] == 1],
             colons[:-6][colons[6:] - colons[:-6] <= _SEVEN_COLONS],
         ]
     )
