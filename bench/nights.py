@@ -103,28 +103,44 @@ def main() -> None:
     arguments = parser.parse_args()
     DATA.mkdir(exist_ok=True)
     shutil.rmtree(WAREHOUSE, ignore_errors=True)
-    command = [sys.executable, "-m", "etl"]
-    load = [*command, "load", "--quiet", "--into", str(WAREHOUSE)]
-    subprocess.run([*load, str(night(arguments.lines, 0))], check=True)
+    load = [sys.executable, "-m", "etl", "load", "--quiet", "--into", str(WAREHOUSE), str(night(arguments.lines, 0))]
+    subprocess.run(load, check=True)
     conversions = repeat(arguments.nights)
-    runs: dict[str, list[Run]] = {"run": [], "load into an empty warehouse": [], f"load into {conversions:,}": []}
-    for seed in range(1, arguments.rounds + 1):
-        log = str(night(arguments.lines, seed))
+    runs = measured(arguments.lines, arguments.rounds, conversions)
+    print(f"\n{arguments.lines:,} lines, {arguments.rounds} rounds\n")
+    print(as_markdown(runs))
+
+
+def measured(lines: int, rounds: int, conversions: int) -> dict[str, list[Run]]:
+    """What each command took, by its name, once a round."""
+    command = [sys.executable, "-m", "etl"]
+    runs: dict[str, list[Run]] = {
+        "run": [],
+        "load into an empty warehouse": [],
+        f"load into {conversions:,} conversions": [],
+    }
+    for seed in range(1, rounds + 1):
+        log = str(night(lines, seed))
         with tempfile.TemporaryDirectory(dir=DATA) as folder:
             commands = [
                 [*command, "run", "--quiet", "--out", f"{folder}/out", log],
                 [*command, "load", "--quiet", "--into", f"{folder}/warehouse", log],
-                [*load, log],
+                [*command, "load", "--quiet", "--into", str(WAREHOUSE), log],
             ]
             for name, words in zip(runs, commands, strict=True):
                 runs[name].append(measure(words))
-    print(f"\n{arguments.lines:,} lines, {arguments.rounds} rounds\n")
-    print("| command | seconds | ÷ run | CPU seconds | ÷ run | peak MiB |\n|---|---|---|---|---|---|")
+    return runs
+
+
+def as_markdown(runs: dict[str, list[Run]]) -> str:
+    """The table: the least of the rounds, the median of their ratios, the highest peak."""
+    rows = ["| command | seconds | ÷ run | CPU seconds | ÷ run | peak MiB |", "|---|---|---|---|---|---|"]
     for name, taken in runs.items():
         cells = [name]
         for field in ("seconds", "cpu_seconds"):
             cells += [f"{min(getattr(one, field) for one in taken):.1f}", f"{ratio(taken, runs['run'], field):.2f}"]
-        print(f"| {' | '.join(cells)} | {max(one.peak_bytes for one in taken) / 2**20:,.0f} |")
+        rows.append(f"| {' | '.join(cells)} | {max(one.peak_bytes for one in taken) / 2**20:,.0f} |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -562,6 +563,37 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
 def test_a_backfill_that_cannot_work_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:
     assert_refused(command("backfill", *arguments, "--into", tmp_path / "warehouse", code=2), words)
     assert not (tmp_path / "warehouse").exists()
+
+
+# --- the clock ------------------------------------------------------------------------------------------------
+
+FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
+def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> None:
+    warehouse, log = tmp_path / "warehouse", tmp_path / "a.log"
+    into = ("--into", warehouse)
+    period = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-03", *into)
+    log.write_bytes(lines((3, "x", "t1"), (3, "y", "t9")))
+
+    def at(jump: str, *words: object) -> None:
+        command(*words, env={**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": jump})
+
+    at("+30d", "load", log, *into)
+    ahead = [sys.executable, "-c", STOP, "places.replace", str(int(signal.SIGKILL)), *map(str, period)]
+    faked = {**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": "+1d"}
+    assert subprocess.run(ahead, env=faked, capture_output=True, check=False).returncode == -signal.SIGKILL
+    at("-2d", *period)
+    log.write_bytes(log.read_bytes() + lines((1, "z", "t9")))
+    at("-400d", "load", log, *into)
+    at("+2y", "compact", *into)
+    at("-1h", "loads", "forget", tmp_path / "2024-05-01" / "a.log", *into)
+    at("-20y", "vacuum", *into)
+    at("-1d", *period)
+    told = [row["loaded_at"] for row in listed(str(warehouse))]
+    assert max(told) - min(told) > timedelta(days=300)
+    assert_fresh(warehouse, [log, *(tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2))], tmp_path)
 
 
 # --- readers --------------------------------------------------------------------------------------------------
