@@ -3,7 +3,10 @@
     python bench/nights.py [--lines N] [--nights N] [--rounds N]
 
 The history is made of one real night: its rows again under other digests, ids and transactions, committed as a load
-commits them. Each round loads a night of its own; `run` over the same lines takes turns with it.
+commits them. Each round has a night of its own, which `run`, a load into an empty warehouse and a load into the history
+take in turns. The table shows the least of the rounds, as others may be at work on the machine; a ratio is the median
+of the rounds' ratios to `run`, in seconds and in seconds of processor time. Memory is the peak of the sum of PSS over
+the process tree.
 """
 
 from __future__ import annotations
@@ -11,14 +14,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
-import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import polars as pl
+from contenders import DATA, HERE
 
-from bench import DATA, HERE, measure
+from bench import Run, measure, ratio
 from etl.warehouse import delta, places, snapshots
 from etl.warehouse.delta import Addition, Exchange
 from etl.warehouse.layout import KEPT, Kept, prefix_of
@@ -99,25 +103,44 @@ def main() -> None:
     arguments = parser.parse_args()
     DATA.mkdir(exist_ok=True)
     shutil.rmtree(WAREHOUSE, ignore_errors=True)
-    command = [sys.executable, "-m", "etl"]
-    load = [*command, "load", "--quiet", "--into", str(WAREHOUSE)]
-    subprocess.run([*load, str(night(arguments.lines, 0))], check=True)
+    load = [sys.executable, "-m", "etl", "load", "--quiet", "--into", str(WAREHOUSE), str(night(arguments.lines, 0))]
+    subprocess.run(load, check=True)
     conversions = repeat(arguments.nights)
-    seconds: dict[str, list[float]] = {"run": [], "load": []}
-    peaks = {"run": 0, "load": 0}
-    for seed in range(1, arguments.rounds + 1):
-        log = str(night(arguments.lines, seed))
-        run = [*command, "run", "--quiet", "--out", str(DATA / "out"), log]
-        for name, words in (("run", run), ("load", [*load, log])):
-            taken, peak = measure(words)
-            seconds[name].append(taken)
-            peaks[name] = max(peaks[name], peak)
-    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
-    print(f"\n{arguments.lines:,} lines into {conversions:,} conversions\n")
-    print("| command | seconds | ratio to run | peak of one process, MiB |\n|---|---|---|---|")
-    for name, median in medians.items():
-        print(f"| {name} | {median:.2f} | {median / medians['run']:.2f} | {peaks[name] / 2**20:,.0f} |")
-    shutil.rmtree(DATA / "out")
+    runs = measured(arguments.lines, arguments.rounds, conversions)
+    print(f"\n{arguments.lines:,} lines, {arguments.rounds} rounds\n")
+    print(as_markdown(runs))
+
+
+def measured(lines: int, rounds: int, conversions: int) -> dict[str, list[Run]]:
+    """What each command took, by its name, once a round."""
+    command = [sys.executable, "-m", "etl"]
+    runs: dict[str, list[Run]] = {
+        "run": [],
+        "load into an empty warehouse": [],
+        f"load into {conversions:,} conversions": [],
+    }
+    for seed in range(1, rounds + 1):
+        log = str(night(lines, seed))
+        with tempfile.TemporaryDirectory(dir=DATA) as folder:
+            commands = [
+                [*command, "run", "--quiet", "--out", f"{folder}/out", log],
+                [*command, "load", "--quiet", "--into", f"{folder}/warehouse", log],
+                [*command, "load", "--quiet", "--into", str(WAREHOUSE), log],
+            ]
+            for name, words in zip(runs, commands, strict=True):
+                runs[name].append(measure(words))
+    return runs
+
+
+def as_markdown(runs: dict[str, list[Run]]) -> str:
+    """The table: the least of the rounds, the median of their ratios, the highest peak."""
+    rows = ["| command | seconds | ÷ run | CPU seconds | ÷ run | peak MiB |", "|---|---|---|---|---|---|"]
+    for name, taken in runs.items():
+        cells = [name]
+        for field in ("seconds", "cpu_seconds"):
+            cells += [f"{min(getattr(one, field) for one in taken):.1f}", f"{ratio(taken, runs['run'], field):.2f}"]
+        rows.append(f"| {' | '.join(cells)} | {max(one.peak_bytes for one in taken) / 2**20:,.0f} |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

@@ -1,70 +1,62 @@
-"""Raw records without personal values (semantics 9.1): what rejections keep.
+"""Raw records without personal values (semantics 9.1): what rejections keep, and a warehouse for what may become one.
 
-Personal parameters are found by name wherever they stand: in the query of a log line, in a form, at any depth of a
-JSON text. Their values become `sha256:<hex>` of the normal form that the hash columns use, so that they still join.
-Addresses of clients become `-`; whatever still looks like an e-mail address is hashed too. Text that follows no
-grammar (a malformed record) is searched for `name=value` and `"name": "value"`.
-
-All values of a batch are hashed at once: a record is first written with placeholders, then they are filled.
+Values become `sha256:<hex>` of the normal form that the hash columns use, so that they still join. `personal` redacts
+one record at a time; the regular lines of access logs are redacted all at once: what stands before the time, in the
+path and behind the target is looked at once for each distinct text, parameters are found by the positions of their
+delimiters, and only what may hold an address is looked at one by one. Both ways give the same text.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Any, Final
-from urllib.parse import unquote_plus
+from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
-from etl import json_text, spec, traits
+from etl.distinct import numbered
 from etl.options import Pii
-from etl.ruleset import Ruleset, fold
+from etl.personal import ADDRESS, VALUES, Addition, Redactor, stand_ins
+from etl.raw_lines import RawLines, regular_lines
+from etl.ruleset import Ruleset
+from etl.spans import Bytes, Positions, Truths, decoded_texts, glued, texts_of
+from etl.splices import Splices, spliced
 
-#: What stands before the hash of a personal value, and in the place of one without.
-HASHED: Final = "sha256:"
-DROPPED: Final = "redacted"
+#: So many records are worth looking at all at once.
+MANY: Final = 50
 
-#: Stands around the number of a value to be filled in; a noncharacter, which no text needs.
-_MARK: Final = "\ufdd0"
-_PLACEHOLDER: Final = re.compile(f"{_MARK}([0-9]+){_MARK}")
-
-_REQUEST_LINE: Final = re.compile(
-    r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[0-9.]+)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
-)
-#: A value goes on behind a raw blank with words that are no pairs of their own.
-_PAIR: Final = re.compile(r"""([^\s?&;=,"'{}]{1,100})=((?:\\.|[^&\s"\\])*(?: +(?!HTTP/)[^&\s"=\\]+(?=[\s&"]|$))*)""")
-_JSON_PAIR: Final = re.compile(r'"((?:[^"\\]|\\.){1,100})"\s*:\s*("(?:[^"\\]|\\.)*"?|[^\s",{}\[\]]+)')
-_EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]+(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
-_IPV4: Final = re.compile(r"(?<![\w./-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w.-])")
-_IPV6: Final = re.compile(
-    r"(?<![\w:./])(?=[0-9A-Fa-f:.]*::|(?:[0-9A-Fa-f]{1,4}:){7})[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z]+)?(?!\w)"
-)
-
-#: Traits whose name tells what a longer name holds: `customer_email`, `phone2`, `billing[first_name]`.
-_TELLING: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
-
-#: A full IPv6 address adds seven to the colons that a log line has anyway.
-_COLONS_OF_A_LINE: Final = 6
-
-_ADDRESS: Final = "address"
-_ADDRESS_NAMES: Final = frozenset(
-    {"ip", "clientip", "remoteip", "remoteaddr", "ipaddress", "xforwardedfor", "xrealip", "cfconnectingip"}
-    | {"trueclientip", "forwarded", "cookie", "setcookie", "authorization", "proxyauthorization"}
-)
+#: No more bytes lie between the first and the third dot of an IPv4 address, or the first and the seventh colon of IPv6.
+_THREE_DOTS: Final = 8
+_SEVEN_COLONS: Final = 30
 
 
 def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
     """The records as text without personal values; unchanged for `keep`, `redacted` in their place for `drop`.
 
     Args:
-        raws: String: log lines or JSON texts, well-formed or not.
+        raws: String: log lines or JSON texts, well-formed or not; nothing null.
         pii: What becomes of personal values.
         ruleset: Its aliases of personal traits are personal too.
     """
     if pii == "keep" or not len(raws):
         return raws
-    return pl.Series(raws.name, _Redactor(ruleset).filled(raws, pii), dtype=pl.String)
+    redactor = Redactor(ruleset, pii)
+    if len(raws) < MANY:
+        return redactor.filled([redactor.template(raw) for raw in raws]).alias(raws.name)
+    buffer, ends = glued(raws, " ")
+    starts = np.append(0, ends + 1)[:-1]
+    lines = regular_lines(buffer, starts, ends)
+    others = np.delete(np.arange(len(starts)), lines.numbers)
+    params = _params(buffer, lines, redactor)
+    written = [
+        _written(buffer, lines.starts, lines.clocks, redactor.scrub),
+        _written(buffer, lines.targets, lines.path_ends, redactor.scrub),
+        _written(buffer, *_suspects(buffer, params), redactor.scrub),
+        _written(buffer, lines.target_ends, lines.ends, redactor.words),
+        _written(buffer, starts[others], ends[others], redactor.template),
+    ]
+    splices = Splices.merged([_hidden(buffer, params, pii), *_filled(written, redactor)])
+    return spliced(buffer, starts, ends, splices).alias(raws.name)
 
 
 def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
@@ -75,164 +67,119 @@ def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
         pii: What became of personal values.
         ruleset: The present rules.
     """
-    redactor = _Addition(ruleset)
+    redactor = Addition(ruleset, pii)
     if pii == "keep" or not redactor.traits:
         return raws
-    return pl.Series(raws.name, redactor.filled(raws, pii), dtype=pl.String)
+    return redactor.filled([redactor.template(raw) for raw in raws]).alias(raws.name)
 
 
-class _Redactor:
-    """Writes records with placeholders and remembers the values they stand for: (trait, text, country)."""
+class _Params(NamedTuple):
+    """The parameters of the queries of some lines.
 
-    def __init__(self, ruleset: Ruleset) -> None:
-        self.found: list[tuple[str, str, str | None]] = []
-        self.traits = {
-            fold(name): field.name
-            for field in ruleset.exact_fields
-            if field.name in spec.PERSONAL_TRAITS
-            for name in field.accepted
-        }
-        for path in ruleset.paths:
-            named = path.parameter, [step for step in path.steps if isinstance(step, str)][-1]
-            if fold(named[0]) in self.traits:
-                self.traits.setdefault(fold(named[1]), self.traits[fold(named[0])])
-        self._by_name: dict[str, str | None] = {}
-        self.containers = {fold(name) for name in ruleset.item_containers.accepted}
+    Attributes:
+        lines: The line of each, ascending.
+        starts: Where it begins.
+        name_ends: Where its name ends.
+        ends: Where it ends.
+        names: The distinct names, as sent.
+        numbers: Index of each parameter's name in `names`.
+        traits: Of each distinct name, what its value is: a trait, ADDRESS, or null.
+        is_personal: Whether its value is to be hidden.
+    """
 
-    def filled(self, raws: pl.Series, pii: Pii) -> list[str]:
-        """The records, redacted."""
-        templates = [self.template(raw) for raw in raws]
-        values = self.hashes() if pii == "hash" else [DROPPED] * len(self.found)
-        return [_PLACEHOLDER.sub(lambda match: values[int(match[1])], template) for template in templates]
+    lines: Positions
+    starts: Positions
+    name_ends: Positions
+    ends: Positions
+    names: pl.Series
+    numbers: Positions
+    traits: pl.Series
+    is_personal: Truths
 
-    def hashes(self) -> list[str]:
-        """What to put in the place of each remembered value."""
-        frame = pl.DataFrame(
-            self.found,
-            schema=["trait", "text", "country"],
-            orient="row",
-            schema_overrides={"trait": pl.String, "text": pl.String, "country": pl.String},
-        ).with_row_index("place")
-        digests: list[str] = [""] * frame.height
-        for (trait,), part in frame.group_by("trait"):
-            hashed = traits.sha256_of(traits.HASH_OF[str(trait)], part["text"], traits.is_us(part["country"]))
-            for place, digest in zip(part["place"], hashed, strict=True):
-                digests[place] = f"{HASHED}{digest}" if digest else DROPPED
-        return digests
-
-    def template(self, raw: str) -> str:
-        raw = raw.replace(_MARK, "\ufffd")
-        if raw.lstrip().startswith(("{", "[")):
-            try:
-                return self._scrub(json_text.compact(self._json(json_text.parse(raw.encode()), "")))
-            except json_text.JsonError:
-                return self._scrub(self._pairs(raw))
-        request = _REQUEST_LINE.search(raw)
-        if not request:
-            return self._scrub(self._pairs(raw))
-        before, after = raw[: request.start(2)], raw[request.end(2) :]
-        return self._scrub(self._pairs(before) + self._target(request[2]) + self._pairs(after))
-
-    def _target(self, target: str) -> str:
-        path, mark, query = target.partition("?")
-        return path + mark + self._form(query)
-
-    def _form(self, form: str) -> str:
-        pieces = [piece.partition("=") for piece in form.split("&")]
-        country = None
-        if "country=" in form:
-            country = next((unquote_plus(text) for name, _, text in pieces if name == "country"), None)
-        return "&".join(name + mark + self._value(name, text, country, unquote_plus) for name, mark, text in pieces)
-
-    def _pairs(self, text: str) -> str:
-        def form_pair(match: re.Match[str]) -> str:
-            return f"{match[1]}={self._value(match[1], match[2], None, unquote_plus)}"
-
-        def json_pair(match: re.Match[str]) -> str:
-            value = match[2]
-            redacted = self._value(match[1], value.strip('"'), None, str)
-            return match[0] if redacted == value.strip('"') else f'"{match[1]}":"{redacted}"'
-
-        if "=" in text:
-            text = _PAIR.sub(form_pair, text)
-        return _JSON_PAIR.sub(json_pair, text) if '":' in text or '" :' in text else text
-
-    def _json(self, value: Any, container: str) -> Any:
-        if isinstance(value, list):
-            return [self._json(item, container) for item in value]
-        if isinstance(value, str):
-            return self._nested(value)
-        if not isinstance(value, dict):
-            return value
-        country = value.get("country")
-        redacted = {}
-        for name, item in value.items():
-            text = json_text.scalar(item)
-            is_item_name = fold(container) in self.containers and fold(name) == "name"
-            if text is None or is_item_name:
-                redacted[name] = self._json(item, name) if json_text.is_structure(item) else item
-            else:
-                country_text = country if isinstance(country, str) else None
-                masked = self._value(name, text, country_text, str)
-                redacted[name] = self._json(item, name) if masked == text else masked
-        return redacted
-
-    def _nested(self, text: str) -> str:
-        """A text inside JSON: JSON again, a URL or a form, or neither."""
-        if text.lstrip().startswith(("{", "[")):
-            try:
-                return json_text.compact(self._json(json_text.parse(text.encode()), ""))
-            except json_text.JsonError:
-                return self._pairs(text)
-        if "?" in text:
-            return self._target(text)
-        return self._form(text) if "=" in text else text
-
-    def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
-        """What stands for a parameter's value: a placeholder, `-` for an address, or the value itself."""
-        if name not in self._by_name:
-            self._by_name[name] = self._trait(fold(decode(name).rstrip("]").rpartition("[")[2]))
-        trait = self._by_name[name]
-        if not text or trait is None:
-            return text
-        return "-" if trait == _ADDRESS else self._placeholder(trait, decode(text), country)
-
-    def _trait(self, key: str) -> str | None:
-        """The trait whose value a parameter of this folded name holds, or _ADDRESS; None for neither."""
-        if key in _ADDRESS_NAMES:
-            return _ADDRESS
-        if key in self.traits:
-            return self.traits[key]
-        return next((trait for trait in _TELLING if fold(trait) in key), None)
-
-    def _placeholder(self, trait: str, text: str, country: str | None) -> str:
-        self.found.append((trait, text, country))
-        return f"{_MARK}{len(self.found) - 1}{_MARK}"
-
-    def _scrub(self, text: str) -> str:
-        """Without client addresses, and with what still looks like an e-mail address as a placeholder."""
-        text = _IPV4.sub("-", text)
-        if "::" in text or text.count(":") > _COLONS_OF_A_LINE:
-            text = _IPV6.sub("-", text)
-        if "@" not in text and "%40" not in text:
-            return text
-        return _EMAIL.sub(lambda match: self._placeholder("email", match[0].replace("%40", "@"), None), text)
+    def values(self, buffer: Bytes, index: Positions) -> pl.Series:
+        """The values of some of them, decoded."""
+        texts = texts_of(buffer, np.minimum(self.name_ends + 1, self.ends)[index], self.ends[index])
+        return decoded_texts(texts.str.replace_all("+", " ", literal=True))
 
 
-class _Addition(_Redactor):
-    """Knows only the traits that a ruleset adds to the page's, and leaves values that are redacted already."""
+def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:
+    marks = np.flatnonzero(buffer == ord("&"))
+    first = np.append(lines.queries, len(buffer))
+    line = np.searchsorted(first, marks, side="right") - 1
+    marks = marks[(line >= 0) & (marks < np.append(lines.target_ends, 0)[line])]
+    starts = np.sort(np.concatenate([lines.queries, marks + 1]), kind="stable")
+    ends = np.sort(np.concatenate([lines.target_ends, marks]), kind="stable")
+    equals = np.append(np.flatnonzero(buffer == ord("=")), len(buffer))
+    name_ends = np.minimum(equals[np.searchsorted(equals, starts)], ends)
+    names, numbers = numbered(texts_of(buffer, starts, name_ends))
+    traits = pl.Series([redactor.trait(name) for name in names], dtype=pl.String)
+    number = numbers.to_numpy()
+    is_personal = traits.is_not_null().to_numpy()[number] & (name_ends + 1 < ends)
+    of_line = np.searchsorted(first, starts, side="right") - 1
+    return _Params(of_line, starts, name_ends, ends, names, number, traits, is_personal)
 
-    def __init__(self, ruleset: Ruleset) -> None:
-        super().__init__(ruleset)
-        page = _Redactor(Ruleset()).traits
-        self.traits = {name: trait for name, trait in self.traits.items() if name not in page}
 
-    def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
-        is_done = text == DROPPED or decode(text).startswith(HASHED)
-        return text if is_done else super()._value(name, text, country, decode)
+def _hidden(buffer: Bytes, params: _Params, pii: Pii) -> Splices:
+    """What takes the place of personal values."""
+    index = np.flatnonzero(params.is_personal)
+    traits = params.traits.gather(params.numbers[index])
+    texts = pl.Series(["-"]).new_from_index(0, len(index))
+    hashed = np.flatnonzero((traits != ADDRESS).to_numpy())
+    countries = _countries(buffer, params).gather(params.lines[index[hashed]])
+    values = pl.DataFrame([traits.gather(hashed), params.values(buffer, index[hashed]), countries], VALUES)
+    return Splices(params.name_ends[index] + 1, params.ends[index], texts.scatter(hashed, stand_ins(values, pii)))
 
-    def _trait(self, key: str) -> str | None:
-        return self.traits.get(key)
 
-    def _scrub(self, text: str) -> str:
-        return text
+def _countries(buffer: Bytes, params: _Params) -> pl.Series:
+    """The first `country` of each line, decoded; null for none."""
+    height = int(params.lines[-1]) + 1 if len(params.lines) else 0
+    countries = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+    index = np.flatnonzero((params.names == "country").to_numpy()[params.numbers])
+    lines, first = np.unique(params.lines[index], return_index=True)
+    return countries.scatter(lines, params.values(buffer, index[first]))
+
+
+def _suspects(buffer: Bytes, params: _Params) -> tuple[Positions, Positions]:
+    """The parameters that may hold an address, but for values that are hidden anyway: spans of the buffer."""
+    within = buffer[: params.ends[-1]] if len(params.ends) else buffer[:0]
+    dots, colons, percents = (np.flatnonzero(within == ord(mark)) for mark in ".:%")
+    places = np.concatenate(
+        [
+            np.flatnonzero(within == ord("@")),
+            percents[(buffer[percents + 1] == ord("4")) & (buffer[percents + 2] == ord("0"))],
+            dots[:-2][dots[2:] - dots[:-2] <= _THREE_DOTS],
+            colons[:-1][colons[1:] - colons[:-1] == 1],
+            colons[:-6][colons[6:] - colons[:-6] <= _SEVEN_COLONS],
+        ]
+    )
+    index = np.searchsorted(params.starts, places, side="right") - 1
+    is_within = (index >= 0) & (places < np.append(params.ends, 0)[index])
+    index = np.unique(index[is_within])
+    return params.starts[index], np.where(params.is_personal, params.name_ends, params.ends)[index]
+
+
+class _Written(NamedTuple):
+    """Spans of the buffer, and the template of what takes the place of each: the templates, and the number of its."""
+
+    starts: Positions
+    ends: Positions
+    templates: list[str]
+    numbers: Positions
+
+
+def _written(buffer: Bytes, starts: Positions, ends: Positions, write: Callable[[str], str]) -> _Written:
+    """Templates of spans, each distinct text written once; of those that change."""
+    texts, numbers = numbered(texts_of(buffer, starts, ends))
+    templates = [write(text) for text in texts]
+    is_changed = np.array([one != text for one, text in zip(templates, texts, strict=True)], np.bool_)
+    index = np.flatnonzero(is_changed[numbers.to_numpy()])
+    return _Written(starts[index], ends[index], templates, numbers.to_numpy()[index].astype(np.int64))
+
+
+def _filled(written: list[_Written], redactor: Redactor) -> list[Splices]:
+    texts = redactor.filled([template for one in written for template in one.templates])
+    first = np.cumsum([0, *(len(one.templates) for one in written)])
+    return [
+        Splices(one.starts, one.ends, texts.gather(one.numbers + before))
+        for one, before in zip(written, first[:-1], strict=True)
+    ]

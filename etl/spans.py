@@ -41,6 +41,7 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
         >>> texts_of(buffer, np.array([0, 5, 3]), np.array([3, 8, 3])).to_list()
         ['one', 'tw�', '']
     """
+    starts, ends = np.ascontiguousarray(starts), np.ascontiguousarray(ends)
     malformed = malformed_spans(buffer, starts, ends)
     sound_ends = ends if not len(malformed) else np.where(np.isin(np.arange(len(ends)), malformed), starts, ends)
     texts = _views(buffer, starts, sound_ends)

@@ -6,8 +6,10 @@ import gzip
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 
 import etl
 from etl.errors import EtlError
+from etl.warehouse.entries import listed
 from etl.warehouse.forget import forget
 from etl.warehouse.upkeep import vacuum
 from etl.warehouse.verify import verify
@@ -487,6 +490,98 @@ def test_backfill_takes_a_period_and_tells_of_too_many_rejections(days: Path, tm
     assert [row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]] == ["c2"]
 
 
+STOP = """
+import os, sys
+from importlib import import_module
+from etl.cli import main
+from etl.warehouse import load as loading
+
+where, number, days = sys.argv.pop(1).rsplit(".", 1), int(sys.argv.pop(1)), 0
+module = import_module(f"etl.warehouse.{where[0]}")
+function, carried_out = getattr(module, where[1]), loading._carried_out
+
+def count(*given):
+    global days
+    days += 1
+    return carried_out(*given)
+
+def stop(*given):
+    if days == 2:
+        os.kill(os.getpid(), number)
+    return function(*given)
+
+loading._carried_out = count
+setattr(module, where[1], stop)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "number", "done"),
+    [
+        ("load.transform_inputs", signal.SIGINT, 1),
+        ("load.transform_inputs", signal.SIGTERM, 1),
+        ("load.transform_inputs", signal.SIGKILL, 1),
+        ("places.publish", signal.SIGKILL, 1),
+        ("delta.commit", signal.SIGKILL, 1),
+        ("places.replace", signal.SIGKILL, 1),
+        ("places.replace", signal.SIGINT, 2),  # what publishes goes on to its end
+    ],
+)
+def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
+    where: str, number: int, done: int, days: Path, tmp_path: Path
+) -> None:
+    warehouse = tmp_path / "warehouse"
+    words = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-03", "--into", warehouse)
+    stopped = subprocess.run(
+        [sys.executable, "-c", STOP, where, str(int(number)), *map(str, words)], capture_output=True, check=False
+    )
+    assert [line[:10] for line in stopped.stdout.decode().splitlines()] == ["2024-05-01", "2024-05-02"][:done]
+    if number == signal.SIGKILL:
+        assert stopped.returncode == -signal.SIGKILL
+    elif done == 1:
+        assert stopped.returncode == 1
+        assert_refused(stopped, "Interrupted on 2024-05-02: 1 of 2 days is done", "the same command")
+    else:
+        assert (stopped.returncode, stopped.stderr) == (0, b"")
+    loaded = [row["source"] for row in listed(str(warehouse))]
+    assert loaded == [str(tmp_path / f"2024-05-0{day}" / "a.log") for day in (1, 2)][:done]
+    assert verify(str(warehouse)) == []
+    again = command(*words).stdout.decode().splitlines()
+    assert [line[:22] for line in again] == [f"2024-05-0{day}  {0 if day <= done else 1} records," for day in (1, 2)]
+    assert_fresh(warehouse, [tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2)], tmp_path)
+
+
+def assert_fresh(warehouse: Path, inputs: list[Path], tmp_path: Path) -> None:
+    """The warehouse holds what one run over the inputs writes."""
+    etl.run(inputs, tmp_path / "fresh")
+    for table in etl.schema.TABLES:
+        expected = pl.read_parquet(tmp_path / "fresh" / table.name)
+        found = etl.scan(str(warehouse), table.name).drop("received_date").collect()
+        key = [name for name in ("conversion_id", "rejection_id", "position") if name in expected.columns]
+        assert found.sort(key).equals(expected.sort(key)), table.name
+    assert verify(str(warehouse)) == []
+
+
+def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Path) -> None:
+    """A day that meets another writer fails and is told; the same command again does what is left."""
+    warehouse = tmp_path / "warehouse"
+    words = ["backfill", str(days), "--from", "2024-05-01", "--to", "2024-05-03", "--into", str(warehouse)]
+    both = [
+        subprocess.Popen([sys.executable, "-m", "etl", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for one in both:
+        out, err = (text.decode() for text in one.communicate())
+        failed = [line[:10] for line in out.splitlines() if "failed" in line]
+        assert out.count("\n") == 2
+        assert out.count("is held by another run") + out.count("was changed by another command") == len(failed)
+        assert one.returncode == bool(failed)
+        assert f"{len(failed)} of 2 days failed: {', '.join(failed)}." in err if failed else not err
+    command(*words)
+    assert_fresh(warehouse, [tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2)], tmp_path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -499,6 +594,37 @@ def test_backfill_takes_a_period_and_tells_of_too_many_rejections(days: Path, tm
 def test_a_backfill_that_cannot_work_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:
     assert_refused(command("backfill", *arguments, "--into", tmp_path / "warehouse", code=2), words)
     assert not (tmp_path / "warehouse").exists()
+
+
+# --- the clock ------------------------------------------------------------------------------------------------
+
+FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
+def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> None:
+    warehouse, log = tmp_path / "warehouse", tmp_path / "a.log"
+    into = ("--into", warehouse)
+    period = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-03", *into)
+    log.write_bytes(lines((3, "x", "t1"), (3, "y", "t9")))
+
+    def at(jump: str, *words: object) -> None:
+        command(*words, env={**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": jump})
+
+    at("+30d", "load", log, *into)
+    ahead = [sys.executable, "-c", STOP, "places.replace", str(int(signal.SIGKILL)), *map(str, period)]
+    faked = {**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": "+1d"}
+    assert subprocess.run(ahead, env=faked, capture_output=True, check=False).returncode == -signal.SIGKILL
+    at("-2d", *period)
+    log.write_bytes(log.read_bytes() + lines((1, "z", "t9")))
+    at("-400d", "load", log, *into)
+    at("+2y", "compact", *into)
+    at("-1h", "loads", "forget", tmp_path / "2024-05-01" / "a.log", *into)
+    at("-20y", "vacuum", *into)
+    at("-1d", *period)
+    told = [row["loaded_at"] for row in listed(str(warehouse))]
+    assert max(told) - min(told) > timedelta(days=300)
+    assert_fresh(warehouse, [log, *(tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2))], tmp_path)
 
 
 # --- readers --------------------------------------------------------------------------------------------------

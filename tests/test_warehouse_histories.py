@@ -1,10 +1,10 @@
 """The promise: after any history a warehouse holds what one fresh run over its inputs would write, row for row.
 
 A history is a list of steps, drawn from a seed: loads of files in any order, one at a time or several, copies under
-other names and in other compressions, files that have grown, files joined and cut in two, forgetting, loading again by
-other rules, compacting, rejections judged again by a ruleset that knows their type, two writers at once, and a SIGKILL
-before the n-th thing that is made to last. What the warehouse must hold is worked out beside it, from the names and
-bytes that were loaded, by rules written here a second time.
+other names and in other compressions, files that have grown, files joined and cut in two, days that are backfilled,
+forgetting, loading again by other rules, compacting, rejections judged again by a ruleset that knows their type, two
+writers at once, and a SIGKILL before the n-th thing that is made to last. What the warehouse must hold is worked out
+beside it, from the names and bytes that were loaded, by rules written here a second time.
 
 A replay by the ruleset must give what a run by it gives, but for what raw records do not tell where personal values are
 hashed: Google's hash of an address, and whether a match key that is an address is the same as another.
@@ -20,18 +20,21 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
 import etl
 from etl.errors import EtlError
+from etl.warehouse.backfill import backfill, days_between
 from etl.warehouse.forget import forget
 from etl.warehouse.replay import replay
 from etl.warehouse.upkeep import compact
@@ -165,7 +168,19 @@ FORKS.set_forkserver_preload(
 )
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"load": etl.load, "forget": forget, "compact": compact, "replay": replay}
+def backfill_days(template: str, warehouse: str, **rules: Any) -> None:
+    days = days_between(date(2024, 5, 1), date(2024, 5, 3))
+    for day in backfill(template, days, ZoneInfo("UTC"), lambda one: etl.load([one], warehouse, **rules)):
+        assert day.error is None
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "load": etl.load,
+    "backfill": backfill_days,
+    "forget": forget,
+    "compact": compact,
+    "replay": replay,
+}
 
 
 def command(
@@ -239,14 +254,14 @@ class History:
         self.load([self.new_file()])
         for _ in range(chance.randint(1, 4)):
             steps = (self.load_some, self.load_some, self.copy, self.grow, self.join, self.cut, self.forget)
-            chance.choice((*steps, self.two_at_once, self.reload, self.compact, self.replay))()
+            chance.choice((*steps, self.two_at_once, self.reload, self.compact, self.replay, self.backfill))()
             if chance.random() < 0.1:
                 self.world.check(self.rules)
         self.world.check(self.rules)
 
-    def new_file(self) -> Path:
+    def new_file(self, name: str = "") -> Path:
         lines = [log_line(self.chance) for _ in range(self.chance.randint(0, 6))]
-        return self.world.write(f"{next(self.names)}.log", "".join(lines).encode())
+        return self.world.write(name or f"{next(self.names)}.log", "".join(lines).encode())
 
     def some_file(self) -> Path:
         return self.chance.choice(sorted(self.world.files))
@@ -301,6 +316,13 @@ class History:
             self.do("forget", digest[:20], self.world.warehouse)
             self.world.forgotten(digest)
 
+    def backfill(self) -> None:
+        day = f"{next(self.names)}-{{date:%Y-%m-%d}}.log"
+        paths = [self.new_file(day.format(date=date(2024, 5, number))) for number in (1, 2)]
+        self.do("backfill", str(self.world.folder / day), self.world.warehouse, **self.rules)
+        for path in paths:
+            self.world.loaded([path])
+
     def compact(self) -> None:
         self.do("compact", self.world.warehouse)
 
@@ -342,18 +364,26 @@ class History:
                 self.load(paths)
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory where there is some: a SIGKILL takes nothing of what the system was handed, and syncing costs most."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
+        yield Path(name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_after_any_history_a_warehouse_holds_what_a_fresh_run_writes(shard: int, tmp_path: Path) -> None:
+def test_after_any_history_a_warehouse_holds_what_a_fresh_run_writes(shard: int, folder: Path) -> None:
     for seed in range(shard, HISTORIES, SHARDS):
-        play(seed, tmp_path / str(seed), str(tmp_path / str(seed) / "warehouse"))
+        play(seed, folder / str(seed), str(folder / str(seed) / "warehouse"))
 
 
 @pytest.mark.slow
-def test_the_same_in_an_object_store(tmp_path: Path) -> None:
+def test_the_same_in_an_object_store(folder: Path) -> None:
     with s3_server("histories"):
         for seed in range(STORED_HISTORIES):
-            play(seed, tmp_path / str(seed), f"s3://histories/{os.getpid()}/{seed}")
+            play(seed, folder / str(seed), f"s3://histories/{os.getpid()}/{seed}")
 
 
 def play(seed: int, folder: Path, warehouse: str) -> None:

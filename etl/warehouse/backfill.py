@@ -21,6 +21,17 @@ class Day(NamedTuple):
     error: str | None
 
 
+class StoppedError(InterruptedRunError):
+    """Asked to stop within a day; those before it stay."""
+
+    def __init__(self, day: date, done: int, days: int) -> None:
+        EtlError.__init__(
+            self,
+            f"Interrupted on {day}: {done} of {days} days {'is' if done == 1 else 'are'} done.",
+            "Run the same command again: it goes on with what is left.",
+        )
+
+
 def backfill(template: str, days: list[date], zone: ZoneInfo, load: Callable[[str], dict[str, Any]]) -> Iterator[Day]:
     """Loads day after day, the failed ones too late to stop the others.
 
@@ -35,18 +46,20 @@ def backfill(template: str, days: list[date], zone: ZoneInfo, load: Callable[[st
 
     Raises:
         UsageError: The template has no such field.
-        InterruptedRunError: Asked to stop; what was done stays.
+        StoppedError: Asked to stop; what was done stays.
     """
+    done = 0
     for day in days:
         argument = named(template, day, zone)
         began = time.monotonic()
         try:
             report = load(argument)
-        except InterruptedRunError:
-            raise
+        except (InterruptedRunError, KeyboardInterrupt) as error:  # polars raises the latter, whatever the handler
+            raise StoppedError(day, done, len(days)) from error
         except EtlError as error:
             yield Day(day, 0, 0, time.monotonic() - began, error.problem)
         else:
+            done += 1
             yield Day(day, report["records"], report["rejections"], time.monotonic() - began, None)
 
 

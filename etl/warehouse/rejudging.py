@@ -17,8 +17,9 @@ from etl import json_text, spec, traits
 from etl.aliases import IDENTITY_EMAIL
 from etl.identifiers import record_ids
 from etl.options import Options
+from etl.personal import DROPPED, HASHED
 from etl.pipeline import Judged, Tables, judge
-from etl.redaction import DROPPED, HASHED, redact_anew
+from etl.redaction import redact_anew
 from etl.rejections import JUDGED
 from etl.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, REQUESTS

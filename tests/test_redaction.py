@@ -1,0 +1,143 @@
+"""Raw records redacted all at once are what they are one at a time, whatever the bytes."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+import polars as pl
+import pytest
+
+from etl import redaction
+from etl.options import Pii
+from etl.personal import Redactor
+from etl.raw_lines import regular_lines
+from etl.redaction import redact_raws
+from etl.ruleset import Ruleset
+from etl.spans import glued
+from tests import adversary
+
+LINE = (
+    '%s - %s [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?%s HTTP/1.1" 200 2 '
+    '"https://example.com/?email=jo%%40example.com" "curl/8.5.0"'
+)
+QUERIES = (
+    "click_id=a&email=jo%40example.com&phone=%2B1+650+555+0187&value=5",
+    "email=&first_name=J%C3%B6&state=Texas&country=United+States",
+    "country&country=US&state=Texas",
+    "country=DE&country=US&state=Texas&last%5Fname=%ff",
+    "customer[email]=x&ip=203.0.113.9&user_ip=203.0.113.9&ref=2001:db8::1",
+    "click_id=jo@example.com&x=1:2:3:4:5:6:7:8&%40=%40&a=jo%40example.com.",
+    "jo@example.com=1&jo@example.com.phone=555",
+    "&&=&==&email==a&name&",
+    "v=1.2.3.4.5&w=x1.2.3.4&y=1.2.3.4-&z=1.2.3.1234&q=1.2.3.4",
+    "",
+)
+CLIENTS = (
+    "192.0.2.7",
+    "2001:db8::7",
+    "::ffff:192.0.2.7",
+    "1:2:3:4:5:6:7:8",
+    "-",
+    "{",
+    "[x",
+    "a](b",
+    "jo@example.com",
+    "email=x",
+)
+
+#: What a line is changed by: marks that divide it, and what looks like an address.
+MARKS = (*'"?&=:@%.[]( {\\/+-', "%40", "::", "] (", ' HTTP/1.1" 200 2', "192.0.2.1", "2001:db8::1", "jo@example.com")
+MARKS += ("email=a", "é", "\t", "\ufdd00\ufdd0", "country=US&", "&phone=1")
+
+
+def one_at_a_time(raws: pl.Series, pii: Pii) -> list[str]:
+    redactor = Redactor(Ruleset(), pii)
+    return redactor.filled([redactor.template(raw) for raw in raws]).to_list()
+
+
+def check(texts: list[str], pii: Pii = "hash") -> None:
+    raws = pl.Series("raw", texts * -(-redaction.MANY // len(texts)))
+    for raw, found, expected in zip(raws, redact_raws(raws, pii, Ruleset()), one_at_a_time(raws, pii), strict=True):
+        assert found == expected, raw
+
+
+def is_regular(text: str) -> bool:
+    buffer, ends = glued(pl.Series([text]), " ")
+    return bool(len(regular_lines(buffer, ends * 0, ends).numbers))
+
+
+def test_most_of_these_lines_are_read_all_at_once() -> None:
+    lines = [LINE % (client, "jo", query) for client in CLIENTS[:5] for query in QUERIES]
+    assert [line for line in lines if not is_regular(line)] == []
+
+
+@pytest.mark.parametrize("pii", ["hash", "drop"])
+def test_lines_of_every_kind(pii: Pii) -> None:
+    check([LINE % (client, user, query) for client in CLIENTS for user in ("-", "a b") for query in QUERIES], pii)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lines_with_anything_in_them(seed: int) -> None:
+    chance = Random(seed)
+    texts = []
+    for _ in range(300):
+        text = LINE % (chance.choice(CLIENTS), "-", "&".join(chance.sample(QUERIES, 2)))
+        for _ in range(chance.choice((0, 1, 1, 2, 4))):
+            at = chance.randrange(len(text))
+            text = text[:at] + chance.choice(MARKS) + text[at + chance.choice((0, 0, 1, 3)) :]
+        texts.append(text)
+    assert sum(map(is_regular, texts)) > 60
+    check(texts)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_the_adversary_invents(seed: int) -> None:
+    for data in (adversary.log_lines(seed, 400), adversary.json_lines(seed, 60)):
+        check(data.decode("utf-8", "replace").split("\n"))
+
+
+def test_few_records_and_many_give_the_same() -> None:
+    raws = pl.Series("raw", [LINE % ("192.0.2.7", "-", query) for query in QUERIES])
+    many = pl.concat([raws] * redaction.MANY)
+    assert redact_raws(many, "hash", Ruleset())[: len(raws)].equals(redact_raws(raws, "hash", Ruleset()))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        f'{{ "GET /?email={"x" * 20}&{"a" * 84}":db8::1 HTTP/1.1" 200 2',  # just short enough for a name, or too long
+        '{ "a&email":1&email=&first_name=J%C3%B6 HTTP/1.1" 200 2',  # a value within a value
+    ],
+)
+def test_a_record_becomes_the_same_wherever_it_stands(raw: str) -> None:
+    raws = pl.Series("raw", [raw] + ["email=a"] * 20 + [raw])
+    assert len(raws) < redaction.MANY
+    assert len(set(redact_raws(raws, "hash", Ruleset()))) == 2
+
+
+def test_a_name_says_the_same_in_a_form_whatever_was_read_before() -> None:
+    """`ph%6fne` is a phone in a form, and no name that tells anything in JSON."""
+    raws = pl.Series("raw", ['{"ph%6fne": "650 555 0187"}', "ph%6fne=650+555+0187"])
+    for order in (raws, raws.reverse()):
+        redacted = dict(zip(order, redact_raws(order, "drop", Ruleset()), strict=True))
+        assert redacted[raws[1]] == "ph%6fne=redacted"
+        assert re.sub(r"\s", "", redacted[raws[0]]) == '{"ph%6fne":"6505550187"}'
+
+
+def test_what_a_list_holds_under_a_personal_name_is_hidden_and_an_item_keeps_its_name() -> None:
+    raw = '{"birthdate":["5/26/1991",["y"],null],"customer":{"phone":[{"email":"jo@example.com"},7]},"items":[{"name":"x"}]}'
+    (dropped,) = redact_raws(pl.Series([raw]), "drop", Ruleset())
+    assert dropped == (
+        '{"birthdate":["redacted",["redacted"],null],"customer":{"phone":[{"email":"redacted"},"redacted"]},'
+        '"items":[{"name":"x"}]}'
+    )
+
+
+def test_the_deepest_json_is_redacted() -> None:
+    raw = '{"email":' * 250 + '["jo@example.com"' + "]}" + "}" * 249
+    for pii in ("hash", "drop"):
+        (redacted,) = redact_raws(pl.Series([raw]), pii, Ruleset())
+        assert "example" not in redacted
+    deepest = '{"a":' * 499 + "[1]" + "}" * 499
+    assert redact_raws(pl.Series([deepest]), "hash", Ruleset())[0] == deepest
