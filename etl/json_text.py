@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-#: What recurses does so in one frame a level: the interpreter has a thousand.
+#: What recurses takes one frame a level, hence loops where a comprehension or `map` takes two; there are a thousand.
 MAX_DEPTH: Final = 500
 
 #: Nineteen digits may be an integer past 64 bits; that they are there shows once all digits are the same.
@@ -119,10 +119,15 @@ def compact(value: Any) -> str:
         >>> compact({"a": [1.0, "é\n", None], "b": {}})
         '{"a":[1,"é\\n",null],"b":{}}'
     """
+    members = []
     if isinstance(value, dict):
-        return "{" + ",".join(map("{}:{}".format, map(_quoted, value), map(compact, value.values()))) + "}"
+        for name, item in value.items():
+            members.append(f"{_quoted(name)}:{compact(item)}")
+        return "{" + ",".join(members) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(compact, value)) + "]"
+        for item in value:
+            members.append(compact(item))  # noqa: PERF401
+        return "[" + ",".join(members) + "]"
     if value is None:
         return "null"
     if isinstance(value, str) and not isinstance(value, Digits):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -150,9 +149,12 @@ class Redactor:
         return _JSON_PAIR.sub(json_pair, text) if '":' in text or '" :' in text else text
 
     def _json(self, value: Any, name: str = "", country: str | None = None) -> Any:
-        """A JSON value that stands under a name, which the items of a list repeat. Takes one frame for each level."""
+        """A JSON value that stands under a name, which the items of a list repeat."""
         if isinstance(value, list):
-            return list(map(partial(self._json, name=name, country=country), value))
+            items = []
+            for item in value:
+                items.append(self._json(item, name, country))  # noqa: PERF401 - the stack is short, see json_text
+            return items
         if isinstance(value, dict):
             own = value.get("country")
             is_item = fold(name) in self.containers

@@ -126,7 +126,10 @@ def test_a_name_says_the_same_in_a_form_whatever_was_read_before() -> None:
 
 
 def test_what_a_list_holds_under_a_personal_name_is_hidden_and_an_item_keeps_its_name() -> None:
-    raw = '{"birthdate":["5/26/1991",["y"],null],"customer":{"phone":[{"email":"jo@example.com"},7]},"items":[{"name":"x"}]}'
+    raw = (
+        '{"birthdate":["5/26/1991",["y"],null],"customer":{"phone":[{"email":"jo@example.com"},7]},'
+        '"items":[{"name":"x"}]}'
+    )
     (dropped,) = redact_raws(pl.Series([raw]), "drop", Ruleset())
     assert dropped == (
         '{"birthdate":["redacted",["redacted"],null],"customer":{"phone":[{"email":"redacted"},"redacted"]},'
