@@ -65,7 +65,9 @@ def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, is_us: pl.Serie
         if row is not rows[0]:
             others = row.normalise(distinct)
             differs = others.ne_missing(forms)
-            digests = first.scatter(differs.arg_true(), _digests(others.filter(differs), distinct.filter(differs)))
+            digests = first.clone().scatter(
+                differs.arg_true(), _digests(others.filter(differs), distinct.filter(differs))
+            )
         column = digests[numbers]
         if row.normalise_in_us is not None and is_us.any():
             column = _digests(row.normalise_in_us(distinct), distinct)[numbers].zip_with(is_us, column)

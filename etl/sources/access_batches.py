@@ -17,7 +17,7 @@ from etl.sources.format_rows import Reader
 from etl.sources.lines import Batch
 from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record
-from etl.spans import texts_of
+from etl.spans import sound_texts
 
 
 def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dict[str, pl.Series]:
@@ -39,7 +39,7 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
     method, method_end, path_end, target_end, client_end, agent, agent_end, status, received_at = found
 
     def text(starts: Positions, ends: Positions) -> pl.Series:
-        return texts_of(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
+        return sound_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
 
     def sent(starts: Positions, ends: Positions) -> pl.Series:
         texts = text(starts, ends)

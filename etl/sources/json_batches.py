@@ -20,7 +20,7 @@ from etl.schema import FIELD, REQUESTS
 from etl.sources.dumps import ADDRESS_KEYS, is_envelope
 from etl.sources.lines import Batch
 from etl.sources.requests import Record, as_columns, split_target
-from etl.spans import Bytes, Positions, Truths, malformed_spans, texts_of
+from etl.spans import Bytes, Positions, Truths, malformed_spans, sound_texts, texts_of
 from etl.values import instants
 
 #: What a record is, by the names of its members.
@@ -70,7 +70,7 @@ class _Members(NamedTuple):
             except orjson.JSONDecodeError:
                 decoded.append("")
                 is_regular[self.rows[i]] = False
-        texts = texts_of(buffer, self.starts, self.ends)
+        texts = sound_texts(buffer, self.starts, self.ends)
         return texts.scatter(escaped, pl.Series(decoded, dtype=pl.String)) if len(escaped) else texts
 
 
@@ -85,6 +85,7 @@ class _Objects:
         kinds = _kinds_of(self.members, len(batch.starts), is_claimed)
         self.is_regular &= kinds != _IRREGULAR
         self.is_envelope = kinds == _ENVELOPE
+        self.members = self.members.at(self.is_regular[self.members.rows])
         self.envelopes = self.members.at(self.is_envelope[self.members.rows])
 
     def column(self, members: _Members) -> pl.Series:
@@ -176,7 +177,12 @@ def read_batch(
     exact = as_columns([read(i) for i in slow.tolist()])
     places = np.arange(len(batch.starts))
     places[slow] = np.arange(len(slow)) + len(batch.starts)
-    return {name: pl.concat([column, exact[name]])[places] for name, column in columns.items()}
+    return {
+        name: pl.concat([column, exact[name]])[places]
+        if column.dtype.is_nested()
+        else column.clone().scatter(slow, exact[name])
+        for name, column in columns.items()
+    }
 
 
 def _kinds_of(members: _Members, height: int, is_claimed: Callable[[tuple[str, ...]], bool]) -> Positions:
