@@ -120,7 +120,7 @@ def parts_of(pieces: list[Piece]) -> list[list[Piece]]:
 
 
 def _keys(stage: Path, piece: Piece, columns: list[str] | None = None) -> pl.DataFrame:
-    return pl.read_parquet(piece.path(stage, "keys"), columns=columns)
+    return pl.read_parquet(piece.path(stage, "keys"), columns=columns, glob=False)
 
 
 def _summarise(

@@ -20,8 +20,8 @@ from etl.errors import OutputError
 from etl.job import run_job
 from etl.reading import SILENT, Progress, Request
 from etl.ruleset import Ruleset
-from etl.schema import CONVERSIONS, REJECTIONS
-from etl.sinks.parquet import write_table
+from etl.schema import CONVERSIONS, REJECTIONS, Table
+from etl.sinks.parquet import scan_files, write_table
 from etl.sources.inputs import found_inputs
 
 #: Files of a run's tables that are compared at a time.
@@ -180,7 +180,7 @@ def _gather(pieces: Path, path: Path) -> None:
     """All pieces as one file, which takes the place of an older one in one step."""
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pl.scan_parquet(pieces / "*.parquet").sink_parquet(staged, maintain_order=True)
+        scan_files(sorted(pieces.glob("*.parquet"))).sink_parquet(staged, maintain_order=True)
         staged.replace(path)
     except (OSError, pl.exceptions.ComputeError) as error:
         raise OutputError(f"{path} cannot be written: {error}", "Make room, or name another file.") from error
@@ -211,16 +211,20 @@ def _boundaries(out: Path) -> list[str]:
     last: dict[str, str] = {}
     for table, column in ((CONVERSIONS, "conversion_id"), (REJECTIONS, "rejection_id")):
         for path in sorted((out / table.name).glob("part-*.parquet")):
-            found = pl.scan_parquet(path).select(pl.col(column).max()).collect().item()
+            found = scan_files([path]).select(pl.col(column).max()).collect().item()
             if found is not None:
                 last[path.name] = max(found, last.get(path.name, ""))
     return [last[name] for name in sorted(last)[PARTS_PER_RANGE - 1 :: PARTS_PER_RANGE]]
 
 
+def _scanned(out: Path, table: Table) -> pl.LazyFrame:
+    return scan_files(sorted((out / table.name).glob("*.parquet")))
+
+
 def _verdicts(out: Path, since: str, until: str | None) -> pl.LazyFrame:
     """One row a record of a range: where it stands, and what it becomes."""
-    conversions = pl.scan_parquet(out / "conversions" / "*.parquet").rename({"conversion_id": "record_id"})
-    rejections = pl.scan_parquet(out / "rejections" / "*.parquet").rename({"rejection_id": "record_id"})
+    conversions = _scanned(out, CONVERSIONS).rename({"conversion_id": "record_id"})
+    rejections = _scanned(out, REJECTIONS).rename({"rejection_id": "record_id"})
     nothing = [pl.lit(None, CONVERSIONS.schema[name]).alias(name) for name in VERDICT[1:]]
     sides = (
         conversions.with_columns(outcome=pl.lit("conversion")),

@@ -313,3 +313,13 @@ def test_two_runs_at_once_do_not_meet(log: Path, tmp_path: Path) -> None:
     os.close(read_end)
     assert first.wait() == 0
     assert read(tmp_path / "out", "conversions").height == 1
+
+
+def test_no_mark_in_the_path_of_the_tables_means_anything(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a [b] %20{c}*?é=1" / "out"
+    out.parent.mkdir()
+    run("run", log, "--out", out)
+    (part,) = (out / "conversions").iterdir()
+    row_id = pl.read_parquet(part, glob=False)["conversion_id"][0]
+    assert b"click_id" in run("explain", f"{out}:{row_id}").stdout
+    assert b"1 of these" in run("audit", out).stdout

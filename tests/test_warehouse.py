@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 import etl
-from etl.errors import EtlError
+from etl.errors import EtlError, UsageError
 from etl.warehouse.entries import listed
 from etl.warehouse.forget import forget
 from etl.warehouse.upkeep import vacuum
@@ -663,3 +663,9 @@ def test_rows_without_a_time_are_under_the_null_day(tmp_path: Path) -> None:
     etl.load([tmp_path / "dump.jsonl"], tmp_path / "warehouse")
     assert etl.scan(str(tmp_path / "warehouse"), "conversions").collect()["received_date"].to_list() == [None]
     assert verify(str(tmp_path / "warehouse")) == []
+
+
+@pytest.mark.parametrize("name", ["a b", "é", "a%20b", "a=b", "a[b]"])
+def test_a_place_that_readers_of_delta_cannot_reach_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="is no place for a warehouse"):
+        etl.load([], str(tmp_path / name / "warehouse"))

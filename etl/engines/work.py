@@ -191,11 +191,11 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, number: int) -> Tall
 
 
 def _without_duplicates(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
-    tables = {table.name: pl.read_parquet(piece.path(stage, table.name)) for table in TABLES}
+    tables = {table.name: pl.read_parquet(piece.path(stage, table.name), glob=False) for table in TABLES}
     path = _duplicates_path(stage, piece.task)
     if not path.exists():
         return tables
-    duplicates = pl.read_parquet(path).drop("record_no")
+    duplicates = pl.read_parquet(path, glob=False).drop("record_no")
     moved = tables["conversions"].join(duplicates, on="conversion_id", maintain_order="left")
     kept = {
         name: tables[name].join(duplicates, on="conversion_id", how="anti", maintain_order="left")

@@ -14,6 +14,7 @@ import polars as pl
 
 from etl.errors import FormatError, InputError, UsageError
 from etl.schema import REQUESTS
+from etl.sinks.parquet import scan_files
 from etl.sinks.publish import MANIFEST
 from etl.sources.detection import Detected
 from etl.sources.formats import BY_NAME
@@ -171,7 +172,9 @@ def _of_row(folder: Path, row_id: str, reading: Reading) -> Target:
     for table, column in _TABLE_IDS:
         if not (folder / table).is_dir():
             raise UsageError(f"{folder} holds no tables.", "Name the folder that a run wrote, or a record: FILE:LINE.")
-        rows = pl.scan_parquet(folder / table / "*.parquet").filter(pl.col(column) == row_id).collect().to_dicts()
+        rows = (
+            scan_files(sorted((folder / table).glob("*.parquet"))).filter(pl.col(column) == row_id).collect().to_dicts()
+        )
         if rows:
             break
     else:

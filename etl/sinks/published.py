@@ -10,6 +10,7 @@ import polars as pl
 
 from etl.errors import InputError, UsageError
 from etl.schema import TABLES, Table
+from etl.sinks.parquet import scan_files
 from etl.sinks.publish import MANIFEST
 
 
@@ -63,7 +64,7 @@ def _scan(folder: Path, table: Table) -> pl.LazyFrame:
     if not paths:
         raise UsageError(f"{str(folder)!r} holds no table {table.name!r}.", "Name the folder that `run --out` wrote.")
     try:
-        frame = pl.scan_parquet(paths)
+        frame = scan_files(paths)
         found = frame.collect_schema()
     except (OSError, pl.exceptions.ComputeError) as error:
         raise InputError(f"{str(paths[0])!r} is no Parquet file.", "Run again into a new folder.") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ class Place(NamedTuple):
         return str(self.folder / name) if self.folder else f"{self.store}/{self.path}{name}"
 
 
+#: What Delta and its readers do not write the same in an address, or take for a pattern.
+_ESCAPED: Final = re.compile(r"""[^!-~]|["#%*<=>?\\^`{|}\[\]]""")
+
+
 class Stored(NamedTuple):
     """The bytes of a small file, and the tag that tells this state of it from a later one."""
 
@@ -59,7 +64,13 @@ def place_of(address: str) -> Place:
         UsageError: It is of a kind that is not written.
     """
     if "://" not in address:
-        return Place(address, Path(os.path.abspath(address)))  # noqa: PTH100 - keeps links
+        folder = Path(os.path.abspath(address))  # noqa: PTH100 - keeps links
+        if odd := _ESCAPED.search(str(folder)):
+            raise UsageError(
+                f"{folder} is no place for a warehouse: readers of Delta tables escape {odd[0]!r}.",
+                "Name a folder whose path has only ASCII letters, digits and such marks as - _ . +.",
+            )
+        return Place(address, folder)
     scheme, _, rest = address.partition("://")
     bucket, _, path = rest.partition("/")
     if scheme not in SCHEMES or not bucket:
