@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from etl.distinct import numbered
+
 
 class Pairs(NamedTuple):
     """The parameters of a batch of postbacks, in the request's order, ascending by row.
@@ -42,7 +44,8 @@ class Pairs(NamedTuple):
     @classmethod
     def named(cls, rows: npt.NDArray[np.int64], names: pl.Series, values: pl.Series) -> Self:
         """Texts under names, one a parameter."""
-        return cls.plain(rows, *numbered(names), values)
+        distinct, numbers = numbered(names)
+        return cls.plain(rows, distinct, numbers.to_numpy().astype(np.int64), values)
 
     @classmethod
     def merged(cls, parts: list[Self]) -> Self:
@@ -56,7 +59,13 @@ class Pairs(NamedTuple):
             np.concatenate([getattr(part, name) for part in filled])[order]
             for name in ("rows", "is_structure", "is_json")
         )
-        return cls(rows, names, numbers, pl.concat([part.values for part in filled])[order], *truths)
+        return cls(
+            rows,
+            names,
+            numbers.to_numpy().astype(np.int64),
+            pl.concat([part.values for part in filled])[order],
+            *truths,
+        )
 
     def at(self, index: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Self:
         """Some of the parameters, as those of other postbacks."""
@@ -75,9 +84,3 @@ class Pairs(NamedTuple):
                 "is_json": self.is_json[index],
             }
         )
-
-
-def numbered(names: pl.Series) -> tuple[pl.Series, npt.NDArray[np.int64]]:
-    """The distinct names, and the number of each."""
-    distinct = names.unique(maintain_order=True)
-    return distinct, names.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)

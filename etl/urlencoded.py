@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from etl import byte_loops
-from etl.pairs import Pairs, numbered
+from etl.distinct import numbered
+from etl.pairs import Pairs
 from etl.spans import glued, texts_of
 
 
@@ -33,4 +34,4 @@ def split_forms(forms: pl.Series) -> Pairs:
     count, names = byte_loops.split_forms(buffer.data, form_ends, decoded.data, spans, slots, pairs)
     rows, numbers, starts, ends = pairs[:, :count]
     distinct, renumbered = numbered(texts_of(decoded, *spans[:, :names]))
-    return Pairs.plain(rows, distinct, renumbered[numbers], texts_of(decoded, starts, ends))
+    return Pairs.plain(rows, distinct, renumbered.to_numpy().astype(np.int64)[numbers], texts_of(decoded, starts, ends))

@@ -11,7 +11,8 @@ import pytest
 FLOORS: Final = (
     ("bytes", ("byte_loops", "json_loops")),
     ("facts", ("errors", "options", "schema", "spec")),
-    ("letters", ("distinct", "json_text", "lists", "pairs", "ruleset", "spans", "visible")),
+    ("letters", ("distinct", "json_text", "lists", "ruleset", "spans", "visible")),
+    ("parameters", ("pairs",)),
     (
         "words",
         (
