@@ -32,8 +32,12 @@ ADDRESS: Final = "address"
 
 #: Stands around the number of a value to be filled in; a noncharacter, which no text needs. All are of one length, so
 #: that what is made of a record does not depend on those before it.
-_MARK: Final = "\ufdd0"
-_PLACEHOLDER: Final = re.compile(f"{_MARK}([0-9]+){_MARK}")
+MARK: Final = "\ufdd0"
+_PLACEHOLDER: Final = re.compile(f"{MARK}([0-9]+){MARK}")
+
+#: A mark that a record itself holds, escaped: it becomes U+FFFD, as a raw one does.
+_JSON_MARK: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\ufdd0", re.IGNORECASE)
+_FORM_MARK: Final = re.compile(r"%EF%B7%90", re.IGNORECASE)
 
 _REQUEST_LINE: Final = re.compile(
     r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[0-9.]+)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
@@ -80,6 +84,15 @@ def stand_ins(values: pl.DataFrame, pii: Pii) -> pl.Series:
     return pl.concat(parts).sort("place")["text"].fill_null(DROPPED)
 
 
+def decoded(text: str) -> str:
+    """A name or value of a form, decoded."""
+    return unquote_plus(_FORM_MARK.sub("%EF%BF%BD", text) if "%" in text else text)
+
+
+def _parsed(text: str) -> Any:
+    return json_text.parse((_JSON_MARK.sub(r"\1\\ufffd", text) if "\\u" in text else text).encode())
+
+
 class Redactor:
     """Writes records with placeholders, remembers the values they stand for, and fills them in."""
 
@@ -108,10 +121,10 @@ class Redactor:
 
     def template(self, raw: str) -> str:
         """A record with placeholders."""
-        raw = raw.replace(_MARK, "\ufffd")
+        raw = raw.replace(MARK, "\ufffd")
         if raw.lstrip().startswith(("{", "[")):
             try:
-                return self.scrub(json_text.compact(self._json(json_text.parse(raw.encode()))))
+                return self.scrub(json_text.compact(self._json(_parsed(raw))))
             except json_text.JsonError:
                 return self.words(raw)
         request = _REQUEST_LINE.search(raw)
@@ -132,12 +145,12 @@ class Redactor:
         pieces = [piece.partition("=") for piece in form.split("&")]
         country = None
         if "country=" in form:
-            country = next((unquote_plus(text) for name, _, text in pieces if name == "country"), None)
-        return "&".join(name + mark + self._value(name, text, country, unquote_plus) for name, mark, text in pieces)
+            country = next((decoded(text) for name, _, text in pieces if name == "country"), None)
+        return "&".join(name + mark + self._value(name, text, country, decoded) for name, mark, text in pieces)
 
     def _pairs(self, text: str) -> str:
         def form_pair(match: re.Match[str]) -> str:
-            return f"{match[1]}={self._value(match[1], match[2], None, unquote_plus)}"
+            return f"{match[1]}={self._value(match[1], match[2], None, decoded)}"
 
         def json_pair(match: re.Match[str]) -> str:
             value = match[2]
@@ -173,14 +186,14 @@ class Redactor:
         """A text inside JSON: JSON again, a URL or a form, or neither."""
         if text.lstrip().startswith(("{", "[")):
             try:
-                return json_text.compact(self._json(json_text.parse(text.encode())))
+                return json_text.compact(self._json(_parsed(text)))
             except json_text.JsonError:
                 return self._pairs(text)
         if "?" in text:
             return self._target(text)
         return self._form(text) if "=" in text else text
 
-    def trait(self, name: str, decode: Callable[[str], str] = unquote_plus) -> str | None:
+    def trait(self, name: str, decode: Callable[[str], str] = decoded) -> str | None:
         """The trait whose value a parameter of this name holds, or ADDRESS; None for neither."""
         known = decode, name
         if known not in self._by_name:
@@ -202,10 +215,10 @@ class Redactor:
         return next((trait for trait in _TELLING if fold(trait) in key), None)
 
     def _placeholder(self, trait: str, text: str, country: str | None) -> str:
-        if _MARK in text:  # a value within a value; no hash may rest on its number
+        if MARK in text:  # a value within a value; no hash may rest on its number
             text = _PLACEHOLDER.sub(lambda match: self.found[int(match[1])][1], text)
         self.found.append((trait, text, country))
-        return f"{_MARK}{len(self.found) - 1:09}{_MARK}"
+        return f"{MARK}{len(self.found) - 1:09}{MARK}"
 
     def scrub(self, text: str) -> str:
         """Without client addresses, and with what still looks like an e-mail address as a placeholder."""

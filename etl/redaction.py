@@ -16,7 +16,7 @@ import polars as pl
 
 from etl.distinct import numbered
 from etl.options import Pii
-from etl.personal import ADDRESS, VALUES, Addition, Redactor, stand_ins
+from etl.personal import ADDRESS, MARK, VALUES, Addition, Redactor, stand_ins
 from etl.raw_lines import RawLines, regular_lines
 from etl.ruleset import Ruleset
 from etl.spans import Bytes, Positions, Truths, decoded_texts, glued, texts_of
@@ -99,7 +99,8 @@ class _Params(NamedTuple):
     def values(self, buffer: Bytes, index: Positions) -> pl.Series:
         """The values of some of them, decoded."""
         texts = texts_of(buffer, np.minimum(self.name_ends + 1, self.ends)[index], self.ends[index])
-        return decoded_texts(texts.str.replace_all("+", " ", literal=True))
+        decoded = decoded_texts(texts.str.replace_all("+", " ", literal=True))
+        return decoded.str.replace_all(MARK, "\ufffd", literal=True)
 
 
 def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:

@@ -49,6 +49,7 @@ CLIENTS = (
 #: What a line is changed by: marks that divide it, and what looks like an address.
 MARKS = (*'"?&=:@%.[]( {\\/+-', "%40", "::", "] (", ' HTTP/1.1" 200 2', "192.0.2.1", "2001:db8::1", "jo@example.com")
 MARKS += ("email=a", "é", "\t", "\ufdd00\ufdd0", "country=US&", "&phone=1")
+MARKS += ("&email=%EF%b7%901%EF%B7%90", "\\ufdd0")
 
 
 def one_at_a_time(raws: pl.Series, pii: Pii) -> list[str]:
@@ -114,6 +115,22 @@ def test_a_record_becomes_the_same_wherever_it_stands(raw: str) -> None:
     raws = pl.Series("raw", [raw] + ["email=a"] * 20 + [raw])
     assert len(raws) < redaction.MANY
     assert len(set(redact_raws(raws, "hash", Ruleset()))) == 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('{"email":"\\ufdd00\\ufdd0","a":"\\uFDD00\\uFDD0"}', '{"email":"redacted","a":"\ufffd0\ufffd"}'),
+        (
+            '{"a":"{\\"b\\":\\"\\\\ufdd00\\\\ufdd0\\",\\"email\\":1}"}',
+            '{"a":"{\\"b\\":\\"\ufffd0\ufffd\\",\\"email\\":\\"redacted\\"}"}',
+        ),
+        ("email=%EF%B7%900%EF%B7%90&a=%EF%B7%900%EF%B7%90", "email=redacted&a=%EF%B7%900%EF%B7%90"),
+        ('{"a":"\\\\ufdd0"}', '{"a":"\\\\ufdd0"}'),
+    ],
+)
+def test_a_record_that_holds_what_stands_around_placeholders(raw: str, expected: str) -> None:
+    assert redact_raws(pl.Series([raw]), "drop", Ruleset()).to_list() == [expected]
 
 
 def test_a_name_says_the_same_in_a_form_whatever_was_read_before() -> None:
