@@ -46,8 +46,8 @@ cpdef split_forms(
 
 @cython.locals(i=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, slot=Py_ssize_t, count=Py_ssize_t)
 cpdef number_texts(
-    const unsigned char[::1] buffer, const int64_t[::1] offsets, int32_t[::1] slots, int64_t[::1] firsts,
-    int32_t[::1] numbers,
+    const unsigned char[::1] buffer, const int64_t[::1] starts, const int64_t[::1] ends, int32_t[::1] slots,
+    int64_t[::1] firsts, int32_t[::1] numbers,
 )
 
 @cython.locals(

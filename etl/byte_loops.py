@@ -145,24 +145,27 @@ def split_forms(
     return count, names
 
 
-def number_texts(buffer: memoryview, offsets: Positions, slots: Slots, firsts: Positions, numbers: Slots) -> int:
-    """Numbers texts that lie one after another by their first occurrence, and gives how many distinct ones there are.
+def number_texts(
+    buffer: memoryview, starts: Positions, ends: Positions, slots: Slots, firsts: Positions, numbers: Slots
+) -> int:
+    """Numbers texts by their first occurrence, and gives how many distinct ones there are.
 
     Args:
         buffer: The texts' bytes.
-        offsets: Where each begins; one more, where the last ends.
+        starts: Where each begins.
+        ends: Where each ends.
         slots: All -1, a power of two, more than there are texts.
         firsts: To be filled with the place of each distinct text among the texts.
         numbers: To be filled with the number of each text.
     """
     count = 0
     for i in range(len(numbers)):
-        start = offsets[i]
-        end = offsets[i + 1]
+        start = starts[i]
+        end = ends[i]
         slot = _hash(buffer, start, end) & (len(slots) - 1)
         while slots[slot] >= 0:
-            first = offsets[firsts[slots[slot]]]
-            if offsets[firsts[slots[slot]] + 1] - first == end - start and _equal(buffer, first, start, end):
+            first = firsts[slots[slot]]
+            if ends[first] - starts[first] == end - start and _equal(buffer, starts[first], start, end):
                 break
             slot = (slot + 1) & (len(slots) - 1)
         if slots[slot] < 0:

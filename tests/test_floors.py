@@ -12,7 +12,7 @@ FLOORS: Final = (
     ("bytes", ("byte_loops", "json_loops")),
     ("facts", ("errors", "options", "schema", "spec")),
     ("letters", ("distinct", "json_text", "lists", "ruleset", "spans", "visible")),
-    ("parameters", ("pairs",)),
+    ("parameters", ("json_values", "pairs")),
     (
         "words",
         (
