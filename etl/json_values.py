@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from etl.distinct import numbered_spans
 from etl.spans import Bytes, Positions, Truths, sound_texts, texts_of
 
 #: Bytes of which there is one for each value but the texts themselves, at least.
-_MARKS = (ord(":"), ord(","), ord("["))
+_MARKS: Final = (ord(":"), ord(","), ord("["))
 
 
 class JsonValues(NamedTuple):

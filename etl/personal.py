@@ -124,7 +124,7 @@ class Redactor:
         raw = raw.replace(MARK, "\ufffd")
         if raw.lstrip().startswith(("{", "[")):
             try:
-                return self.scrub(json_text.compact(self._json(_parsed(raw))))
+                return self.scalar(raw)
             except json_text.JsonError:
                 return self.words(raw)
         request = _REQUEST_LINE.search(raw)
@@ -132,6 +132,10 @@ class Redactor:
             return self.words(raw)
         before, after = raw[: request.start(2)], raw[request.end(2) :]
         return self.scrub(self._pairs(before) + self._target(request[2]) + self._pairs(after))
+
+    def scalar(self, text: str) -> str:
+        """A JSON scalar whose name tells nothing, with placeholders."""
+        return self.scrub(json_text.compact(self._json(_parsed(text))))
 
     def words(self, text: str) -> str:
         """Text that follows no grammar, with placeholders."""

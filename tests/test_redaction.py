@@ -8,10 +8,10 @@ from random import Random
 import polars as pl
 import pytest
 
-from etl import redaction
 from etl.options import Pii
 from etl.personal import Redactor
 from etl.raw_lines import regular_lines
+from etl.raw_objects import MANY
 from etl.redaction import redact_raws
 from etl.ruleset import Ruleset
 from etl.spans import glued
@@ -58,7 +58,7 @@ def one_at_a_time(raws: pl.Series, pii: Pii) -> list[str]:
 
 
 def check(texts: list[str], pii: Pii = "hash") -> None:
-    raws = pl.Series("raw", texts * -(-redaction.MANY // len(texts)))
+    raws = pl.Series("raw", texts * -(-MANY // len(texts)))
     for raw, found, expected in zip(raws, redact_raws(raws, pii, Ruleset()), one_at_a_time(raws, pii), strict=True):
         assert found == expected, raw
 
@@ -100,7 +100,7 @@ def test_what_the_adversary_invents(seed: int) -> None:
 
 def test_few_records_and_many_give_the_same() -> None:
     raws = pl.Series("raw", [LINE % ("192.0.2.7", "-", query) for query in QUERIES])
-    many = pl.concat([raws] * redaction.MANY)
+    many = pl.concat([raws] * MANY)
     assert redact_raws(many, "hash", Ruleset())[: len(raws)].equals(redact_raws(raws, "hash", Ruleset()))
 
 
@@ -113,7 +113,7 @@ def test_few_records_and_many_give_the_same() -> None:
 )
 def test_a_record_becomes_the_same_wherever_it_stands(raw: str) -> None:
     raws = pl.Series("raw", [raw] + ["email=a"] * 20 + [raw])
-    assert len(raws) < redaction.MANY
+    assert len(raws) < MANY
     assert len(set(redact_raws(raws, "hash", Ruleset()))) == 2
 
 
