@@ -72,12 +72,25 @@ class JsonValues(NamedTuple):
 
     def texts(self, buffer: Bytes, index: Positions) -> pl.Series:
         """The texts of some values: of scalars as `json_text.scalar` gives them, of structures as written."""
-        starts, ends, kinds = self.starts[index], self.ends[index], self.kinds[index]
-        texts = sound_texts(buffer, starts, ends)
+        texts = sound_texts(buffer, self.starts[index], self.ends[index])
+        return self._decoded(buffer, index, texts, np.arange(len(index)))
+
+    def column(self, buffer: Bytes, index: Positions, height: int) -> pl.Series:
+        """The texts of some values, at most one a row, in the places of their rows; null elsewhere."""
+        rows = self.rows[index]
+        starts, ends = np.zeros((2, height), np.int64)
+        starts[rows], ends[rows] = self.starts[index], self.ends[index]
+        is_null = np.ones(height, np.bool_)
+        is_null[rows] = False
+        return self._decoded(buffer, index, sound_texts(buffer, starts, ends, is_null), rows)
+
+    def _decoded(self, buffer: Bytes, index: Positions, texts: pl.Series, places: Positions) -> pl.Series:
+        """The texts, which stand in some places, of values that are not written as their texts."""
+        kinds = self.kinds[index]
         odd = np.flatnonzero((kinds == json_loops.ESCAPED) | (kinds == json_loops.NUMBER))
         if not len(odd):
             return texts
         quotes = kinds[odd] == json_loops.ESCAPED
-        spans = zip((starts[odd] - quotes).tolist(), (ends[odd] + quotes).tolist(), strict=True)
-        decoded = [json_text.scalar(json_text.parse(buffer[start:end].tobytes())) for start, end in spans]
-        return texts.scatter(odd, pl.Series(decoded, dtype=pl.String))
+        starts, ends = self.starts[index[odd]] - quotes, self.ends[index[odd]] + quotes
+        written = [buffer[start:end].tobytes() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return texts.scatter(places[odd], pl.Series([json_text.scalar(json_text.parse(text)) for text in written]))

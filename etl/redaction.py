@@ -53,6 +53,8 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
     buffer, ends = glued(raws, " ")
     starts = np.append(0, ends + 1)[:-1]
     lines = regular_lines(buffer, starts, ends)
+    if not len(lines.numbers):
+        return _one_at_a_time(raws, redactor)
     others = np.delete(np.arange(len(starts)), lines.numbers)
     params = _params(buffer, lines, redactor)
     written = [

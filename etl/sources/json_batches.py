@@ -46,8 +46,9 @@ class _Objects:
         kinds = _kinds_of(self.values, members, len(batch.starts), is_claimed)
         self.is_regular &= kinds != _IRREGULAR
         self.is_envelope = kinds == _ENVELOPE
-        self.members = members[self.is_regular[self.values.rows[members]]]
-        self.sent = self.values.by_name(self.members[self.is_envelope[self.values.rows[self.members]]])
+        kinds = np.where(self.is_regular, kinds, _IRREGULAR)[self.values.rows[members]]
+        self.bare = members[kinds == _BARE]
+        self.sent = self.values.by_name(members[kinds == _ENVELOPE])
 
     def column(self, name: str) -> pl.Series:
         """What envelopes hold under a name; null where there is nothing, or no text, or an empty one."""
@@ -57,8 +58,7 @@ class _Objects:
         """What members hold, one a record at most; null as above."""
         sent = members[self.values.kinds[members] <= json_loops.NUMBER]
         sent = sent[self.values.ends[sent] > self.values.starts[sent]]
-        column = pl.Series([None], dtype=pl.String).new_from_index(0, len(self.is_regular))
-        return column.scatter(self.values.rows[sent], self.values.texts(self.buffer, sent)) if len(sent) else column
+        return self.values.column(self.buffer, sent, len(self.is_regular))
 
     def inner(self, name: str) -> Positions:
         """The members of the objects that envelopes hold under a name."""
@@ -87,8 +87,7 @@ class _Objects:
         bodies = self.sent.get("body", _NOTHING)
         has_fields = ~self.is_envelope
         has_fields[values.rows[bodies[values.kinds[bodies] == json_loops.OBJECT]]] = True
-        bare = self.members[~self.is_envelope[values.rows[self.members]]]
-        sent = np.sort(np.concatenate([bare, self.inner("body")]), kind="stable")
+        sent = np.sort(np.concatenate([self.bare, self.inner("body")]), kind="stable")
         sent = sent[values.kinds[sent] != json_loops.NULL]
         fields = pl.DataFrame(
             {
