@@ -83,6 +83,16 @@ def test_splits_of_a_file_hold_each_line_once_with_its_number(
     assert whole["record_no"].to_list() == list(range(1, data.count(b"\n") + 1))
 
 
+@pytest.mark.parametrize("start", [0, 16_384])
+def test_a_split_no_larger_than_a_batch_is_one(start: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "BATCH_BYTES", 16_384)
+    stream = io.BytesIO(b"a line of some length\n" * 2_000)
+    stream.seek(max(start - 1, 0))
+    (batch,) = read_lines(stream, start, start + 16_384, 1 << 20)
+    assert len(batch.starts) in (744, 745)
+    assert stream.tell() < start + 17_000
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\r\n", b"\r", b"x" * 40, b"\xef\xbb\xbf"]), max_size=40))
 def test_lines_are_what_lies_between_newlines(parts: list[bytes]) -> None:

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.duplicates import DUPLICATES
 from etl.engines.tallies import Tally
 from etl.rejections import reject_duplicates
 from etl.schema import TABLES
@@ -56,7 +55,9 @@ class Piece(NamedTuple):
 
     def read_held(self, stage: Path, name: str) -> pl.DataFrame:
         """What is held back of one of its tables."""
-        return self.read(stage, f"held.{name}") if self.held else self.read(stage, name).clear()
+        if self.held:
+            return self.read(stage, f"held.{name}")
+        return pl.read_parquet(self.path(stage, name), n_rows=0, glob=False)
 
     def stage(self, stage: Path, tables: dict[str, pl.DataFrame], held: pl.Series) -> None:
         """Stages its tables.
@@ -147,7 +148,7 @@ def _rejections(piece: Piece, stage: Path, conversions: pl.DataFrame) -> pl.Data
     raws = [piece.read(stage, "raws")]
     if (late := late_path(stage, piece.task)).exists():
         raws.append(pl.read_parquet(late, glob=False))
-    moved = conversions.join(duplicates.select(DUPLICATES.names()), on="conversion_id", maintain_order="left")
+    moved = conversions.join(duplicates, on="conversion_id", maintain_order="left")
     moved = moved.join(pl.concat(raws), on="conversion_id", maintain_order="left")
     return pl.concat([rejections, reject_duplicates(moved)]).sort("source_digest", "record_no")
 
