@@ -15,6 +15,8 @@ import numpy.typing as npt
 Positions = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.int32]
 Views = npt.NDArray[np.uint32]
+Hashes = npt.NDArray[np.uint64]
+Marks = npt.NDArray[np.uint8]
 
 _AMPERSAND: Final = ord("&")
 _EQUALS: Final = ord("=")
@@ -173,6 +175,25 @@ def number_texts(
             firsts[count] = i
             count += 1
         numbers[i] = slots[slot]
+    return count
+
+
+def add_hashes(hashes: Hashes, slots: Hashes, repeated: Marks) -> int:
+    """Adds hashes to a table, and gives how many were not in it.
+
+    Args:
+        hashes: None of them 0.
+        slots: The table: a power of two, more than all hashes in it and these; 0 is a free slot.
+        repeated: To be filled: whether each was in it already.
+    """
+    count = 0
+    for i in range(len(hashes)):
+        slot = int(hashes[i]) & (len(slots) - 1)
+        while slots[slot] and slots[slot] != hashes[i]:
+            slot = (slot + 1) & (len(slots) - 1)
+        repeated[i] = slots[slot] == hashes[i]
+        count += not repeated[i]
+        slots[slot] = hashes[i]
     return count
 
 
