@@ -280,8 +280,8 @@ def split_texts(
         starts: Where each begins.
         ends: Where each ends.
         values: To be filled: row, the value that holds it (-1 for a text), start and end of the name, start and end of
-            the value, what it is; room for as many as there are texts, colons, commas and brackets. What an array holds
-            has the array's name, a text an empty one. A string's place is within its quotes.
+            the value, what it is; room for one more than there are texts, colons, commas and brackets. What an array
+            holds has the array's name, a text an empty one. A string's place is within its quotes.
         is_regular: To be filled: 1 for a text that was split.
 
     Returns:

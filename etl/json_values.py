@@ -12,7 +12,7 @@ from etl import json_loops, json_text
 from etl.distinct import numbered_spans
 from etl.spans import Bytes, Positions, Truths, sound_texts, texts_of
 
-#: Bytes of which there is one for each value but the texts themselves, at least.
+#: Bytes of which there is one for each whole value but the texts themselves, at least.
 _MARKS: Final = (ord(":"), ord(","), ord("["))
 
 
@@ -47,7 +47,7 @@ class JsonValues(NamedTuple):
             ends: One past the last byte of each span.
         """
         is_regular = np.zeros(len(starts), np.uint8)
-        room = len(starts) + sum(int(np.count_nonzero(buffer == mark)) for mark in _MARKS)
+        room = len(starts) + sum(int(np.count_nonzero(buffer == mark)) for mark in _MARKS) + 1  # for one cut short
         values = np.empty((7, room), np.int64)
         count = json_loops.split_texts(buffer.data, starts, ends, values, is_regular.data)
         rows, holders, name_starts, name_ends, value_starts, value_ends, kinds = values[:, :count]
