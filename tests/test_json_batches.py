@@ -75,8 +75,8 @@ def test_regular_records_are_read_the_fast_way() -> None:
 def test_a_record_that_is_cut_short_leaves_the_others_as_they_are() -> None:
     record = b'{"click_id":["x",1],"b":{"c":"d"}}'
     for end in range(len(record)):
-        check(b'{"click_id":1}\n' + record[:end])
-        check(record[:end] + b'\n{"click_id":[1]}')
+        check(b'{"click_id":1}\n' + record[:end] + b"\n")
+        check(record[:end] + b'\n{"click_id":[1]}\n')
 
 
 @pytest.mark.parametrize("seed", range(12))
