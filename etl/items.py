@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Context, Decimal
 from functools import lru_cache
-from itertools import groupby
-from operator import itemgetter
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import polars as pl
 
 from etl import json_text, values
 from etl.aliases import Fields
+from etl.distinct import numbered
 from etl.issues import finding
 from etl.ruleset import Ruleset, fold
 from etl.schema import ITEMS
@@ -31,7 +31,6 @@ class _Param(NamedTuple):
     container: int
     name: str
     value: str
-    is_structure: bool
     bracket_index: str | None
     bracket_field: str | None
 
@@ -61,7 +60,7 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
 
     Source: "Items Array"; semantics 8.
     """
-    rows, contents, distinct = _contents(_sent_params(fields, conversions))
+    rows, contents, distinct = _contents(fields, _sent_params(fields, conversions))
     read = [_read_content(content, ruleset) for content in distinct]
     texts = _item_texts([elements for elements, _ in read], ruleset)
     items = texts.with_columns(price=values.amount(texts["price"]), quantity=values.amount(texts["quantity"]))
@@ -79,8 +78,8 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
     ]
 
 
-def _sent_params(fields: Fields, conversions: pl.DataFrame) -> pl.DataFrame:
-    """row, and what a `_Param` has, of the conversions' parameters that hold items."""
+def _sent_params(fields: Fields, conversions: pl.DataFrame) -> Positions:
+    """Which parameters hold items of the conversions."""
     params, meanings = fields.params, fields.meanings
     is_bracket, is_element = (
         meanings[name].is_not_null().to_numpy()[params.numbers] for name in ("bracket_index", "bracket_field")
@@ -88,22 +87,27 @@ def _sent_params(fields: Fields, conversions: pl.DataFrame) -> pl.DataFrame:
     is_sent = fields.is_sent & (fields.meaning("container") >= 0)
     is_sent &= ~(params.is_json & is_bracket) & ~(params.is_structure & is_element)
     index = np.flatnonzero(is_sent)
-    index = index[np.isin(params.rows[index], conversions["row"].to_numpy())]
-    numbers = params.numbers[index]
-    meant = {name: meanings[name].gather(numbers) for name in ("container", "bracket_index", "bracket_field")}
-    return params.frame(index).with_columns(**meant)
+    return index[np.isin(params.rows[index], conversions["row"].to_numpy())]
 
 
-def _contents(sent: pl.DataFrame) -> tuple[Positions, Positions, list[_Content]]:
+def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, list[_Content]]:
     """The rows that send items, the number of the content of each, and the distinct contents."""
-    numbers: dict[_Content, int] = {}
-    found: list[tuple[int, int]] = []
-    params = zip(sent["row"].to_list(), map(_Param._make, sent.select(_Param._fields).rows()), strict=True)
-    for row, group in groupby(params, key=itemgetter(0)):
-        content = tuple(param for _, param in group)
-        found.append((row, numbers.setdefault(content, len(numbers))))
-    rows, contents = np.array(found, np.int64).reshape(-1, 2).T
-    return rows, contents, list(numbers)
+    values, numbers = numbered(fields.params.values.gather(index))
+    pairs = fields.params.numbers[index] * len(values) + numbers.to_numpy()
+    _, firsts, kinds = np.unique(pairs, return_index=True, return_inverse=True)
+    known = _read_params(fields, index[firsts])
+    rows, starts = np.unique(fields.params.rows[index], return_index=True)
+    found: dict[tuple[int, ...], int] = {}
+    sent, bounds = kinds.tolist(), [*starts.tolist(), len(index)]
+    contents = [found.setdefault(tuple(sent[start:end]), len(found)) for start, end in pairwise(bounds)]
+    return rows, np.array(contents, np.int64), [tuple(known[kind] for kind in content) for content in found]
+
+
+def _read_params(fields: Fields, index: Positions) -> list[_Param]:
+    params = fields.params.frame(index)
+    columns = ("container", "bracket_index", "bracket_field")
+    meant = [fields.meanings[name].gather(fields.params.numbers[index]) for name in columns]
+    return list(map(_Param._make, params.with_columns(meant).select(_Param._fields).rows()))
 
 
 def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) -> pl.DataFrame:
