@@ -262,23 +262,27 @@ def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
 def _junk_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
     """Values that are present but plainly junk (semantics 3.2)."""
     core = list(fields.winners)[: list(fields.winners).index("conversion_type") + 1]
+    is_macro = np.append(junk.is_macro(fields.params.values).to_numpy(), False)
     column = conversions.get_column
     match = column("match_key"), partial(column, "match_param")
     transaction = column("transaction_id"), partial(column, "transaction_param")
-    checks: list[tuple[str, Callable[[pl.Series], pl.Series], pl.Series, Callable[[], pl.Series]]] = [
-        *(("unresolved_macro", junk.is_macro, fields.texts[name], partial(fields.param, name)) for name in core),
-        ("null_word", junk.is_null_word, *match),
-        ("null_word", junk.is_null_word, *transaction),
-        ("test_value", junk.is_test_value, *match),
-        ("double_encoded", junk.is_double_encoded, *match),
-        ("double_encoded", junk.is_double_encoded, *transaction),
+    checks: list[tuple[str, pl.Series, Callable[[], pl.Series]]] = [
+        *(
+            ("unresolved_macro", pl.Series(is_macro[fields.winners[name]]), partial(fields.param, name))
+            for name in core
+        ),
+        *(
+            (code, is_junk(texts), param)
+            for code, is_junk in (("null_word", junk.is_null_word), ("double_encoded", junk.is_double_encoded))
+            for texts, param in (match, transaction)
+        ),
+        ("test_value", junk.is_test_value(match[0]), match[1]),
     ]
-    found = []
-    for code, is_junk, texts, param in checks:
-        truth = is_junk(texts)
-        if truth.any():
-            found.append(finding(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(truth), code))
-    return found
+    return [
+        finding(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(is_found), code)
+        for code, is_found, param in checks
+        if is_found.any()
+    ]
 
 
 def _names(texts: pl.DataFrame) -> list[pl.Series]:
