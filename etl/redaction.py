@@ -9,11 +9,13 @@ delimiters, and only what may hold an address is looked at one by one. Both ways
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from etl.cells import layout_of
 from etl.distinct import numbered
 from etl.options import Pii
 from etl.personal import ADDRESS, VALUES, Addition, Redactor, stand_ins
@@ -30,17 +32,24 @@ _THREE_DOTS: Final = 8
 _SEVEN_COLONS: Final = 30
 
 
-def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
+def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series | None = None) -> pl.Series:
     """The records as text without personal values; unchanged for `keep`, `redacted` in their place for `drop`.
 
     Args:
         raws: String: log lines or JSON texts, well-formed or not; nothing null.
         pii: What becomes of personal values.
         ruleset: Its aliases of personal traits are personal too.
+        layouts: Aligned with them, the text of the layout of each that is a row of a table; null for others.
     """
     if pii == "keep" or not len(raws):
         return raws
     redactor = Redactor(ruleset, pii)
+    if layouts is not None and layouts.null_count() < len(layouts):
+        templates = [
+            redactor.template(raw) if layout is None else redactor.row(raw, layout_of(layout))
+            for raw, layout in zip(raws, layouts, strict=True)
+        ]
+        return redactor.filled(templates).alias(raws.name)
     if len(raws) < MANY:
         return redactor.filled([redactor.template(raw) for raw in raws]).alias(raws.name)
     buffer, ends = glued(raws, " ")
@@ -59,18 +68,20 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
     return spliced(buffer, starts, ends, splices).alias(raws.name)
 
 
-def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
+def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None = None) -> pl.Series:
     """Records that are redacted already, also without the values of what this ruleset alone calls personal.
 
     Args:
         raws: String: records as `redact_raws` wrote them by another ruleset.
         pii: What became of personal values.
         ruleset: The present rules.
+        layout: The text of the layout of all of them, if they are rows of a table.
     """
     redactor = Addition(ruleset, pii)
     if pii == "keep" or not redactor.traits:
         return raws
-    return redactor.filled([redactor.template(raw) for raw in raws]).alias(raws.name)
+    write = redactor.template if layout is None else partial(redactor.row, layout=layout_of(layout))
+    return redactor.filled([write(raw) for raw in raws]).alias(raws.name)
 
 
 class _Params(NamedTuple):

@@ -142,16 +142,16 @@ def transform_split(task: Task, meter: Meter) -> Report:
 def _raws_of(keys: pl.DataFrame, requests: pl.DataFrame, task: Task) -> pl.DataFrame:
     """conversion_id and the redacted raw record of each conversion that can repeat another."""
     raws = keys.select("conversion_id", "record_no").join(
-        requests.select("record_no", "raw"), on="record_no", maintain_order="left"
+        requests.select("record_no", "raw", "layout"), on="record_no", maintain_order="left"
     )
-    return raws.select("conversion_id", redact_raws(raws["raw"], task.options.pii, task.ruleset))
+    return raws.select("conversion_id", redact_raws(raws["raw"], task.options.pii, task.ruleset, raws["layout"]))
 
 
 def _unmatched(requests: pl.DataFrame, task: Task) -> Unmatched:
     fault = requests["fault"]
-    unread = requests.select("record_no", "raw").filter(fault == "malformed_record")
+    unread = requests.select("record_no", "raw", "layout").filter(fault == "malformed_record")
     first = unread.head(_SHOWN)
-    shown = redact_raws(first["raw"], task.options.pii, task.ruleset)
+    shown = redact_raws(first["raw"], task.options.pii, task.ruleset, first["layout"])
     candidates = requests.height - int(fault.is_in(_BESIDE).sum())
     return Unmatched(unread.height, candidates, list(zip(first["record_no"], shown, strict=True)))
 
@@ -164,7 +164,7 @@ def stage_duplicates(task: Task, duplicates: pl.DataFrame) -> None:
         duplicates: Rows of `duplicates.DUPLICATES`, with `record_no` and `byte_offset`.
     """
     raws = read_raws(task.split, duplicates.select("record_no", "byte_offset"))
-    redacted = raws.with_columns(redact_raws(raws["raw"], task.options.pii, task.ruleset))
+    redacted = raws.select("record_no", redact_raws(raws["raw"], task.options.pii, task.ruleset, raws["layout"]))
     write_table(
         duplicates.drop("byte_offset").join(redacted, on="record_no"), _duplicates_path(task.stage, task.number)
     )
