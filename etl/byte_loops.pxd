@@ -1,6 +1,6 @@
 # The types of what `byte_loops.py` works with.
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 cdef int _AMPERSAND, _EQUALS, _PERCENT, _PLUS, _BLANK, _ZERO, _LETTER_A, _LOWER, _INLINE
 cdef uint32_t _SEED, _PRIME, _WORD
@@ -46,9 +46,12 @@ cpdef split_forms(
 
 @cython.locals(i=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, slot=Py_ssize_t, count=Py_ssize_t)
 cpdef number_texts(
-    const unsigned char[::1] buffer, const int64_t[::1] offsets, int32_t[::1] slots, int64_t[::1] firsts,
-    int32_t[::1] numbers,
+    const unsigned char[::1] buffer, const int64_t[::1] starts, const int64_t[::1] ends, int32_t[::1] slots,
+    int64_t[::1] firsts, int32_t[::1] numbers,
 )
+
+@cython.locals(i=Py_ssize_t, slot=Py_ssize_t, count=Py_ssize_t)
+cpdef add_hashes(const uint64_t[::1] hashes, uint64_t[::1] slots, unsigned char[::1] repeated)
 
 @cython.locals(
     i=Py_ssize_t, start=Py_ssize_t, length=Py_ssize_t, shown=Py_ssize_t, word=Py_ssize_t, byte=Py_ssize_t, value=uint32_t,

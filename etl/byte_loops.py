@@ -15,6 +15,8 @@ import numpy.typing as npt
 Positions = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.int32]
 Views = npt.NDArray[np.uint32]
+Hashes = npt.NDArray[np.uint64]
+Marks = npt.NDArray[np.uint8]
 
 _AMPERSAND: Final = ord("&")
 _EQUALS: Final = ord("=")
@@ -145,24 +147,27 @@ def split_forms(
     return count, names
 
 
-def number_texts(buffer: memoryview, offsets: Positions, slots: Slots, firsts: Positions, numbers: Slots) -> int:
-    """Numbers texts that lie one after another by their first occurrence, and gives how many distinct ones there are.
+def number_texts(
+    buffer: memoryview, starts: Positions, ends: Positions, slots: Slots, firsts: Positions, numbers: Slots
+) -> int:
+    """Numbers texts by their first occurrence, and gives how many distinct ones there are.
 
     Args:
         buffer: The texts' bytes.
-        offsets: Where each begins; one more, where the last ends.
+        starts: Where each begins.
+        ends: Where each ends.
         slots: All -1, a power of two, more than there are texts.
         firsts: To be filled with the place of each distinct text among the texts.
         numbers: To be filled with the number of each text.
     """
     count = 0
     for i in range(len(numbers)):
-        start = offsets[i]
-        end = offsets[i + 1]
+        start = starts[i]
+        end = ends[i]
         slot = _hash(buffer, start, end) & (len(slots) - 1)
         while slots[slot] >= 0:
-            first = offsets[firsts[slots[slot]]]
-            if offsets[firsts[slots[slot]] + 1] - first == end - start and _equal(buffer, first, start, end):
+            first = firsts[slots[slot]]
+            if ends[first] - starts[first] == end - start and _equal(buffer, starts[first], start, end):
                 break
             slot = (slot + 1) & (len(slots) - 1)
         if slots[slot] < 0:
@@ -170,6 +175,25 @@ def number_texts(buffer: memoryview, offsets: Positions, slots: Slots, firsts: P
             firsts[count] = i
             count += 1
         numbers[i] = slots[slot]
+    return count
+
+
+def add_hashes(hashes: Hashes, slots: Hashes, repeated: Marks) -> int:
+    """Adds hashes to a table, and gives how many were not in it.
+
+    Args:
+        hashes: None of them 0.
+        slots: The table: a power of two, more than all hashes in it and these; 0 is a free slot.
+        repeated: To be filled: whether each was in it already.
+    """
+    count = 0
+    for i in range(len(hashes)):
+        slot = int(hashes[i]) & (len(slots) - 1)
+        while slots[slot] and slots[slot] != hashes[i]:
+            slot = (slot + 1) & (len(slots) - 1)
+        repeated[i] = slots[slot] == hashes[i]
+        count += not repeated[i]
+        slots[slot] = hashes[i]
     return count
 
 

@@ -34,14 +34,28 @@ def numbered(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 def _numbered(texts: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Where each distinct text stands first, and the number of each text; nothing null."""
     height = len(texts)
-    firsts, numbers = np.empty(height, np.int64), np.empty(height, np.int32)
     if not height:
-        return firsts, numbers
+        return np.empty(0, np.int64), np.empty(0, np.int32)
     array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = array.buffers()
     places = np.frombuffer(offsets, np.int64)[array.offset :]
+    return numbered_spans(np.frombuffer(data or b"", np.uint8), places[:height], places[1 : height + 1])
+
+
+def numbered_spans(
+    buffer: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Which spans of the buffer are the first to hold their bytes, and the number of each span's bytes among those.
+
+    Examples:
+        >>> firsts, numbers = numbered_spans(np.frombuffer(b"abab", np.uint8), np.arange(4), np.arange(4) + 1)
+        >>> firsts.tolist(), numbers.tolist()
+        ([0, 1], [0, 1, 0, 1])
+    """
+    height = len(starts)
+    firsts, numbers = np.empty(height, np.int64), np.empty(height, np.int32)
     slots = np.full(1 << (2 * height).bit_length(), -1, np.int32)
-    count = byte_loops.number_texts(np.frombuffer(data or b"", np.uint8).data, places, slots, firsts, numbers)
+    count = byte_loops.number_texts(buffer.data, starts, ends, slots, firsts, numbers)
     return firsts[:count], numbers
 
 

@@ -9,16 +9,17 @@ import time
 from collections import Counter
 from contextlib import nullcontext
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
 from etl import reading
-from etl.duplicates import find_duplicates, repeated_hashes
+from etl.duplicates import DUPLICATES, find_duplicates
 from etl.engines.local import Inline, Pool, workers
-from etl.engines.work import Piece, Report, Tally, Task, stage_duplicates, write_part
+from etl.engines.pieces import Piece, parts_of, write_part
+from etl.engines.tallies import Tally
+from etl.engines.work import ROWS_PER_PIECE, Report, Task, stage_late
 from etl.errors import AccountingError
 from etl.reading import (
     SILENT,
@@ -34,14 +35,11 @@ from etl.reading import (
     transform_inputs,
 )
 from etl.ruleset import Ruleset
-from etl.schema import TABLES
-from etl.sinks.parquet import make_folders, written_rows
+from etl.schema import KEYS, TABLES
+from etl.sinks.parquet import make_folders, write_table, written_rows
 from etl.sinks.publish import Stage, staged
 from etl.sources.inputs import Input, found_inputs
 from etl.sources.plans import time_of
-
-#: A file of a published table is made of pieces of about so many records.
-RECORDS_PER_PART: Final = 100_000
 
 
 def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | None = None) -> dict[str, Any]:
@@ -85,42 +83,41 @@ def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | 
 
 def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Ruleset, pool: Inline | Pool) -> Tally:
     """Deduplicates what was staged and writes the four tables, in the order of (source_digest, record_no)."""
-    pieces = [piece for report in reports for piece in report.pieces]
-    keys = partial(_keys, stage.pieces)
-    repeated = repeated_hashes([keys(piece, ["key_hash"])["key_hash"] for piece in pieces])
-    suspects = [keys(piece).filter(pl.col("key_hash").is_in(repeated.implode())) for piece in pieces]
-    if len(repeated):
-        duplicates = find_duplicates(pl.concat(suspects), ruleset.dedup_window)
-        by_task: dict[int, list[pl.DataFrame]] = {}
-        for piece, rows in zip(pieces, suspects, strict=True):
-            found = duplicates.join(rows.select("conversion_id", "record_no", "byte_offset"), on="conversion_id")
-            by_task.setdefault(piece.task, []).append(found)
-        calls = [(tasks[number], rows) for number, found in by_task.items() if (rows := pl.concat(found)).height]
-        list(pool.map(stage_duplicates, calls))
+    pieces, late = _settled(stage.pieces, [piece for report in reports for piece in report.pieces], ruleset)
+    list(pool.map(stage_late, [(tasks[number], rows) for number, rows in late.items()]))
     make_folders(stage.new)
-    parts = parts_of(pieces) or [[]]
-    calls_of_parts = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
+    parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
+    calls = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
     tally = Tally()
-    for part in pool.map(write_part, calls_of_parts):
+    for part in pool.map(write_part, calls):
         tally += part
     return tally
 
 
-def parts_of(pieces: list[Piece]) -> list[list[Piece]]:
-    """The pieces of each file of the published tables, by their size alone, so that the machine plays no part."""
-    parts: list[list[Piece]] = []
-    room = 0
-    for piece in pieces:
-        if piece.records > room:
-            parts.append([])
-            room = RECORDS_PER_PART
-        parts[-1].append(piece)
-        room -= piece.records
-    return parts
+def _settled(stage: Path, pieces: list[Piece], ruleset: Ruleset) -> tuple[list[Piece], dict[int, pl.DataFrame]]:
+    """Finds the duplicates and stages them beside their pieces.
 
-
-def _keys(stage: Path, piece: Piece, columns: list[str] | None = None) -> pl.DataFrame:
-    return pl.read_parquet(piece.path(stage, "keys"), columns=columns, glob=False)
+    Returns:
+        The pieces, and of each task what is a duplicate but was not held back.
+    """
+    held = [piece.read_held(stage, "keys") for piece in pieces]
+    repeated = pl.concat([KEYS.empty(), *held])["key_hash"].unique().implode()
+    others = [piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated)) for piece in pieces]
+    suspects = [pl.concat(rows).with_columns(piece=pl.lit(i)) for i, rows in enumerate(zip(others, held, strict=True))]
+    together = pl.concat([KEYS.empty().with_columns(piece=pl.lit(0)), *suspects])
+    places = together.select("conversion_id", "record_no", "byte_offset", "piece")
+    duplicates = find_duplicates(together, ruleset.dedup_window).join(places, on="conversion_id")
+    by_piece = duplicates.partition_by("piece", as_dict=True)
+    settled: list[Piece] = []
+    late: dict[int, pl.DataFrame] = {}
+    for number, (piece, back) in enumerate(zip(pieces, held, strict=True)):
+        found = by_piece.get((number,), duplicates.clear())
+        write_table(found.select(DUPLICATES.names()), piece.path(stage, "duplicates"))
+        unforeseen = found.join(back, on="conversion_id", how="anti")
+        if unforeseen.height:
+            late[piece.task] = pl.concat([late.get(piece.task, unforeseen.clear()), unforeseen])
+        settled.append(piece._replace(is_final=not unforeseen.height and found.height == piece.held))
+    return settled, late
 
 
 def _summarise(

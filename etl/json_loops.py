@@ -1,8 +1,7 @@
-"""Loops over JSON: objects into their members, without making a Python object of any.
+"""Loops over JSON: texts into their values, without making a Python object of any.
 
-As `byte_loops`, plain Python that Cython compiles by the types of `json_loops.pxd`. An object is split if it is
-regular: valid, not nested deep, and each of its numbers has its text in plain notation at hand. Bytes are taken to be
-UTF-8.
+As `byte_loops`, plain Python that Cython compiles by the types of `json_loops.pxd`. A text is split if it is regular:
+valid, not nested deep, without escapes in names. Bytes are taken to be UTF-8.
 """
 
 from __future__ import annotations
@@ -13,14 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 Positions = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int32]
 
-#: What a member holds: text, text with escapes, the text of a scalar, nothing, an object, an array.
+#: What a value is: text, text with escapes, a scalar, a number that is not written as its text, nothing, an object, an
+#: array.
 STRING: Final = 0
 ESCAPED: Final = 1
 SCALAR: Final = 2
-NULL: Final = 3
-OBJECT: Final = 4
-ARRAY: Final = 5
+NUMBER: Final = 3
+NULL: Final = 4
+OBJECT: Final = 5
+ARRAY: Final = 6
 
 _BLANK: Final = ord(" ")
 _TAB: Final = ord("\t")
@@ -51,7 +53,7 @@ _FALSE: Final = b"false"
 _NULL: Final = b"null"
 _ESCAPES: Final = b'"\\/bfnrt'
 
-#: Deeper structures are irregular: one bit a level says whether it is an object.
+#: Texts with deeper structures are irregular.
 _DEEPEST: Final = 60
 
 #: A double tells decimals of so many digits apart.
@@ -120,11 +122,11 @@ def _string(buffer: memoryview, place: int, end: int) -> int:
     return place if place < end else -1
 
 
-def _has_escape(buffer: memoryview, start: int, end: int) -> bool:
-    for place in range(start, end):
-        if buffer[place] == _BACKSLASH:
-            return True
-    return False
+def _plain_string(buffer: memoryview, place: int, end: int) -> int:
+    """The first place of a quote, a backslash or what no string may hold."""
+    while place < end and buffer[place] != _QUOTE and buffer[place] != _BACKSLASH and buffer[place] >= _BLANK:
+        place += 1
+    return place
 
 
 def _number(buffer: memoryview, start: int, end: int) -> int:
@@ -180,41 +182,79 @@ def _scalar(buffer: memoryview, place: int, end: int) -> int:
     return place + 5 if _stands_at(buffer, place, end, _FALSE) else -1
 
 
-def _value_of_member(buffer: memoryview, place: int, end: int) -> int:
-    """From the quote that begins a name, the place of its value; -1 if it is malformed."""
+def _write_name(buffer: memoryview, place: int, end: int, count: int, values: Positions) -> int:
+    """Writes where a member's name is; the place of its value, -1 if it is irregular."""
     if place >= end or buffer[place] != _QUOTE:
         return -1
-    place = _string(buffer, place + 1, end)
-    if place < 0:
+    values[2, count] = place + 1
+    place = _plain_string(buffer, place + 1, end)
+    if place >= end or buffer[place] != _QUOTE:
         return -1
+    values[3, count] = place
     place = _blanks(buffer, place + 1, end)
     if place >= end or buffer[place] != _COLON:
         return -1
     return _blanks(buffer, place + 1, end)
 
 
-def _structure(buffer: memoryview, place: int, end: int) -> int:
-    """The place behind an object or array; -1 if it is malformed or irregular."""
+def _write_scalar(buffer: memoryview, place: int, end: int, count: int, values: Positions) -> int:
+    """Writes where a scalar is, and what; the place behind it, -1 if it is malformed."""
+    byte = buffer[place]
+    values[4, count] = place
+    if byte == _QUOTE:
+        values[4, count] = place + 1
+        place = _plain_string(buffer, place + 1, end)
+        values[6, count] = 0
+        if place >= end or buffer[place] != _QUOTE:
+            values[6, count] = 1
+            place = _string(buffer, place, end)
+        values[5, count] = place
+        return place + 1 if place >= 0 else -1
+    place = _scalar(buffer, place, end)
+    values[5, count] = place
+    values[6, count] = 4 if byte == _LETTER_N else 2
+    if place >= 0 and byte not in (_LETTER_T, _LETTER_F, _LETTER_N):
+        plain_end = _plain_end(buffer, values[4, count], place)
+        values[5, count] = plain_end if plain_end >= 0 else place
+        values[6, count] = 2 if plain_end >= 0 else 3
+    return place
+
+
+def _split_text(buffer: memoryview, place: int, end: int, row: int, count: int, values: Positions) -> int:
+    """Writes the values of a text from the `count`-th on; how many there are then, -1 if it is irregular."""
+    holder = -1
     depth = 0
-    objects = 0
-    while place < end:
+    place = _blanks(buffer, place, end)
+    while True:
+        values[0, count] = row
+        values[1, count] = holder
+        if holder >= 0 and buffer[values[4, holder]] == _BRACE:
+            place = _write_name(buffer, place, end, count, values)
+        else:
+            values[2, count] = values[2, holder] if holder >= 0 else place
+            values[3, count] = values[3, holder] if holder >= 0 else place
+        if place < 0 or place >= end:
+            return -1
         byte = buffer[place]
-        is_open = byte in (_BRACE, _BRACKET)
-        if is_open:
+        is_open = False
+        if byte in (_BRACE, _BRACKET):
             if depth == _DEEPEST:
                 return -1
             depth += 1
-            objects = objects << 1 | (byte == _BRACE)
+            holder = count
+            values[4, count] = place
+            values[6, count] = 5 if byte == _BRACE else 6
             place = _blanks(buffer, place + 1, end)
-            is_open = place >= end or buffer[place] not in (_BRACE_END, _BRACKET_END)
-            if is_open and objects & 1:
-                place = _value_of_member(buffer, place, end)
+            is_open = place >= end or buffer[place] != (_BRACE_END if byte == _BRACE else _BRACKET_END)
         else:
-            place = _scalar(buffer, place, end)
-        if place < 0:
-            return -1
+            place = _write_scalar(buffer, place, end, count, values)
+            if place < 0:
+                return -1
+        count += 1
         while not is_open:
             place = _blanks(buffer, place, end)
+            if holder < 0:
+                return count if place == end else -1
             if place >= end:
                 return -1
             byte = buffer[place]
@@ -222,106 +262,99 @@ def _structure(buffer: memoryview, place: int, end: int) -> int:
             if byte == _COMMA:
                 is_open = True
                 place = _blanks(buffer, place, end)
-                if objects & 1:
-                    place = _value_of_member(buffer, place, end)
-                if place < 0:
-                    return -1
-            elif byte == (_BRACE_END if objects & 1 else _BRACKET_END):
+            elif byte == (_BRACE_END if buffer[values[4, holder]] == _BRACE else _BRACKET_END):
+                values[5, holder] = place
+                holder = values[1, holder]
                 depth -= 1
-                objects >>= 1
-                if depth == 0:
-                    return place
             else:
                 return -1
-    return -1
 
 
-def _split_object(buffer: memoryview, place: int, end: int, row: int, count: int, members: Positions) -> int:
-    """Writes the members of an object from the `count`-th on; how many there are then, -1 if it is irregular."""
-    place = _blanks(buffer, place, end)
-    if place >= end or buffer[place] != _BRACE:
-        return -1
-    place = _blanks(buffer, place + 1, end)
-    if place < end and buffer[place] == _BRACE_END:
-        return count if _blanks(buffer, place + 1, end) == end else -1
-    while True:
-        name = place + 1
-        place = _value_of_member(buffer, place, end)
-        if place < 0 or place >= end:
-            return -1
-        name_end = _string(buffer, name, end)
-        if _has_escape(buffer, name, name_end):
-            return -1
-        byte = buffer[place]
-        start = place
-        if byte == _QUOTE:
-            start += 1
-            value_end = _string(buffer, start, end)
-            place = value_end + 1
-            kind = 1 if value_end >= 0 and _has_escape(buffer, start, value_end) else 0
-        elif byte in (_BRACE, _BRACKET):
-            value_end = place = _structure(buffer, place, end)
-            kind = 4 if byte == _BRACE else 5
-        else:
-            place = _scalar(buffer, place, end)
-            kind = 3 if byte == _LETTER_N else 2
-            value_end = place
-            if place >= 0 and byte not in (_LETTER_T, _LETTER_F, _LETTER_N):
-                value_end = _plain_end(buffer, start, place)
-        if value_end < 0:
-            return -1
-        members[0, count] = row
-        members[1, count] = name
-        members[2, count] = name_end
-        members[3, count] = start
-        members[4, count] = value_end
-        members[5, count] = kind
-        count += 1
-        place = _blanks(buffer, place, end)
-        if place >= end:
-            return -1
-        if buffer[place] == _BRACE_END:
-            return count if _blanks(buffer, place + 1, end) == end else -1
-        if buffer[place] != _COMMA:
-            return -1
-        place = _blanks(buffer, place + 1, end)
-
-
-def split_objects(
-    buffer: memoryview, starts: Positions, ends: Positions, members: Positions, is_regular: memoryview
+def split_texts(
+    buffer: memoryview, starts: Positions, ends: Positions, values: Positions, is_regular: memoryview
 ) -> int:
-    """Splits JSON objects into their members.
+    """Splits JSON texts into their values: each text, and behind it whatever it holds, in order.
 
     Args:
-        buffer: Bytes that hold all objects.
+        buffer: Bytes that hold all texts.
         starts: Where each begins.
         ends: Where each ends.
-        members: To be filled: row, start and end of the name, start and end of the value, what it is; room for as many
-            as there are colons.
-        is_regular: To be filled: 1 for an object that was split.
+        values: To be filled: row, the value that holds it (-1 for a text), start and end of the name, start and end of
+            the value, what it is; room for one more than there are texts, colons, commas and brackets. What an array
+            holds has the array's name, a text an empty one. A string's place is within its quotes.
+        is_regular: To be filled: 1 for a text that was split.
 
     Returns:
-        How many members there are.
+        How many values there are.
     """
     count = 0
     for row in range(len(starts)):
-        reached = _split_object(buffer, starts[row], ends[row], row, count, members)
+        reached = _split_text(buffer, starts[row], ends[row], row, count, values)
         is_regular[row] = reached >= 0
         if reached >= 0:
             count = reached
     return count
 
 
-def find_repeated(rows: Positions, numbers: Positions, seen: Positions, is_regular: memoryview) -> None:
-    """Objects that name a member twice are irregular.
+def find_repeated(
+    values: Positions, numbers: Numbers, latest: Positions, earlier: Positions, is_regular: memoryview
+) -> None:
+    """Texts with an object that names a member twice are irregular.
 
     Args:
-        rows: The object of each member, ascending.
-        numbers: The number of its name.
-        seen: All -1, one for each name.
-        is_regular: To be set to 0 for such objects.
+        values: As `split_texts` fills them.
+        numbers: The number of each value's name.
+        latest: All -1, one for each name.
+        earlier: To be filled with the value before each that has its name.
+        is_regular: To be set to 0 for such texts.
     """
-    for i in range(len(rows)):
-        if seen[numbers[i]] == rows[i]:
-            is_regular[rows[i]] = 0
-        seen[numbers[i]] = rows[i]
+    for i in range(len(numbers)):
+        earlier[i] = latest[numbers[i]]
+        latest[numbers[i]] = i
+        holder = values[1, i]
+        if holder >= 0 and values[6, holder] == 5:
+            other = earlier[i]
+            while other > holder:
+                if values[1, other] == holder:
+                    is_regular[values[0, i]] = 0
+                    other = holder
+                else:
+                    other = earlier[other]
+
+
+def _is_mark(byte: int) -> bool:
+    return byte in (_BRACE, _BRACE_END, _BRACKET, _BRACKET_END, _COLON, _COMMA)
+
+
+def drop_blanks(
+    buffer: memoryview, starts: Positions, ends: Positions, written: memoryview, written_ends: Positions
+) -> None:
+    """Writes JSON texts without the blanks around their marks, a blank behind each; what is no JSON is none afterwards.
+
+    Args:
+        buffer: Bytes that hold all texts.
+        starts: Where each begins.
+        ends: Where each ends.
+        written: To be filled with the texts; room for them and a byte behind each.
+        written_ends: To be filled with where each ends.
+    """
+    count = 0
+    for row in range(len(starts)):
+        end = ends[row]
+        place = _blanks(buffer, starts[row], end)
+        while place < end:
+            following = place + 1
+            if buffer[place] == _QUOTE:
+                quote = _string(buffer, following, end)
+                following = quote + 1 if quote >= 0 else end
+            while place < following:
+                written[count] = buffer[place]
+                count += 1
+                place += 1
+            place = _blanks(buffer, following, end)
+            if following < place < end and not _is_mark(buffer[following - 1]) and not _is_mark(buffer[place]):
+                written[count] = _BLANK
+                count += 1
+        written_ends[row] = count
+        written[count] = _BLANK
+        count += 1

@@ -25,7 +25,7 @@ def lists_of(
         [[], ['a', 'b'], None]
     """
     ends = np.append(0, np.cumsum(lengths)).astype(np.int64)
-    child = items.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    child = items.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
     valid = None if is_null is None else pa.py_buffer(np.packbits(~is_null, bitorder="little"))
     dtype = pa.large_list(pa.field("item", child.type))
     lists = pa.Array.from_buffers(dtype, len(lengths), [valid, pa.py_buffer(ends)], children=[child])

@@ -54,7 +54,7 @@ class Pairs(NamedTuple):
         if len(filled) == 1:
             return filled[0]
         order = np.argsort(np.concatenate([part.rows for part in filled]), kind="stable")
-        names, numbers = numbered(pl.concat([part.names.gather(part.numbers) for part in filled])[order])
+        names, numbers = numbered(pl.concat([part.names.gather(part.numbers) for part in filled], rechunk=True)[order])
         rows, *truths = (
             np.concatenate([getattr(part, name) for part in filled])[order]
             for name in ("rows", "is_structure", "is_json")
@@ -63,7 +63,7 @@ class Pairs(NamedTuple):
             rows,
             names,
             numbers.to_numpy().astype(np.int64),
-            pl.concat([part.values for part in filled])[order],
+            pl.concat([part.values for part in filled], rechunk=True)[order],
             *truths,
         )
 

@@ -38,7 +38,7 @@ def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
     parsed = fields_of(objects)
     places = np.arange(requests.height)
     places[is_json.to_numpy()] = np.arange(len(parsed)) + requests.height
-    fields = pl.concat([requests["fields"], parsed]).gather(pl.Series(places))
+    fields = pl.concat([requests["fields"], parsed], rechunk=True).gather(pl.Series(places))
     return requests.with_columns(
         fields,
         requests["fault"].set(is_json & fields.is_null(), "malformed_body"),

@@ -33,8 +33,12 @@ ADDRESS: Final = "address"
 
 #: Stands around the number of a value to be filled in; a noncharacter, which no text needs. All are of one length, so
 #: that what is made of a record does not depend on those before it.
-_MARK: Final = "\ufdd0"
-_PLACEHOLDER: Final = re.compile(f"{_MARK}([0-9]+){_MARK}")
+MARK: Final = "\ufdd0"
+_PLACEHOLDER: Final = re.compile(f"{MARK}([0-9]+){MARK}")
+
+#: A mark that a record itself holds, escaped: it becomes U+FFFD, as a raw one does.
+_JSON_MARK: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\ufdd0", re.IGNORECASE)
+_FORM_MARK: Final = re.compile(r"%EF%B7%90", re.IGNORECASE)
 
 _REQUEST_LINE: Final = re.compile(
     r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[0-9.]+)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
@@ -90,6 +94,15 @@ def stand_ins(values: pl.DataFrame, pii: Pii) -> pl.Series:
     return pl.concat(parts).sort("place")["text"].fill_null(DROPPED)
 
 
+def decoded(text: str) -> str:
+    """A name or value of a form, decoded."""
+    return unquote_plus(_FORM_MARK.sub("%EF%BF%BD", text) if "%" in text else text)
+
+
+def _parsed(text: str) -> Any:
+    return json_text.parse((_JSON_MARK.sub(r"\1\\ufffd", text) if "\\u" in text else text).encode())
+
+
 class Redactor:
     """Writes records with placeholders, remembers the values they stand for, and fills them in."""
 
@@ -118,10 +131,10 @@ class Redactor:
 
     def template(self, raw: str) -> str:
         """A record with placeholders."""
-        raw = raw.replace(_MARK, "\ufffd")
+        raw = raw.replace(MARK, "\ufffd")
         if raw.lstrip().startswith(("{", "[")):
             try:
-                return self.scrub(json_text.compact(self._json(json_text.parse(raw.encode()))))
+                return self.scalar(raw)
             except json_text.JsonError:
                 return self.words(raw)
         request = _REQUEST_LINE.search(raw)
@@ -130,12 +143,16 @@ class Redactor:
         before, after = raw[: request.start(2)], raw[request.end(2) :]
         return self.scrub(self._pairs(before) + self._target(request[2]) + self._pairs(after))
 
+    def scalar(self, text: str) -> str:
+        """A JSON scalar whose name tells nothing, with placeholders."""
+        return self.scrub(json_text.compact(self._json(_parsed(text))))
+
     def row(self, raw: str, layout: Layout) -> str:
         """A row of a table with placeholders; its cells stay as they are written where they hold nothing personal.
 
         Of a row that is wider or narrower than the table, whatever may belong to a personal column is hidden.
         """
-        row, grammar = raw.replace(_MARK, "\ufffd").encode(), layout.grammar
+        row, grammar = raw.replace(MARK, "\ufffd").encode(), layout.grammar
         spans = grammar.spans(row, layout.names)
         if spans is None:
             return self.template(raw)
@@ -162,11 +179,11 @@ class Redactor:
         """Text that follows no grammar, with placeholders."""
         return self.scrub(self._pairs(text))
 
-    def _target(self, target: str, decode: Callable[[str], str] = unquote_plus) -> str:
+    def _target(self, target: str, decode: Callable[[str], str] = decoded) -> str:
         path, mark, query = target.partition("?")
         return path + mark + self._form(query, decode)
 
-    def _form(self, form: str, decode: Callable[[str], str] = unquote_plus) -> str:
+    def _form(self, form: str, decode: Callable[[str], str] = decoded) -> str:
         pieces = [piece.partition("=") for piece in form.split("&")]
         country = None
         if "country=" in form:
@@ -176,10 +193,10 @@ class Redactor:
     def _pairs(self, text: str) -> str:
         country = None
         if "country=" in text:
-            country = next((unquote_plus(pair[2]) for pair in _PAIR.finditer(text) if pair[1] == "country"), None)
+            country = next((decoded(pair[2]) for pair in _PAIR.finditer(text) if pair[1] == "country"), None)
 
         def form_pair(match: re.Match[str]) -> str:
-            return f"{match[1]}={self._value(match[1], match[2], country, unquote_plus)}"
+            return f"{match[1]}={self._value(match[1], match[2], country, decoded)}"
 
         def json_pair(match: re.Match[str]) -> str:
             value = match[2]
@@ -209,13 +226,13 @@ class Redactor:
         masked = text and self._value(name, text, country, str)
         if masked != text:
             return masked
-        return self._nested(value, name) if isinstance(value, str) else value
+        return self._nested(value) if isinstance(value, str) else value
 
-    def _nested(self, text: str, name: str, decode: Callable[[str], str] = unquote_plus) -> str:
-        """A text that stands under a name in JSON or a table: JSON again, a URL or a form, or neither."""
+    def _nested(self, text: str, name: str = "", decode: Callable[[str], str] = decoded) -> str:
+        """A text that stands in JSON, or in a column of that name: JSON again, a URL or a form, or neither."""
         if text.lstrip().startswith(_OPENERS):
             try:
-                return json_text.compact(self._json(json_text.parse(text.encode()), name))
+                return json_text.compact(self._json(_parsed(text), name))
             except json_text.JsonError:
                 return self._pairs(text)
         sent = _SENT.match(text)
@@ -223,7 +240,7 @@ class Redactor:
             return self._pairs(text)
         return self._target(text, decode) if "?" in sent[0] else self._form(text, decode)
 
-    def trait(self, name: str, decode: Callable[[str], str] = unquote_plus) -> str | None:
+    def trait(self, name: str, decode: Callable[[str], str] = decoded) -> str | None:
         """The trait whose value a parameter of this name holds, or ADDRESS; None for neither."""
         known = decode, name
         if known not in self._by_name:
@@ -246,10 +263,10 @@ class Redactor:
         return next((trait for trait in _TELLING if fold(trait) in key), None)
 
     def _placeholder(self, trait: str, text: str, country: str | None) -> str:
-        if _MARK in text:  # a value within a value; no hash may rest on its number
+        if MARK in text:  # a value within a value; no hash may rest on its number
             text = _PLACEHOLDER.sub(lambda match: self.found[int(match[1])][1], text)
         self.found.append((trait, text, country))
-        return f"{_MARK}{len(self.found) - 1:09}{_MARK}"
+        return f"{MARK}{len(self.found) - 1:09}{MARK}"
 
     def scrub(self, text: str) -> str:
         """Without client addresses, and with what still looks like an e-mail address as a placeholder."""

@@ -1,16 +1,15 @@
 """Raw records without personal values (semantics 9.1): what rejections keep, and a warehouse for what may become one.
 
 Values become `sha256:<hex>` of the normal form that the hash columns use, so that they still join. `personal` redacts
-one record at a time; the regular lines of access logs are redacted all at once: what stands before the time, in the
-path and behind the target is looked at once for each distinct text, parameters are found by the positions of their
-delimiters, and only what may hold an address is looked at one by one. Both ways give the same text.
+one record at a time; regular JSON records are redacted all at once by `raw_objects`, and so are the regular lines of
+access logs: what stands before the time, in the path and behind the target is looked at once for each distinct text,
+parameters are found by the positions of their delimiters, and only what may hold an address is looked at one by one.
+Both ways give the same text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,18 +17,13 @@ import polars as pl
 from etl.cells import layout_of
 from etl.distinct import numbered
 from etl.options import Pii
-from etl.personal import ADDRESS, VALUES, Addition, Redactor, stand_ins
+from etl.personal import ADDRESS, MARK, VALUES, Addition, Redactor, stand_ins
 from etl.raw_lines import RawLines, regular_lines
+from etl.raw_objects import MANY, redact_objects
 from etl.ruleset import Ruleset
 from etl.spans import Bytes, Positions, Truths, decoded_texts, glued, texts_of
 from etl.splices import Splices, spliced
-
-#: So many records are worth looking at all at once.
-MANY: Final = 50
-
-#: No more bytes lie between the first and the third dot of an IPv4 address, or the first and the seventh colon of IPv6.
-_THREE_DOTS: Final = 8
-_SEVEN_COLONS: Final = 30
+from etl.templates import address_places, filled_in, templates_of
 
 
 def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series | None = None) -> pl.Series:
@@ -43,29 +37,47 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series 
     """
     if pii == "keep" or not len(raws):
         return raws
-    redactor = Redactor(ruleset, pii)
     if layouts is not None and layouts.null_count() < len(layouts):
-        templates = [
-            redactor.template(raw) if layout is None else redactor.row(raw, layout_of(layout))
-            for raw, layout in zip(raws, layouts, strict=True)
-        ]
-        return redactor.filled(templates).alias(raws.name)
+        return _rows(raws, layouts, Redactor(ruleset, pii))
     if len(raws) < MANY:
-        return redactor.filled([redactor.template(raw) for raw in raws]).alias(raws.name)
+        return _one_at_a_time(raws, Redactor(ruleset, pii))
+    objects, texts = redact_objects(raws, Redactor(ruleset, pii), pii)
+    others = np.delete(np.arange(len(raws)), objects)
+    if not len(others):
+        return texts.alias(raws.name)
+    lines = _redact_lines(raws.gather(others), Redactor(ruleset, pii), pii)
+    return raws.clone().scatter(objects, texts).scatter(others, lines)
+
+
+def _rows(raws: pl.Series, layouts: pl.Series, redactor: Redactor) -> pl.Series:
+    templates = [
+        redactor.template(raw) if layout is None else redactor.row(raw, layout_of(layout))
+        for raw, layout in zip(raws, layouts, strict=True)
+    ]
+    return redactor.filled(templates).alias(raws.name)
+
+
+def _one_at_a_time(raws: pl.Series, redactor: Redactor) -> pl.Series:
+    return redactor.filled([redactor.template(raw) for raw in raws]).alias(raws.name)
+
+
+def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
     buffer, ends = glued(raws, " ")
     starts = np.append(0, ends + 1)[:-1]
     lines = regular_lines(buffer, starts, ends)
+    if not len(lines.numbers):
+        return _one_at_a_time(raws, redactor)
     others = np.delete(np.arange(len(starts)), lines.numbers)
     params = _params(buffer, lines, redactor)
     written = [
-        _written(buffer, lines.starts, lines.clocks, redactor.scrub),
-        _written(buffer, lines.targets, lines.path_ends, redactor.scrub),
-        _written(buffer, *_suspects(buffer, params), redactor.scrub),
-        _written(buffer, lines.target_ends, lines.ends, redactor.words),
-        _written(buffer, starts[others], ends[others], redactor.template),
+        templates_of(buffer, lines.starts, lines.clocks, redactor.scrub),
+        templates_of(buffer, lines.targets, lines.path_ends, redactor.scrub),
+        templates_of(buffer, *_suspects(buffer, params), redactor.scrub),
+        templates_of(buffer, lines.target_ends, lines.ends, redactor.words),
+        templates_of(buffer, starts[others], ends[others], redactor.template),
     ]
-    splices = Splices.merged([_hidden(buffer, params, pii), *_filled(written, redactor)])
-    return spliced(buffer, starts, ends, splices).alias(raws.name)
+    splices = Splices.merged([_hidden(buffer, params, pii), *filled_in(written, redactor.filled)])
+    return spliced(buffer, starts, ends, splices)
 
 
 def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None = None) -> pl.Series:
@@ -80,8 +92,9 @@ def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None 
     redactor = Addition(ruleset, pii)
     if pii == "keep" or not redactor.traits:
         return raws
-    write = redactor.template if layout is None else partial(redactor.row, layout=layout_of(layout))
-    return redactor.filled([write(raw) for raw in raws]).alias(raws.name)
+    if layout is None:
+        return _one_at_a_time(raws, redactor)
+    return _rows(raws, pl.Series([layout]).new_from_index(0, len(raws)), redactor)
 
 
 class _Params(NamedTuple):
@@ -110,7 +123,8 @@ class _Params(NamedTuple):
     def values(self, buffer: Bytes, index: Positions) -> pl.Series:
         """The values of some of them, decoded."""
         texts = texts_of(buffer, np.minimum(self.name_ends + 1, self.ends)[index], self.ends[index])
-        return decoded_texts(texts.str.replace_all("+", " ", literal=True))
+        decoded = decoded_texts(texts.str.replace_all("+", " ", literal=True))
+        return decoded.str.replace_all(MARK, "\ufffd", literal=True)
 
 
 def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:
@@ -152,45 +166,8 @@ def _countries(buffer: Bytes, params: _Params) -> pl.Series:
 
 def _suspects(buffer: Bytes, params: _Params) -> tuple[Positions, Positions]:
     """The parameters that may hold an address, but for values that are hidden anyway: spans of the buffer."""
-    within = buffer[: params.ends[-1]] if len(params.ends) else buffer[:0]
-    dots, colons, percents = (np.flatnonzero(within == ord(mark)) for mark in ".:%")
-    places = np.concatenate(
-        [
-            np.flatnonzero(within == ord("@")),
-            percents[(buffer[percents + 1] == ord("4")) & (buffer[percents + 2] == ord("0"))],
-            dots[:-2][dots[2:] - dots[:-2] <= _THREE_DOTS],
-            colons[:-1][colons[1:] - colons[:-1] == 1],
-            colons[:-6][colons[6:] - colons[:-6] <= _SEVEN_COLONS],
-        ]
-    )
+    places = address_places(buffer[: params.ends[-1]] if len(params.ends) else buffer[:0])
     index = np.searchsorted(params.starts, places, side="right") - 1
     is_within = (index >= 0) & (places < np.append(params.ends, 0)[index])
     index = np.unique(index[is_within])
     return params.starts[index], np.where(params.is_personal, params.name_ends, params.ends)[index]
-
-
-class _Written(NamedTuple):
-    """Spans of the buffer, and the template of what takes the place of each: the templates, and the number of its."""
-
-    starts: Positions
-    ends: Positions
-    templates: list[str]
-    numbers: Positions
-
-
-def _written(buffer: Bytes, starts: Positions, ends: Positions, write: Callable[[str], str]) -> _Written:
-    """Templates of spans, each distinct text written once; of those that change."""
-    texts, numbers = numbered(texts_of(buffer, starts, ends))
-    templates = [write(text) for text in texts]
-    is_changed = np.array([one != text for one, text in zip(templates, texts, strict=True)], np.bool_)
-    index = np.flatnonzero(is_changed[numbers.to_numpy()])
-    return _Written(starts[index], ends[index], templates, numbers.to_numpy()[index].astype(np.int64))
-
-
-def _filled(written: list[_Written], redactor: Redactor) -> list[Splices]:
-    texts = redactor.filled([template for one in written for template in one.templates])
-    first = np.cumsum([0, *(len(one.templates) for one in written)])
-    return [
-        Splices(one.starts, one.ends, texts.gather(one.numbers + before))
-        for one, before in zip(written, first[:-1], strict=True)
-    ]

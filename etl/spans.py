@@ -116,18 +116,39 @@ def is_blank(texts: pl.Series) -> Truths:
     return blank
 
 
-def sound_texts(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
-    """As `texts_of`, for spans that are known to be UTF-8: nobody looks."""
+def sound_texts(buffer: Bytes, starts: Positions, ends: Positions, is_null: Truths | None = None) -> pl.Series:
+    """As `texts_of`, for spans that are known to be UTF-8: nobody looks. Some may stand for null."""
     views = np.empty((len(starts), 4), np.uint32)
     byte_loops.write_views(buffer.data, starts, ends, _PART_BITS, views)
     parts = [buffer[first : first + _PART_BYTES] for first in range(0, len(buffer), 1 << _PART_BITS)]
-    buffers = [None, pa.py_buffer(views), *map(pa.py_buffer, parts)]
+    valid = None if is_null is None else pa.py_buffer(np.packbits(~is_null, bitorder="little"))
+    buffers = [valid, pa.py_buffer(views), *map(pa.py_buffer, parts)]
     return pl.Series(pl.from_arrow(pa.Array.from_buffers(pa.string_view(), len(starts), buffers)), dtype=pl.String)
 
 
 def malformed_spans(buffer: Bytes, starts: Positions, ends: Positions) -> Positions:
-    """Which spans are not UTF-8."""
+    """Which spans are not UTF-8.
+
+    Examples:
+        >>> buffer = np.frombuffer("né".encode(), np.uint8)
+        >>> malformed_spans(buffer, np.array([0, 1, 2, 1]), np.array([1, 2, 3, 3])).tolist()
+        [1, 2]
+    """
     malformed = np.empty(len(starts), np.int64)
     if not len(buffer) or buffer.max() < 0x80:
         return malformed[:0]
+    if _is_utf8(buffer):
+        bounds = np.concatenate([starts, ends])
+        is_within = buffer[bounds[bounds < len(buffer)]] & 0xC0 == 0x80
+        if not is_within.any():
+            return malformed[:0]
     return malformed[: byte_loops.find_malformed(buffer.data, starts, ends, malformed)]
+
+
+def _is_utf8(buffer: Bytes) -> bool:
+    places = pa.py_buffer(np.array([0, len(buffer)]))
+    try:
+        pa.Array.from_buffers(pa.large_string(), 1, [None, places, pa.py_buffer(buffer)]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 import polars as pl
+import pyarrow as pa
 
 from etl.distinct import on_distinct
 from etl.schema import INSTANT, MONEY
@@ -237,12 +238,22 @@ def instants(texts: pl.Series) -> pl.Series:
     """`read_instant` of a column: Datetime(us, UTC); null where there is none.
 
     Examples:
-        >>> instants(pl.Series(["2024-05-01T12:00:00.250Z", "1714564800", "soon", None])).dt.hour().to_list()
-        [12, 12, None, None]
+        >>> texts = pl.Series(["2024-05-01T12:00:00.250Z", "1714564800", "2024-02-30T12:00:00Z", "soon", None])
+        >>> instants(texts).dt.hour().to_list()
+        [12, 12, None, None, None]
     """
-    plain = texts.set(~texts.str.contains(_SURE_UTC), None)
-    parsed = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).dt.replace_time_zone("UTC")
+    parsed = _sure_instants(texts.set(~texts.str.contains(_SURE_UTC), None))
     return parsed.fill_null(on_distinct(texts.set(parsed.is_not_null(), None), read_instant, INSTANT))
+
+
+def _sure_instants(texts: pl.Series) -> pl.Series:
+    """Arrow is ten times as fast as polars, and refuses all where there is no such day or hour."""
+    try:
+        times = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        times = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
+        return times.dt.replace_time_zone("UTC")
+    return pl.Series(pl.from_arrow(times))
 
 
 @lru_cache(maxsize=4096)

@@ -25,7 +25,7 @@ from etl.sinks.parquet import scan_files, write_table
 from etl.sources.inputs import found_inputs
 
 #: Files of a run's tables that are compared at a time.
-PARTS_PER_RANGE: Final = 4
+PARTS_PER_RANGE: Final = 8
 
 #: So many examples of each change are kept, the first in the order of the records.
 EXAMPLES: Final = 3

@@ -264,6 +264,32 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 INTERRUPTED = "error: Interrupted: nothing was published.\n       Run the same command again.\n"
 
 
+#: A thread that an interrupt keeps from starting just when it has begun: it finds itself unknown to its own module.
+INTERRUPTED_START = """
+import sys, threading
+from etl import cli
+
+def start(function, arguments, begin=threading._start_new_thread):
+    threading._active_limbo_lock.acquire()
+    begin(function, arguments)
+    raise cli.InterruptedRunError
+
+told = threading.Event()
+sys.unraisablehook = lambda unraisable: (cli._report_unraisable(unraisable), told.set())
+threading._start_new_thread = start
+try:
+    threading.Thread(target=print).start()
+except cli.InterruptedRunError:
+    threading._active_limbo_lock.release()
+assert told.wait(10)
+"""
+
+
+def test_a_thread_that_an_interrupt_kept_from_starting_says_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_START], capture_output=True, check=True)
+    assert done.stderr == b""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_at_any_point_the_old_tables_stand_and_the_next_run_cleans_up(

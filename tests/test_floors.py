@@ -12,7 +12,7 @@ FLOORS: Final = (
     ("bytes", ("byte_loops", "json_loops")),
     ("facts", ("errors", "options", "schema", "spec")),
     ("letters", ("distinct", "json_text", "lists", "ruleset", "spans", "visible")),
-    ("parameters", ("pairs",)),
+    ("parameters", ("json_values", "pairs")),
     (
         "words",
         (
@@ -29,7 +29,8 @@ FLOORS: Final = (
             "values",
         ),
     ),
-    ("fields", ("aliases", "params", "personal")),
+    ("fields", ("aliases", "params", "personal", "templates")),
+    ("raws", ("raw_objects",)),
     ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),

@@ -72,6 +72,13 @@ def test_regular_records_are_read_the_fast_way() -> None:
     check(REGULAR)
 
 
+def test_a_record_that_is_cut_short_leaves_the_others_as_they_are() -> None:
+    record = b'{"click_id":["x",1],"b":{"c":"d"}}'
+    for end in range(len(record)):
+        check(b'{"click_id":1}\n' + record[:end] + b"\n")
+        check(record[:end] + b'\n{"click_id":[1]}\n')
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_odd_records_read_alike_either_way(seed: int) -> None:
     check(adversary.json_lines(seed, 300))

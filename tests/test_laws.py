@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import random
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import etl
+from etl import job
+from etl.engines import work
+from etl.engines.seen import Seen
 from etl.pipeline import Tables, transform
 from etl.sources import lines, splits
 from etl.sources.format_rows import LINES, Settings
@@ -76,6 +83,16 @@ def test_splits_of_a_file_hold_each_line_once_with_its_number(
     assert whole["record_no"].to_list() == list(range(1, data.count(b"\n") + 1))
 
 
+@pytest.mark.parametrize("start", [0, 16_384])
+def test_a_split_no_larger_than_a_batch_is_one(start: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "BATCH_BYTES", 16_384)
+    stream = io.BytesIO(b"a line of some length\n" * 2_000)
+    stream.seek(max(start - 1, 0))
+    (batch,) = read_lines(stream, start, start + 16_384, 1 << 20)
+    assert len(batch.starts) in (744, 745)
+    assert stream.tell() < start + 17_000
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\r\n", b"\r", b"x" * 40, b"\xef\xbb\xbf"]), max_size=40))
 def test_lines_are_what_lies_between_newlines(parts: list[bytes]) -> None:
@@ -127,6 +144,56 @@ def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytes
     assert [{k: v for k, v in summary.items() if k not in differing} for summary in summaries[:1]] == [
         {k: v for k, v in summary.items() if k not in differing} for summary in summaries[1:]
     ]
+
+
+@pytest.mark.parametrize("records_per_part", [1, 100])
+def test_in_which_order_keys_are_met_plays_no_part(
+    records_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "BATCH_BYTES", 6_000)
+    monkeypatch.setattr(work, "ROWS_PER_PIECE", 20)
+    monkeypatch.setattr(job, "ROWS_PER_PIECE", records_per_part)
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, 400), mtime=0))
+    (tmp_path / "b.log").write_bytes(adversary.log_lines(2, 400) + adversary.log_lines(1, 100))
+    (tmp_path / "c.jsonl").write_bytes(adversary.json_lines(3, 400))
+    add = Seen.add
+    met: list[np.ndarray] = []
+
+    def published(told: Callable[[Seen, np.ndarray], np.ndarray]) -> dict[str, bytes]:
+        monkeypatch.setattr(Seen, "add", told)
+        etl.run([tmp_path / "*.*"], tmp_path / "out")
+        return {str(path): path.read_bytes() for path in sorted((tmp_path / "out").rglob("*.*"))}
+
+    def noted(seen: Seen, hashes: np.ndarray) -> np.ndarray:
+        met.append(hashes.copy())
+        return add(seen, hashes)
+
+    in_order = published(noted)
+    reasons = pl.read_parquet(tmp_path / "out" / "rejections")["reason"]
+    assert (reasons == "duplicate_transaction").sum() > 50
+    assert len(met) > 20
+    for seed in range(3):
+        order, seen = random.Random(seed).sample(range(len(met)), len(met)), Seen()
+        told = iter([answer for _, answer in sorted((i, add(seen, met[i])) for i in order)])
+        assert published(lambda _, hashes, told=told: next(told)) == in_order
+    assert published(lambda _, hashes: np.ones(len(hashes), np.bool_)) == in_order
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9).map(lambda low: low << 32)), max_size=6))
+def test_hashes_that_came_before_are_told_to_have(parts: list[list[int]]) -> None:
+    seen, before = Seen(), set[int]()
+    for part in parts:
+        for value, is_repeated in zip(part, seen.add(np.array(part, np.uint64)), strict=True):
+            assert is_repeated == (value | 1 in before)
+            before.add(value | 1)
+
+
+def test_a_table_of_hashes_grows() -> None:
+    hashes = np.random.default_rng(1).integers(1, 2**64, 200_000, np.uint64, endpoint=False)
+    seen = Seen()
+    assert not any(seen.add(part).any() for part in np.array_split(hashes, 7))
+    assert seen.add(hashes[::-1].copy()).all()
 
 
 @pytest.mark.parametrize("kind", ["log", "jsonl", "json"])

@@ -58,7 +58,7 @@ def filled(loops: ModuleType, parts: list[bytes]) -> list[object]:
     faults = loops.find_malformed(buffer.data, starts, ends, malformed)
     arrays = decoded, decoded_ends, forms, spans, slots, pairs, views, malformed
     numbers, firsts = np.zeros(len(ends), np.int32), np.zeros_like(ends)
-    distinct = loops.number_texts(buffer.data, np.append(starts, len(buffer)), slots.copy() * 0 - 1, firsts, numbers)
+    distinct = loops.number_texts(buffer.data, starts, ends, slots.copy() * 0 - 1, firsts, numbers)
     return [distinct, numbers.tolist(), firsts.tolist(), counts, faults, *(array.tolist() for array in arrays)]
 
 
@@ -68,14 +68,31 @@ def test_texts_are_cut_alike_either_way(parts: list[bytes]) -> None:
     assert filled(byte_loops, parts) == filled(PLAIN_LOOPS, parts)
 
 
-def members(loops: ModuleType, parts: list[bytes]) -> list[object]:
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 9).map(lambda low: low << 32), max_size=15))
+def test_hashes_are_added_alike_either_way(values: list[int]) -> None:
+    added = []
+    for loops in (byte_loops, PLAIN_LOOPS):
+        slots, repeated = np.zeros(16, np.uint64), np.zeros(len(values), np.uint8)
+        count = loops.add_hashes(np.array(values, np.uint64), slots, repeated)
+        added.append((count, slots.tolist(), repeated.tolist()))
+    assert added[0] == added[1]
+    assert added[0][0] == len(set(values))
+
+
+def values(loops: ModuleType, parts: list[bytes]) -> list[object]:
+    """All that the loops of `json_loops` make of some parts."""
     buffer, starts, ends = placed(parts)
-    found, is_regular = np.zeros((6, len(buffer)), np.int64), np.zeros(len(parts), np.uint8)
-    count = loops.split_objects(buffer.data, starts, ends, found, is_regular.data)
+    found, is_regular = np.zeros((7, len(buffer) + len(parts)), np.int64), np.zeros(len(parts), np.uint8)
+    count = loops.split_texts(buffer.data, starts, ends, found, is_regular.data)
     split = is_regular.tolist()
-    numbers = found[2, :count] - found[1, :count]
-    loops.find_repeated(found[0, :count], numbers, np.full(len(buffer), -1, np.int64), is_regular.data)
-    return [count, found[:, :count].tolist(), split, is_regular.tolist()]
+    numbers = (found[3, :count] - found[2, :count]).astype(np.int32)
+    earlier = np.zeros(count, np.int64)
+    loops.find_repeated(found, numbers, np.full(len(buffer), -1, np.int64), earlier, is_regular.data)
+    written, written_ends = np.zeros_like(buffer), np.zeros_like(ends)
+    loops.drop_blanks(buffer.data, starts, ends, written.data, written_ends)
+    arrays = found[:, :count], is_regular, earlier, written, written_ends
+    return [count, split, *(array.tolist() for array in arrays)]
 
 
 OBJECT = b'{ "a":"b\\n\\u00e9", "cd":-12.50,"e":[{"f":[]},true,null,1e5], "g":{"h":"\\""},"i":false,"jk":null}'
@@ -84,9 +101,9 @@ JSON_DAMAGE = st.tuples(st.integers(0, len(OBJECT)), st.integers(0, 2), st.sampl
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(JSON_DAMAGE, max_size=2), min_size=1, max_size=3))
-def test_objects_are_split_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
+def test_texts_are_split_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
     parts = [damaged(OBJECT, damage) for damage in damages]
-    assert members(json_loops, parts) == members(PLAIN_JSON, parts)
+    assert values(json_loops, parts) == values(PLAIN_JSON, parts)
 
 
 def damaged(text: bytes, damage: list[tuple[int, int, str]]) -> bytes:
@@ -111,5 +128,5 @@ def test_lines_are_read_alike_either_way(damages: list[list[tuple[int, int, str]
 
 
 def test_what_is_undamaged_is_regular() -> None:
-    assert members(json_loops, [OBJECT])[2] == [1]
+    assert values(json_loops, [OBJECT])[1] == [1]
     assert found(access_lines, [LINE, LINE.replace(b"collect", b"product"), b""])[1] == [2, 1, 0]

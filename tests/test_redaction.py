@@ -8,10 +8,10 @@ from random import Random
 import polars as pl
 import pytest
 
-from etl import redaction
 from etl.options import Pii
 from etl.personal import Redactor
 from etl.raw_lines import regular_lines
+from etl.raw_objects import MANY
 from etl.redaction import redact_raws
 from etl.ruleset import Ruleset
 from etl.spans import glued
@@ -49,6 +49,7 @@ CLIENTS = (
 #: What a line is changed by: marks that divide it, and what looks like an address.
 MARKS = (*'"?&=:@%.[]( {\\/+-', "%40", "::", "] (", ' HTTP/1.1" 200 2', "192.0.2.1", "2001:db8::1", "jo@example.com")
 MARKS += ("email=a", "é", "\t", "\ufdd00\ufdd0", "country=US&", "&phone=1")
+MARKS += ("&email=%EF%b7%901%EF%B7%90", "\\ufdd0")
 
 
 def one_at_a_time(raws: pl.Series, pii: Pii) -> list[str]:
@@ -57,7 +58,7 @@ def one_at_a_time(raws: pl.Series, pii: Pii) -> list[str]:
 
 
 def check(texts: list[str], pii: Pii = "hash") -> None:
-    raws = pl.Series("raw", texts * -(-redaction.MANY // len(texts)))
+    raws = pl.Series("raw", texts * -(-MANY // len(texts)))
     for raw, found, expected in zip(raws, redact_raws(raws, pii, Ruleset()), one_at_a_time(raws, pii), strict=True):
         assert found == expected, raw
 
@@ -99,7 +100,7 @@ def test_what_the_adversary_invents(seed: int) -> None:
 
 def test_few_records_and_many_give_the_same() -> None:
     raws = pl.Series("raw", [LINE % ("192.0.2.7", "-", query) for query in QUERIES])
-    many = pl.concat([raws] * redaction.MANY)
+    many = pl.concat([raws] * MANY)
     assert redact_raws(many, "hash", Ruleset())[: len(raws)].equals(redact_raws(raws, "hash", Ruleset()))
 
 
@@ -112,8 +113,24 @@ def test_few_records_and_many_give_the_same() -> None:
 )
 def test_a_record_becomes_the_same_wherever_it_stands(raw: str) -> None:
     raws = pl.Series("raw", [raw] + ["email=a"] * 20 + [raw])
-    assert len(raws) < redaction.MANY
+    assert len(raws) < MANY
     assert len(set(redact_raws(raws, "hash", Ruleset()))) == 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('{"email":"\\ufdd00\\ufdd0","a":"\\uFDD00\\uFDD0"}', '{"email":"redacted","a":"\ufffd0\ufffd"}'),
+        (
+            '{"a":"{\\"b\\":\\"\\\\ufdd00\\\\ufdd0\\",\\"email\\":1}"}',
+            '{"a":"{\\"b\\":\\"\ufffd0\ufffd\\",\\"email\\":\\"redacted\\"}"}',
+        ),
+        ("email=%EF%B7%900%EF%B7%90&a=%EF%B7%900%EF%B7%90", "email=redacted&a=%EF%B7%900%EF%B7%90"),
+        ('{"a":"\\\\ufdd0"}', '{"a":"\\\\ufdd0"}'),
+    ],
+)
+def test_a_record_that_holds_what_stands_around_placeholders(raw: str, expected: str) -> None:
+    assert redact_raws(pl.Series([raw]), "drop", Ruleset()).to_list() == [expected]
 
 
 def test_a_name_says_the_same_in_a_form_whatever_was_read_before() -> None:

@@ -145,8 +145,8 @@ def test_any_number_of_ranges_says_the_same(log: Path, tmp_path: Path, monkeypat
 
     whole = compared("whole")
     monkeypatch.setattr(what_if, "PARTS_PER_RANGE", 1)
-    monkeypatch.setattr(job, "RECORDS_PER_PART", 100)
     monkeypatch.setattr(work, "ROWS_PER_PIECE", 50)
+    monkeypatch.setattr(job, "ROWS_PER_PIECE", 50)
     assert compared("parts") == whole
     assert whole[0]["changed"] > 200
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import warnings
 from types import FrameType
 from typing import Annotated
@@ -84,8 +85,12 @@ def main() -> None:
 
 
 def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """Says nothing of an interrupt that comes while the frames of another are being closed: that one is told."""
-    if not isinstance(unraisable.exc_value, (InterruptedRunError, KeyboardInterrupt)):
+    """Says nothing of an interrupt while the frames of another are closed, nor of a thread that one kept from starting.
+
+    The first interrupt is told.
+    """
+    is_thread = getattr(unraisable.object, "__func__", None) is threading.Thread._bootstrap  # type: ignore[attr-defined]
+    if not is_thread and not isinstance(unraisable.exc_value, (InterruptedRunError, KeyboardInterrupt)):
         sys.__unraisablehook__(unraisable)
 
 

@@ -1,6 +1,7 @@
 """Work on this machine: in this process for little input, in one process a core for much.
 
-Workers run polars on one thread each, so that its threads and ours do not fight. A worker whose parent is gone ends.
+Workers run polars on one thread each, so that its threads and ours do not fight. Which keys came before they ask this
+process, one of them at a time. A worker whose parent is gone ends.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Final, TypeVar
 
-from etl.engines.work import Meter
+import numpy as np
+import numpy.typing as npt
+
+from etl.engines.seen import Seen
+from etl.engines.work import Desk, Meter
 from etl.errors import EtlError
 
 Result = TypeVar("Result")
@@ -34,19 +40,19 @@ _WORKER_ENVIRONMENT: Final = {
 #: A batch makes many small objects and no cycles: looking for garbage as often as Python does costs a twentieth.
 _GARBAGE_THRESHOLD: Final = 1_000_000
 
-_metered: Any = None
+_desk: Desk
 
 
 class Inline:
     """Runs tasks one after another in this process."""
 
     def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+        self._desk = Desk(meter, Seen().add)
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
-        """The function's results, in the order of the tasks; a function that takes a meter is given one."""
+        """The function's results, in the order of the tasks; a function that takes a desk is given one."""
         for task in tasks:
-            yield function(*task, self._meter) if _is_metered(function) else function(*task)
+            yield _called(function, task, self._desk)
 
 
 class Pool:
@@ -54,16 +60,17 @@ class Pool:
 
     def __init__(self, meter: Meter, jobs: int) -> None:
         self._meter = meter
-        self._counts: Any = multiprocessing.get_context("spawn").Array("q", 2)
-        self._seen = (0, 0)
+        spawning = multiprocessing.get_context("spawn")
+        self._counts: Any = spawning.Array("q", 2)
+        self._told = (0, 0)
+        asked, asking = spawning.Pipe()
+        threading.Thread(target=_answer, args=(asked,), daemon=True).start()
         with _environment(**_WORKER_ENVIRONMENT):
-            self._executor = ProcessPoolExecutor(
-                jobs, multiprocessing.get_context("spawn"), _start_worker, (self._counts,)
-            )
+            self._executor = ProcessPoolExecutor(jobs, spawning, _start_worker, (self._counts, asking, spawning.Lock()))
             self._warm = [self._executor.submit(os.getpid) for _ in range(jobs)]
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
-        """The function's results, in the order of the tasks; a function that takes a meter is given one."""
+        """The function's results, in the order of the tasks; a function that takes a desk is given one."""
         futures: list[Future[Result]] = [self._executor.submit(_run, function, task) for task in tasks]
         pending: set[Future[Result]] = set(futures)
         while pending:
@@ -90,9 +97,9 @@ class Pool:
 
     def _report(self) -> None:
         size, records = self._counts[0], self._counts[1]
-        if (size, records) != self._seen:
-            self._meter(size - self._seen[0], records - self._seen[1])
-            self._seen = size, records
+        if (size, records) != self._told:
+            self._meter(size - self._told[0], records - self._told[1])
+            self._told = size, records
 
 
 @contextmanager
@@ -108,23 +115,36 @@ def workers(jobs: int, meter: Meter) -> Iterator[Inline | Pool]:
         pool.close()
 
 
-def _is_metered(function: Callable[..., Any]) -> bool:
-    return "meter" in function.__annotations__
+def _called(function: Callable[..., Result], task: tuple[Any, ...], desk: Desk) -> Result:
+    return function(*task, desk) if "desk" in function.__annotations__ else function(*task)
 
 
 def _run(function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
-    return function(*task, _count) if _is_metered(function) else function(*task)
+    return _called(function, task, _desk)
 
 
-def _count(size: int, records: int) -> None:
-    with _metered.get_lock():
-        _metered[0] += size
-        _metered[1] += records
+def _answer(asked: Connection) -> None:
+    """Tells workers which hashes came before, as long as there are workers."""
+    seen = Seen()
+    with suppress(EOFError, OSError):
+        while True:
+            hashes = np.frombuffer(asked.recv_bytes(), np.uint64)
+            asked.send_bytes(seen.add(hashes).data)
 
 
-def _start_worker(counts: Any) -> None:
-    global _metered  # noqa: PLW0603 - the one thing that a worker process keeps between tasks
-    _metered = counts
+def _start_worker(counts: Any, asking: Connection, lock: Any) -> None:
+    def count(size: int, records: int) -> None:
+        with counts.get_lock():
+            counts[0] += size
+            counts[1] += records
+
+    def repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        with lock:
+            asking.send_bytes(hashes.data)
+            return np.frombuffer(asking.recv_bytes(), np.bool_)
+
+    global _desk  # noqa: PLW0603 - the one thing that a worker process keeps between tasks
+    _desk = Desk(count, repeats)
     gc.set_threshold(_GARBAGE_THRESHOLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the whole group; the parent ends its workers
     parent = multiprocessing.parent_process()

@@ -1,7 +1,7 @@
 """What a worker does: functions of plain data, to be run anywhere the inputs and the stage can be reached.
 
-First `transform_split` for every split; then, once all keys are known, `stage_duplicates` for the splits that hold
-repetitions; at last `write_part` for every part of the published tables.
+First `transform_split` for every split; then, once all keys are known, `stage_late` for the splits of which something
+turned out to be a duplicate that was not held back; at last `pieces.write_part` for every part of the published tables.
 """
 
 from __future__ import annotations
@@ -9,35 +9,41 @@ from __future__ import annotations
 import resource
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from etl.engines.pieces import STAGED, Piece, late_path
 from etl.options import Options
 from etl.pipeline import Tables, transform
 from etl.redaction import redact_raws
-from etl.rejections import reject_duplicates
 from etl.ruleset import Ruleset
-from etl.schema import TABLES
 from etl.sinks.parquet import write_table
 from etl.sources.splits import Split, read_raws, read_split
 
 #: A piece is staged when it holds this many requests: what a worker keeps in memory.
 ROWS_PER_PIECE: Final = 50_000
 
-#: The frames of `pipeline.Tables` that are staged.
-STAGED: Final = ("conversions", "items", "passthroughs", "rejections", "keys")
-
 #: Told of progress: bytes of the input as it lies there, records.
 Meter = Callable[[int, int], None]
 
 
+class Desk(NamedTuple):
+    """What workers share: where they tell of progress, and ask which hashes of keys came before, from any of them."""
+
+    meter: Meter
+    repeats: Callable[[npt.NDArray[np.uint64]], npt.NDArray[np.bool_]]
+
+
 class Task(NamedTuple):
-    """One split to transform: which, by what rules, staged where and as what number; whether its raws are kept."""
+    """One split to transform: which, by what rules, staged where and as what number.
+
+    Whether the raw records of all that can be a duplicate are kept; else what probably is one is held back.
+    """
 
     split: Split
     ruleset: Ruleset
@@ -45,18 +51,6 @@ class Task(NamedTuple):
     stage: Path
     number: int
     keeps_raws: bool = False
-
-
-class Piece(NamedTuple):
-    """Staged tables of some consecutive requests of a split: the task's number, its own, how many requests."""
-
-    task: int
-    number: int
-    records: int
-
-    def path(self, stage: Path, name: str) -> Path:
-        """Where one of its tables lies."""
-        return stage / f"{self.task:06d}-{self.number:04d}.{name}.parquet"
 
 
 #: Faults of records that no format has to match.
@@ -96,7 +90,7 @@ class Report(NamedTuple):
     peak_memory_bytes: int
 
 
-def transform_split(task: Task, meter: Meter) -> Report:
+def transform_split(task: Task, desk: Desk) -> Report:
     """Reads and transforms a split, and stages its tables in pieces.
 
     Raises:
@@ -105,46 +99,42 @@ def transform_split(task: Task, meter: Meter) -> Report:
     skipped: Counter[str] = Counter()
     unrecognised: Counter[str] = Counter()
     unmatched = Unmatched(0, 0, [])
-    waiting: list[Tables] = []
-    raws: list[pl.DataFrame] = []
+    waiting: list[tuple[Tables, pl.DataFrame]] = []
     pieces: list[Piece] = []
     records = waiting_rows = 0
-
-    def stage() -> None:
-        pieces.append(Piece(task.number, len(pieces), waiting_rows))
-        for name in STAGED:
-            rows = pl.concat([getattr(tables, name) for tables in waiting])
-            write_table(rows, pieces[-1].path(task.stage, name))
-        waiting.clear()
-        if task.keeps_raws:
-            write_table(pl.concat(raws), pieces[-1].path(task.stage, "raws"))
-            raws.clear()
-
     for requests, size in read_split(task.split):
         tables = transform(requests, task.ruleset, task.options)
         skipped.update(dict(tables.skipped.iter_rows()))
         unrecognised.update(dict(tables.unrecognised.iter_rows()))
         unmatched += _unmatched(requests, task)
-        waiting.append(tables)
-        if task.keeps_raws:
-            raws.append(_raws_of(tables.keys, requests, task))
+        waiting.append((tables, requests.select("record_no", "raw", "layout")))
         waiting_rows += requests.height
         records += requests.height
-        meter(size, requests.height)
+        desk.meter(size, requests.height)
         if waiting_rows >= ROWS_PER_PIECE:
-            stage()
-            waiting_rows = 0
+            pieces.append(_staged(task, len(pieces), waiting, desk))
+            waiting, waiting_rows = [], 0
     if waiting:
-        stage()
+        pieces.append(_staged(task, len(pieces), waiting, desk))
     return Report(pieces, records, skipped, unrecognised, unmatched, peak_memory_bytes())
 
 
-def _raws_of(keys: pl.DataFrame, requests: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """conversion_id and the redacted raw record of each conversion that can repeat another."""
-    raws = keys.select("conversion_id", "record_no").join(
-        requests.select("record_no", "raw", "layout"), on="record_no", maintain_order="left"
-    )
-    return raws.select("conversion_id", redact_raws(raws["raw"], task.options.pii, task.ruleset, raws["layout"]))
+def _staged(task: Task, number: int, waiting: list[tuple[Tables, pl.DataFrame]], desk: Desk) -> Piece:
+    """Stages the tables of some requests, and the raw records of conversions that are, or can be, duplicates."""
+    tables = {name: pl.concat([getattr(one, name) for one, _ in waiting]) for name in STAGED}
+    raws = pl.concat([one for _, one in waiting])
+    keys = tables["keys"]
+    held = keys.clear() if task.keeps_raws else keys.filter(desk.repeats(keys["key_hash"].to_numpy()))
+    piece = Piece(task.number, number, raws.height, held.height)
+    tables["raws"] = _redacted(keys if task.keeps_raws else held, raws, task)
+    piece.stage(task.stage, tables, held["conversion_id"])
+    return piece
+
+
+def _redacted(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """conversion_id and the redacted raw record of each of some conversions."""
+    found = keys.select("conversion_id", "record_no").join(raws, on="record_no", maintain_order="left")
+    return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset, found["layout"]))
 
 
 def _unmatched(requests: pl.DataFrame, task: Task) -> Unmatched:
@@ -156,112 +146,15 @@ def _unmatched(requests: pl.DataFrame, task: Task) -> Unmatched:
     return Unmatched(unread.height, candidates, list(zip(first["record_no"], shown, strict=True)))
 
 
-def stage_duplicates(task: Task, duplicates: pl.DataFrame) -> None:
-    """Reads the raw records of a split's duplicates again and stages them, redacted, for its parts.
+def stage_late(task: Task, late: pl.DataFrame) -> None:
+    """Reads the raw records of duplicates again that were not held back, and stages them, redacted, for their pieces.
 
     Args:
-        task: The split.
-        duplicates: Rows of `duplicates.DUPLICATES`, with `record_no` and `byte_offset`.
+        task: Of their split.
+        late: conversion_id, record_no and byte_offset of each.
     """
-    raws = read_raws(task.split, duplicates.select("record_no", "byte_offset"))
-    redacted = raws.select("record_no", redact_raws(raws["raw"], task.options.pii, task.ruleset, raws["layout"]))
-    write_table(
-        duplicates.drop("byte_offset").join(redacted, on="record_no"), _duplicates_path(task.stage, task.number)
-    )
-
-
-def write_part(pieces: list[Piece], stage: Path, out: Path, number: int) -> Tally:
-    """Writes one file of each table from staged pieces, with their duplicates moved to rejections.
-
-    Args:
-        pieces: In the order of (source_digest, record_no).
-        stage: Where they lie.
-        out: The folder with one folder a table.
-        number: The part's number; only the first part has files for tables without rows.
-
-    Returns:
-        What was written, counted.
-    """
-    tables = [_without_duplicates(piece, stage) for piece in pieces]
-    whole = {table.name: pl.concat([table.empty(), *(part[table.name] for part in tables)]) for table in TABLES}
-    for name, rows in whole.items():
-        if rows.height or number == 0:
-            write_table(rows, out / name / f"part-{number:05d}.parquet")
-    return Tally.of(whole)
-
-
-def _without_duplicates(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
-    tables = {table.name: pl.read_parquet(piece.path(stage, table.name), glob=False) for table in TABLES}
-    path = _duplicates_path(stage, piece.task)
-    if not path.exists():
-        return tables
-    duplicates = pl.read_parquet(path, glob=False).drop("record_no")
-    moved = tables["conversions"].join(duplicates, on="conversion_id", maintain_order="left")
-    kept = {
-        name: tables[name].join(duplicates, on="conversion_id", how="anti", maintain_order="left")
-        for name in ("conversions", "items", "passthroughs")
-    }
-    rejections = pl.concat([tables["rejections"], reject_duplicates(moved)]).sort("source_digest", "record_no")
-    return {**kept, "rejections": rejections}
-
-
-def _duplicates_path(stage: Path, task: int) -> Path:
-    return stage / f"{task:06d}.duplicates.parquet"
-
-
-#: Values up to here can be summed within Decimal(38, 9) a hundred million times over.
-_SUMMABLE: Final = 10**20
-
-
-@dataclass
-class Tally:
-    """What was written, counted.
-
-    Attributes:
-        rows: By table.
-        reasons: Rejections by reason.
-        issues: By code.
-        unlogged: POST requests without a logged body, by source.
-        values: The sum of the conversions' values by currency; "" where there is none.
-    """
-
-    rows: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    issues: Counter[str] = field(default_factory=Counter)
-    unlogged: Counter[str] = field(default_factory=Counter)
-    values: dict[str, Decimal] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, tables: dict[str, pl.DataFrame]) -> Self:
-        """The counts of tables."""
-        rejections, conversions = tables["rejections"], tables["conversions"]
-        unlogged = rejections.filter(pl.col("reason") == "body_not_logged")["source"]
-        codes = conversions["issues"].explode(empty_as_null=False).struct.field("code")
-        rows = Counter({name: rows.height for name, rows in tables.items()})
-        tally = cls(rows, _counted(rejections["reason"]), _counted(codes), _counted(unlogged))
-        tally._add_values(_sums(conversions))
-        return tally
-
-    def __iadd__(self, other: Tally) -> Self:
-        for name in ("rows", "reasons", "issues", "unlogged"):
-            getattr(self, name).update(getattr(other, name))
-        self._add_values(other.values.items())
-        return self
-
-    def _add_values(self, values: Iterable[tuple[str, Decimal]]) -> None:
-        for currency, value in values:
-            self.values[currency] = self.values.get(currency, Decimal(0)) + value
-
-
-def _counted(texts: pl.Series) -> Counter[str]:
-    return Counter(dict(texts.value_counts().iter_rows()))
-
-
-def _sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
-    is_small = pl.col("value").abs() < _SUMMABLE
-    valued = conversions.drop_nulls("value").select(pl.col("currency").fill_null(""), "value")
-    yield from valued.filter(is_small).group_by("currency").agg(pl.col("value").sum()).iter_rows()
-    yield from valued.filter(~is_small).iter_rows()
+    raws = read_raws(task.split, late.select("record_no", "byte_offset"))
+    write_table(_redacted(late, raws, task), late_path(task.stage, task.number))
 
 
 def peak_memory_bytes() -> int:

@@ -15,6 +15,9 @@ from etl.spans import Bytes, Positions
 
 BATCH_BYTES: Final = 16 * 2**20
 
+#: A batch reads on by one part in so many, so that the last line of a split makes no batch of its own.
+_BEYOND: Final = 256
+
 #: How much of an oversized record is kept as its raw text.
 KEPT_BYTES: Final = 1024
 
@@ -77,7 +80,8 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
         if carried == _BOM:
             carried, offset = b"", len(_BOM)
     while offset < end:
-        block = stream.read(BATCH_BYTES)
+        left = end - offset - len(carried)
+        block = stream.read(min(BATCH_BYTES, max(left, 0)) + BATCH_BYTES // _BEYOND)
         if not block:
             if carried:
                 yield _batch(carried, offset, end, max_record_bytes)
@@ -131,7 +135,7 @@ def _read_past(stream: BinaryIO, carried: bytes, offset: int) -> tuple[Batch, by
 
 def _after_newline(stream: BinaryIO, offset: int) -> tuple[bytes, int]:
     """What follows the first newline at or after the offset, and where that is."""
-    while block := stream.read(BATCH_BYTES):
+    while block := stream.read(BATCH_BYTES // _BEYOND):
         cut = block.find(b"\n")
         if cut >= 0:
             return block[cut + 1 :], offset + cut + 1

@@ -10,9 +10,11 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.engines.local import Inline, Pool, workers
-from etl.engines.work import Report, Tally
+from etl.engines.pieces import parts_of
+from etl.engines.tallies import Tally
+from etl.engines.work import Report
 from etl.errors import EtlError, UsageError
-from etl.job import parts_of, value_total
+from etl.job import value_total
 from etl.reading import (
     SILENT,
     Progress,
@@ -35,7 +37,7 @@ from etl.warehouse.changes import Change, apply, judged
 from etl.warehouse.entries import Run, new_entries, rules_digest, seen_entries
 from etl.warehouse.known import RELOAD, SKIP, Compare, Decision, decide, described
 from etl.warehouse.layout import LOADS
-from etl.warehouse.parts import Part, files_of_parts, write_part
+from etl.warehouse.parts import RECORDS_PER_PART, Part, files_of_parts, write_part
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.winners import Verdict, agreed_dedup, dedup_of
 
@@ -175,7 +177,7 @@ def _representative(decision: Decision) -> Surveyed:
 
 
 def _written(pool: Inline | Pool, reports: list[Report], stage: Path, out: Path, run: str) -> list[Part]:
-    parts = parts_of([piece for report in reports for piece in report.pieces])
+    parts = parts_of([piece for report in reports for piece in report.pieces], RECORDS_PER_PART)
     calls = [(pieces, stage, out, f"{run}-{number:05d}") for number, pieces in enumerate(parts)]
     return list(pool.map(write_part, calls))
 

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.engines.work import Piece, Tally
+from etl.engines.pieces import Piece
+from etl.engines.tallies import Tally
 from etl.rejections import reject_duplicates
 from etl.schema import ITEMS, PASSTHROUGHS
 from etl.sinks.parquet import write_table
@@ -20,6 +21,9 @@ from etl.warehouse.winners import as_stored
 
 #: The tables that hang on conversions.
 DETAILS: Final = (ITEMS, PASSTHROUGHS)
+
+#: The files of a load are made of pieces of about so many records.
+RECORDS_PER_PART: Final = 100_000
 
 
 class Counts(NamedTuple):

@@ -17,9 +17,8 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.engines.work import Piece
+from etl.engines.pieces import Piece, parts_of
 from etl.errors import AccountingError, UsageError
-from etl.job import parts_of
 from etl.options import Options
 from etl.reading import SILENT, Progress, run_id
 from etl.ruleset import Ruleset
@@ -31,7 +30,7 @@ from etl.warehouse import snapshots
 from etl.warehouse.changes import Change, apply, judged
 from etl.warehouse.entries import as_counts
 from etl.warehouse.layout import LOADS, prefix_of
-from etl.warehouse.parts import Part, counts_of_parts, files_of_parts, write_part
+from etl.warehouse.parts import RECORDS_PER_PART, Part, counts_of_parts, files_of_parts, write_part
 from etl.warehouse.rejudging import CHANGED, FATES, LEFT, PASSED, SAME, SKIPPED, rejudge
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.winners import Verdict, agreed_dedup
@@ -148,7 +147,7 @@ def _carried_out(warehouse: Warehouse, ruleset: Ruleset, again: _Again) -> str:
     out = warehouse.folder("new")
     parts = [
         write_part(pieces, again.folder, out, f"{run}-{number:05d}")
-        for number, pieces in enumerate(parts_of(again.pieces))
+        for number, pieces in enumerate(parts_of(again.pieces, RECORDS_PER_PART))
     ]
     change = Change(
         run,
