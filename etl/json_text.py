@@ -149,6 +149,26 @@ def is_json(text: bytes) -> bool:
     return True
 
 
+def says_the_same(text: str, other: str) -> bool:
+    """Whether two JSON texts have the same value, and the first says nothing beyond it: it names no member twice.
+
+    Examples:
+        >>> says_the_same('{"a": 1.0}', '{"a":1}'), says_the_same('{"a": 1, "a": 2}', '{"a":2}')
+        (True, False)
+    """
+    repeated = []
+
+    def check(members: list[tuple[str, Any]]) -> None:
+        if len(dict(members)) < len(members):
+            repeated.append(members)
+
+    try:
+        json.loads(text, object_pairs_hook=check, parse_int=str, parse_float=str)
+        return not repeated and bool(parse(text.encode()) == parse(other.encode()))
+    except (ValueError, RecursionError):
+        return False
+
+
 def dump(value: Any) -> str:
     """JSON text that `parse` reads back as the same value, in any notation: faster than `compact`."""
     try:

@@ -1,8 +1,8 @@
 """Records without personal values, one at a time, by whatever grammar they follow (semantics 9.1).
 
 Personal parameters are found by name wherever they stand: in the query of a log line, in a form, at any depth of a
-JSON text. Addresses of clients become `-`; whatever still looks like an e-mail address is personal too. Text that
-follows no grammar (a malformed record) is searched for `name=value` and `"name": "value"`.
+JSON text, in a column of a table. Addresses of clients become `-`; whatever still looks like an e-mail address is
+personal too. Text that follows no grammar (a malformed record) is searched for `name=value` and `"name": "value"`.
 
 A record is first written with placeholders, then they are filled, so that all values of a batch are hashed at once.
 """
@@ -17,6 +17,7 @@ from urllib.parse import unquote_plus
 import polars as pl
 
 from etl import json_text, spec, traits
+from etl.cells import Layout
 from etl.options import Pii
 from etl.ruleset import Ruleset, fold
 
@@ -50,6 +51,15 @@ _IPV4: Final = re.compile(r"(?<![\w./-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w.-])"
 _IPV6: Final = re.compile(
     r"(?<![\w:./])(?=[0-9A-Fa-f:.]*::|(?:[0-9A-Fa-f]{1,4}:){7})[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z]+)?(?!\w)"
 )
+
+#: How a form begins, or a target with a query.
+_SENT: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
+
+#: How JSON begins, also as a text within a JSON text.
+_OPENERS: Final = ("{", "[", '"{')
+
+#: What stands between the parts of a name that is a path: `customer[phone][0]`, `customer.phone`, `cs(Cookie)`.
+_STEPS: Final = re.compile(r"[\[\]().]+[0-9]*")
 
 #: Traits whose name tells what a longer name holds: `customer_email`, `phone2`, `billing[first_name]`.
 _TELLING: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
@@ -137,24 +147,56 @@ class Redactor:
         """A JSON scalar whose name tells nothing, with placeholders."""
         return self.scrub(json_text.compact(self._json(_parsed(text))))
 
+    def row(self, raw: str, layout: Layout) -> str:
+        """A row of a table with placeholders; its cells stay as they are written where they hold nothing personal.
+
+        Of a row that is wider or narrower than the table, whatever may belong to a personal column is hidden.
+        """
+        row, grammar = raw.replace(MARK, "\ufffd").encode(), layout.grammar
+        spans = grammar.spans(row, layout.names)
+        if spans is None:
+            return self.template(raw)
+        texts = [json_text.without_surrogates(grammar.read(row[begin:end])) for begin, end in spans]
+        country = next((text for name, text in zip(layout.names, texts, strict=False) if name == "country"), None)
+        parts, place = [], 0
+        for (begin, end), text, columns in zip(spans, texts, layout.columns_of(texts), strict=True):
+            hidden = self._cell(text, columns, country, grammar.decoded)
+            if hidden != text:
+                parts += [row[place:begin].decode(), grammar.written(hidden, row[begin:end])]
+                place = end
+        return "".join([*parts, row[place:].decode()])
+
+    def _cell(self, text: str, columns: tuple[str, ...], country: str | None, decode: Callable[[str], str]) -> str:
+        own, *others = columns
+        if self.trait(own, str):
+            return self._value(own, text, country, str)
+        if text and any(self.trait(name, str) for name in others):
+            return text if text.startswith(HASHED) else DROPPED
+        hidden = self._nested(text, own, decode)
+        return self.scrub(text if json_text.says_the_same(text, hidden) else hidden)
+
     def words(self, text: str) -> str:
         """Text that follows no grammar, with placeholders."""
         return self.scrub(self._pairs(text))
 
-    def _target(self, target: str) -> str:
+    def _target(self, target: str, decode: Callable[[str], str] = decoded) -> str:
         path, mark, query = target.partition("?")
-        return path + mark + self._form(query)
+        return path + mark + self._form(query, decode)
 
-    def _form(self, form: str) -> str:
+    def _form(self, form: str, decode: Callable[[str], str] = decoded) -> str:
         pieces = [piece.partition("=") for piece in form.split("&")]
         country = None
         if "country=" in form:
-            country = next((decoded(text) for name, _, text in pieces if name == "country"), None)
-        return "&".join(name + mark + self._value(name, text, country, decoded) for name, mark, text in pieces)
+            country = next((decode(text) for name, _, text in pieces if name == "country"), None)
+        return "&".join(name + mark + self._value(name, text, country, decode) for name, mark, text in pieces)
 
     def _pairs(self, text: str) -> str:
+        country = None
+        if "country=" in text:
+            country = next((decoded(pair[2]) for pair in _PAIR.finditer(text) if pair[1] == "country"), None)
+
         def form_pair(match: re.Match[str]) -> str:
-            return f"{match[1]}={self._value(match[1], match[2], None, decoded)}"
+            return f"{match[1]}={self._value(match[1], match[2], country, decoded)}"
 
         def json_pair(match: re.Match[str]) -> str:
             value = match[2]
@@ -186,22 +228,23 @@ class Redactor:
             return masked
         return self._nested(value) if isinstance(value, str) else value
 
-    def _nested(self, text: str) -> str:
-        """A text inside JSON: JSON again, a URL or a form, or neither."""
-        if text.lstrip().startswith(("{", "[")):
+    def _nested(self, text: str, name: str = "", decode: Callable[[str], str] = decoded) -> str:
+        """A text that stands in JSON, or in a column of that name: JSON again, a URL or a form, or neither."""
+        if text.lstrip().startswith(_OPENERS):
             try:
-                return json_text.compact(self._json(_parsed(text)))
+                return json_text.compact(self._json(_parsed(text), name))
             except json_text.JsonError:
                 return self._pairs(text)
-        if "?" in text:
-            return self._target(text)
-        return self._form(text) if "=" in text else text
+        sent = _SENT.match(text)
+        if not sent:
+            return self._pairs(text)
+        return self._target(text, decode) if "?" in sent[0] else self._form(text, decode)
 
     def trait(self, name: str, decode: Callable[[str], str] = decoded) -> str | None:
         """The trait whose value a parameter of this name holds, or ADDRESS; None for neither."""
         known = decode, name
         if known not in self._by_name:
-            self._by_name[known] = self._trait(fold(decode(name).rstrip("]").rpartition("[")[2]))
+            self._by_name[known] = self._trait(fold("".join(decode(name).split())))
         return self._by_name[known]
 
     def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
@@ -212,10 +255,11 @@ class Redactor:
         return "-" if trait == ADDRESS else self._placeholder(trait, decode(text), country)
 
     def _trait(self, key: str) -> str | None:
-        if key in _ADDRESS_NAMES:
+        last = _last_step(key)
+        if last in _ADDRESS_NAMES:
             return ADDRESS
-        if key in self.traits:
-            return self.traits[key]
+        if last in self.traits:
+            return self.traits[last]
         return next((trait for trait in _TELLING if fold(trait) in key), None)
 
     def _placeholder(self, trait: str, text: str, country: str | None) -> str:
@@ -232,6 +276,11 @@ class Redactor:
         if "@" not in text and "%40" not in text:
             return text
         return _EMAIL.sub(lambda match: self._placeholder("email", match[0].replace("%40", "@"), None), text)
+
+
+def _last_step(key: str) -> str:
+    """The last part of a name that is a path: `city` of `customer[city]`, `customer.city` and `city[0]`."""
+    return next((step for step in reversed(_STEPS.split(key)) if step), "")
 
 
 class Addition(Redactor):
@@ -251,4 +300,4 @@ class Addition(Redactor):
         return text if is_done else super()._value(name, text, country, decode)
 
     def _trait(self, key: str) -> str | None:
-        return self.traits.get(key)
+        return self.traits.get(_last_step(key))

@@ -134,9 +134,9 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
         conversions=protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
         items=items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
         passthroughs=passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.schema.names()),
-        rejections=rejections.with_columns(redact_raws(rejections["raw"], options.pii, ruleset)).select(
-            REJECTIONS.schema.names()
-        ),
+        rejections=rejections.with_columns(
+            redact_raws(rejections["raw"], options.pii, ruleset, rejections["layout"])
+        ).select(REJECTIONS.schema.names()),
         keys=keys_of(whole, ruleset),
         skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
         unrecognised=fields.unrecognised,

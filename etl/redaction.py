@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from etl.cells import layout_of
 from etl.distinct import numbered
 from etl.options import Pii
 from etl.personal import ADDRESS, MARK, VALUES, Addition, Redactor, stand_ins
@@ -25,16 +26,19 @@ from etl.splices import Splices, spliced
 from etl.templates import address_places, filled_in, templates_of
 
 
-def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
+def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series | None = None) -> pl.Series:
     """The records as text without personal values; unchanged for `keep`, `redacted` in their place for `drop`.
 
     Args:
         raws: String: log lines or JSON texts, well-formed or not; nothing null.
         pii: What becomes of personal values.
         ruleset: Its aliases of personal traits are personal too.
+        layouts: Aligned with them, the text of the layout of each that is a row of a table; null for others.
     """
     if pii == "keep" or not len(raws):
         return raws
+    if layouts is not None and layouts.null_count() < len(layouts):
+        return _rows(raws, layouts, Redactor(ruleset, pii))
     if len(raws) < MANY:
         return _one_at_a_time(raws, Redactor(ruleset, pii))
     objects, texts = redact_objects(raws, Redactor(ruleset, pii), pii)
@@ -43,6 +47,14 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
         return texts.alias(raws.name)
     lines = _redact_lines(raws.gather(others), Redactor(ruleset, pii), pii)
     return raws.clone().scatter(objects, texts).scatter(others, lines)
+
+
+def _rows(raws: pl.Series, layouts: pl.Series, redactor: Redactor) -> pl.Series:
+    templates = [
+        redactor.template(raw) if layout is None else redactor.row(raw, layout_of(layout))
+        for raw, layout in zip(raws, layouts, strict=True)
+    ]
+    return redactor.filled(templates).alias(raws.name)
 
 
 def _one_at_a_time(raws: pl.Series, redactor: Redactor) -> pl.Series:
@@ -68,18 +80,21 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
     return spliced(buffer, starts, ends, splices)
 
 
-def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
+def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None = None) -> pl.Series:
     """Records that are redacted already, also without the values of what this ruleset alone calls personal.
 
     Args:
         raws: String: records as `redact_raws` wrote them by another ruleset.
         pii: What became of personal values.
         ruleset: The present rules.
+        layout: The text of the layout of all of them, if they are rows of a table.
     """
     redactor = Addition(ruleset, pii)
     if pii == "keep" or not redactor.traits:
         return raws
-    return _one_at_a_time(raws, redactor)
+    if layout is None:
+        return _one_at_a_time(raws, redactor)
+    return _rows(raws, pl.Series([layout]).new_from_index(0, len(raws)), redactor)
 
 
 class _Params(NamedTuple):

@@ -31,11 +31,12 @@ def reject_records(faulty: pl.DataFrame) -> pl.DataFrame:
         faulty: Routed rows of `schema.REQUESTS` whose `fault` is a rejection's reason.
 
     Returns:
-        Rows of `schema.REJECTIONS`, `raw` not yet redacted.
+        Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted.
     """
     message = pl.coalesce("fault_message", pl.col("fault").replace_strict(_MESSAGES, return_dtype=pl.String))
     return _as_rejections(
-        faulty.with_columns(reasons=pl.concat_list("fault"), message=message, suggestion=pl.lit(None, pl.String))
+        faulty.with_columns(reasons=pl.concat_list("fault"), message=message, suggestion=pl.lit(None, pl.String)),
+        "layout",
     )
 
 
@@ -49,7 +50,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
         ruleset: Whose types are suggested.
 
     Returns:
-        Rows of `schema.REJECTIONS`, `raw` not yet redacted.
+        Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted.
 
     Source: semantics 3.1, 5.2, 5.4.
     """
@@ -70,7 +71,8 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
         rejected.with_columns(
             reasons=pl.concat_list(pl.when(reason).then(pl.lit(reason)) for reason in JUDGED).list.drop_nulls(),
             suggestion=pl.coalesce(pl.when("missing_identity").then("name"), "type"),
-        ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String))
+        ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String)),
+        "layout",
     )
 
 
@@ -127,8 +129,8 @@ def _edits(left: str, right: str) -> int:
     return min(previous[-1], 3)
 
 
-def _as_rejections(rejected: pl.DataFrame) -> pl.DataFrame:
+def _as_rejections(rejected: pl.DataFrame, *beside: str) -> pl.DataFrame:
     empty = {name: pl.lit(None, dtype) for name, dtype in REJECTIONS.schema.items() if name not in rejected.columns}
     return rejected.with_columns(
         reason=pl.col("reasons").list.first(), **{name: value for name, value in empty.items() if name != "reason"}
-    ).select(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.schema.items())
+    ).select(*(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.schema.items()), *beside)

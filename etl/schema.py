@@ -202,6 +202,7 @@ REQUESTS: Final = Table(
         Column("fields", pl.List(FIELD), "a JSON object its reader has parsed already; null: see body"),
         Column("is_body_logged", TRUTH, "the source would show a body if there was one"),
         Column("raw", TEXT, "the whole record as text"),
+        Column("layout", TEXT, "of a table's row: how it is written and its columns called, as `cells.Layout` tells"),
     ),
 )
 

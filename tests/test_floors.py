@@ -16,6 +16,7 @@ FLOORS: Final = (
     (
         "words",
         (
+            "cells",
             "identifiers",
             "issues",
             "junk",

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import etl
+from etl.cells import DELIMITERS
 from etl.errors import EtlError
 from etl.sources.detection import detect
 from etl.sources.format_rows import Format, Settings
 from etl.sources.formats import FAMILIES, FORMATS, framing_of, start_reader
 from etl.sources.framing import Frame, read_batches
-from etl.sources.tables import DELIMITERS
 
 SAMPLES = [pytest.param(row, sample, id=f"{row.name} {i}") for row in FORMATS for i, sample in enumerate(row.samples)]
 

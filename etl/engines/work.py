@@ -107,7 +107,7 @@ def transform_split(task: Task, desk: Desk) -> Report:
         skipped.update(dict(tables.skipped.iter_rows()))
         unrecognised.update(dict(tables.unrecognised.iter_rows()))
         unmatched += _unmatched(requests, task)
-        waiting.append((tables, requests.select("record_no", "raw")))
+        waiting.append((tables, requests.select("record_no", "raw", "layout")))
         waiting_rows += requests.height
         records += requests.height
         desk.meter(size, requests.height)
@@ -134,14 +134,14 @@ def _staged(task: Task, number: int, waiting: list[tuple[Tables, pl.DataFrame]],
 def _redacted(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
     """conversion_id and the redacted raw record of each of some conversions."""
     found = keys.select("conversion_id", "record_no").join(raws, on="record_no", maintain_order="left")
-    return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset))
+    return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset, found["layout"]))
 
 
 def _unmatched(requests: pl.DataFrame, task: Task) -> Unmatched:
     fault = requests["fault"]
-    unread = requests.select("record_no", "raw").filter(fault == "malformed_record")
+    unread = requests.select("record_no", "raw", "layout").filter(fault == "malformed_record")
     first = unread.head(_SHOWN)
-    shown = redact_raws(first["raw"], task.options.pii, task.ruleset)
+    shown = redact_raws(first["raw"], task.options.pii, task.ruleset, first["layout"])
     candidates = requests.height - int(fault.is_in(_BESIDE).sum())
     return Unmatched(unread.height, candidates, list(zip(first["record_no"], shown, strict=True)))
 

@@ -15,15 +15,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from etl.cells import DELIMITERS
 from etl.sources.detection import Detected
 from etl.sources.format_rows import Format, Settings
-from etl.sources.formats import BY_NAME, start_reader
+from etl.sources.formats import BY_NAME, start_layouts, start_reader
 from etl.sources.framing import Frame, read_batches
 from etl.sources.lines import Batch
 from etl.sources.log_format import compile_log_format
 from etl.sources.plans import Reading
 from etl.sources.splits import batch_reader
-from etl.sources.tables import DELIMITERS, is_numbered
+from etl.sources.tables import is_numbered
 
 _LISTS: Final = ("marks", "container")
 
@@ -49,6 +50,11 @@ class Origin(NamedTuple):
         if self.row.family == "table":
             return self.header is not None or is_numbered(self.settings)
         return self.row.family != "w3c" and (self.row.family != "copy" or is_numbered(self.settings))
+
+    @property
+    def layout(self) -> str | None:
+        """The text of the layout of its records, where they are rows of one table."""
+        return start_layouts(self.row, self.settings)((self.header or "").encode("utf-8", "surrogateescape"))
 
 
 def describe_origin(found: Detected, reading: Reading, head: bytes) -> dict[str, Any]:

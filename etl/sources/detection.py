@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Final, NamedTuple
 
 from etl import json_text
+from etl.cells import DELIMITERS
 from etl.errors import FormatError
 from etl.sources import json_records, plain_text, tables, w3c
 from etl.sources.access_logs import not_a_record
@@ -96,7 +97,7 @@ def as_said(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Dete
             return Detected(row, DOCUMENTS)
         return Detected(row, _json_framing(sample.head, sample.lines))
     if row.family in ("table", "copy"):
-        records = _records(sample.head, TABLE_ROWS, tables.DELIMITERS.get(row.name, "\t"))
+        records = _records(sample.head, TABLE_ROWS, DELIMITERS.get(row.name, "\t"))
         return Detected(row, framing_of(row), tables.sample_columns(row, records, settings) or settings.columns)
     return Detected(row, framing_of(row))
 
@@ -161,7 +162,7 @@ def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | No
 def _detect_table(sample: Sample, settings: Settings) -> Detected | None:
     for row in tables.FORMATS:
         framing = framing_of(row)
-        records = _records(sample.head, framing, tables.DELIMITERS.get(row.name, "\t"))
+        records = _records(sample.head, framing, DELIMITERS.get(row.name, "\t"))
         columns = tables.sample_columns(row, records, settings)
         if columns is not None:
             return Detected(row, framing, columns)

@@ -14,6 +14,9 @@ from etl.sources.requests import Record
 #: One record's bytes, read. Whatever the bytes, it never raises.
 Reader = Callable[[bytes], Record]
 
+#: Of one record after another the text of its `cells.Layout`; None for what is no row of a table, so far as is known.
+Layouts = Callable[[bytes], str | None]
+
 
 #: How bytes are cut into records. Only LINES can be read from anywhere in a file: HEADED ones are lines that mean what
 #: a header says, MESSAGES lines that may carry several records each, TABLE_ROWS lines whose quotes may hold line ends,
@@ -93,9 +96,11 @@ class Family(NamedTuple):
             header told it.
         claims: Whether a record is in a format, of which no other would claim it.
         is_shipped: Whether a container or a shipper may have put a prefix before each line.
+        layouts: What tells the layouts of the records of one split, from its beginning on; none where no table is.
     """
 
     framing: str
     start: Callable[[tuple[Format, ...], Settings], Reader]
     claims: Callable[[Format, bytes], bool]
     is_shipped: bool = True
+    layouts: Callable[[tuple[Format, ...], Settings], Layouts] | None = None

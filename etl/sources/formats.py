@@ -29,6 +29,7 @@ from etl.sources.format_rows import (
     TABLE_ROWS,
     Family,
     Format,
+    Layouts,
     Reader,
     Settings,
 )
@@ -74,9 +75,9 @@ FAMILIES: Final[dict[str, Family]] = {
     "custom": Family(LINES, text_lines.start, text_lines.claims),
     "plain_text": Family(LINES, plain_text.start, text_lines.claims, is_shipped=False),
     "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated, is_shipped=False),
-    "w3c": Family(HEADED, w3c.start, w3c.claims, is_shipped=False),
-    "table": Family(TABLE_ROWS, tables.start, tables.claims, is_shipped=False),
-    "copy": Family(HEADED, tables.start_copy, tables.claims_copy, is_shipped=False),
+    "w3c": Family(HEADED, w3c.start, w3c.claims, is_shipped=False, layouts=w3c.start_layouts),
+    "table": Family(TABLE_ROWS, tables.start, tables.claims, is_shipped=False, layouts=tables.start_layouts),
+    "copy": Family(HEADED, tables.start_copy, tables.claims_copy, is_shipped=False, layouts=tables.start_copy_layouts),
     "parquet": Family(PARQUET, tables.start_objects, lambda _row, _record: False, is_shipped=False),
 }
 
@@ -116,6 +117,12 @@ def _start(family: str, settings: Settings, first: Format | None = None) -> Read
     rows = rows_of(family, settings)
     ordered = (first, *(row for row in rows if row != first)) if first else rows
     return FAMILIES[family].start(ordered, settings)
+
+
+def start_layouts(row: Format, settings: Settings) -> Layouts:
+    """What tells the layouts of the records of one split."""
+    layouts = FAMILIES[row.family].layouts
+    return layouts((row,), settings) if layouts else lambda _record: None
 
 
 def framing_of(row: Format) -> str:

@@ -9,17 +9,17 @@ from typing import BinaryIO, Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from etl.cells import DELIMITERS
 from etl.schema import REQUESTS
 from etl.sources import access_batches, access_logs, json_batches, json_marks, parquet_files
 from etl.sources.format_rows import DOCUMENTS, LINES, MESSAGES, PARQUET, Format, Settings
-from etl.sources.formats import BARE_DOCUMENTS, BARE_LINES, FAMILIES, rows_of, start_reader
+from etl.sources.formats import BARE_DOCUMENTS, BARE_LINES, FAMILIES, rows_of, start_layouts, start_reader
 from etl.sources.framing import Frame, read_batches
 from etl.sources.lines import Batch
 from etl.sources.locations import Location
 from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record, as_columns
 from etl.sources.streams import open_decompressed
-from etl.sources.tables import DELIMITERS
 from etl.spans import texts_of
 
 DEFAULT_MAX_RECORD_BYTES: Final = 4 * 2**20
@@ -66,6 +66,7 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
     """
     number = split.first_record
     read = batch_reader(split.row, split.framing, split.settings)
+    layouts = _layout_reader(split)
     with open_decompressed(split.path, split.codec, split.source) as (stream, position):
         batches = _batches(split, stream)
         reached = split.start if split.codec == "plain" else position()
@@ -73,7 +74,7 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
             height = len(batch.starts)
             if height:
                 before, reached = reached, min(position(), split.end) if split.codec == "plain" else position()
-                columns = {**read(batch), **_lineage(split, batch)}
+                columns = {**read(batch), **_lineage(split, batch), "layout": layouts(batch)}
                 yield _as_requests(columns, split, number), max(0, reached - before)
                 number += height
 
@@ -128,6 +129,14 @@ def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
     }
 
 
+def _layout_reader(split: Split) -> Callable[[Batch], pl.Series]:
+    """What gives the layout of each record, of one batch after another."""
+    if not FAMILIES[split.row.family].layouts:
+        return lambda batch: pl.Series("layout", [None], dtype=pl.String).new_from_index(0, len(batch.starts))
+    read = start_layouts(split.row, split.settings)
+    return lambda batch: pl.Series("layout", list(map(read, batch.texts())), dtype=pl.String)
+
+
 def _as_requests(columns: dict[str, pl.Series], split: Split, first_record: int) -> pl.DataFrame:
     height = len(columns["raw"])
     constants = {
@@ -157,23 +166,25 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
         places: `record_no` and `byte_offset`, Int64.
 
     Returns:
-        record_no Int64, raw String, ascending.
+        record_no Int64, raw String, layout String, ascending.
 
     Raises:
         InputError: The input cannot be read.
     """
     wanted = places.sort("record_no")
     if split.codec == "plain" and split.framing == LINES:
-        return wanted.select("record_no", raw=_lines_at(split, wanted["byte_offset"].to_list()))
+        raws = _lines_at(split, wanted["byte_offset"].to_list())
+        return wanted.select("record_no", raw=raws, layout=pl.lit(None, pl.String))
     numbers = wanted["record_no"].to_numpy()
-    found = [pl.DataFrame(schema={"record_no": pl.Int64, "raw": pl.String})]
+    found = [pl.DataFrame(schema={"record_no": pl.Int64, "raw": pl.String, "layout": pl.String})]
+    layouts = _layout_reader(split)
     first = split.first_record
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
         for batch in _batches(split, stream):
             mine = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
             lines = mine - first
             raws = texts_of(batch.buffer, batch.starts[lines], batch.ends[lines])
-            found.append(pl.DataFrame({"record_no": mine, "raw": raws}))
+            found.append(pl.DataFrame({"record_no": mine, "raw": raws, "layout": layouts(batch)[lines]}))
             first += len(batch.starts)
     return pl.concat(found)
 

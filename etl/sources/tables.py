@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from etl import json_text
+from etl.cells import DELIMITERS, Layout, copy_cells
 from etl.sources.columns import GUESSES as _GUESSES
 from etl.sources.columns import are_parameters, folded, guess_columns, read_row
-from etl.sources.format_rows import Format, Reader, Settings
+from etl.sources.format_rows import Format, Layouts, Reader, Settings
 from etl.sources.framing import row_patterns
 from etl.sources.requests import Record
-
-DELIMITERS: Final = {"csv": ",", "tsv": "\t", "semicolon": ";"}
 
 #: Names of which a header has one, beside those of parameters.
 _KNOWN: Final = frozenset(name for guesses in _GUESSES.values() for name in guesses)
@@ -22,8 +21,6 @@ _NAME: Final = re.compile(r"[\w .()\[\]/#:-]{1,64}")
 _SAMPLED: Final = 100
 
 _COPY: Final = re.compile(rb"COPY \S+ \((.+)\) FROM stdin;", re.IGNORECASE)
-_COPY_ESCAPE: Final = re.compile(rb"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
-_CONTROLS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 csv.field_size_limit(2**31 - 1)
 
@@ -80,7 +77,7 @@ def _guessed_headerless(rows: list[list[str]], settings: Settings) -> tuple[tupl
     """By their contents alone: the first column of objects, and the first of times."""
     width = len(rows[0])
     regular = [cells for cells in rows[:_SAMPLED] if len(cells) == width]
-    header = [str(i + 1) for i in range(width)]
+    header = _numbers(rows[0])
     columns = dict(guess_columns(header, [_filled(header, cells) for cells in regular], settings))
     if "payload" not in columns or len(regular) * 2 <= len(rows[:_SAMPLED]):
         return None
@@ -112,12 +109,32 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
         if cells is None:
             return Record("malformed_record", "A quoted cell is not closed")
         if not header:
-            header.extend(
-                [str(i + 1) for i in range(len(cells))] if is_headerless else [cell.strip() for cell in cells]
-            )
+            header.extend(_numbers(cells) if is_headerless else _names(cells))
             if not is_headerless:
                 return Record("header")
         return _read_cells(header, cells, settings)
+
+    return read
+
+
+def _names(cells: list[str]) -> list[str]:
+    return [cell.strip() for cell in cells]
+
+
+def _numbers(cells: list[str]) -> list[str]:
+    return [str(i + 1) for i in range(len(cells))]
+
+
+def start_layouts(rows: tuple[Format, ...], settings: Settings) -> Layouts:
+    """What tells the layout of one table's rows: its first row that can be read."""
+    kind = rows[0].name
+    known = [Layout(kind).text] if is_numbered(settings) else []
+
+    def read(record: bytes) -> str | None:
+        if not known and record.strip():
+            cells = cells_of(record, DELIMITERS[kind])
+            known.extend([] if cells is None else [Layout(kind, tuple(_names(cells))).text])
+        return known[0] if known else None
 
     return read
 
@@ -148,7 +165,7 @@ def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     def read(line: bytes) -> Record:
         begin = _COPY.fullmatch(line.strip())
         if begin:
-            header[:] = [name.strip(' "') for name in begin[1].decode("utf-8", "replace").split(",")]
+            header[:] = _copied_names(begin)
             return Record("header")
         if line.rstrip() == b"\\.":
             header.clear()
@@ -156,29 +173,30 @@ def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
         if not header and not is_alone:
             return Record("header" if line.strip() else "blank")
         cells = copy_cells(line)
-        return _read_cells(header or [str(i + 1) for i in range(len(cells))], cells, settings)
+        return _read_cells(header or _numbers(cells), cells, settings)
 
     return read
 
 
-def copy_cells(line: bytes) -> list[str]:
-    r"""The cells of a row; `\N`, which is null, as nothing.
-
-    Examples:
-        >>> copy_cells(rb"a\\b\tc"), copy_cells(rb"\N")
-        (['a\\b\tc'], [''])
-    """
-    cells = (b"" if cell == b"\\N" else _COPY_ESCAPE.sub(_copied, cell) for cell in line.split(b"\t"))
-    return [cell.decode("utf-8", "surrogateescape") for cell in cells]
+def _copied_names(begin: re.Match[bytes]) -> list[str]:
+    return [name.strip(' "') for name in begin[1].decode("utf-8", "replace").split(",")]
 
 
-def _copied(match: re.Match[bytes]) -> bytes:
-    code = match[1]
-    if code[:1] == b"x" and len(code) > 1:
-        return bytes([int(code[1:], 16)])
-    if code.isdigit():
-        return bytes([int(code, 8) & 0xFF])
-    return _CONTROLS.get(code, code)
+def start_copy_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
+    """What tells the layout of what COPY writes: the line before a table's rows."""
+    alone = Layout("postgres_copy").text if is_numbered(settings) else None
+    known = alone
+
+    def read(line: bytes) -> str | None:
+        nonlocal known
+        begin = _COPY.fullmatch(line.strip())
+        if begin:
+            known = Layout("postgres_copy", tuple(_copied_names(begin))).text
+        elif line.rstrip() == b"\\.":
+            known = alone
+        return known
+
+    return read
 
 
 def claims_copy(_row: Format, line: bytes) -> bool:
@@ -193,9 +211,9 @@ def _sample_copy(records: list[bytes], settings: Settings) -> tuple[tuple[str, s
         rows = [copy_cells(line) for line in lines]
         is_copied = bool(rows) and not is_header(rows[0]) and any(map(_is_copied, lines))
         return _guessed_headerless(rows, settings) if is_copied else None
-    header = _COPY.fullmatch(records[begin].strip())[1].decode("utf-8", "replace").split(",")  # type: ignore[index]
+    header = _copied_names(_COPY.fullmatch(records[begin].strip()))  # type: ignore[arg-type]
     rows = [copy_cells(record) for record in records[begin + 1 :][:_SAMPLED] if b"\t" in record]
-    return _guessed([name.strip(' "') for name in header], rows, settings)
+    return _guessed(header, rows, settings)
 
 
 def _is_copied(line: bytes) -> bool:

@@ -7,20 +7,18 @@ off, CloudFront's columns stand in their documented order, and those of IIS are 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from etl.cells import W3C_TOKEN, Layout, w3c_spans, w3c_text
 from etl.sources.escapes import ESCAPES
-from etl.sources.format_rows import Format, Reader, Settings
+from etl.sources.format_rows import Format, Layouts, Reader, Settings
 from etl.sources.json_roles import Manner, record_of
 from etl.sources.requests import Record
 
 _FIELDS: Final = re.compile(rb"#Fields:\s*(.+)", re.IGNORECASE | re.DOTALL)
 _DATE: Final = re.compile(rb"#(?:Start-)?Date:\s*(\d{4}-\d\d-\d\d)", re.IGNORECASE)
-_TOKEN: Final = re.compile(rb'"(?:[^"]|"")*"(?=[ \t]|$)|[^ \t]+')
 _METHOD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{1,31}")
-_TABBED: Final = re.compile(rb"\d{4}-\d\d-\d\d\t\d\d:\d\d:\d\d\t")
 _REQUESTED: Final = re.compile(
     rb"(?P<date>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d(?:\.\d+)?) (?:\S+ ){0,4}?(?P<method>[A-Z]{3,16}) "
     rb"(?P<stem>/\S*|\*) (?P<query>\S.*?) \d{1,5} \S+ (?P<client>[0-9A-Fa-f.:%]+) "
@@ -40,6 +38,7 @@ CLOUDFRONT: Final = (
     *("date", "time", "x-edge-location", "sc-bytes", "c-ip", "cs-method", "cs(host)", "cs-uri-stem", "sc-status"),
     *("cs(referer)", "cs(user-agent)", "cs-uri-query"),
 )
+_EDGE_NAME: Final = "x-edge-location"
 _EDGE: Final = re.compile(rb"\d{4}-\d\d-\d\d\t\d\d:\d\d:\d\d\t[A-Z]{3}\d[^\t]*\t(?:\d+|-)\t")
 
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
@@ -96,7 +95,7 @@ def claims(row: Format, line: bytes) -> bool:
     if header:
         names = _names(header[1])
         is_log = any(name.startswith(("cs-", "c-ip", "sc-", "x-edge")) for name in names)
-        return is_log and ("x-edge-location" in names) is (row == _CLOUDFRONT)
+        return is_log and (_EDGE_NAME in names) is (row == _CLOUDFRONT)
     return bool((_EDGE if row == _CLOUDFRONT else _REQUESTED).match(line))
 
 
@@ -122,6 +121,26 @@ def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     return read
 
 
+def start_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
+    """What tells the layout of the lines of one file: the last `#Fields` line, or that they are CloudFront's."""
+
+    def text_of(names: list[str]) -> str:
+        is_encoded = _EDGE_NAME in names and settings.is_cloudfront_encoded
+        return Layout("cloudfront" if is_encoded else "w3c", tuple(names)).text
+
+    known: str | None = None
+    edge = text_of(list(CLOUDFRONT))
+
+    def read(line: bytes) -> str | None:
+        nonlocal known
+        header = _FIELDS.match(line)
+        if header:
+            known = text_of(_names(header[1]))
+        return known or (edge if _EDGE.match(line) else None)
+
+    return read
+
+
 def _names(text: bytes) -> list[str]:
     """Names of fields in lower case, without quotes and blanks of no width."""
     words = text.decode("utf-8", "replace").replace("\u200b", "").replace("\ufeff", "").split()
@@ -129,27 +148,11 @@ def _names(text: bytes) -> list[str]:
 
 
 def _values(line: bytes, fields: list[str]) -> dict[str, str] | None:
-    """Field -> value; blanks within the query of a line with too many words are its own."""
-    spans = _tabbed(line) if _TABBED.match(line) else [match.span() for match in _TOKEN.finditer(line)]
-    surplus = len(spans) - len(fields)
-    if surplus < 0:
+    """Field -> value; None for a line with too few."""
+    spans = w3c_spans(line, tuple(fields))
+    if spans is None:
         return None
-    place = fields.index("cs-uri-query") if "cs-uri-query" in fields else -1
-    if surplus and 0 <= place < len(fields) - 1 and line[slice(*spans[place])] != b"-":
-        spans[place : place + surplus + 1] = [(spans[place][0], spans[place + surplus][1])]
-    return {
-        name: _unquoted(line[begin:end]).decode("utf-8", "surrogateescape")
-        for name, (begin, end) in zip(fields, spans, strict=False)
-    }
-
-
-def _tabbed(line: bytes) -> list[tuple[int, int]]:
-    marks = [-1, *(i for i, byte in enumerate(line) if byte == ord("\t")), len(line)]
-    return [(begin + 1, end) for begin, end in pairwise(marks)]
-
-
-def _unquoted(word: bytes) -> bytes:
-    return word[1:-1].replace(b'""', b'"') if len(word) > 1 and word[:1] == word[-1:] == b'"' else word
+    return {name: w3c_text(line[begin:end]) for name, (begin, end) in zip(fields, spans, strict=False)}
 
 
 def _guessed(line: bytes) -> dict[str, str] | None:
@@ -169,7 +172,7 @@ def _guessed(line: bytes) -> dict[str, str] | None:
 
 
 def _record(values: dict[str, str], settings: Settings) -> Record:
-    is_edge = "x-edge-location" in values
+    is_edge = _EDGE_NAME in values
     escape = ESCAPES["cloudfront" if is_edge and settings.is_cloudfront_encoded else "none"]
     roles = {
         role: found
@@ -197,5 +200,5 @@ def _agent(text: str, *, is_edge: bool) -> str:
 
 def _what_is_wrong(line: bytes, fields: list[str]) -> str:
     if fields:
-        return f"{len(_TOKEN.findall(line))} values, where #Fields names {len(fields)}"
+        return f"{len(W3C_TOKEN.findall(line))} values, where #Fields names {len(fields)}"
     return "No #Fields line before it, and no request told by what stands where"

@@ -111,7 +111,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
         options: Those of the load that brought them.
     """
     before = dated(rows).sort("source_digest", "record_no")
-    before = before.with_columns(redact_anew(before["raw"], options.pii, ruleset).alias("raw_now"))
+    before = before.with_columns(redact_anew(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)
     if not origin.is_enough:
         fate = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(UNTOLD.name))
