@@ -212,7 +212,7 @@ def protect_match_key(conversions: pl.DataFrame, options: Options) -> pl.DataFra
     if options.pii == "keep" or not is_email.any():
         return conversions
     addresses = conversions["match_key"].set(~is_email.fill_null(False), None)
-    hashed = traits.sha256_of(traits.HASH_OF["email"], addresses, is_email)
+    hashed = traits.sha256_of(traits.HASH_OF["email"], addresses)
     protected = hashed if options.pii == "hash" else hashed.clear(len(hashed))
     return conversions.with_columns(match_key=protected.zip_with(is_email.fill_null(False), conversions["match_key"]))
 

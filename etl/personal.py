@@ -89,7 +89,7 @@ def stand_ins(values: pl.DataFrame, pii: Pii) -> pl.Series:
         return pl.Series([DROPPED]).new_from_index(0, values.height)
     parts = []
     for part in values.with_row_index("place").partition_by("trait"):
-        hashed = traits.sha256_of(traits.HASH_OF[part["trait"][0]], part["text"], traits.is_us(part["country"]))
+        hashed = traits.sha256_of(traits.HASH_OF[part["trait"][0]], part["text"], part["country"])
         parts.append(part.select("place", text=HASHED + pl.lit(hashed)))
     return pl.concat(parts).sort("place")["text"].fill_null(DROPPED)
 

@@ -13,10 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import polars as pl
+
 from etl.engines.local import Inline, Pool
 from etl.engines.work import Meter, Report, Task, Unmatched, peak_memory_bytes, transform_split
 from etl.errors import FormatError, InputError
 from etl.options import Options
+from etl.redaction import redact_raws
 from etl.ruleset import Ruleset
 from etl.sources.detection import Detected
 from etl.sources.format_rows import LINES
@@ -206,13 +209,16 @@ def _refuse_unmatched(request: Request, tasks: list[Task], reports: list[Report]
     for source, (task, found) in by_source.items():
         matched = found.candidates - found.records
         if is_judged and found.records > tolerated and matched < least * found.candidates:
-            raise _unmatched_error(source, task.split.row.name, found)
+            raise _unmatched_error(source, task, found)
 
 
-def _unmatched_error(source: str, name: str, found: Unmatched) -> FormatError:
+def _unmatched_error(source: str, task: Task, found: Unmatched) -> FormatError:
     matched = found.candidates - found.records
-    first = "; ".join(f"record {number} {raw[:60]!r}" for number, raw in found.first)
+    first = pl.DataFrame(found.first, {"record_no": pl.Int64, "raw": pl.String, "layout": pl.String}, orient="row")
+    shown = redact_raws(first["raw"], task.options.pii, task.ruleset, first["layout"])
+    listed = "; ".join(f"record {number} {raw[:60]!r}" for number, raw in zip(first["record_no"], shown, strict=True))
     return FormatError(
-        f"{source} looks like {name}, but only {matched:,} of {found.candidates:,} records are. Not so are {first}.",
+        f"{source} looks like {task.split.row.name}, but only {matched:,} of {found.candidates:,} records are. "
+        f"Not so are {listed}.",
         f"Say what it is with --format or --log-format; --min-matched {100 * matched // found.candidates}% allows it.",
     )

@@ -31,15 +31,16 @@ class TraitHash(NamedTuple):
     normalise_in_us: Callable[[pl.Series], pl.Series] | None = None
 
 
-def sha256_of(trait_hash: TraitHash, texts: pl.Series, is_us: pl.Series) -> pl.Series:
+def sha256_of(trait_hash: TraitHash, texts: pl.Series, countries: pl.Series | None = None) -> pl.Series:
     """SHA-256 (hex) of the normal form of each text; a digest stays what it is, in lower case; null for null.
 
     Args:
         trait_hash: A row of HASHES.
         texts: String, as sent.
-        is_us: Boolean, whether the person's country is the US (for states and zip codes).
+        countries: As sent, which states and zip codes depend on.
     """
-    return _hash_columns((trait_hash,), texts, is_us)[0]
+    us = is_us(countries) if countries is not None and trait_hash.normalise_in_us else None
+    return _hash_columns((trait_hash,), texts, us)[0]
 
 
 def hash_columns(person: pl.DataFrame) -> list[pl.Series]:
@@ -53,7 +54,7 @@ def hash_columns(person: pl.DataFrame) -> list[pl.Series]:
     return [column for trait, rows in by_trait for column in _hash_columns(tuple(rows), person[trait], us)]
 
 
-def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, is_us: pl.Series) -> list[pl.Series]:
+def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, us: pl.Series | None) -> list[pl.Series]:
     """The columns of one trait. What has the same normal form in two columns is hashed once."""
     if texts.null_count() == len(texts):
         return [pl.Series(row.column, [None], dtype=pl.String).new_from_index(0, len(texts)) for row in rows]
@@ -69,8 +70,8 @@ def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, is_us: pl.Serie
                 differs.arg_true(), _digests(others.filter(differs), distinct.filter(differs))
             )
         column = digests[numbers]
-        if row.normalise_in_us is not None and is_us.any():
-            column = _digests(row.normalise_in_us(distinct), distinct)[numbers].zip_with(is_us, column)
+        if row.normalise_in_us is not None and us is not None and us.any():
+            column = _digests(row.normalise_in_us(distinct), distinct)[numbers].zip_with(us, column)
         columns.append(column.alias(row.column))
     return columns
 

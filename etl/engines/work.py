@@ -59,11 +59,11 @@ _SHOWN: Final = 3
 
 
 class Unmatched(NamedTuple):
-    """How many records of how many candidates were not in their input's format, and the first, redacted."""
+    """How many records of how many candidates were not in their input's format; of the first record_no, raw, layout."""
 
     records: int
     candidates: int
-    first: list[tuple[int, str]]
+    first: list[tuple[int, str, str | None]]
 
     def __add__(self, other: Unmatched) -> Unmatched:  # type: ignore[override]
         first = [*self.first, *other.first][:_SHOWN]
@@ -106,7 +106,7 @@ def transform_split(task: Task, desk: Desk) -> Report:
         tables = transform(requests, task.ruleset, task.options)
         skipped.update(dict(tables.skipped.iter_rows()))
         unrecognised.update(dict(tables.unrecognised.iter_rows()))
-        unmatched += _unmatched(requests, task)
+        unmatched += _unmatched(requests)
         waiting.append((tables, requests.select("record_no", "raw", "layout")))
         waiting_rows += requests.height
         records += requests.height
@@ -137,13 +137,11 @@ def _redacted(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFram
     return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset, found["layout"]))
 
 
-def _unmatched(requests: pl.DataFrame, task: Task) -> Unmatched:
+def _unmatched(requests: pl.DataFrame) -> Unmatched:
     fault = requests["fault"]
     unread = requests.select("record_no", "raw", "layout").filter(fault == "malformed_record")
-    first = unread.head(_SHOWN)
-    shown = redact_raws(first["raw"], task.options.pii, task.ruleset, first["layout"])
     candidates = requests.height - int(fault.is_in(_BESIDE).sum())
-    return Unmatched(unread.height, candidates, list(zip(first["record_no"], shown, strict=True)))
+    return Unmatched(unread.height, candidates, unread.head(_SHOWN).rows())
 
 
 def stage_late(task: Task, late: pl.DataFrame) -> None:
