@@ -10,14 +10,14 @@ from collections import Counter
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from etl import reading
 from etl.duplicates import DUPLICATES, find_duplicates
 from etl.engines.local import Inline, Pool, workers
-from etl.engines.pieces import Piece, parts_of, write_part
+from etl.engines.pieces import REPEATED, SUSPECTS, Piece, find_suspects, parts_of, write_part
 from etl.engines.tallies import Tally
 from etl.engines.work import ROWS_PER_PIECE, Report, Task, stage_late
 from etl.errors import AccountingError
@@ -40,6 +40,12 @@ from etl.sinks.parquet import make_folders, write_table, written_rows
 from etl.sinks.publish import Stage, staged
 from etl.sources.inputs import Input, found_inputs
 from etl.sources.plans import time_of
+
+#: The hashes of what was held back are read once for so many pieces.
+_PIECES_PER_CALL: Final = 8
+
+#: So many suspects are sorted at a time: what this process needs for it.
+_SUSPECTS_PER_GROUP: Final = 100_000
 
 
 def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | None = None) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | 
 
 def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Ruleset, pool: Inline | Pool) -> Tally:
     """Deduplicates what was staged and writes the four tables, in the order of (source_digest, record_no)."""
-    pieces, late = _settled(stage.pieces, [piece for report in reports for piece in report.pieces], ruleset)
+    pieces, late = _settled(stage.pieces, [piece for report in reports for piece in report.pieces], ruleset, pool)
     list(pool.map(stage_late, [(tasks[number], rows) for number, rows in late.items()]))
     make_folders(stage.new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
@@ -94,30 +100,37 @@ def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Rul
     return tally
 
 
-def _settled(stage: Path, pieces: list[Piece], ruleset: Ruleset) -> tuple[list[Piece], dict[int, pl.DataFrame]]:
+def _settled(
+    stage: Path, pieces: list[Piece], ruleset: Ruleset, pool: Inline | Pool
+) -> tuple[list[Piece], dict[int, pl.DataFrame]]:
     """Finds the duplicates and stages them beside their pieces.
 
     Returns:
         The pieces, and of each task what is a duplicate but was not held back.
     """
-    held = [piece.read_held(stage, "keys") for piece in pieces]
-    repeated = pl.concat([KEYS.empty(), *held])["key_hash"].unique().implode()
-    others = [piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated)) for piece in pieces]
-    suspects = [pl.concat(rows).with_columns(piece=pl.lit(i)) for i, rows in enumerate(zip(others, held, strict=True))]
-    together = pl.concat([KEYS.empty().with_columns(piece=pl.lit(0)), *suspects])
-    places = together.select("conversion_id", "record_no", "byte_offset", "piece")
-    duplicates = find_duplicates(together, ruleset.dedup_window).join(places, on="conversion_id")
-    by_piece = duplicates.partition_by("piece", as_dict=True)
+    held = [piece.read_held(stage, "keys", ["key_hash"]) for piece in pieces]
+    write_table(pl.concat([KEYS.empty().select("key_hash"), *held]).unique(maintain_order=True), stage / REPEATED)
+    calls = [(pieces[i : i + _PIECES_PER_CALL], stage) for i in range(0, len(pieces), _PIECES_PER_CALL)]
+    suspects = pl.concat([SUSPECTS.to_frame(), *pool.map(find_suspects, calls)])
+    groups = range(suspects.height // _SUSPECTS_PER_GROUP + 1)
+    found = [_duplicates(suspects.filter(pl.col("key_hash") % len(groups) == i), ruleset) for i in groups]
+    by_piece = pl.concat(found).partition_by("task", "number", as_dict=True)
     settled: list[Piece] = []
     late: dict[int, pl.DataFrame] = {}
-    for number, (piece, back) in enumerate(zip(pieces, held, strict=True)):
-        found = by_piece.get((number,), duplicates.clear())
-        write_table(found.select(DUPLICATES.names()), piece.path(stage, "duplicates"))
-        unforeseen = found.join(back, on="conversion_id", how="anti")
+    for piece in pieces:
+        duplicates = by_piece.get((piece.task, piece.number), found[0].clear())
+        write_table(duplicates.select(DUPLICATES.names()), piece.path(stage, "duplicates"))
+        unforeseen = duplicates.filter(~pl.col("is_held"))
         if unforeseen.height:
             late[piece.task] = pl.concat([late.get(piece.task, unforeseen.clear()), unforeseen])
-        settled.append(piece._replace(is_final=not unforeseen.height and found.height == piece.held))
+        settled.append(piece._replace(is_final=not unforeseen.height and duplicates.height == piece.held))
     return settled, late
+
+
+def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+    """Those of some suspects that are duplicates, of what, and where they are."""
+    places = suspects.select("conversion_id", "record_no", "byte_offset", "task", "number", "is_held")
+    return find_duplicates(suspects, ruleset.dedup_window).join(places, on="conversion_id")
 
 
 def _summarise(

@@ -47,12 +47,13 @@ class Inline:
     """Runs tasks one after another in this process."""
 
     def __init__(self, meter: Meter) -> None:
-        self._desk = Desk(meter, Seen().add)
+        self._meter = meter
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
         """The function's results, in the order of the tasks; a function that takes a desk is given one."""
+        desk = Desk(self._meter, Seen().add)
         for task in tasks:
-            yield _called(function, task, self._desk)
+            yield _called(function, task, desk)
 
 
 class Pool:
@@ -63,10 +64,13 @@ class Pool:
         spawning = multiprocessing.get_context("spawn")
         self._counts: Any = spawning.Array("q", 2)
         self._told = (0, 0)
-        asked, asking = spawning.Pipe()
-        threading.Thread(target=_answer, args=(asked,), daemon=True).start()
+        self._seen = Seen()
+        asked, self._asking = spawning.Pipe()
+        threading.Thread(target=self._answer, args=(asked,), daemon=True).start()
         with _environment(**_WORKER_ENVIRONMENT):
-            self._executor = ProcessPoolExecutor(jobs, spawning, _start_worker, (self._counts, asking, spawning.Lock()))
+            self._executor = ProcessPoolExecutor(
+                jobs, spawning, _start_worker, (self._counts, self._asking, spawning.Lock())
+            )
             self._warm = [self._executor.submit(os.getpid) for _ in range(jobs)]
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
@@ -84,6 +88,7 @@ class Pool:
                         "A worker process was ended from outside, perhaps for want of memory.",
                         "Run again with --jobs 1, or on a machine with more memory.",
                     ) from error
+        self._seen = Seen()
         return (future.result() for future in futures)
 
     def close(self) -> None:
@@ -94,6 +99,14 @@ class Pool:
             process.terminate()
         for process in processes:
             process.join()
+        self._asking.close()
+
+    def _answer(self, asked: Connection) -> None:
+        """Tells workers which hashes came before in the present call, as long as there may be workers."""
+        with suppress(EOFError, OSError):
+            while True:
+                hashes = np.frombuffer(asked.recv_bytes(), np.uint64)
+                asked.send_bytes(self._seen.add(hashes).data)
 
     def _report(self) -> None:
         size, records = self._counts[0], self._counts[1]
@@ -121,15 +134,6 @@ def _called(function: Callable[..., Result], task: tuple[Any, ...], desk: Desk) 
 
 def _run(function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
     return _called(function, task, _desk)
-
-
-def _answer(asked: Connection) -> None:
-    """Tells workers which hashes came before, as long as there are workers."""
-    seen = Seen()
-    with suppress(EOFError, OSError):
-        while True:
-            hashes = np.frombuffer(asked.recv_bytes(), np.uint64)
-            asked.send_bytes(seen.add(hashes).data)
 
 
 def _start_worker(counts: Any, asking: Connection, lock: Any) -> None:

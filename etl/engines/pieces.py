@@ -15,7 +15,7 @@ import polars as pl
 
 from etl.engines.tallies import Tally
 from etl.rejections import reject_duplicates
-from etl.schema import TABLES
+from etl.schema import KEYS, TABLES
 from etl.sinks.parquet import write_table
 
 #: The tables that say what became of conversions.
@@ -23,6 +23,12 @@ _CONVERTED: Final = ("conversions", "items", "passthroughs")
 
 #: The frames of `pipeline.Tables` that are staged.
 STAGED: Final = (*_CONVERTED, "rejections", "keys")
+
+#: Of keys that may be duplicates: which piece they are of, and whether they are held back.
+SUSPECTS: Final = pl.Schema({**KEYS.schema, "task": pl.Int64(), "number": pl.Int64(), "is_held": pl.Boolean()})
+
+#: The staged table of the hashes of all that was held back.
+REPEATED: Final = "repeated.parquet"
 
 #: Of final tables, the columns that are counted.
 _COUNTED: Final = {"conversions": ["issues", "currency", "value"], "items": ["position"], "passthroughs": ["position"]}
@@ -53,11 +59,11 @@ class Piece(NamedTuple):
         """One of its tables."""
         return pl.read_parquet(self.path(stage, name), columns=columns, glob=False)
 
-    def read_held(self, stage: Path, name: str) -> pl.DataFrame:
+    def read_held(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """What is held back of one of its tables."""
         if self.held:
-            return self.read(stage, f"held.{name}")
-        return pl.read_parquet(self.path(stage, name), n_rows=0, glob=False)
+            return self.read(stage, f"held.{name}", columns)
+        return pl.read_parquet(self.path(stage, name), columns=columns, n_rows=0, glob=False)
 
     def stage(self, stage: Path, tables: dict[str, pl.DataFrame], held: pl.Series) -> None:
         """Stages its tables.
@@ -74,6 +80,28 @@ class Piece(NamedTuple):
                 write_table(rows.filter(is_held), self.path(stage, f"held.{name}"))
                 kept = rows.filter(~is_held)
             write_table(kept, self.path(stage, name))
+
+
+def find_suspects(pieces: list[Piece], stage: Path) -> pl.DataFrame:
+    """The keys of some pieces that share a hash with what any piece held back: rows of `SUSPECTS`.
+
+    Args:
+        pieces: Whose keys are staged.
+        stage: Where they lie, and beside them as `REPEATED` the hashes of what was held back.
+    """
+    repeated = pl.read_parquet(stage / REPEATED, glob=False)["key_hash"].implode()
+    suspects = []
+    for piece in pieces:
+        others = piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated))
+        for rows, is_held in ((others, False), (piece.read_held(stage, "keys"), True)):
+            place = {"task": piece.task, "number": piece.number, "is_held": is_held}
+            suspects.append(_detached(rows.with_columns(pl.lit(v, SUSPECTS[k]).alias(k) for k, v in place.items())))
+    return pl.concat(suspects)
+
+
+def _detached(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows without the texts of those that were there before a filter, which polars keeps."""
+    return pl.DataFrame(pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
 
 
 def parts_of(pieces: list[Piece], records: int) -> list[list[Piece]]:

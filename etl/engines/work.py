@@ -1,7 +1,8 @@
 """What a worker does: functions of plain data, to be run anywhere the inputs and the stage can be reached.
 
-First `transform_split` for every split; then, once all keys are known, `stage_late` for the splits of which something
-turned out to be a duplicate that was not held back; at last `pieces.write_part` for every part of the published tables.
+First `transform_split` for every split; once all keys are known `pieces.find_suspects`, and `stage_late` for the splits
+of which something turned out to be a duplicate that was not held back; at last `pieces.write_part` for each part of the
+published tables.
 """
 
 from __future__ import annotations
