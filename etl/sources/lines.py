@@ -73,35 +73,36 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
         end: One past its last byte.
         max_record_bytes: Longer lines are oversized.
     """
-    if start > 0:
-        carried, offset = _after_newline(stream, start - 1)
-    else:
-        carried, offset = stream.read(len(_BOM)), 0
-        if carried == _BOM:
-            carried, offset = b"", len(_BOM)
+    offset, data, place = max(start - 1, 0), b"", 0
+    is_begun = False
     while offset < end:
-        left = end - offset - len(carried)
+        left = end - offset - len(data) + place
         block = stream.read(min(BATCH_BYTES, max(left, 0)) + BATCH_BYTES // _BEYOND)
         if not block:
-            if carried:
-                yield _batch(carried, offset, end, max_record_bytes)
+            if place < len(data):
+                yield _batch(data[place:], offset, end, max_record_bytes)
             return
-        cut = block.rfind(b"\n") + 1
+        data, place = data[place:] + block, 0
+        if not is_begun:
+            place = data.find(b"\n") + 1 if start > 0 else len(_BOM) * data.startswith(_BOM)
+            is_begun = place > 0 or start == 0
+            place = place if is_begun else len(data)
+            offset += place
+        cut = data.rfind(b"\n", place) + 1
         if cut:
-            yield _batch(carried + block[:cut], offset, end, max_record_bytes)
-            offset += len(carried) + cut
-            carried = block[cut:]
-        else:
-            carried += block
-            if len(carried) > max_record_bytes:
-                batch, carried, offset = _read_past(stream, carried, offset)
-                yield batch
+            yield _batch(memoryview(data)[place:cut], offset, end, max_record_bytes)
+            offset += cut - place
+            place = cut
+        elif len(data) - place > max_record_bytes:
+            batch, data, offset = _read_past(stream, data[place:], offset)
+            place = 0
+            yield batch
 
 
-def _batch(data: bytes, offset: int, end: int, max_record_bytes: int) -> Batch:
+def _batch(data: bytes | memoryview, offset: int, end: int, max_record_bytes: int) -> Batch:
     buffer = np.frombuffer(data, np.uint8)
     newlines = np.flatnonzero(buffer == ord("\n"))
-    ends = newlines if data.endswith(b"\n") else np.append(newlines, len(buffer))
+    ends = newlines if buffer[-1] == ord("\n") else np.append(newlines, len(buffer))
     starts = np.empty_like(ends)
     starts[0] = 0
     starts[1:] = ends[:-1] + 1
@@ -131,13 +132,3 @@ def _read_past(stream: BinaryIO, carried: bytes, offset: int) -> tuple[Batch, by
     kept = np.frombuffer(carried[:KEPT_BYTES], np.uint8)
     places = np.array([0]), np.array([len(kept)]), np.array([offset])
     return Batch(kept, *places, {0: length}), rest, offset + length
-
-
-def _after_newline(stream: BinaryIO, offset: int) -> tuple[bytes, int]:
-    """What follows the first newline at or after the offset, and where that is."""
-    while block := stream.read(BATCH_BYTES // _BEYOND):
-        cut = block.find(b"\n")
-        if cut >= 0:
-            return block[cut + 1 :], offset + cut + 1
-        offset += len(block)
-    return b"", offset
