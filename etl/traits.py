@@ -65,23 +65,13 @@ def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, us: pl.Series |
     for row in rows:
         if row is not rows[0]:
             others = row.normalise(distinct)
-            differs = others.ne_missing(forms)
-            digests = first.clone().scatter(
-                differs.arg_true(), _digests(others.filter(differs), distinct.filter(differs))
-            )
+            differs = others.ne_missing(forms).arg_true()
+            digests = first.clone().scatter(differs, _digests(others.gather(differs), distinct.gather(differs)))
         column = digests[numbers]
         if row.normalise_in_us is not None and us is not None and us.any():
             column = _digests(row.normalise_in_us(distinct), distinct)[numbers].zip_with(us, column)
         columns.append(column.alias(row.column))
     return columns
-
-
-def _digests(forms: pl.Series, texts: pl.Series) -> pl.Series:
-    """SHA-256 of normal forms; what was sent, if that is a digest."""
-    trimmed, text = pl.lit(texts).str.strip_chars(), plh.col("text")
-    frame = pl.select(text=forms, as_sent=trimmed.str.to_lowercase(), is_digest=trimmed.str.contains(PREHASHED))
-    digest = pl.when(text != "").then(text.chash.sha2_256())
-    return frame.select(pl.when("is_digest").then("as_sent").otherwise(digest)).to_series()
 
 
 def is_prehashed(texts: pl.Expr) -> pl.Expr:
@@ -94,8 +84,28 @@ def is_us(countries: pl.Series) -> pl.Series:
     return (on_distinct(countries, read_country) == "us").fill_null(False)
 
 
-def _email(texts: pl.Series) -> pl.Series:
-    return texts.str.strip_chars().str.to_lowercase()
+def _at_once(word: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Series], pl.Series]:
+    """A word over an expression as one over a column, which is built once and costs one step."""
+    built = word(pl.col("text"))
+    return lambda texts: texts.alias("text").to_frame().select(built).to_series()
+
+
+#: SHA-256 of a normal form; what was sent, if that is a digest.
+_DIGEST: Final = (
+    pl.when(is_prehashed(pl.col("text")))
+    .then(pl.col("text").str.strip_chars().str.to_lowercase())
+    .when(pl.col("form") != "")
+    .then(plh.col("form").chash.sha2_256())
+)
+
+
+def _digests(forms: pl.Series, texts: pl.Series) -> pl.Series:
+    return pl.DataFrame([forms.alias("form"), texts.alias("text")]).select(_DIGEST).to_series()
+
+
+@_at_once
+def _email(text: pl.Expr) -> pl.Expr:
+    return text.str.strip_chars().str.to_lowercase()
 
 
 def _email_google(texts: pl.Series) -> pl.Series:
@@ -113,10 +123,10 @@ _TRUNK_ZERO: Final = r"^(\+|00)([1-9][0-9]{0,2})[-. ]0+([1-9])"
 _ITALIAN: Final = r"^(?:\+|00)39[-. ]"
 
 
-def _phone(texts: pl.Series) -> pl.Series:
-    trimmed = texts.str.strip_chars()
-    without_trunk = trimmed.str.replace(_TRUNK_ZERO, "$1$2$3")
-    kept = trimmed.zip_with(trimmed.str.contains(_ITALIAN).fill_null(False), without_trunk)
+@_at_once
+def _phone(text: pl.Expr) -> pl.Expr:
+    trimmed = text.str.strip_chars()
+    kept = pl.when(trimmed.str.contains(_ITALIAN)).then(trimmed).otherwise(trimmed.str.replace(_TRUNK_ZERO, "$1$2$3"))
     return kept.str.replace_all(r"[^0-9]", "").str.strip_chars_start("0")
 
 
@@ -125,20 +135,23 @@ def _phone_e164(texts: pl.Series) -> pl.Series:
     return pl.select(pl.when(pl.lit(digits) != "").then("+" + pl.lit(digits))).to_series()
 
 
-def _name(texts: pl.Series) -> pl.Series:
-    return texts.str.to_lowercase().str.replace_all(r"\p{P}", "").str.strip_chars()
+@_at_once
+def _name(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().str.replace_all(r"\p{P}", "").str.strip_chars()
 
 
-def _city(texts: pl.Series) -> pl.Series:
-    return texts.str.to_lowercase().str.replace_all(r"[\p{P}\s]", "")
+@_at_once
+def _city(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().str.replace_all(r"[\p{P}\s]", "")
 
 
 def _us_state(texts: pl.Series) -> pl.Series:
     return on_distinct(texts, read_us_state).fill_null(_city(texts))
 
 
-def _zipcode(texts: pl.Series) -> pl.Series:
-    return texts.str.to_lowercase().str.replace_all(r"[\s-]", "")
+@_at_once
+def _zipcode(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().str.replace_all(r"[\s-]", "")
 
 
 def _us_zipcode(texts: pl.Series) -> pl.Series:
