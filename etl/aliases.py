@@ -97,10 +97,11 @@ class Fields(NamedTuple):
         """A column of the meanings, aligned with the parameters."""
         return self.meanings[column].to_numpy()[self.params.numbers]
 
-    def of(self, rows: Positions) -> Self:
+    def of(self, is_wanted: pl.Series) -> Self:
         """The fields of some postbacks only; all else stays."""
-        winners = {field: winners[rows] for field, winners in self.winners.items()}
-        return self._replace(texts=self.texts[rows], winners=winners)
+        truths = is_wanted.to_numpy()
+        winners = {field: winners[truths] for field, winners in self.winners.items()}
+        return self._replace(texts=self.texts.filter(is_wanted), winners=winners)
 
 
 def resolve_aliases(params: Pairs, height: int, ruleset: Ruleset) -> Fields:

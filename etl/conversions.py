@@ -150,18 +150,18 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
     texts = fields.texts["value"]
     value = values.amount(texts)
     unread = texts.set(value.is_not_null(), None)
-    code = pl.col("currency").str.strip_chars()
-    is_code = code.str.contains("^[A-Za-z]{3}$")
-    is_active = code.str.to_uppercase().is_in(values.active_currencies())
-    return fields.texts.select(
-        value=value,
-        value_text=texts,
-        value_repaired=on_distinct(unread, values.read_dressed_amount, MONEY),
-        currency=pl.when(is_code)
-        .then(code.str.to_uppercase())
-        .otherwise(pl.coalesce("currency", pl.lit(default_currency, pl.String))),
-        currency_defaulted=pl.col("currency").is_null(),
-        currency_fault=pl.when(~is_code).then(pl.lit("invalid")).when(~is_active).then(pl.lit("unknown")),
+    sent = fields.texts["currency"]
+    read = pl.Struct({"currency": pl.String, "fault": pl.String})
+    currency = on_distinct(sent, values.read_currency, read).struct.unnest()
+    return pl.DataFrame(
+        {
+            "value": value,
+            "value_text": texts,
+            "value_repaired": on_distinct(unread, values.read_dressed_amount, MONEY),
+            "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
+            "currency_defaulted": sent.is_null(),
+            "currency_fault": currency["fault"],
+        }
     )
 
 
@@ -224,14 +224,16 @@ def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
         conversions: With ids and lineage; `match_key` as sent.
         ruleset: Gives the scope.
     """
-    ids = conversions["transaction_id"]
-    is_key = ids.is_not_null() & ~junk.is_macro(ids) & ~junk.is_null_word(ids)
     if ruleset.dedup_scope == "off":
         return KEYS.empty()
+    ids = conversions["transaction_id"]
+    is_key = ids.is_not_null() & ~junk.is_macro(ids) & ~junk.is_null_word(ids)
     event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
     key = ("account_id", "integration", "event", "transaction_key")
+    used = [name for name in conversions.columns if name in KEYS.schema or name in ("transaction_id", "match_key")]
     return (
-        conversions.filter(is_key)
+        conversions.select(used)
+        .filter(is_key)
         .with_columns(event=event, transaction_key=pl.col("transaction_id").str.strip_chars())
         .with_columns(key_hash=stable_hash(*key), match_digest=stable_hash("match_key"))
         .select(KEYS.schema.names())

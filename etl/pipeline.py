@@ -106,15 +106,15 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     is_skipped = routed["fault"].is_in(_SKIPS).fill_null(False)
     is_postback = routed["fault"].is_null()
     postbacks = routed.filter(is_postback)
-    unreadable = reject_records(_with_ids(routed.filter(~is_postback & ~is_skipped), "rejection_id"))
+    unreadable = reject_records(routed.filter(~is_postback & ~is_skipped))
 
     params = explode_params(postbacks, ruleset.parameter_order, ruleset.paths)
     fields = resolve_aliases(params, postbacks.height, ruleset)
     verdicts = judge_postbacks(fields, ruleset, options)
-    refused = reject_postbacks(_with_ids(postbacks, "rejection_id"), verdicts, fields, ruleset)
+    refused = reject_postbacks(postbacks, verdicts, fields, ruleset)
 
     is_accepted = ~verdicts.select(pl.any_horizontal(JUDGED)).to_series()
-    accepted, filled = postbacks.filter(is_accepted), fields.of(is_accepted.arg_true().to_numpy())
+    accepted, filled = postbacks.filter(is_accepted), fields.of(is_accepted)
     conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, options)
     items, items_findings = build_items(fields, conversions, ruleset)
     passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
@@ -129,7 +129,8 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     ids = whole.select("row", "conversion_id")
     if options.pii != "keep":
         whole = whole.with_columns(client_ip=pl.lit(None, pl.String))
-    rejections = protect_match_key(pl.concat([unreadable, refused]).sort("source_digest", "record_no"), options)
+    rejected = _with_ids(pl.concat([unreadable, refused]).sort("source_digest", "record_no"), "rejection_id")
+    rejections = protect_match_key(rejected, options)
     tables = Tables(
         conversions=protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
         items=items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),

@@ -31,7 +31,7 @@ def reject_records(faulty: pl.DataFrame) -> pl.DataFrame:
         faulty: Routed rows of `schema.REQUESTS` whose `fault` is a rejection's reason.
 
     Returns:
-        Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted.
+        Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted, without ids.
     """
     message = pl.coalesce("fault_message", pl.col("fault").replace_strict(_MESSAGES, return_dtype=pl.String))
     return _as_rejections(
@@ -50,7 +50,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
         ruleset: Whose types are suggested.
 
     Returns:
-        Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted.
+        Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted, without ids.
 
     Source: semantics 3.1, 5.2, 5.4.
     """

@@ -106,6 +106,22 @@ def read_dressed_amount(text: str) -> Decimal | None:
     return None
 
 
+def read_currency(text: str) -> dict[str, str | None]:
+    """A currency as it is written to the tables, and what is wrong with it: `invalid` or `unknown`.
+
+    Source: semantics 4.3.
+
+    Examples:
+        >>> [tuple(read_currency(text).values()) for text in (" eur", "XYZ", "euro")]
+        [('EUR', None), ('XYZ', 'unknown'), ('euro', 'invalid')]
+    """
+    code = text.strip(WHITE_SPACE)
+    if not (len(code) == 3 and code.isascii() and code.isalpha()):
+        return {"currency": text, "fault": "invalid"}
+    upper = code.upper()
+    return {"currency": upper, "fault": None if upper in active_currencies() else "unknown"}
+
+
 @cache
 def active_currencies() -> frozenset[str]:
     """The three-letter codes that ISO 4217 lists as active."""
