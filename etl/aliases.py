@@ -90,8 +90,11 @@ class Fields(NamedTuple):
 
     def param(self, field: str) -> pl.Series:
         """The name of the parameter that fills a field, as spelled; null where none was sent."""
-        numbers = np.append(self.params.numbers, -1)[self.winners[field]]
-        return _with_null(self.params.names)[numbers].alias(field)
+        return self.names_at(self.winners[field]).alias(field)
+
+    def names_at(self, index: Positions) -> pl.Series:
+        """The names of some parameters, as spelled; null for -1."""
+        return _with_null(self.params.names)[np.append(self.params.numbers, -1)[index]]
 
     def meaning(self, column: str) -> npt.NDArray[Any]:
         """A column of the meanings, aligned with the parameters."""

@@ -101,11 +101,18 @@ def decide_identity(fields: Fields) -> pl.DataFrame:
 
     Source: "Identity Parameters"; semantics 3.1.
     """
-    sent = [(match_type, fields.texts[column], column) for match_type, column in IDENTITIES]
-    return pl.select(
-        match_type=pl.coalesce(pl.when(text.is_not_null()).then(pl.lit(name)) for name, text, _ in sent),
-        match_key=pl.coalesce(text for _, text, _ in sent),
-        match_param=pl.coalesce(fields.param(column) for *_, column in sent),
+    places = np.full(fields.texts.height, -1)
+    kinds = np.full(fields.texts.height, -1)
+    for kind, (_, column) in reversed(list(enumerate(IDENTITIES))):
+        is_sent = fields.winners[column] >= 0
+        places[is_sent] = fields.winners[column][is_sent]
+        kinds[is_sent] = kind
+    return pl.DataFrame(
+        {
+            "match_type": pl.Series([*(name for name, _ in IDENTITIES), None], dtype=pl.String)[kinds],
+            "match_key": pl.select(pl.coalesce(fields.texts[column] for _, column in IDENTITIES)).to_series(),
+            "match_param": fields.names_at(places),
+        }
     )
 
 
@@ -131,14 +138,14 @@ def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
         ("automatic_commission", pl.col("has_purchase_value"), pl.lit(spec.AUTOMATIC_PURCHASE)),
         ("automatic_lead", pl.lit(value=True), pl.lit(spec.AUTOMATIC_DEFAULT)),
     )
+    event = event_rule = pl.lit(None, pl.String)
+    for name, applies, found in reversed(rules):
+        event = pl.when(applies).then(found).otherwise(event)
+        event_rule = pl.when(applies).then(pl.lit(name)).otherwise(event_rule)
     return (
         fields.texts.select("event_name", "conversion_type")
         .with_columns(mapped=on_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
-        .with_columns(event_rule=pl.coalesce(pl.when(applies).then(pl.lit(name)) for name, applies, _ in rules))
-        .select(
-            event=pl.coalesce(pl.when(pl.col("event_rule") == name).then(event) for name, _, event in rules),
-            event_rule="event_rule",
-        )
+        .select(event=event, event_rule=event_rule)
     )
 
 
