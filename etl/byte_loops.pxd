@@ -12,8 +12,8 @@ cdef Py_ssize_t _find(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssiz
 cdef int _digit(int byte) noexcept
 
 @cython.locals(place=Py_ssize_t, byte=int, high=int, low=int)
-cdef Py_ssize_t _decode(
-    const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end, int blank,
+cdef (Py_ssize_t, Py_ssize_t) _decode(
+    const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end, (int, int) stops, int blank,
     unsigned char[::1] decoded, Py_ssize_t written,
 ) noexcept
 
@@ -36,8 +36,8 @@ cdef Py_ssize_t _number_of(
 ) noexcept
 
 @cython.locals(
-    row=Py_ssize_t, written=Py_ssize_t, count=Py_ssize_t, names=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t,
-    name=Py_ssize_t, name_end=Py_ssize_t, number=Py_ssize_t,
+    row=Py_ssize_t, written=Py_ssize_t, count=Py_ssize_t, names=Py_ssize_t, place=Py_ssize_t, end=Py_ssize_t,
+    name=Py_ssize_t, number=Py_ssize_t,
 )
 cpdef split_forms(
     const unsigned char[::1] buffer, const int64_t[::1] form_ends, unsigned char[::1] decoded,

@@ -52,10 +52,16 @@ def _digit(byte: int) -> int:
     return letter + 10 if 0 <= letter < 6 else -1
 
 
-def _decode(buffer: memoryview, start: int, end: int, blank: int, decoded: memoryview, written: int) -> int:
-    """Writes a span without its percent escapes, with a space for each byte `blank`; where that ends."""
+def _decode(
+    buffer: memoryview, start: int, end: int, stops: tuple[int, int], blank: int, decoded: memoryview, written: int
+) -> tuple[int, int]:
+    """Writes a span without its percent escapes, with a space for each byte `blank`, up to the first of two bytes.
+
+    Returns:
+        Where that stops, and where what is written ends.
+    """
     place = start
-    while place < end:
+    while place < end and buffer[place] != stops[0] and buffer[place] != stops[1]:
         byte = buffer[place]
         if byte == _PERCENT and place + 2 < end:
             high, low = _digit(buffer[place + 1]), _digit(buffer[place + 2])
@@ -67,7 +73,7 @@ def _decode(buffer: memoryview, start: int, end: int, blank: int, decoded: memor
         decoded[written] = byte
         written += 1
         place += 1
-    return written
+    return place, written
 
 
 def decode_percent(
@@ -76,7 +82,7 @@ def decode_percent(
     """Writes spans without their percent escapes one after another, and where each ends."""
     written = 0
     for i in range(len(starts)):
-        written = _decode(buffer, starts[i], ends[i], _BLANK, decoded, written)
+        _, written = _decode(buffer, starts[i], ends[i], (-1, -1), _BLANK, decoded, written)
         decoded_ends[i] = written
 
 
@@ -126,24 +132,25 @@ def split_forms(
     Returns:
         How many pairs there are, and how many distinct names.
     """
-    written = count = names = start = 0
+    written = count = names = place = 0
     for row in range(len(form_ends)):
-        while start < form_ends[row]:
-            end = _find(buffer, start, form_ends[row], _AMPERSAND)
-            if start < end:
-                name_end = _find(buffer, start, end, _EQUALS)
+        end = form_ends[row]
+        while place < end:
+            if buffer[place] != _AMPERSAND:
                 name = written
-                written = _decode(buffer, start, name_end, _PLUS, decoded, written)
+                place, written = _decode(buffer, place, end, (_AMPERSAND, _EQUALS), _PLUS, decoded, written)
                 number = _number_of(decoded, name, written, spans, slots, names)
                 names += number == names
                 pairs[0, count] = row
                 pairs[1, count] = number
                 pairs[2, count] = written
-                written = _decode(buffer, name_end + 1, end, _PLUS, decoded, written)
+                if place < end and buffer[place] == _EQUALS:
+                    place += 1
+                    place, written = _decode(buffer, place, end, (_AMPERSAND, _AMPERSAND), _PLUS, decoded, written)
                 pairs[3, count] = written
                 count += 1
-            start = end + 1
-        start = form_ends[row] + 1
+            place += 1
+        place = end + 1
     return count, names
 
 
