@@ -7,31 +7,20 @@ another row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from etl import junk, spec, traits, values
+from etl import spec, traits, values
 from etl.aliases import IDENTITY_EMAIL, Fields
 from etl.distinct import on_distinct
-from etl.identifiers import stable_hash
-from etl.issues import NOTHING, Rule, finding, findings
 from etl.options import Options
 from etl.ruleset import ASCII_LOWER, Ruleset
-from etl.schema import INSTANT, KEYS, MONEY
+from etl.schema import INSTANT, MONEY
 
 #: Identity fields in order of precedence: match_type, column of the fields (semantics 3.1).
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
-
-_TRAITS: Final = tuple(field for field in spec.EXACT_FIELDS if field.source == "Customer Traits")
-
-#: One finding a trait: it is a digest already (semantics 7.3).
-_PREHASHED: Final = tuple(
-    Rule("prehashed_trait", traits.is_prehashed(pl.col(field.name)), pl.lit(field.name), NOTHING) for field in _TRAITS
-)
 
 
 def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.DataFrame:
@@ -222,76 +211,6 @@ def protect_match_key(conversions: pl.DataFrame, options: Options) -> pl.DataFra
     hashed = traits.sha256_of(traits.HASH_OF["email"], addresses)
     protected = hashed if options.pii == "hash" else hashed.clear(len(hashed))
     return conversions.with_columns(match_key=protected.zip_with(is_email.fill_null(False), conversions["match_key"]))
-
-
-def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
-    """Rows of `schema.KEYS`: the conversions whose transaction_id can make them a duplicate (semantics 6.3).
-
-    Args:
-        conversions: With ids and lineage; `match_key` as sent.
-        ruleset: Gives the scope.
-    """
-    if ruleset.dedup_scope == "off":
-        return KEYS.empty()
-    ids = conversions["transaction_id"]
-    is_key = ids.is_not_null() & ~junk.is_macro(ids) & ~junk.is_null_word(ids)
-    event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
-    key = ("account_id", "integration", "event", "transaction_key")
-    used = [name for name in conversions.columns if name in KEYS.schema or name in ("transaction_id", "match_key")]
-    return (
-        conversions.select(used)
-        .filter(is_key)
-        .with_columns(event=event, transaction_key=pl.col("transaction_id").str.strip_chars())
-        .with_columns(key_hash=stable_hash(*key), match_digest=stable_hash("match_key"))
-        .select(KEYS.schema.names())
-    )
-
-
-def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
-    """What is odd about the fields of conversions: frames of `issues.FINDINGS`.
-
-    Args:
-        conversions: Of `build_conversions`, `match_key` as sent.
-        fields: What their parameters fill; findings about other postbacks of the batch are left out later.
-    """
-    person = fields.texts.select(field.name for field in _TRAITS).with_columns(conversions["row"])
-    return [
-        finding(fields.structures, "not_scalar"),
-        finding(
-            fields.conflicts.select("row", parameter="field", detail=pl.format("{} over {}", "winner", "losers")),
-            "alias_conflict",
-        ),
-        finding(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
-        *_junk_findings(conversions, fields),
-        *findings(conversions),
-        *findings(person, _PREHASHED),
-    ]
-
-
-def _junk_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
-    """Values that are present but plainly junk (semantics 3.2)."""
-    core = list(fields.winners)[: list(fields.winners).index("conversion_type") + 1]
-    is_macro = np.append(junk.is_macro(fields.params.values).to_numpy(), False)
-    column = conversions.get_column
-    match = column("match_key"), partial(column, "match_param")
-    transaction = column("transaction_id"), partial(column, "transaction_param")
-    checks: list[tuple[str, pl.Series, Callable[[], pl.Series]]] = [
-        *(
-            ("unresolved_macro", pl.Series(is_macro[fields.winners[name]]), partial(fields.param, name))
-            for name in core
-        ),
-        *(
-            (code, is_junk(texts), param)
-            for code, is_junk in (("null_word", junk.is_null_word), ("double_encoded", junk.is_double_encoded))
-            for texts, param in (match, transaction)
-        ),
-        ("test_value", junk.is_test_value(match[0]), match[1]),
-    ]
-    return [
-        finding(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(is_found), code)
-        for code, is_found, param in checks
-        if is_found.any()
-    ]
 
 
 def _names(texts: pl.DataFrame) -> list[pl.Series]:

@@ -9,6 +9,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from etl import junk
+from etl.identifiers import stable_hash
+from etl.ruleset import Ruleset
+from etl.schema import KEYS
+
 _KEY: Final = ("account_id", "integration", "event", "transaction_key")
 _ORDER: Final = ("received_at", "source_digest", "record_no")
 
@@ -16,6 +21,30 @@ _ORDER: Final = ("received_at", "source_digest", "record_no")
 DUPLICATES: Final = pl.Schema(
     {"conversion_id": pl.String(), "duplicate_of": pl.String(), "duplicate_kind": pl.String()}
 )
+
+
+#: What keys have as it is in conversions.
+_KEPT: Final = [name for name in KEYS.schema if name not in ("event", "transaction_key", "key_hash", "match_digest")]
+
+
+def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+    """Rows of `schema.KEYS`: the conversions whose transaction_id can make them a duplicate (semantics 6.3).
+
+    Args:
+        conversions: With ids and lineage; `match_key` as sent.
+        ruleset: Gives the scope.
+    """
+    if ruleset.dedup_scope == "off":
+        return KEYS.empty()
+    ids = conversions["transaction_id"]
+    is_key = ids.is_not_null() & ~junk.is_macro(ids) & ~junk.is_null_word(ids)
+    event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
+    return (
+        conversions.select(*_KEPT, "match_key", event=event, transaction_key=ids.str.strip_chars())
+        .filter(is_key)
+        .with_columns(key_hash=stable_hash(*_KEY), match_digest=stable_hash("match_key"))
+        .select(KEYS.schema.names())
+    )
 
 
 def repeated_hashes(key_hashes: list[pl.Series]) -> pl.Series:

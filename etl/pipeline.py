@@ -11,7 +11,9 @@ import polars as pl
 
 from etl import spec
 from etl.aliases import Fields, resolve_aliases
-from etl.conversions import build_conversions, findings_of, judge_postbacks, keys_of, protect_match_key
+from etl.conversions import build_conversions, judge_postbacks, protect_match_key
+from etl.duplicates import keys_of
+from etl.findings import findings_of
 from etl.identifiers import record_ids
 from etl.issues import list_issues
 from etl.items import build_items

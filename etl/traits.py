@@ -19,7 +19,8 @@ import polars_hash as plh
 from etl.distinct import numbered, on_distinct
 from etl.spec import WHITE_SPACE
 
-PREHASHED: Final = r"^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})$"
+_SHORTEST_DIGEST: Final = 32
+_IS_DIGEST: Final = pl.col("text").str.strip_chars().str.contains(r"^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})$")
 
 
 class TraitHash(NamedTuple):
@@ -74,9 +75,16 @@ def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, us: pl.Series |
     return columns
 
 
-def is_prehashed(texts: pl.Expr) -> pl.Expr:
-    """Whether the trimmed text is 64 or 32 hex digits (semantics 7.3)."""
-    return texts.str.strip_chars().str.contains(PREHASHED)
+def are_prehashed(texts: pl.Series) -> pl.Series:
+    """Whether each trimmed text is 64 or 32 hex digits (semantics 7.3); false for null.
+
+    Examples:
+        >>> are_prehashed(pl.Series(["ab" * 16, " " + "AB" * 32, "ab", None])).to_list()
+        [True, True, False, False]
+    """
+    suspects = (texts.str.len_bytes() >= _SHORTEST_DIGEST).arg_true()
+    truth = pl.Series([False]).new_from_index(0, len(texts))
+    return truth.scatter(suspects, texts.gather(suspects).alias("text").to_frame().select(_IS_DIGEST).to_series())
 
 
 def is_us(countries: pl.Series) -> pl.Series:
@@ -92,7 +100,7 @@ def _at_once(word: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Series], pl.Ser
 
 #: SHA-256 of a normal form; what was sent, if that is a digest.
 _DIGEST: Final = (
-    pl.when(is_prehashed(pl.col("text")))
+    pl.when(_IS_DIGEST)
     .then(pl.col("text").str.strip_chars().str.to_lowercase())
     .when(pl.col("form") != "")
     .then(plh.col("form").chash.sha2_256())

@@ -31,7 +31,7 @@ FLOORS: Final = (
     ),
     ("fields", ("aliases", "params", "personal", "templates")),
     ("raws", ("raw_objects",)),
-    ("tables", ("conversions", "duplicates", "items", "passthroughs", "redaction", "rejections")),
+    ("tables", ("conversions", "duplicates", "findings", "items", "passthroughs", "redaction", "rejections")),
     ("edges", ("pipeline", "rulesets", "sinks", "sources")),
     ("engines", ("engines",)),
     ("readings", ("reading",)),
