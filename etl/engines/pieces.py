@@ -73,10 +73,10 @@ class Piece(NamedTuple):
             tables: `STAGED` and `raws`: conversion_id and raw.
             held: conversion_id of what is held back.
         """
-        is_held = pl.col("conversion_id").is_in(held.implode())
         for name, rows in tables.items():
             kept = rows
             if self.held and name in (*_CONVERTED, "keys"):
+                is_held = rows["conversion_id"].is_in(held.implode())
                 write_table(rows.filter(is_held), self.path(stage, f"held.{name}"))
                 kept = rows.filter(~is_held)
             write_table(kept, self.path(stage, name))
