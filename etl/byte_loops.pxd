@@ -3,7 +3,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 cdef int _AMPERSAND, _EQUALS, _PERCENT, _PLUS, _BLANK, _ZERO, _LETTER_A, _LOWER, _INLINE
-cdef uint32_t _SEED, _PRIME, _WORD
+cdef uint64_t _FACTOR, _BITS
 
 @cython.locals(place=Py_ssize_t)
 cdef Py_ssize_t _find(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end, int byte) noexcept
@@ -23,8 +23,14 @@ cpdef decode_percent(
     unsigned char[::1] decoded, int64_t[::1] decoded_ends,
 )
 
-@cython.locals(place=Py_ssize_t, digest=uint32_t)
-cdef uint32_t _hash(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
+@cython.locals(low=uint32_t, high=uint64_t)
+cdef uint64_t _word(const unsigned char[::1] buffer, Py_ssize_t place) noexcept
+
+@cython.locals(product=uint64_t)
+cdef uint64_t _mixed(uint64_t digest, uint64_t word) noexcept
+
+@cython.locals(place=Py_ssize_t, digest=uint64_t, word=uint64_t)
+cdef uint64_t _hash(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
 
 @cython.locals(place=Py_ssize_t)
 cdef bint _equal(const unsigned char[::1] buffer, Py_ssize_t first, Py_ssize_t start, Py_ssize_t end) noexcept

@@ -30,10 +30,9 @@ _LOWER: Final = 0x20
 #: A string view holds a text of so many bytes itself; of a longer one four bytes and the place of all.
 _INLINE: Final = 12
 
-#: Of the FNV-1a hash.
-_SEED: Final = 0x811C9DC5
-_PRIME: Final = 0x01000193
-_WORD: Final = 0xFFFFFFFF
+#: Of the hash of a text: what each word of eight bytes is multiplied by, and what cuts the product to 64 bits.
+_FACTOR: Final = 0x9E3779B97F4A7C15
+_BITS: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def _find(buffer: memoryview, start: int, end: int, byte: int) -> int:
@@ -86,16 +85,36 @@ def decode_percent(
         decoded_ends[i] = written
 
 
+def _word(buffer: memoryview, place: int) -> int:
+    """Eight bytes as one number, which a compiler loads at once."""
+    low = buffer[place] | buffer[place + 1] << 8 | buffer[place + 2] << 16 | buffer[place + 3] << 24
+    high = buffer[place + 4] | buffer[place + 5] << 8 | buffer[place + 6] << 16 | buffer[place + 7] << 24
+    return low | high << 32
+
+
+def _mixed(digest: int, word: int) -> int:
+    product = ((digest ^ word) * _FACTOR) & _BITS
+    return product ^ (product >> 32)
+
+
 def _hash(buffer: memoryview, start: int, end: int) -> int:
-    digest = _SEED
-    for place in range(start, end):
-        digest = ((digest ^ buffer[place]) * _PRIME) & _WORD
-    return digest ^ (digest >> 15)
+    digest = 0
+    place = start
+    while place + 8 <= end:
+        digest = _mixed(digest, _word(buffer, place))
+        place += 8
+    word = 0
+    while place < end:
+        word = word << 8 | buffer[place]
+        place += 1
+    return _mixed(digest, word)
 
 
 def _equal(buffer: memoryview, first: int, start: int, end: int) -> bool:
     """Whether the bytes of a span stand at another place too."""
     place = start
+    while place + 8 <= end and _word(buffer, first + place - start) == _word(buffer, place):
+        place += 8
     while place < end and buffer[first + place - start] == buffer[place]:
         place += 1
     return place == end
