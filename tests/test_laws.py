@@ -94,18 +94,29 @@ def test_a_split_no_larger_than_a_batch_is_one(start: int, monkeypatch: pytest.M
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\r\n", b"\r", b"x" * 40, b"\xef\xbb\xbf"]), max_size=40))
-def test_lines_are_what_lies_between_newlines(parts: list[bytes]) -> None:
+@given(
+    st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\r\n", b"\r", b"x" * 40, b"\xef\xbb\xbf"]), max_size=40),
+    st.lists(st.integers(4, 400), max_size=4),  # none lies within a byte order mark
+    st.sampled_from([16, 1 << 20]),
+)
+def test_lines_are_what_lies_between_newlines(parts: list[bytes], cuts: list[int], block: int) -> None:
     data = b"".join(parts)
     expected = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if expected[-1] == b"":
         expected.pop()
-    found = [
-        batch.buffer[start:end].tobytes()
-        for batch in read_lines(io.BytesIO(data), 0, len(data), 1 << 20)
-        for start, end in zip(batch.starts, batch.ends, strict=True)
-    ]
-    assert found == [line.removesuffix(b"\r") for line in expected]
+    bounds = [0, *sorted({cut for cut in cuts if cut < len(data)}), len(data)]
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BATCH_BYTES", block)
+        patch.setattr(lines, "_BEYOND", 4)
+        for start, end in pairwise(bounds):
+            stream = io.BytesIO(data)
+            stream.seek(max(start - 1, 0))
+            for batch in read_lines(stream, start, end, 1 << 20):
+                texts = zip(batch.offsets, batch.texts(), strict=True)
+                found += [(int(offset), text) for offset, text in texts]
+    assert [text for _, text in found] == [line.removesuffix(b"\r") for line in expected]
+    assert all(data[offset:].startswith(text) for offset, text in found)
 
 
 @settings(max_examples=150, deadline=None)
