@@ -7,8 +7,9 @@ from typing import Final
 import polars as pl
 
 from etl import spec
-from etl.aliases import Fields, is_within_one_edit
+from etl.aliases import Fields
 from etl.distinct import on_distinct
+from etl.meanings import is_within_one_edit
 from etl.ruleset import ASCII_LOWER, Ruleset, fold
 from etl.schema import REJECTIONS
 

@@ -20,6 +20,7 @@ FLOORS: Final = (
             "identifiers",
             "issues",
             "junk",
+            "meanings",
             "paths",
             "raw_lines",
             "ruleset_file",

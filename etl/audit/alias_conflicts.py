@@ -6,10 +6,10 @@ from typing import Final
 
 import polars as pl
 
-from etl.aliases import meaning_of
 from etl.audit.answer import Answer, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, counted, with_issues
 from etl.audit.measures import KEYS, Measure
+from etl.meanings import meaning_of
 from etl.ruleset import Ruleset
 from etl.sinks.published import read
 

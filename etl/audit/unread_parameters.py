@@ -6,10 +6,10 @@ from typing import Final
 
 import polars as pl
 
-from etl.aliases import meaning_of
 from etl.audit.answer import Answer, Chart, Found, Sheet, Whole, plural
 from etl.audit.frames import WHOSE, Frames, with_issues
 from etl.distinct import on_distinct
+from etl.meanings import meaning_of
 from etl.ruleset import Ruleset
 from etl.sinks.published import read
 

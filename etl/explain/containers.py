@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from etl.aliases import meaning_of, resolve_aliases
+from etl.aliases import resolve_aliases
 from etl.conversions import read_amounts
 from etl.items import build_items
+from etl.meanings import meaning_of
 from etl.pipeline import Judged
 from etl.ruleset import Ruleset
 

@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from etl import json_text, spec
-from etl.aliases import IDENTITY_EMAIL, Meaning, field_columns, meaning_of
+from etl.aliases import IDENTITY_EMAIL, field_columns
 from etl.explain.containers import item_sources
 from etl.explain.story import ParameterUse
 from etl.explain.wording import USE
+from etl.meanings import Meaning, meaning_of
 from etl.options import Options
 from etl.pipeline import Judged
 from etl.redaction import redact_raws
