@@ -115,7 +115,7 @@ def jobs_for(inputs: list[Input], request: Request) -> int:
 
 def memory_of(jobs: int, reports: list[Report]) -> int:
     """The most bytes that a run can have held: this process at its peak, and every worker at that of the largest."""
-    workers = 0 if jobs == 1 else jobs * max((report.peak_memory_bytes for report in reports), default=0)
+    workers = (jobs - 1) * max((report.peak_memory_bytes for report in reports), default=0)
     return peak_memory_bytes() + workers
 
 

@@ -13,6 +13,7 @@ import typer
 
 from etl.cli import voice
 from etl.cli.progress import beyond_recall, told
+from etl.engines.local import dedicate
 from etl.engines.work import peak_memory_bytes
 from etl.errors import EtlError, InterruptedRunError, masked
 from etl.reading import Progress
@@ -57,6 +58,7 @@ class Watch:
             InterruptedRunError: Asked to stop before it had published.
         """
         self.outcome = None
+        dedicate()
         trace = Trace(Job(self.command, self.target), self.sender)
         trace.start()
         try:

@@ -1,20 +1,22 @@
-"""Work on this machine: in this process for little input, in one process a core for much.
+"""Work on this machine: in this process alone for little input, beside it in others for much.
 
-Workers run polars on one thread each, so that its threads and ours do not fight. Which keys came before they ask this
-process, one of them at a time. A worker whose parent is gone ends.
+All of them take the tasks in turns. Workers run polars on one thread each, so that its threads and ours do not fight.
+Which keys came before they ask this process, one of them at a time. A worker whose parent is gone ends.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Final, TypeVar
@@ -30,17 +32,19 @@ Result = TypeVar("Result")
 
 _POLL_SECONDS: Final = 0.2
 
-#: One thread of polars' own; and memory that numpy frees stays with the process for its next batch (glibc).
-_WORKER_ENVIRONMENT: Final = {
-    "POLARS_MAX_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "1073741824",
-}
+#: Of polars' own threads, in a worker.
+_POLARS_THREADS: Final = {"POLARS_MAX_THREADS": "1"}
+
+#: Options of glibc's `mallopt`, which are also those of what frees at once whatever is larger.
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+_KEPT_BYTES: Final = 2**30
 
 #: A batch makes many small objects and no cycles: looking for garbage as often as Python does costs a twentieth.
 _GARBAGE_THRESHOLD: Final = 1_000_000
 
 _desk: Desk
+_turns: Any
 
 
 class Inline:
@@ -57,39 +61,47 @@ class Inline:
 
 
 class Pool:
-    """Runs tasks in processes."""
+    """Runs tasks in this process and in others beside it."""
 
     def __init__(self, meter: Meter, jobs: int) -> None:
         self._meter = meter
+        self._others = jobs - 1
         spawning = multiprocessing.get_context("spawn")
         self._counts: Any = spawning.Array("q", 2)
         self._told = (0, 0)
+        self._turns: Any = spawning.Value("q", 0)
         self._seen = Seen()
+        self._adding = threading.Lock()
         asked, self._asking = spawning.Pipe()
         threading.Thread(target=self._answer, args=(asked,), daemon=True).start()
-        with _environment(**_WORKER_ENVIRONMENT):
-            self._executor = ProcessPoolExecutor(
-                jobs, spawning, _start_worker, (self._counts, self._asking, spawning.Lock())
-            )
-            self._warm = [self._executor.submit(os.getpid) for _ in range(jobs)]
+        shared = (self._counts, self._turns, self._asking, spawning.Lock())
+        with _environment(**_POLARS_THREADS):
+            self._executor = ProcessPoolExecutor(self._others, spawning, _start_worker, shared)
+            self._warm = [self._executor.submit(os.getpid) for _ in range(self._others)]
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
         """The function's results, in the order of the tasks; a function that takes a desk is given one."""
-        futures: list[Future[Result]] = [self._executor.submit(_run, function, task) for task in tasks]
-        pending: set[Future[Result]] = set(futures)
-        while pending:
-            done, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+        self._turns.value = 0
+        others = [self._executor.submit(_take_turns, function, tasks) for _ in range(self._others)]
+        results: dict[int, Result] = {}
+        desk = Desk(self._meter_all, self._repeats)
+        try:
+            for number in _next_turns(self._turns, len(tasks)):
+                results[number] = _called(function, tasks[number], desk)
+                _raise_failures(others)
+            while wait(others, _POLL_SECONDS, FIRST_EXCEPTION).not_done:
+                self._report()
+                _raise_failures(others)
             self._report()
-            for future in done:
-                try:
-                    future.result()
-                except BrokenProcessPool as error:
-                    raise EtlError(
-                        "A worker process was ended from outside, perhaps for want of memory.",
-                        "Run again with --jobs 1, or on a machine with more memory.",
-                    ) from error
+            for other in others:
+                results |= other.result()
+        except BrokenProcessPool as error:
+            raise EtlError(
+                "A worker process was ended from outside, perhaps for want of memory.",
+                "Run again with --jobs 1, or on a machine with more memory.",
+            ) from error
         self._seen = Seen()
-        return (future.result() for future in futures)
+        return (results[number] for number in range(len(tasks)))
 
     def close(self) -> None:
         """Ends the workers, whatever they are doing."""
@@ -106,13 +118,30 @@ class Pool:
         with suppress(EOFError, OSError):
             while True:
                 hashes = np.frombuffer(asked.recv_bytes(), np.uint64)
-                asked.send_bytes(self._seen.add(hashes).data)
+                asked.send_bytes(self._repeats(hashes).data)
+
+    def _repeats(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        with self._adding:
+            return self._seen.add(hashes)
+
+    def _meter_all(self, size: int, records: int) -> None:
+        _count(self._counts, size, records)
+        self._report()
 
     def _report(self) -> None:
         size, records = self._counts[0], self._counts[1]
         if (size, records) != self._told:
             self._meter(size - self._told[0], records - self._told[1])
             self._told = size, records
+
+
+def dedicate() -> None:
+    """Sets this process to work on batch after batch: memory that numpy frees stays for the next (glibc)."""
+    gc.set_threshold(_GARBAGE_THRESHOLD)
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option:
+        set_option(_TRIM_THRESHOLD, _KEPT_BYTES)
+        set_option(_MMAP_THRESHOLD, _KEPT_BYTES)
 
 
 @contextmanager
@@ -132,24 +161,42 @@ def _called(function: Callable[..., Result], task: tuple[Any, ...], desk: Desk) 
     return function(*task, desk) if "desk" in function.__annotations__ else function(*task)
 
 
-def _run(function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
-    return _called(function, task, _desk)
+def _take_turns(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> dict[int, Result]:
+    return {number: _called(function, tasks[number], _desk) for number in _next_turns(_turns, len(tasks))}
 
 
-def _start_worker(counts: Any, asking: Connection, lock: Any) -> None:
-    def count(size: int, records: int) -> None:
-        with counts.get_lock():
-            counts[0] += size
-            counts[1] += records
+def _next_turns(turns: Any, count: int) -> Iterator[int]:
+    """The numbers of tasks that nobody else has taken."""
+    while True:
+        with turns.get_lock():
+            number = turns.value
+            turns.value = number + 1
+        if number >= count:
+            return
+        yield number
 
+
+def _raise_failures(futures: list[Future[Any]]) -> None:
+    for future in futures:
+        if future.done():
+            future.result()
+
+
+def _count(counts: Any, size: int, records: int) -> None:
+    with counts.get_lock():
+        counts[0] += size
+        counts[1] += records
+
+
+def _start_worker(counts: Any, turns: Any, asking: Connection, lock: Any) -> None:
     def repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         with lock:
             asking.send_bytes(hashes.data)
             return np.frombuffer(asking.recv_bytes(), np.bool_)
 
-    global _desk  # noqa: PLW0603 - the one thing that a worker process keeps between tasks
-    _desk = Desk(count, repeats)
-    gc.set_threshold(_GARBAGE_THRESHOLD)
+    global _desk, _turns  # what a worker process keeps between tasks
+    _desk, _turns = Desk(partial(_count, counts), repeats), turns
+    dedicate()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the whole group; the parent ends its workers
     parent = multiprocessing.parent_process()
     if parent is not None:
