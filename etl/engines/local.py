@@ -61,7 +61,7 @@ class Inline:
 
 
 class Pool:
-    """Runs tasks in this process and in others beside it."""
+    """Runs tasks in this process and in others beside it, each of which takes the next that nobody has taken."""
 
     def __init__(self, meter: Meter, jobs: int) -> None:
         self._meter = meter
@@ -82,10 +82,10 @@ class Pool:
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
         """The function's results, in the order of the tasks; a function that takes a desk is given one."""
         self._turns.value = 0
-        others = [self._executor.submit(_take_turns, function, tasks) for _ in range(self._others)]
         results: dict[int, Result] = {}
         desk = Desk(self._meter_all, self._repeats)
         try:
+            others = [self._executor.submit(_take_turns, function, tasks) for _ in range(self._others)]
             for number in _next_turns(self._turns, len(tasks)):
                 results[number] = _called(function, tasks[number], desk)
                 _raise_failures(others)

@@ -1,0 +1,70 @@
+"""Workers: all processes take tasks in turns, and one that fails ends the work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from etl.engines.local import workers
+from etl.errors import EtlError, InputError
+
+JOBS = 3
+
+
+def note(number: int) -> tuple[int, int]:
+    """Its number, and who did it."""
+    time.sleep(0.02)
+    return number, os.getpid()
+
+
+def refuse(parent: int) -> None:
+    """Fails anywhere but in the parent."""
+    time.sleep(0.02)
+    if os.getpid() != parent:
+        raise InputError("A worker cannot read this.", "Look at it.")
+
+
+def die(parent: int) -> None:
+    """Ends any process but the parent, as the system does for want of memory."""
+    time.sleep(0.02)
+    if os.getpid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def nothing(_size: int, _records: int) -> None:
+    """Nobody is told of progress."""
+
+
+def test_results_come_in_the_order_of_the_tasks_whoever_did_them() -> None:
+    with workers(JOBS, nothing) as pool:
+        for count in (0, 1, 200):
+            results = list(pool.map(note, [(number,) for number in range(count)]))
+            assert [number for number, _ in results] == list(range(count))
+    assert len({process for _, process in results}) == JOBS
+    assert os.getpid() in {process for _, process in results}
+
+
+def test_what_a_worker_fails_of_ends_the_work() -> None:
+    with pytest.raises(InputError, match="cannot read this"), workers(JOBS, nothing) as pool:
+        pool.map(refuse, [(os.getpid(),)] * 100_000)
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_is_killed_at_work_ends_the_work() -> None:
+    with pytest.raises(EtlError, match="ended from outside"), workers(JOBS, nothing) as pool:
+        pool.map(die, [(os.getpid(),)] * 100_000)
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_was_killed_before_ends_the_work() -> None:
+    with workers(JOBS, nothing) as pool:
+        list(pool.map(note, [(0,)]))
+        for worker in multiprocessing.active_children():
+            worker.kill()
+            worker.join()
+        with pytest.raises(EtlError, match="ended from outside"):
+            pool.map(note, [(number,) for number in range(50)])
