@@ -4,7 +4,7 @@
 
 Every round runs all contenders in turn, each in a process of its own, so that a noisy machine is noisy for all of them.
 The table shows medians; a ratio is the median of the rounds' ratios, ours divided by the other on the same input.
-Memory is the peak of the sum of PSS over a contender's whole process tree, sampled every 20 ms. `--only` takes patterns
+Memory is the peak of the sum of PSS over a contender's whole process tree, sampled every 50 ms. `--only` takes patterns
 of names, such as `log:*` or `*:ours`. `--scaling` runs ours on the log at N and at 10 N lines instead. What is printed
 is also written to bench/data/result.json.
 """

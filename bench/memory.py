@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-INTERVAL_SECONDS: Final = 0.02
+#: Sampling every 20 ms took 0.9 s of processor time from a run of seven, and half a second from the clock.
+INTERVAL_SECONDS: Final = 0.05
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 #: PSS costs a walk of the page tables, so it is read only when the sum of RSS has grown by this much.
