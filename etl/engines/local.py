@@ -101,6 +101,7 @@ class Pool:
                 "Run again with --jobs 1, or on a machine with more memory.",
             ) from error
         self._seen = Seen()
+        _call_glibc("malloc_trim", 0)  # what comes next may need other memory
         return (results[number] for number in range(len(tasks)))
 
     def close(self) -> None:
@@ -138,10 +139,15 @@ class Pool:
 def dedicate() -> None:
     """Sets this process to work on batch after batch: memory that numpy frees stays for the next (glibc)."""
     gc.set_threshold(_GARBAGE_THRESHOLD)
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option:
-        set_option(_TRIM_THRESHOLD, _KEPT_BYTES)
-        set_option(_MMAP_THRESHOLD, _KEPT_BYTES)
+    _call_glibc("mallopt", _TRIM_THRESHOLD, _KEPT_BYTES)
+    _call_glibc("mallopt", _MMAP_THRESHOLD, _KEPT_BYTES)
+
+
+def _call_glibc(name: str, *numbers: int) -> None:
+    """Calls a function that only glibc has."""
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function:
+        function(*numbers)
 
 
 @contextmanager

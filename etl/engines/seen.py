@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Final
 
 import numpy as np
@@ -22,15 +23,15 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._slots = np.zeros(_SLOTS, np.uint64)
+        self._slots = _free_slots(_SLOTS)
         self._count = 0
 
     def add(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Whether each of some hashes came before, in an earlier call or earlier in this one."""
         while 4 * (self._count + len(hashes)) > 3 * len(self._slots):
-            known = self._slots[self._slots != 0]
-            self._slots = np.zeros(2 * len(self._slots), np.uint64)
-            self._count = self._filled(known)[0]
+            parts = self._slots.reshape(-1, _SLOTS)
+            self._slots = _free_slots(2 * len(self._slots))
+            self._count = sum(self._filled(part[part != 0])[0] for part in parts)
         count, repeated = self._filled(hashes | _ONE)
         self._count += count
         return repeated
@@ -38,3 +39,8 @@ class Seen:
     def _filled(self, hashes: npt.NDArray[np.uint64]) -> tuple[int, npt.NDArray[np.bool_]]:
         repeated = np.empty(len(hashes), np.uint8)
         return byte_loops.add_hashes(hashes, self._slots, repeated), repeated.view(np.bool_)
+
+
+def _free_slots(count: int) -> npt.NDArray[np.uint64]:
+    """Slots in memory of their own, which goes back to the system at once when they are no longer needed."""
+    return np.frombuffer(mmap.mmap(-1, 8 * count), np.uint64)
