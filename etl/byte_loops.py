@@ -209,14 +209,14 @@ def add_hashes(hashes: Hashes, slots: Hashes, repeated: Marks) -> int:
 
     Args:
         hashes: None of them 0.
-        slots: The table: a power of two, more than all hashes in it and these; 0 is a free slot.
+        slots: The table: more than all hashes in it and these, less than 2**32; 0 is a free slot.
         repeated: To be filled: whether each was in it already.
     """
     count = 0
     for i in range(len(hashes)):
-        slot = int(hashes[i]) & (len(slots) - 1)
+        slot = ((hashes[i] >> 32) * len(slots)) >> 32
         while slots[slot] and slots[slot] != hashes[i]:
-            slot = (slot + 1) & (len(slots) - 1)
+            slot = slot + 1 if slot + 1 < len(slots) else 0
         repeated[i] = slots[slot] == hashes[i]
         count += not repeated[i]
         slots[slot] = hashes[i]

@@ -42,10 +42,10 @@ from etl.sources.inputs import Input, found_inputs
 from etl.sources.plans import time_of
 
 #: The hashes of what was held back are read once for so many pieces.
-_PIECES_PER_CALL: Final = 8
+_PIECES_PER_CALL: Final = 4
 
 #: So many suspects are sorted at a time: what this process needs for it.
-_SUSPECTS_PER_GROUP: Final = 100_000
+_SUSPECTS_PER_GROUP: Final = 50_000
 
 
 def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | None = None) -> dict[str, Any]:

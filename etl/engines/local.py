@@ -35,10 +35,8 @@ _POLL_SECONDS: Final = 0.2
 #: Of polars' own threads, in a worker.
 _POLARS_THREADS: Final = {"POLARS_MAX_THREADS": "1"}
 
-#: Options of glibc's `mallopt`, which are also those of what frees at once whatever is larger.
-_TRIM_THRESHOLD: Final = -1
-_MMAP_THRESHOLD: Final = -3
-_KEPT_BYTES: Final = 2**30
+#: Options of glibc's `mallopt`: what is freed stays with the process, unless it is larger.
+_ALLOCATION: Final = {"M_TRIM_THRESHOLD": (-1, 2**30), "M_MMAP_THRESHOLD": (-3, 2**30)}
 
 #: A batch makes many small objects and no cycles: looking for garbage as often as Python does costs a twentieth.
 _GARBAGE_THRESHOLD: Final = 1_000_000
@@ -101,7 +99,7 @@ class Pool:
                 "Run again with --jobs 1, or on a machine with more memory.",
             ) from error
         self._seen = Seen()
-        _call_glibc("malloc_trim", 0)  # what comes next may need other memory
+        _release_memory()
         return (results[number] for number in range(len(tasks)))
 
     def close(self) -> None:
@@ -139,8 +137,13 @@ class Pool:
 def dedicate() -> None:
     """Sets this process to work on batch after batch: memory that numpy frees stays for the next (glibc)."""
     gc.set_threshold(_GARBAGE_THRESHOLD)
-    _call_glibc("mallopt", _TRIM_THRESHOLD, _KEPT_BYTES)
-    _call_glibc("mallopt", _MMAP_THRESHOLD, _KEPT_BYTES)
+    for option in _ALLOCATION.values():
+        _call_glibc("mallopt", *option)
+
+
+def _release_memory() -> None:
+    """Gives back what was kept for the next batch: what comes next may need other memory."""
+    _call_glibc("malloc_trim", 0)
 
 
 def _call_glibc(name: str, *numbers: int) -> None:
@@ -168,7 +171,9 @@ def _called(function: Callable[..., Result], task: tuple[Any, ...], desk: Desk) 
 
 
 def _take_turns(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> dict[int, Result]:
-    return {number: _called(function, tasks[number], _desk) for number in _next_turns(_turns, len(tasks))}
+    results = {number: _called(function, tasks[number], _desk) for number in _next_turns(_turns, len(tasks))}
+    _release_memory()
+    return results
 
 
 def _next_turns(turns: Any, count: int) -> Iterator[int]:

@@ -17,7 +17,7 @@ _ONE: Final = np.uint64(1)
 
 
 class Seen:
-    """Hashes in a table of slots, of which no more than three in four are taken: 11 to 21 bytes a hash.
+    """Hashes in a table of slots, of which no more than three in four are taken: 11 to 16 bytes a hash.
 
     It is right about most hashes, and says of none that came before that it did not.
     """
@@ -29,8 +29,8 @@ class Seen:
     def add(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Whether each of some hashes came before, in an earlier call or earlier in this one."""
         while 4 * (self._count + len(hashes)) > 3 * len(self._slots):
-            parts = self._slots.reshape(-1, _SLOTS)
-            self._slots = _free_slots(2 * len(self._slots))
+            parts = [self._slots[start : start + _SLOTS] for start in range(0, len(self._slots), _SLOTS)]
+            self._slots = _free_slots(len(self._slots) * 3 // 2)
             self._count = sum(self._filled(part[part != 0])[0] for part in parts)
         count, repeated = self._filled(hashes | _ONE)
         self._count += count
