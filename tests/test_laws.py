@@ -198,6 +198,13 @@ def test_hashes_that_came_before_are_told_to_have(parts: list[list[int]]) -> Non
             before.add(value | 1)
 
 
+def test_hashes_are_known_however_often_the_table_has_grown() -> None:
+    hashes = np.random.default_rng(1).integers(1, 2**64, 400_000, np.uint64)
+    seen = Seen()
+    assert not any(seen.add(part).any() for part in np.array_split(hashes, 13))
+    assert all(seen.add(part).all() for part in np.array_split(hashes, 7))
+
+
 def test_a_table_of_hashes_grows() -> None:
     hashes = np.random.default_rng(1).integers(1, 2**64, 200_000, np.uint64, endpoint=False)
     seen = Seen()

@@ -41,7 +41,7 @@ from etl.warehouse.upkeep import compact
 from etl.warehouse.verify import verify
 from tests.s3 import s3_server
 
-HISTORIES = int(os.environ.get("HISTORIES", "112"))
+HISTORIES = int(os.environ.get("HISTORIES", "208"))
 STORED_HISTORIES = HISTORIES // 26
 SHARDS = 16
 
