@@ -11,7 +11,7 @@ import pytest
 FLOORS: Final = (
     ("bytes", ("byte_loops", "json_loops")),
     ("facts", ("errors", "options", "schema", "spec")),
-    ("letters", ("distinct", "json_text", "lists", "ruleset", "spans", "visible")),
+    ("letters", ("distinct", "json_text", "lists", "rules", "ruleset", "spans", "visible")),
     ("parameters", ("json_values", "pairs")),
     (
         "words",
