@@ -38,7 +38,7 @@ FLOORS: Final = (
     ("readings", ("reading",)),
     ("runs", ("job",)),
     ("stores", ("warehouse",)),
-    ("stories", ("audit", "explain", "inspection", "reconciliation", "telemetry", "what_if")),
+    ("stories", ("audit", "explain", "inspection", "reconciliation", "reports", "telemetry", "what_if")),
     ("door", ("__init__", "__main__", "cli")),
 )
 FLOOR_OF: Final = {room: number for number, (_, rooms) in enumerate(FLOORS) for room in rooms}
