@@ -1,1 +1,1 @@
-"""Reports."""
+"""Answers about what was read and written."""

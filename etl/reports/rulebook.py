@@ -7,13 +7,14 @@ from importlib.resources import files
 from itertools import groupby
 from operator import itemgetter
 
-from etl import junk, spec
-from etl.issues import ISSUES
+from etl.privacy.trait_hashes import HASHES
+from etl.rules import page
+from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Rows, Rulebook, parse_rules
-from etl.ruleset import SWITCHES
-from etl.rulesets import shipped_names
+from etl.rules.vendors import shipped_names
 from etl.schema import CONVERSIONS
-from etl.traits import HASHES
+from etl.transform import placeholders
+from etl.transform.issues import ISSUES
 
 
 def read_document() -> str:
@@ -32,18 +33,18 @@ def code_tables() -> dict[str, Rows]:
     meanings = {column.name: column.meaning for column in CONVERSIONS.columns}
     return {
         "issues": _rows(("issue", "meaning", "ruling"), ((f"`{row.code}`", row.meaning, row.source) for row in ISSUES)),
-        "skips": _reasons(spec.SKIPS),
-        "rejections": _reasons(spec.REJECTIONS),
-        "core_fields": _fields(spec.CORE_FIELDS),
-        "exact_fields": _fields(spec.EXACT_FIELDS),
-        "item_containers": _fields((spec.ITEM_CONTAINERS,)),
-        "item_fields": _fields(spec.ITEM_FIELDS),
+        "skips": _reasons(page.SKIPS),
+        "rejections": _reasons(page.REJECTIONS),
+        "core_fields": _fields(page.CORE_FIELDS),
+        "exact_fields": _fields(page.EXACT_FIELDS),
+        "item_containers": _fields((page.ITEM_CONTAINERS,)),
+        "item_fields": _fields(page.ITEM_FIELDS),
         "events": _rows(("conversion_type", "event"), _types_by_event()),
         "junk_words": _rows(
             ("issue", "looks at", "words"),
             (
-                ("`null_word`", f"{match_key}, {transaction}", _codes(junk.NULL_WORDS)),
-                ("`test_value`", match_key, _codes(junk.TEST_VALUES)),
+                ("`null_word`", f"{match_key}, {transaction}", _codes(placeholders.NULL_WORDS)),
+                ("`test_value`", match_key, _codes(placeholders.TEST_VALUES)),
             ),
         ),
         "hashes": _rows(
@@ -66,21 +67,21 @@ def _codes(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
-def _fields(fields: tuple[spec.Field, ...]) -> Rows:
+def _fields(fields: tuple[page.Field, ...]) -> Rows:
     rows = ((f"`{row.name}`", _codes(row.accepted), row.source.partition(":")[0]) for row in fields)
     return _rows(("field", "accepted names", "heading of the page"), rows)
 
 
-def _reasons(reasons: tuple[spec.Reason, ...]) -> Rows:
+def _reasons(reasons: tuple[page.Reason, ...]) -> Rows:
     return _rows(("reason", "message"), ((f"`{row.code}`", row.message) for row in reasons))
 
 
 def _types_by_event() -> Iterator[tuple[str, str]]:
-    for event, pairs in groupby(spec.EVENTS, key=itemgetter(1)):
+    for event, pairs in groupby(page.EVENTS, key=itemgetter(1)):
         yield _codes(value for value, _ in pairs), f"`{event}`"
 
 
 def _title(name: str) -> str:
     """The first line of a shipped ruleset's file, which says what it reads."""
-    text = files("etl.rulesets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    text = files("etl.rules.vendors").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     return text.partition("\n")[0].removeprefix("# ").rstrip(".")

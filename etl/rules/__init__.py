@@ -1,1 +1,1 @@
-"""The rules: the page's rows, the document of the rulings, and what a ruleset adds to them."""
+"""The endpoint's page as rows of data, the ruleset made of them, and how names and values are read."""
