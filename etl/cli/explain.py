@@ -51,7 +51,10 @@ def explain(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Tell rule by rule what one record becomes, and which sentence of the page or ruling each step rests on."""
+    """Tell rule by rule what one record becomes.
+
+    Each statement ends with its source: a section of AnyTrack's page, or a rule that `postback-etl rules` shows.
+    """
     from etl.cli import terminal
     from etl.options import Options
     from etl.reports.explain import explain as explained
