@@ -39,7 +39,7 @@ FLOORS: Final = (
             ),
         ),
     ),
-    Floor("facts", (_room("", "errors, options, every column", "errors options schema"),)),
+    Floor("facts", (_room("", "errors, every column", "errors schema"),)),
     Floor(
         "rules",
         (
@@ -51,6 +51,7 @@ FLOORS: Final = (
             _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
         ),
     ),
+    Floor("options", (_room("", "every option of a run", "options"),)),
     Floor(
         "words",
         (
