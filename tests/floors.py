@@ -34,8 +34,9 @@ FLOORS: Final = (
         (
             _room(
                 "columnar",
-                "compiled loops over bytes, string buffers, tokenisers",
-                "byte_loops json_tokenizer json_codec factorize string_buffers field_lists json_index delimited_rows",
+                "compiled loops over bytes, string buffers, parsers of lines, rows and JSON",
+                "byte_loops json_tokenizer json_codec factorize string_buffers access_log_parser field_lists json_index"
+                " delimited_rows",
             ),
         ),
     ),
@@ -81,7 +82,7 @@ FLOORS: Final = (
             _room(
                 "sources/readers",
                 "records to requests, one reader a family of formats",
-                "escapes timestamps webhook_envelopes access_log_parser json_batch json_matching request_fields"
+                "escapes timestamps webhook_envelopes json_batch json_matching request_fields"
                 " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
             ),
             _room(
