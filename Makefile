@@ -2,8 +2,11 @@
 VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RUNTIME := $(VENV)/.runtime
 READY  := $(VENV)/.ready
-LOOPS  := $(wildcard etl/*.pxd etl/sources/*.pxd) etl/byte_loops.py etl/json_loops.py etl/sources/access_lines.py
+TYPED  := $(shell find etl -name '*.pxd')
+LOOPS  := $(TYPED) $(TYPED:.pxd=.py)
 AIRFLOW := $(VENV)-airflow
 
 .PHONY: help setup run test soak lint types check docs bench nights clean
@@ -13,12 +16,19 @@ help: ## Print this help
 
 setup: $(READY) ## Make the virtual environment and install what is pinned in constraints.txt
 
-$(READY): pyproject.toml setup.py constraints.txt $(LOOPS)
+# The command and what it imports. Old machine code goes first: where the loops cannot be compiled, it would stay.
+$(RUNTIME): pyproject.toml setup.py constraints.txt $(LOOPS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	find etl -name '*.so' -delete
+	$(INSTALL) --editable .
+	touch $@
 
-run: $(READY) ## Run the job on sample_data/ and show the summary and the first rows of each table
+# The developers' tools on top. The project is installed already, so pip adds only what the extra asks for.
+$(READY): $(RUNTIME)
+	$(INSTALL) 'postback-etl[dev]'
+	touch $@
+
+run: $(RUNTIME) ## Run the job on sample_data/ and show the summary and the first rows of each table
 	$(BIN)/postback-etl run sample_data/access.log.gz sample_data/webhooks.jsonl --out out \
 	  --account acme-7Qx2 --integration shop-checkout --default-currency EUR
 	@$(BIN)/python docs/show_tables.py out
@@ -48,8 +58,8 @@ docs: $(READY) ## Write the generated parts of README.md anew
 	$(BIN)/python docs/generate.py
 
 $(VENV)/.bench: $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	touch $(VENV)/.bench
+	$(INSTALL) 'postback-etl[bench]'
+	touch $@
 
 bench: $(VENV)/.bench ## Measure the job on a generated log and dump of a million lines, against its peers
 	$(BIN)/python bench/check_peers.py
@@ -59,4 +69,5 @@ nights: $(READY) ## Measure a night that is loaded into a history of 20 million 
 	$(BIN)/python bench/nights.py
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info etl/*.so etl/sources/*.so
+	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis dist *.egg-info
+	find etl -name '*.so' -delete
