@@ -1,9 +1,10 @@
-"""Compiles the loops over bytes: every module that a `.pxd` file beside it gives types to.
+"""Compiles the loops over bytes, and prepares the README for the page of a package index.
 
-An extension that cannot be compiled is left out, and its module runs as plain Python, slowly: on a machine without a C
-compiler the installation succeeds all the same.
+Every module is compiled that a `.pxd` file beside it gives types to. An extension that cannot be compiled is left out,
+and its module runs as plain Python, slowly: on a machine without a C compiler the installation succeeds all the same.
 """
 
+import re
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -26,4 +27,16 @@ def extensions() -> list[Extension]:
     return made
 
 
-setup(ext_modules=extensions())
+def index_page() -> str:
+    """The README for a page where its neighbours are not: without relative images, and of relative links the text."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n*", "", text)
+    return re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
+
+
+setup(
+    ext_modules=extensions(),
+    long_description=index_page(),
+    long_description_content_type="text/markdown",
+    options={"build_ext": {"parallel": 2}},  # each extension takes the compiler many seconds
+)

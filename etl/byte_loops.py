@@ -7,6 +7,7 @@ memoryviews, whose elements are integers without a width, so that both ways give
 
 from __future__ import annotations
 
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Final
 
 import numpy as np
@@ -33,6 +34,11 @@ _INLINE: Final = 12
 #: Of the hash of a text: what each word of eight bytes is multiplied by, and what cuts the product to 64 bits.
 _FACTOR: Final = 0x9E3779B97F4A7C15
 _BITS: Final = 0xFFFFFFFFFFFFFFFF
+
+
+def is_compiled() -> bool:
+    """Whether this module is machine code. One C compiler makes all modules of loops, or none is there."""
+    return __file__.endswith(tuple(EXTENSION_SUFFIXES))
 
 
 def _find(buffer: memoryview, start: int, end: int, byte: int) -> int:

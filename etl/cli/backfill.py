@@ -73,6 +73,7 @@ def backfill(
         limit = options.read_limit(max_rejected)
         options.request_of([], Path(), said, since, until)
         reports, failed = [], []
+        voice.warn_if_slow()
 
         def load_day(argument: str) -> dict[str, Any]:
             request = options.request_of([argument], Path(), said, since, until)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from etl.cli import voice
 from etl.cli.options import (
     AsJson,
     Columns,
@@ -46,6 +47,7 @@ def inspect(
     from etl.inspection import Failure, inspect_inputs
 
     reading = read_reading(format_, log_format, log_timezone, columns, formats)
+    voice.warn_if_slow()
     failures = []
     shown = []
     for found in inspect_inputs(inputs, reading, read_ruleset(ruleset), is_full=full):

@@ -18,6 +18,8 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 @contextmanager
 def told(*, is_quiet: bool) -> Iterator[Progress]:
     """Events, if they are asked for; else a bar on a terminal and plain lines elsewhere, or nothing."""
+    if voice.is_json() or not is_quiet:
+        voice.warn_if_slow()
     if voice.is_json():
         yield _events(is_quiet=is_quiet)
     elif is_quiet:

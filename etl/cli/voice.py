@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -19,6 +20,10 @@ from etl.visible import visible
 
 JSON: Final = "json"
 _DEFECT: Final = "This is a defect: report it with the traceback."
+_SLOW: Final = (
+    "this runs many times slower than it could: its loops are plain Python, since they were not compiled when "
+    "postback-etl was installed. Install a C compiler and Python's headers, and then postback-etl again."
+)
 _ASKS: Final = ("--events", "--log-format")
 
 
@@ -49,6 +54,15 @@ def _safe(text: str) -> str:
 def warn(message: str, **fields: Any) -> None:
     """Says what needs a look, but stops nothing."""
     say("warning", f"warning: {visible(masked(message))}", level="warning", message=message, **fields)
+
+
+@cache
+def warn_if_slow() -> None:
+    """Warns, once a process, if the loops over bytes run as plain Python."""
+    from etl.byte_loops import is_compiled
+
+    if not is_compiled():
+        warn(_SLOW)
 
 
 def fail(error: Exception) -> int:
