@@ -1,6 +1,7 @@
-r"""Rows of tables: where the cells of one stand in its text, what each holds, and how what it holds is written.
+r"""Splits the rows of delimited tables into cells, and reads and writes the cells.
 
-A `Layout` says all that a row alone does not: the grammar that it follows and what its columns are called.
+The grammars are CSV with three delimiters, PostgreSQL's COPY text, W3C logs and CloudFront logs. A `Layout` names the
+grammar and the columns of a row, so that a row can be read without its table.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ Spans = list[tuple[int, int]]
 
 
 class Grammar(NamedTuple):
-    """How the rows of a kind of table are written.
+    """The functions that read and write rows of one kind of table.
 
     Attributes:
-        spans: Where the cells of a row stand, of which the columns are called so; None where that cannot be told.
-        read: What a cell holds, as text; bytes that are not UTF-8 as `surrogateescape` has them.
-        written: A text as a cell, in the manner of the cell whose place it takes.
-        decoded: What a name or value stands for that is percent-encoded in a cell.
+        spans: Returns the spans of a row's cells, given the names of the columns; None where the row does not fit.
+        read: Returns the text of a cell; bytes that are not UTF-8 become `surrogateescape` surrogates.
+        written: Writes a text as a cell, quoted like the cell that it replaces.
+        decoded: Decodes a percent-encoded name or value inside a cell.
     """
 
     spans: Callable[[bytes, tuple[str, ...]], Spans | None]
@@ -36,14 +37,14 @@ class Grammar(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The name of a row's grammar, and the names of its columns; none where they have none."""
+    """The name of a row's grammar, and the names of its columns; no names for a table without a header."""
 
     kind: str
     names: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """It as one text, to stand in a column of a frame.
+        """The layout as one JSON text, for a column of a frame; `layout_of` reads it back.
 
         Examples:
             >>> Layout("csv", ("click_id", "phone")).text
@@ -53,13 +54,14 @@ class Layout(NamedTuple):
 
     @property
     def grammar(self) -> Grammar:
-        """The grammar of that name."""
+        """The grammar that `kind` names."""
         return GRAMMARS[self.kind]
 
     def columns_of(self, texts: list[str]) -> list[tuple[str, ...]]:
-        """Of each cell of a row the columns that it may belong to, the one at its place first.
+        """Returns for each cell of a row the names of the columns it may belong to, the column at its position first.
 
-        Of a row that is wider or narrower than the table nobody knows where a cell is too many, or amiss.
+        If a row has too many or too few cells, we cannot tell which is extra or missing, so each cell may belong to
+        several columns.
 
         Examples:
             >>> Layout("csv", ("a", "b", "c")).columns_of(["1", "2"])
@@ -79,7 +81,7 @@ class Layout(NamedTuple):
 
 @lru_cache(maxsize=64)
 def layout_of(text: str) -> Layout:
-    """The layout that a text tells.
+    """Reads a layout from the JSON text that `Layout.text` wrote.
 
     Examples:
         >>> layout_of('["csv","click_id","phone"]').names
@@ -95,18 +97,20 @@ def _delimited_spans(delimiter: str, row: bytes, _names: tuple[str, ...]) -> Spa
 
 @lru_cache(maxsize=8)
 def _cell_pattern(delimiter: str) -> re.Pattern[bytes]:
-    """A cell and the mark before it; a quote that nothing closes goes on to the end."""
+    """Returns the pattern of a delimiter and the cell after it; an unclosed quote extends to the end of the row."""
     mark = re.escape(delimiter.encode())
     return re.compile(rb"(?:\A|" + mark + rb')((?:"(?:[^"]++|"")*+(?:"|\Z))?+[^' + mark + rb"]*+)")
 
 
 def _unquoted_cell(cell: bytes) -> str:
+    """Returns the text of a CSV cell, without its quotes and with doubled quotes halved."""
     within = _QUOTED.match(cell)
     text = within[1].replace(b'""', b'"') + cell[within.end() :] if within else cell
     return text.decode("utf-8", "surrogateescape")
 
 
 def _quoted_cell(delimiter: str, text: str, cell: bytes) -> str:
+    """Writes a text as a CSV cell; in quotes where the replaced cell has quotes or the text needs them."""
     is_quoted = cell[:1] == b'"' or text[:1] == '"' or any(mark in text for mark in (delimiter, "\n", "\r"))
     return _in_quotes(text) if is_quoted else text
 
@@ -125,7 +129,7 @@ _COPY_ESCAPES: Final = str.maketrans(
 
 
 def copy_cells(line: bytes) -> list[str]:
-    r"""The cells of a row that COPY wrote; `\N`, which is null, as nothing.
+    r"""Splits a row of PostgreSQL's COPY text into the texts of its cells; `\N`, a null, becomes an empty text.
 
     Examples:
         >>> copy_cells(rb"a\\b\tc"), copy_cells(rb"\N")
@@ -139,6 +143,7 @@ def _copied_text(cell: bytes) -> str:
 
 
 def _copied(match: re.Match[bytes]) -> bytes:
+    """Returns the bytes of one backslash escape of COPY text."""
     code = match[1]
     if code[:1] == b"x" and len(code) > 1:
         return bytes([int(code[1:], 16)])
@@ -153,13 +158,13 @@ def _tabbed_spans(row: bytes, _names: tuple[str, ...] = ()) -> Spans:
 
 
 def w3c_spans(row: bytes, names: tuple[str, ...]) -> Spans | None:
-    """Where the values of a W3C line stand; None where there are fewer of them than fields.
+    """Returns the spans of the values of a W3C log line; None where the line has fewer values than fields.
 
-    Blanks within the query of a line with too many words are its own.
+    If a line has too many values, the surplus values are counted to the query, which may contain blanks.
 
     Args:
         row: The line.
-        names: Of the fields, in lower case.
+        names: The names of the fields, in lower case.
 
     Examples:
         >>> w3c_spans(b'GET a=b c 200 "x y"', ("cs-method", "cs-uri-query", "sc-status", "x"))
@@ -176,7 +181,7 @@ def w3c_spans(row: bytes, names: tuple[str, ...]) -> Spans | None:
 
 
 def w3c_text(value: bytes) -> str:
-    """What a value of a W3C line holds, without the quotes around it."""
+    """Returns the text of a value of a W3C log line, without its quotes."""
     is_quoted = _is_in_quotes(value)
     return (value[1:-1].replace(b'""', b'"') if is_quoted else value).decode("utf-8", "surrogateescape")
 
@@ -195,7 +200,7 @@ _DOUBLED: Final = re.compile("%25([0-9A-Fa-f]{2})")
 
 
 def _decoded_twice(text: str) -> str:
-    """What CloudFront wrote with each `%` as `%25`."""
+    """Decodes a text in which CloudFront has encoded each `%` as `%25`."""
     return unquote_plus(_DOUBLED.sub(r"%\1", text))
 
 
@@ -213,7 +218,7 @@ GRAMMARS: Final = {
 
 
 class RowPatterns(NamedTuple):
-    """Patterns of a whole row, and of the rest of one that began within quotes on a line before."""
+    """Pattern of a whole row, and pattern of the rest of a row whose open quote began on an earlier line."""
 
     whole: re.Pattern[bytes]
     rest: re.Pattern[bytes]
@@ -221,7 +226,7 @@ class RowPatterns(NamedTuple):
 
 @lru_cache(maxsize=8)
 def row_patterns(delimiter: str) -> RowPatterns:
-    """The patterns of rows whose cells a delimiter divides; a quote counts where it begins a cell."""
+    """Returns the patterns of rows with a delimiter; a quote counts only at the beginning of a cell."""
     mark = re.escape(delimiter.encode())
     bare = rb"[^" + mark + rb"]*+"
     cells = rb"(?:" + mark + rb'(?>"(?:[^"]++|"")*+"' + bare + rb'|(?!")' + bare + rb"))*+"

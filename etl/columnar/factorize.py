@@ -1,4 +1,4 @@
-"""Work on distinct values: what a column says again and again is looked at once."""
+"""Functions over columns of texts that process each distinct text once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from etl.columnar import byte_loops
 
 
 def numbered(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """The distinct texts, and the number of each text among them; null for null.
+    """Returns the distinct texts in order of appearance, and for each text the index of its distinct text.
+
+    A null has no distinct text; its index is null.
 
     Examples:
         >>> distinct, numbers = numbered(pl.Series(["b", None, "a", "b"]))
@@ -32,7 +34,7 @@ def numbered(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 def _numbered(texts: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Where each distinct text stands first, and the number of each text; nothing null."""
+    """Returns the index of each distinct text's first occurrence, and each text's number; for columns without nulls."""
     height = len(texts)
     if not height:
         return np.empty(0, np.int64), np.empty(0, np.int32)
@@ -45,7 +47,7 @@ def _numbered(texts: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
 def numbered_spans(
     buffer: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Which spans of the buffer are the first to hold their bytes, and the number of each span's bytes among those.
+    """Returns the index of the first span of each distinct content, and for each span the number of its content.
 
     Examples:
         >>> firsts, numbers = numbered_spans(np.frombuffer(b"abab", np.uint8), np.arange(4), np.arange(4) + 1)
@@ -60,7 +62,9 @@ def numbered_spans(
 
 
 def by_distinct(texts: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """A function over a column that looks at each text alone, called with the distinct ones; null for null.
+    """Applies a function of columns to the distinct texts, and returns a result for each text; null for null.
+
+    The function must compute each result from its text alone.
 
     Examples:
         >>> by_distinct(pl.Series(["a", None, "b", "a"]), lambda texts: texts + "!").to_list()
@@ -71,12 +75,12 @@ def by_distinct(texts: pl.Series, function: Callable[[pl.Series], pl.Series]) ->
 
 
 def on_distinct(texts: pl.Series, function: Callable[[str], Any], dtype: PolarsDataType = pl.String) -> pl.Series:
-    """A plain Python function over a column, called once for each distinct text; null for null. Order is kept.
+    """Calls a Python function once for each distinct text, and returns a result for each text; null for null.
 
     Args:
         texts: String.
-        function: Pure.
-        dtype: Type of what it returns.
+        function: A pure function of one text.
+        dtype: Type of the function's results.
 
     Examples:
         >>> on_distinct(pl.Series(["a", None, "b", "a"]), str.upper).to_list()
