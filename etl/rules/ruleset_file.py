@@ -1,8 +1,9 @@
-"""Ruleset files: TOML to `Ruleset` (rules 11).
+"""Reads ruleset files in TOML (rules 11).
 
-Top-level keys are the switches; `[aliases]` adds names for a field, `[paths]` says which parameter a place inside a
-JSON body is, `[events]` adds conversion types, `[item_aliases]` adds names for an item's field. What a file adds stands
-after the page's own names, so it can extend the page and never shadow it.
+Top-level keys set the switches, the name, the collect path and the deduplication window. `[aliases]` adds names for
+fields, `[paths]` reads values inside a JSON body as parameters, `[events]` adds conversion types, and `[item_aliases]`
+adds names for an item's fields. Added names rank after the page's names, so a file extends the page but never
+overrides it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _WINDOW_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days
 
 
 def parse_ruleset(text: str, where: str) -> Ruleset:
-    """The ruleset that a TOML file's text describes: the page plus what the file adds.
+    """Parses a ruleset file: the page's rules and the file's additions.
 
     Args:
         text: The file's text.
-        where: The file's name, for messages and as the name of a ruleset that has none.
+        where: The file's name, for messages and as the default name of the ruleset.
 
     Raises:
-        RulesetError: Not TOML, an unknown key, a value that is not accepted, or a name claimed twice.
+        RulesetError: The text is not TOML, a key is unknown, a value is not accepted, or a name is claimed twice.
     """
     try:
         entries = tomllib.loads(text)
@@ -40,12 +41,13 @@ def parse_ruleset(text: str, where: str) -> Ruleset:
 
 
 class _Reader:
-    """Reads the entries of one file; it exists so that every message can name the file."""
+    """Reads the entries of one file. The class exists so that every message can name the file."""
 
     def __init__(self, where: str) -> None:
         self.where = where
 
     def ruleset(self, entries: dict[str, Any]) -> Ruleset:
+        """Returns the ruleset of a parsed file."""
         tables = ("aliases", "paths", "events", "item_aliases")
         switches = {switch.key: switch.accepted for switch in SWITCHES}
         known = ("name", "collect_path", *switches, "dedup_window", *tables)
@@ -79,16 +81,19 @@ class _Reader:
         return RulesetError(f"{self.where}: {problem}", hint)
 
     def _choice(self, key: str, value: object, accepted: tuple[str, ...]) -> str:
+        """Returns the value of a switch, if it is accepted."""
         if value not in accepted:
             raise self._error(f"{key} = {value!r} is not accepted", f"Accepted values: {', '.join(accepted)}.")
         return str(value)
 
     def _text(self, key: str, value: object) -> str:
+        """Returns the value of a key, if it is a non-empty text."""
         if not isinstance(value, str) or not value.strip():
             raise self._error(f"{key} = {value!r} is not accepted", f"Accepted values: {key} is a text.")
         return value
 
     def _lists(self, key: str, table: object) -> dict[str, list[str]]:
+        """Returns a table, if each of its values is a list of names."""
         if not isinstance(table, dict):
             raise self._error(f"{key} = {table!r} is not accepted", f"Accepted values: [{key}] is a table.")
         for name, values in table.items():
@@ -98,11 +103,13 @@ class _Reader:
         return table
 
     def _check_fields(self, key: str, table: dict[str, list[str]], fields: list[str]) -> None:
+        """Raises if a key of a table is not the name of a field."""
         for name in table:
             if name not in fields:
                 raise self._error(f"unknown key {key}.{name}", f"Accepted values: {', '.join(fields)}.")
 
     def _events(self, table: object) -> list[tuple[str, str]]:
+        """Returns the added conversion types in lower case, with their events."""
         if not isinstance(table, dict):
             raise self._error(f"events = {table!r} is not accepted", "Accepted values: [events] is a table.")
         known = {value for value, _ in page.EVENTS}
@@ -118,6 +125,7 @@ class _Reader:
         return list(added.items())
 
     def _paths(self, table: object) -> tuple[BodyPath, ...]:
+        """Returns the paths of a file, if all of them can be parsed."""
         if not isinstance(table, dict):
             raise self._error(f"paths = {table!r} is not accepted", "Accepted values: [paths] is a table.")
         paths = []
@@ -132,7 +140,7 @@ class _Reader:
         return tuple(paths)
 
     def _check_paths(self, ruleset: Ruleset) -> None:
-        """A path fills a parameter that is read, and its own name is not read already."""
+        """Raises if a path's parameter is unknown, or if the path's own name is an accepted name already."""
         names = [name for field in (*ruleset.core_fields, ruleset.item_containers) for name in field.accepted]
         folded = {fold(name) for name in names}
         exact = {name for field in ruleset.exact_fields for name in field.accepted}
@@ -158,6 +166,7 @@ class _Reader:
         return text
 
     def _window(self, value: object) -> timedelta | None:
+        """Returns the deduplication window of a text such as `30d`; None for `off`."""
         if value == "off":
             return None
         match = _WINDOW.fullmatch(value) if isinstance(value, str) else None
@@ -169,6 +178,7 @@ class _Reader:
         return timedelta(**{_WINDOW_UNITS[match[2]]: int(match[1])})
 
     def _check_claims(self, ruleset: Ruleset) -> None:
+        """Raises if two fields claim one name."""
         containers = ruleset.item_containers
         by_fold = (*ruleset.core_fields, containers)
         self._check_unique("aliases", [(fold(name), field) for field in by_fold for name in field.accepted])
@@ -184,6 +194,7 @@ class _Reader:
         )
 
     def _check_unique(self, key: str, claims: list[tuple[str, page.Field]]) -> None:
+        """Raises if a name belongs to fields of different names."""
         owners: dict[str, str] = {}
         for name, field in claims:
             owner = owners.setdefault(name, field.name)
@@ -198,16 +209,18 @@ class _Reader:
 
 
 def _alias_fields() -> list[str]:
+    """Returns the names of the fields that `[aliases]` can extend."""
     fields = (*page.CORE_FIELDS, *page.EXACT_FIELDS, page.ITEM_CONTAINERS)
     return list(dict.fromkeys(field.name for field in fields))
 
 
 def _extended(fields: tuple[page.Field, ...], added: dict[str, list[str]]) -> tuple[page.Field, ...]:
+    """Returns the fields with the added names after their accepted names."""
     return tuple(field._replace(accepted=(*field.accepted, *added.get(field.name, ()))) for field in fields)
 
 
 def _steps(written: str) -> tuple[str | int | tuple[str, str], ...]:
-    """The steps of a path; none where it follows no grammar.
+    """Returns the steps of a path; an empty tuple where the path cannot be parsed.
 
     Examples:
         >>> _steps("customer.address.zip"), _steps("codes[0]"), _steps("notes[name=click_id].value")

@@ -1,4 +1,4 @@
-"""Text to typed value: amounts, currencies, instants, and what unreadable ones plainly meant. Nothing raises."""
+"""Parses amounts, currencies and timestamps, and repairs texts whose meaning is clear. No function raises."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
 def amount(texts: pl.Series) -> pl.Series:
-    """Decimal(38, 9) of `[+-]? digits [. digits] [exponent]`, trimmed, rounded half even; null for anything else.
+    """Parses `[+-]? digits [. digits] [exponent]`, trimmed, as Decimal(38, 9), rounded half even; null for other text.
 
     Source: rules 4.1.
 
@@ -41,7 +41,7 @@ def amount(texts: pl.Series) -> pl.Series:
 
 
 def is_positive_number(texts: pl.Series) -> pl.Series:
-    """Whether the trimmed text is a number greater than zero, before rounding and of any size (rules 5.3).
+    """Returns whether each trimmed text is a number greater than zero, unrounded and of any size (rules 5.3).
 
     Examples:
         >>> is_positive_number(pl.Series(["1e-99", "1e99", "0.0", "-1", "x", None])).to_list()
@@ -53,7 +53,7 @@ def is_positive_number(texts: pl.Series) -> pl.Series:
 
 
 def read_amount(text: str) -> Decimal | None:
-    """One amount by the grammar of `amount`."""
+    """Parses one amount by the grammar of `amount`; None for other text."""
     text = text.strip(WHITE_SPACE)
     if not _IS_NUMBER.fullmatch(text):
         return None
@@ -88,7 +88,7 @@ _GROUPED: Final = (
 
 
 def read_dressed_amount(text: str) -> Decimal | None:
-    """What an amount with a currency sign or code, thousands separators or a decimal comma plainly means.
+    """Parses an amount with a currency sign or code, thousands separators or a decimal comma; None if unclear.
 
     Source: rules 4.1, value_repaired.
 
@@ -107,7 +107,7 @@ def read_dressed_amount(text: str) -> Decimal | None:
 
 
 def read_currency(text: str) -> dict[str, str | None]:
-    """A currency as it is written to the tables, and what is wrong with it: `invalid` or `unknown`.
+    """Returns a currency as the tables store it, and its fault: `invalid`, `unknown` or None.
 
     Source: rules 4.3.
 
@@ -124,7 +124,7 @@ def read_currency(text: str) -> dict[str, str | None]:
 
 @cache
 def active_currencies() -> frozenset[str]:
-    """The three-letter codes that ISO 4217 lists as active."""
+    """Returns the three-letter codes that ISO 4217 lists as active."""
     from iso4217 import Currency
 
     return frozenset(currency.code for currency in Currency)
@@ -137,20 +137,20 @@ _ISO_8601: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(?:(Z)|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
 )
-#: What `datetime.fromisoformat` reads as we do, and quickly.
+#: Texts that `datetime.fromisoformat` reads as `read_iso8601` does, but faster.
 _PLAIN_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z")
-#: Of these, what has no minute or second past 59 and no year 0.
+#: The same texts without minutes or seconds past 59 and without the year 0.
 _SURE_UTC: Final = r"^(?:[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?Z$"
 _UNITS: Final = ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds"))
 
-#: Seconds of as many digits lie before the year 5139.
+#: Numbers of seconds with up to 11 digits lie before the year 5139.
 _EPOCH_DIGITS: Final = 11
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def epoch_instant(texts: pl.Series) -> pl.Series:
-    """The instant of `digits[.digits]` seconds since 1970, from 2000 to 2100, cut to microseconds; else null.
+    """Parses `digits[.digits]` seconds since 1970, from 2000 to 2100, truncated to microseconds; null for other text.
 
     Source: rules 6.2.
 
@@ -168,7 +168,7 @@ def epoch_instant(texts: pl.Series) -> pl.Series:
 
 
 def read_other_timestamp(text: str) -> tuple[str, datetime | None]:
-    """The issue of a timestamp that is not in seconds, and the instant it plainly means.
+    """Returns the issue code of a timestamp that is not in seconds, and the instant it means, if that is clear.
 
     Source: rules 6.2.
 
@@ -190,7 +190,10 @@ def read_other_timestamp(text: str) -> tuple[str, datetime | None]:
 
 
 def read_iso8601(text: str) -> datetime | None:
-    """The UTC instant of `YYYY-MM-DD`, alone or with `T` or a blank, `HH:MM[:SS[.digits]]` and a zone (none: UTC)."""
+    """Parses `YYYY-MM-DD[(T| )HH:MM[:SS[.digits]][zone]]` as a UTC instant; None for other text.
+
+    The zone is `Z` or an offset; without a zone the time is UTC.
+    """
     if _PLAIN_UTC.fullmatch(text):
         try:
             return datetime.fromisoformat(text)
@@ -225,10 +228,12 @@ def _read_seconds(text: str) -> datetime | None:
 
 
 def _in_range(number: int, factor: int) -> bool:
+    """Returns whether a time in units of 1/factor seconds lies between the years 2000 and 2100."""
     return _SECONDS[0] * factor <= number <= _SECONDS[1] * factor
 
 
 def _clamped(exponent: str, limit: int) -> int:
+    """Returns an exponent as an integer; an exponent of ten or more digits becomes the limit."""
     digits = exponent.lstrip("+-").lstrip("0")
     size = int(digits) if digits and len(digits) < 10 else (limit if digits else 0)
     return -size if exponent.startswith("-") else size
@@ -241,7 +246,7 @@ def _fast_or_distinct(
     read: Callable[[str], Any],
     dtype: pl.DataType,
 ) -> pl.Series:
-    """`convert` for the texts that match the pattern, all at once; `read` for each distinct other one."""
+    """Converts the texts that match a pattern all at once, and calls `read` for each distinct text that does not."""
     is_plain = texts.str.contains(plain_pattern)
     plain = convert(texts.set(~is_plain.fill_null(False), None))
     if is_plain.all(ignore_nulls=True):
@@ -251,7 +256,7 @@ def _fast_or_distinct(
 
 
 def instants(texts: pl.Series) -> pl.Series:
-    """`read_instant` of a column: Datetime(us, UTC); null where there is none.
+    """Applies `read_instant` to a column: Datetime(us, UTC), null where a text is no instant.
 
     Examples:
         >>> texts = pl.Series(["2024-05-01T12:00:00.250Z", "1714564800", "2024-02-30T12:00:00Z", "soon", None])
@@ -263,7 +268,7 @@ def instants(texts: pl.Series) -> pl.Series:
 
 
 def _sure_instants(texts: pl.Series) -> pl.Series:
-    """Arrow is ten times as fast as polars, and refuses all where there is no such day or hour."""
+    """Parses texts of the form `_SURE_UTC`. Arrow is ten times as fast as polars, but fails if any date is invalid."""
     try:
         times = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.timestamp("us", "UTC"))
     except pa.ArrowInvalid:
@@ -274,7 +279,7 @@ def _sure_instants(texts: pl.Series) -> pl.Series:
 
 @lru_cache(maxsize=4096)
 def read_instant(text: str) -> datetime | None:
-    """The instant of a dump's `received_at`: ISO 8601, or seconds since 1970 (milli- and microseconds too).
+    """Parses a dump's `received_at`: ISO 8601, or seconds, milliseconds or microseconds since 1970; None otherwise.
 
     Examples:
         >>> str(read_instant("2024-05-01T14:00:00+02:00")), str(read_instant("1714564800.25"))
