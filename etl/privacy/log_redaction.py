@@ -1,7 +1,7 @@
-"""Where the parts of access-log lines stand, all lines of a batch at once.
+"""Finds the parts of all regular access-log lines of a batch at once.
 
-A regular line is `client ident user [time] "METHOD /path?query HTTP/…" status size`, and anything after it, in
-printable ASCII without a backslash. Others are left to those who read one line at a time.
+A regular line is `client ident user [time] "METHOD /path?query HTTP/…" status size` and any text after it, in printable
+ASCII without a backslash. Callers process all other lines one at a time.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import numpy as np
 
 from etl.columnar.string_buffers import Bytes, Positions, Truths, texts_of
 
-#: What may stand where a model of a text has this character; any other stands for itself.
+#: Characters that match a character of a model; every other character of a model matches only itself.
 _CLASSES: Final = {"0": digits, "A": ascii_letters, "+": "+-", "-": digits + "-"}
 
 _CLOCK: Final = '[00/AAA/0000:00:00:00 +0000] "'
 _ENDS_OF_REQUEST: Final = (' HTTP/0.0" 000 -', ' HTTP/0" 000 -')
 
-#: What stands before the time of a line that may be JSON, or be divided otherwise.
+#: A line whose text before the time matches may be JSON or have another format, so it is not regular.
 _ODD: Final = r"^[ {\[]|[\](=]"
 
 
 class RawLines(NamedTuple):
-    """The regular lines of a batch: which they are, and where their parts begin.
+    """The positions of the parts of regular lines, one element for each line.
 
     Attributes:
-        numbers: Which lines of the batch.
-        starts: The line.
-        clocks: The bracket before its time.
-        targets: The method, behind the quote that opens the request.
-        path_ends: Where the path ends.
-        queries: Behind the question mark; where the target ends, if there is none.
+        numbers: Index of the line in the batch.
+        starts: First byte of the line.
+        clocks: The bracket before the time.
+        targets: First byte of the method, after the quote that opens the request.
+        path_ends: End of the path.
+        queries: First byte of the query, after the question mark; the end of the target if there is no query.
         target_ends: The blank before the protocol.
-        ends: Where the line ends.
+        ends: End of the line.
     """
 
     numbers: Positions
@@ -48,12 +48,12 @@ class RawLines(NamedTuple):
 
 
 def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> RawLines:
-    """The regular lines of a batch.
+    """Returns the positions of the parts of the regular lines of a batch.
 
     Args:
-        buffer: Lines with one byte between them that belongs to none.
-        starts: First byte of each.
-        ends: One past the last byte of each.
+        buffer: Bytes of the lines, with one byte between two lines.
+        starts: First byte of each line.
+        ends: One past the last byte of each line.
 
     Examples:
         >>> line = b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /a?b=c HTTP/1.1" 200 2'
@@ -82,7 +82,7 @@ def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> RawLines
 
 
 def _fits(buffer: Bytes, places: Positions, model: str) -> Truths:
-    """Whether what stands at each place is like a model."""
+    """Returns for each place whether the bytes from there on match a model."""
     allowed = np.zeros((len(model), 256), np.bool_)
     for i, mark in enumerate(model):
         allowed[i, list(_CLASSES.get(mark, mark).encode())] = True

@@ -1,10 +1,9 @@
-"""Raw records without personal values (rules 9.1): what rejections keep, and a warehouse for what may become one.
+"""Replaces the personal values in raw records (rules 9.1).
 
-Values become `sha256:<hex>` of the normal form that the hash columns use, so that they still join. `personal` redacts
-one record at a time; regular JSON records are redacted all at once by `raw_objects`, and so are the regular lines of
-access logs: what stands before the time, in the path and behind the target is looked at once for each distinct text,
-parameters are found by the positions of their delimiters, and only what may hold an address is looked at one by one.
-Both ways give the same text.
+A value becomes `sha256:<hex>` of the normal form that the hash columns use, so that it can still be joined. `redactor`
+redacts one record at a time. `json_redaction` redacts all regular JSON records of a batch together. This module does
+so with regular access-log lines: parameters are found by the positions of their delimiters, the other parts of lines
+are redacted once for each distinct text. Both ways give the same text.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from etl.rules.ruleset import Ruleset
 
 
 def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series | None = None) -> pl.Series:
-    """The records as text without personal values; unchanged for `keep`, `redacted` in their place for `drop`.
+    """Returns raw records with their personal values replaced.
 
     Args:
-        raws: String: log lines or JSON texts, well-formed or not; nothing null.
-        pii: What becomes of personal values.
+        raws: String without nulls: log lines, JSON texts or rows of tables, well-formed or not.
+        pii: `keep` changes nothing, `hash` writes hashes, `drop` writes `redacted`.
         ruleset: Its aliases of personal traits are personal too.
-        layouts: Aligned with them, the text of the layout of each that is a row of a table; null for others.
+        layouts: For each record the text of its layout if it is a row of a table, else null.
     """
     if pii == "keep" or not len(raws):
         return raws
@@ -49,6 +48,7 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series 
 
 
 def _rows(raws: pl.Series, layouts: pl.Series, redactor: Redactor) -> pl.Series:
+    """Redacts records one at a time, rows of tables by their layouts."""
     templates = [
         redactor.template(raw) if layout is None else redactor.row(raw, layout_of(layout))
         for raw, layout in zip(raws, layouts, strict=True)
@@ -57,10 +57,12 @@ def _rows(raws: pl.Series, layouts: pl.Series, redactor: Redactor) -> pl.Series:
 
 
 def _one_at_a_time(raws: pl.Series, redactor: Redactor) -> pl.Series:
+    """Redacts records that are no rows of tables, one at a time."""
     return redactor.filled([redactor.template(raw) for raw in raws]).alias(raws.name)
 
 
 def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
+    """Redacts the regular access-log lines together, and all other records one at a time."""
     buffer, ends = glued(raws, " ")
     starts = np.append(0, ends + 1)[:-1]
     lines = regular_lines(buffer, starts, ends)
@@ -80,13 +82,13 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
 
 
 def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None = None) -> pl.Series:
-    """Records that are redacted already, also without the values of what this ruleset alone calls personal.
+    """Redacts records that were redacted under another ruleset: replaces what only the present ruleset calls personal.
 
     Args:
-        raws: String: records as `redact_raws` wrote them by another ruleset.
-        pii: What became of personal values.
+        raws: String: records as `redact_raws` returned them under another ruleset.
+        pii: As for the first redaction.
         ruleset: The present rules.
-        layout: The text of the layout of all of them, if they are rows of a table.
+        layout: The text of the layout of all records, if they are rows of a table.
     """
     redactor = Addition(ruleset, pii)
     if pii == "keep" or not redactor.traits:
@@ -97,17 +99,17 @@ def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None 
 
 
 class _Params(NamedTuple):
-    """The parameters of the queries of some lines.
+    """The query parameters of regular lines.
 
     Attributes:
-        lines: The line of each, ascending.
-        starts: Where it begins.
-        name_ends: Where its name ends.
-        ends: Where it ends.
+        lines: Index of each parameter's line, ascending.
+        starts: First byte of each parameter.
+        name_ends: End of each parameter's name.
+        ends: End of each parameter.
         names: The distinct names, as sent.
         numbers: Index of each parameter's name in `names`.
-        traits: Of each distinct name, what its value is: a trait, ADDRESS, or null.
-        is_personal: Whether its value is to be hidden.
+        traits: For each distinct name the trait of its values, ADDRESS, or null.
+        is_personal: Whether each parameter's value must be replaced.
     """
 
     lines: Positions
@@ -120,13 +122,14 @@ class _Params(NamedTuple):
     is_personal: Truths
 
     def values(self, buffer: Bytes, index: Positions) -> pl.Series:
-        """The values of some of them, decoded."""
+        """Returns the decoded values of the parameters at `index`."""
         texts = texts_of(buffer, np.minimum(self.name_ends + 1, self.ends)[index], self.ends[index])
         decoded = decoded_texts(texts.str.replace_all("+", " ", literal=True))
         return decoded.str.replace_all(MARK, "\ufffd", literal=True)
 
 
 def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:
+    """Splits the queries of regular lines at `&` and `=`."""
     marks = np.flatnonzero(buffer == ord("&"))
     first = np.append(lines.queries, len(buffer))
     line = np.searchsorted(first, marks, side="right") - 1
@@ -144,7 +147,7 @@ def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:
 
 
 def _hidden(buffer: Bytes, params: _Params, pii: Pii) -> Splices:
-    """What takes the place of personal values."""
+    """Returns the replacements of the personal values."""
     index = np.flatnonzero(params.is_personal)
     traits = params.traits.gather(params.numbers[index])
     texts = pl.Series(["-"]).new_from_index(0, len(index))
@@ -155,7 +158,7 @@ def _hidden(buffer: Bytes, params: _Params, pii: Pii) -> Splices:
 
 
 def _countries(buffer: Bytes, params: _Params) -> pl.Series:
-    """The first `country` of each line, decoded; null for none."""
+    """Returns the first `country` parameter of each line, decoded; null where a line has none."""
     height = int(params.lines[-1]) + 1 if len(params.lines) else 0
     countries = pl.Series([None], dtype=pl.String).new_from_index(0, height)
     index = np.flatnonzero((params.names == "country").to_numpy()[params.numbers])
@@ -164,7 +167,7 @@ def _countries(buffer: Bytes, params: _Params) -> pl.Series:
 
 
 def _suspects(buffer: Bytes, params: _Params) -> tuple[Positions, Positions]:
-    """The parameters that may hold an address, but for values that are hidden anyway: spans of the buffer."""
+    """Returns the spans of parameters that may contain an address, without values that are replaced anyway."""
     places = address_places(buffer[: params.ends[-1]] if len(params.ends) else buffer[:0])
     index = np.searchsorted(params.starts, places, side="right") - 1
     is_within = (index >= 0) & (places < np.append(params.ends, 0)[index])
