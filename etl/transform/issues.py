@@ -1,7 +1,7 @@
-"""Findings: what is odd about a conversion, said beside the plain columns and never changing them.
+"""Lists the issues of conversions. Issues describe doubtful values; they never change other columns.
 
-`ISSUES` gives every code its place in the fixed order. `RULES` are the findings that one conversion's own columns
-show; the other steps hand theirs over as frames of the same four columns.
+`ISSUES` lists all codes in their fixed order. `RULES` finds the issues that depend on a conversion's columns alone.
+Other steps find further issues. Each step returns frames of `FINDINGS`; `list_issues` joins these to the issues column.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from etl.transform.field_resolution import Fields
 
 
 class Issue(NamedTuple):
-    """One finding: its code, what it means, the ruling it rests on."""
+    """A kind of issue: its code, its meaning, the ruling it rests on."""
 
     code: str
     meaning: str
     source: str
 
 
-#: In the order in which a conversion lists them.
+#: All kinds of issues, in the order in which a conversion lists them.
 ISSUES: Final = (
     Issue("not_scalar", "a recognised name was sent as an object or array, which counts as not sent", "1.5"),
     Issue("alias_conflict", "several parameters with different texts could have filled the field", "2.3"),
@@ -57,12 +57,12 @@ ISSUES: Final = (
 
 _ORDER: Final = pl.Enum([issue.code for issue in ISSUES])
 
-#: One row a finding: the postback's row, the code, the parameter as spelled, what else there is to say.
+#: A finding is an issue of one postback: the postback's row, the code, the parameter as spelled, a detail.
 FINDINGS: Final = pl.Schema({"row": pl.UInt32(), "code": _ORDER, "parameter": pl.String(), "detail": pl.String()})
 
 
 class Rule(NamedTuple):
-    """A finding as an expression over conversions: its code, when it applies, the parameter it is about, detail."""
+    """A rule that finds issues: the code, and expressions over conversions for condition, parameter and detail."""
 
     code: str
     applies: pl.Expr
@@ -99,7 +99,7 @@ RULES: Final = (
 
 
 def findings(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.DataFrame]:
-    """The findings of rules over a frame with column `row`: frames of `FINDINGS`, one a rule that applies."""
+    """Applies rules to a frame with a column `row`; returns a frame of `FINDINGS` for each rule with findings."""
     truths = rows.select(rule.applies.fill_null(False).alias(str(i)) for i, rule in enumerate(rules))
     return [
         finding(rows.filter(truth).select("row", parameter=rule.parameter, detail=rule.detail), rule.code)
@@ -109,7 +109,7 @@ def findings(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.Dat
 
 
 def finding(rows: pl.DataFrame, code: str) -> pl.DataFrame:
-    """Findings of one code from a frame with `row`, and `parameter` and `detail` where there is something to say."""
+    """Makes each row of a frame a finding of one code; `parameter` and `detail` are null if the frame lacks them."""
     missing = [NOTHING.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
     return rows.with_columns(missing).select(
         pl.col("row").cast(pl.UInt32), pl.lit(code, _ORDER).alias("code"), "parameter", "detail"
@@ -117,11 +117,14 @@ def finding(rows: pl.DataFrame, code: str) -> pl.DataFrame:
 
 
 def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
-    """The findings of each row as `List(schema.ISSUE)`, in the fixed order, then as they were sent. Never null.
+    """Collects the findings of each postback in a list, ordered by code, then as in the frames.
 
     Args:
-        found: Frames of `FINDINGS`, each in the request's order.
-        height: How many rows there are.
+        found: Frames of `FINDINGS`, each in the order of the request.
+        height: Number of postbacks.
+
+    Returns:
+        `List(schema.ISSUE)`, one list for each postback, never null.
     """
     listed = (
         pl.concat([pl.DataFrame(schema=FINDINGS), *found])
@@ -137,11 +140,15 @@ _TRAITS: Final = tuple(field.name for field in page.EXACT_FIELDS if field.source
 
 
 def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
-    """What is odd about the fields of conversions: frames of `issues.FINDINGS`.
+    """Finds the issues of the fields of conversions.
 
     Args:
-        conversions: Of `build_conversions`, `match_key` as sent.
-        fields: What their parameters fill; findings about other postbacks of the batch are left out later.
+        conversions: Output of `build_conversions`; `match_key` as sent.
+        fields: Fields of these conversions. Their unfiltered parts also give findings for other postbacks of the
+            batch, which the caller drops.
+
+    Returns:
+        Frames of `FINDINGS`.
     """
     return [
         finding(fields.structures, "not_scalar"),
@@ -156,7 +163,7 @@ def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
 
 
 def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
-    """Values that are present but plainly junk (rules 3.2), and traits that are digests already (7.3)."""
+    """Finds placeholders, test values and double encoding (rules 3.2), and traits that are digests already (7.3)."""
     core = list(fields.winners)[: list(fields.winners).index("conversion_type") + 1]
     is_macro = np.append(placeholders.is_macro(fields.params.values).to_numpy(), False)
     is_digest = np.append(trait_hashes.are_prehashed(fields.params.values).to_numpy(), False)
@@ -194,4 +201,5 @@ def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFr
 
 
 def _repeated(text: str, height: int) -> pl.Series:
+    """Returns a column that repeats a text."""
     return pl.Series([text]).new_from_index(0, height)

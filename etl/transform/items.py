@@ -1,4 +1,4 @@
-"""The items array of each conversion: native JSON, JSON text, or bracket keys (rules 8)."""
+"""Reads the items array of each conversion from native JSON, JSON text, or keys such as `items[0][id]` (rules 8)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from etl.transform.issues import finding
 
 _LAST_POSITION: Final = 2**31 - 1
 _TOLERANCE: Final = Decimal("0.01")
-#: Sums of doubles up to here are far more exact than the tolerance.
+#: The rounding errors of sums of doubles up to this total are far below the tolerance.
 _SURE_TOTAL: Final = 1e9
 _EXACT: Final = Context(prec=120)
 
 
 class _Param(NamedTuple):
+    """A parameter that holds items: index of its container name, name, value, index and field in brackets."""
+
     container: int
     name: str
     value: str
@@ -36,12 +38,12 @@ class _Param(NamedTuple):
     bracket_field: str | None
 
 
-#: All that a postback sends of items; what many postbacks send alike is read once.
+#: All parameters of a postback that hold items. Postbacks with equal contents share the result.
 _Content = tuple[_Param, ...]
 
 
 class _Array(NamedTuple):
-    """What one container holds: (position, object) of its elements, whether it is usable, whether it is malformed."""
+    """The items array in a container: position and object of each item, whether it is usable, whether malformed."""
 
     elements: list[tuple[int, dict[str, Any]]]
     is_usable: bool
@@ -49,15 +51,16 @@ class _Array(NamedTuple):
 
 
 def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """One row an item of the conversions, and what is odd about them.
+    """Builds the items of conversions, and finds the issues of items.
 
     Args:
-        fields: Of the whole batch.
+        fields: Fields of the whole batch.
         conversions: row and value of the postbacks that are conversions.
         ruleset: The rules.
 
     Returns:
-        `row` and the columns of `schema.ITEMS` but the id, ascending; frames of `issues.FINDINGS`.
+        One row for each item, ascending by `row`: `row` and the columns of `schema.ITEMS` without conversion_id; and
+        frames of `issues.FINDINGS`.
 
     Source: "Items Array"; rules 8.
     """
@@ -82,7 +85,7 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
 
 
 def _sent_params(fields: Fields, conversions: pl.DataFrame) -> Positions:
-    """Which parameters hold items of the conversions."""
+    """Returns the indices of the parameters that hold items of conversions."""
     params, meanings = fields.params, fields.meanings
     is_bracket, is_element = (
         meanings[name].is_not_null().to_numpy()[params.numbers] for name in ("bracket_index", "bracket_field")
@@ -94,7 +97,11 @@ def _sent_params(fields: Fields, conversions: pl.DataFrame) -> Positions:
 
 
 def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, list[_Content]]:
-    """The rows that send items, the number of the content of each, and the distinct contents."""
+    """Groups the parameters by postback, and numbers equal contents.
+
+    Returns:
+        The rows of postbacks with items, the number of each row's content, and the distinct contents.
+    """
     values, numbers = numbered(fields.params.values.gather(index))
     pairs = fields.params.numbers[index] * len(values) + numbers.to_numpy()
     _, firsts, kinds = np.unique(pairs, return_index=True, return_inverse=True)
@@ -107,6 +114,7 @@ def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, l
 
 
 def _read_params(fields: Fields, index: Positions) -> list[_Param]:
+    """Returns the parameters at `index` with their meanings."""
     params = fields.params.frame(index)
     columns = ("container", "bracket_index", "bracket_field")
     meant = [fields.meanings[name].gather(fields.params.numbers[index]) for name in columns]
@@ -114,7 +122,7 @@ def _read_params(fields: Fields, index: Positions) -> list[_Param]:
 
 
 def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) -> pl.DataFrame:
-    """One row an item of each content in turn: its content's number, its position, the text of every field."""
+    """Returns one row for each item of the distinct contents: number of the content, position, text of every field."""
     items = [
         (content, position, *_field_texts(element, ruleset))
         for content, elements in enumerate(read)
@@ -125,14 +133,19 @@ def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) 
 
 
 def _expanded(lengths: Positions, contents: Positions) -> Positions:
-    """The places of the items of each content in turn, where the contents' items stand one after another."""
+    """Returns the item indices of a sequence of contents.
+
+    Args:
+        lengths: Number of items of each distinct content; the items of all contents are stored one after another.
+        contents: The sequence: numbers of distinct contents.
+    """
     firsts = np.cumsum(lengths) - lengths
     counts = lengths[contents]
     return np.repeat(firsts[contents] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
 
 def _read_content(params: _Content, ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
-    """The elements of the first usable array, and the names of the malformed ones up to it (rules 8.1)."""
+    """Returns the items of the first usable array, and the names of the faulty arrays up to it (rules 8.1)."""
     faulty: list[str] = []
     unused: list[str] = []
     for container in range(len(ruleset.item_containers.accepted)):
@@ -147,7 +160,7 @@ def _read_content(params: _Content, ruleset: Ruleset) -> tuple[list[tuple[int, d
 
 
 def _arrays(params: list[_Param]) -> Iterator[tuple[str, _Array]]:
-    """What one container name holds, in the request's order: its first plain value, its bracket keys together."""
+    """Yields the arrays of one container name: the first plain value, and all bracket keys; in the request's order."""
     brackets = [param for param in params if param.bracket_index is not None]
     plain = next((param for param in params if param.bracket_index is None), None)
     for param in params:
@@ -158,6 +171,7 @@ def _arrays(params: list[_Param]) -> Iterator[tuple[str, _Array]]:
 
 
 def _read_json(param: _Param) -> _Array:
+    """Reads an array of items from JSON text; a single object counts as a malformed array of one item."""
     try:
         value = json_codec.parse(param.value.encode())
     except json_codec.JsonError:
@@ -171,7 +185,11 @@ def _read_json(param: _Param) -> _Array:
 
 
 def _read_brackets(params: list[_Param]) -> _Array:
-    """`items[0][id]=…` by its index; `items[][id]=…` after what came before, a new item where a field repeats."""
+    """Reads items from bracket keys.
+
+    `items[0][id]` sets a field of item 0. `items[][id]` sets a field of an item after all earlier items; a repeated
+    field begins a new item.
+    """
     elements: dict[int, dict[str, str]] = {}
     scalars: set[int] = set()
     appended: dict[str, str] | None = None
@@ -194,7 +212,7 @@ def _read_brackets(params: list[_Param]) -> _Array:
 
 
 def _field_texts(element: dict[str, Any], ruleset: Ruleset) -> list[str | None]:
-    """The text of every item field: the alias that the page lists first wins, empty texts count as not sent."""
+    """Returns the text of every item field; the alias that the page lists first wins, empty texts count as not sent."""
     texts: list[str | None] = []
     for names in _names_by_field(tuple(element), ruleset):
         for name in names:
@@ -209,7 +227,7 @@ def _field_texts(element: dict[str, Any], ruleset: Ruleset) -> list[str | None]:
 
 @lru_cache(maxsize=4096)
 def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]:
-    """For each item field those of an element's names that can fill it, the best first."""
+    """Returns for each item field those of an item's names that can fill the field, in order of precedence."""
     read = fold if ruleset.item_field_names == "folded" else str
     return [
         [name for accepted in dict.fromkeys(map(read, field.accepted)) for name in names if read(name) == accepted]
@@ -218,6 +236,7 @@ def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]
 
 
 def _unread_numbers(table: pl.DataFrame, texts: pl.Series, name: str) -> pl.DataFrame:
+    """Finds items whose price or quantity was sent but is no number."""
     is_unread = table[name].is_null() & texts.is_not_null()
     unread = table.with_columns(detail=texts).filter(is_unread)
     return finding(
@@ -226,7 +245,10 @@ def _unread_numbers(table: pl.DataFrame, texts: pl.Series, name: str) -> pl.Data
 
 
 def _mismatches(items: pl.DataFrame, rows: Positions, contents: Positions, conversions: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose items all have price and quantity and do not add up to the value (rules 8.4)."""
+    """Finds rows whose items all have price and quantity but do not add up to the value (rules 8.4).
+
+    Sums of doubles pass the rows that clearly add up; only the other rows are summed exactly, as decimals.
+    """
     price, quantity = (pl.col(name).cast(pl.Float64) for name in ("price", "quantity"))
     product = price * quantity
     totals = items.group_by("content").agg(
@@ -249,6 +271,7 @@ def _mismatches(items: pl.DataFrame, rows: Positions, contents: Positions, conve
 
 
 def _exact_totals(items: pl.DataFrame) -> dict[int, Decimal]:
+    """Returns the exact total of the items of each content."""
     totals: dict[int, Decimal] = {}
     for content, price, quantity in items.select("content", "price", "quantity").iter_rows():
         totals[content] = _EXACT.fma(price, quantity, totals.get(content, Decimal(0)))

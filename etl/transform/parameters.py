@@ -1,4 +1,4 @@
-"""Requests to parameters: query, form and JSON object, one ordered sequence a postback (rules 1.2 to 1.5)."""
+"""Extracts the parameters of each postback from its query and its form or JSON body (rules 1.2 to 1.5)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from etl.columnar.field_lists import fields_of
 from etl.rules.ruleset import BodyPath
 from etl.transform.parameter_table import Pairs, split_forms
 
-#: A body whose first byte that is no blank opens an object or array is meant as JSON (rules 1.3).
+#: A body whose first byte after white space is `{` or `[` is meant as JSON (rules 1.3).
 _LOOKS_LIKE_JSON: Final = r"^[ \t\r\n]*[{\[]"
 
 
 def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
-    """Bodies of postbacks that look like JSON become `fields`; if they are no JSON object, fault `malformed_body`.
+    """Parses bodies that look like JSON into `fields`; texts that are no object get the fault `malformed_body`.
 
     Args:
-        requests: Rows of `schema.REQUESTS`.
+        requests: Rows of `schema.REQUESTS`; rows with a fault stay as they are.
 
     Returns:
-        The same rows; `body` is left where it is form text, null elsewhere.
+        The same rows; `body` is null where it looked like JSON.
 
     Source: rules 1.3.
     """
@@ -43,12 +43,12 @@ def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
 
 
 def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> Pairs:
-    """The parameters of the postbacks, in the request's order.
+    """Returns the parameters of postbacks in the order of the request.
 
     Args:
-        postbacks: Rows of `schema.REQUESTS` whose JSON bodies are parsed.
+        postbacks: Output of `parse_bodies`: rows of `schema.REQUESTS`.
         parameter_order: `query_first` or `body_first` (rules 1.4).
-        paths: Places inside a JSON body that are parameters too; they follow the body's own.
+        paths: Paths into JSON bodies; their values follow the body's own parameters.
     """
     query = [split_forms(postbacks["query"]), _field_params(postbacks["query_fields"], is_json=False)]
     body = [split_forms(postbacks["body"]), follow_paths(_field_params(postbacks["fields"], is_json=True), paths)]
@@ -56,6 +56,7 @@ def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[B
 
 
 def _field_params(fields: pl.Series, *, is_json: bool) -> Pairs:
+    """Returns the parameters in lists of fields."""
     lengths = fields.list.len().fill_null(0).to_numpy()
     params = fields.filter(pl.Series(lengths > 0)).explode().struct.unnest()
     pairs = Pairs.named(np.repeat(np.arange(len(fields)), lengths), params["name"], params["text"])
@@ -64,6 +65,7 @@ def _field_params(fields: pl.Series, *, is_json: bool) -> Pairs:
 
 
 def _parsed_object(text: str) -> dict[str, Any] | None:
+    """Parses a JSON object; None for other text."""
     try:
         value = json_codec.parse(text.encode())
     except json_codec.JsonError:
@@ -72,13 +74,14 @@ def _parsed_object(text: str) -> dict[str, Any] | None:
 
 
 def follow_paths(params: Pairs, paths: tuple[BodyPath, ...]) -> Pairs:
-    """The parameters of JSON bodies, those that paths lead to after the others; named as the path is written.
+    """Adds the values at paths to the parameters of JSON bodies, after the other parameters of each body.
 
-    A path that leads nowhere, or to null, gives none. A path of one step is a name, which needs no looking up.
+    An added parameter is named as its path is written. A path that leads nowhere, or to null, adds no parameter. Paths
+    of one step are skipped: they are names of parameters that exist already.
 
     Args:
         params: The parameters of JSON bodies.
-        paths: The ruleset's.
+        paths: The paths of the ruleset.
     """
     by_root: dict[str, list[BodyPath]] = {}
     for path in paths:
@@ -102,19 +105,21 @@ def follow_paths(params: Pairs, paths: tuple[BodyPath, ...]) -> Pairs:
 
 
 def _followed(holder: str, paths: list[BodyPath]) -> list[tuple[BodyPath, tuple[str, bool]]]:
+    """Returns the paths that lead to a value inside a JSON text, each with the result of `_as_text`."""
     value = json_codec.parse(holder.encode())
     ends = ((path, _at(value, path.steps[1:])) for path in paths)
     return [(path, _as_text(end)) for path, end in ends if end is not None]
 
 
 def _as_text(value: Any) -> tuple[str, bool]:
+    """Returns a JSON value as text, and whether it is a structure."""
     if json_codec.is_structure(value):
         return json_codec.dump(value), True
     return json_codec.scalar(value) or "", False
 
 
 def _at(value: Any, steps: tuple[str | int | tuple[str, str], ...]) -> Any:
-    """What the steps lead to; None where there is nothing.
+    """Returns the value that the steps of a path lead to; None where they lead nowhere.
 
     Examples:
         >>> notes = [{"name": "a", "value": 1}, {"name": "b", "value": [7, 8]}]
@@ -127,6 +132,7 @@ def _at(value: Any, steps: tuple[str | int | tuple[str, str], ...]) -> Any:
 
 
 def _step(value: Any, step: str | int | tuple[str, str]) -> Any:
+    """Returns the member or element that one step of a path leads to; None for none."""
     if isinstance(step, str):
         return value.get(step) if isinstance(value, dict) else None
     if not isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Passthroughs: `xat_` parameters, the first five distinct names of which the endpoint stores (rules 7.4)."""
+"""Builds the passthroughs: parameters with the prefix `xat_`, of which the endpoint stores five names (rules 7.4)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from etl.transform.issues import finding
 
 
 def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """One row a distinct passthrough name of the conversions, and which conversions lose some.
+    """Builds the passthroughs of conversions, and finds the conversions that lose passthroughs past the fifth.
 
     Args:
-        fields: Of the whole batch.
+        fields: Fields of the whole batch.
         conversions: `row` of the postbacks that are conversions.
 
     Returns:
-        `row` and the columns of `schema.PASSTHROUGHS` but the id, ascending; frames of `issues.FINDINGS`.
+        One row for each distinct name of a conversion, ascending by `row`: `row` and the columns of
+        `schema.PASSTHROUGHS` without conversion_id; and frames of `issues.FINDINGS`.
 
     Source: "Passthrough Parameters"; rules 7.4.
     """
@@ -46,4 +47,5 @@ def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.Da
 
 
 def _compact(text: str) -> str:
+    """Rewrites JSON text without white space."""
     return json_codec.compact(json_codec.parse(text.encode()))

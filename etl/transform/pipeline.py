@@ -1,6 +1,6 @@
-"""The order of the steps and nothing else: requests in, four tables out.
+"""Runs the steps of the transform in order: requests in, four tables out.
 
-route -> parse bodies -> params -> fields -> judgement -> rejections, conversions -> items, passthroughs -> issues
+route -> parse bodies -> params -> fields -> verdicts -> rejections, conversions -> items, passthroughs -> issues
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from etl.transform.rejections import JUDGED, reject_postbacks, reject_records
 
 
 class Tables(NamedTuple):
-    """What a batch of requests becomes. Every request is in exactly one of conversions, rejections and skipped.
+    """The result of a batch of requests. Every request is in exactly one of conversions, rejections and skipped.
 
     Attributes:
         conversions: Rows of `schema.CONVERSIONS`.
@@ -34,8 +34,8 @@ class Tables(NamedTuple):
         passthroughs: Rows of `schema.PASSTHROUGHS`.
         rejections: Rows of `schema.REJECTIONS`.
         keys: Rows of `schema.KEYS`, for deduplication.
-        skipped: reason String, count Int64.
-        unrecognised: name String, count Int64: parameters that nothing reads.
+        skipped: Number of skipped requests by reason: reason String, count Int64.
+        unrecognised: Number of unread parameters by name: name String, count Int64.
     """
 
     conversions: pl.DataFrame
@@ -48,14 +48,15 @@ class Tables(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A batch with the frames between the requests and the tables: what `transform` saw on its way.
+    """The tables of a batch, and the intermediate frames of `transform`.
 
     Attributes:
-        routed: Rows of `schema.REQUESTS` with account and integration, and the `fault` of those that are no postbacks.
-        postbacks: The routed requests that are judged; `row` of the frames below counts them.
-        fields: Their parameters, and what these fill.
-        verdicts: Of `judge_postbacks`: one row a postback, `match_key` as sent.
-        tables: What the batch becomes.
+        routed: All requests: rows of `schema.REQUESTS` with account and integration; `fault` is set where a request is
+            no postback or cannot be read.
+        postbacks: The requests without a fault. Column `row` of other frames is the index in this frame.
+        fields: Fields of the postbacks.
+        verdicts: Output of `judge_postbacks` for the postbacks; `match_key` as sent.
+        tables: The tables.
     """
 
     routed: pl.DataFrame
@@ -79,14 +80,15 @@ _REQUEST_COLUMNS = (
 
 
 def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Options | None = None) -> Tables:
-    """The four tables of a batch of requests. A batch is independent: splitting it between records changes nothing.
+    """Transforms a batch of requests into the four tables.
 
-    Data never raises. Rows keep the order of the requests. Duplicates are not looked for: that needs all batches.
+    No data raises an exception. Batches are independent: the tables of a whole input are the tables of its parts, one
+    after another. Rows keep the order of the requests. Duplicates are found later, across all batches.
 
     Args:
         requests: Rows of `schema.REQUESTS`.
         ruleset: The rules; the page's by default.
-        options: Default currency, account, integration, what becomes of personal values, which requests count.
+        options: Default currency, account, integration, treatment of personal values, period and statuses.
 
     Returns:
         The tables of this batch.
@@ -95,12 +97,12 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
 
 
 def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Options | None = None) -> Judged:
-    """What `transform` gives, and the frames that it goes through, for those who want to see how.
+    """Transforms a batch of requests like `transform`, and also returns the intermediate frames.
 
     Args:
         requests: Rows of `schema.REQUESTS`.
         ruleset: The rules; the page's by default.
-        options: As for `transform`.
+        options: The options of `transform`.
     """
     ruleset, options = ruleset or Ruleset(), options or Options()
     routed = parse_bodies(route_requests(requests, ruleset, options))
@@ -147,15 +149,15 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
 
 
 def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -> pl.DataFrame:
-    """Which requests are postbacks, of which account and integration, and why the others are none.
+    """Decides which requests are postbacks, and reads account and integration from their paths.
 
     Args:
         requests: Rows of `schema.REQUESTS`.
-        ruleset: The collect path.
+        ruleset: Gives the collect path.
         options: Account and integration of requests without a path; the period and the statuses that count.
 
     Returns:
-        The same rows with `account_id` and `integration`, and `fault` filled where a request is skipped or its body
+        The same rows with `account_id` and `integration`, and with a `fault` where a request is skipped or its body
         was not logged.
 
     Source: rules 1.1, 1.7; the contract's --since and --until (half-open, on received_at).
@@ -192,6 +194,7 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
 
 
 def _is_in_period(options: Options) -> pl.Expr:
+    """Returns the condition that received_at lies in the period of --since and --until."""
     is_in = pl.lit(value=True)
     if options.since:
         is_in = is_in & (pl.col("received_at") >= options.since)
@@ -201,6 +204,7 @@ def _is_in_period(options: Options) -> pl.Expr:
 
 
 def _has_status(options: Options) -> pl.Expr:
+    """Returns the condition that --status includes the HTTP status."""
     if not options.statuses:
         return pl.lit(value=True)
     in_ranges = [pl.col("http_status").is_between(span.start, span.stop, closed="left") for span in options.statuses]
@@ -208,10 +212,12 @@ def _has_status(options: Options) -> pl.Expr:
 
 
 def _with_ids(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Adds a column with the ids of records."""
     return rows.with_columns(record_ids(rows["source_digest"], rows["record_no"]).alias(name))
 
 
 def _counts(rows: pl.DataFrame, height: int) -> pl.Series:
+    """Returns the number of rows of each of `height` postbacks."""
     counts = rows.group_by("row").agg(pl.len().cast(pl.Int32).alias("count"))
     return pl.zeros(height, pl.Int32, eager=True).scatter(counts["row"], counts["count"])
 
