@@ -128,14 +128,14 @@ REJECTIONS: Final = (
 
 #: Reasons why a record is skipped: it is no postback, or the run's options exclude it.
 SKIPS: Final = (
-    Reason("not_a_postback", "another path or method", "rules 1.1"),
+    Reason("not_a_postback", "the path or the method is not that of a postback", "rules 1.1"),
     Reason("not_a_request", "the request is `-`, empty or binary", "rules 1.1"),
     Reason("blank", "a blank line", "rules 1.1"),
     Reason("comment", "a comment or directive line", "rules 1.1"),
-    Reason("header", "the header of a table, or what stands around a table in a dump", "rules 1.1"),
+    Reason("header", "the header of a table, or a line outside the tables of a dump", "rules 1.1"),
     Reason("outside_period", "received before --since or not before --until", "the contract"),
-    Reason("no_received_at", "no time to compare with --since or --until", "the contract"),
-    Reason("other_status", "an HTTP status that --status leaves out", "rules 1.1"),
+    Reason("no_received_at", "no time received to compare with --since or --until", "the contract"),
+    Reason("other_status", "an HTTP status that --status excludes", "rules 1.1"),
 )
 
 #: Characters of Unicode's White_Space property. Trimming removes them; a value of nothing else is empty (rules 1.6).
