@@ -36,7 +36,7 @@ def parse_ruleset(text: str, where: str) -> Ruleset:
     try:
         entries = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RulesetError(f"{where} is not valid TOML: {error}", "Mend the file at that place.") from None
+        raise RulesetError(f"{where} is not valid TOML: {error}", "Correct the file at that position.") from None
     return _Reader(where).ruleset(entries)
 
 
@@ -89,13 +89,13 @@ class _Reader:
     def _text(self, key: str, value: object) -> str:
         """Returns the value of a key, if it is a non-empty text."""
         if not isinstance(value, str) or not value.strip():
-            raise self._error(f"{key} = {value!r} is not accepted", f"Accepted values: {key} is a text.")
+            raise self._error(f"{key} = {value!r} is not accepted", "Accepted values: a text that is not blank.")
         return value
 
     def _lists(self, key: str, table: object) -> dict[str, list[str]]:
         """Returns a table, if each of its values is a list of names."""
         if not isinstance(table, dict):
-            raise self._error(f"{key} = {table!r} is not accepted", f"Accepted values: [{key}] is a table.")
+            raise self._error(f"{key} = {table!r} is not accepted", f"Accepted values: a table; write it as [{key}].")
         for name, values in table.items():
             is_list = isinstance(values, list) and all(isinstance(value, str) and value for value in values)
             if not is_list:
@@ -111,15 +111,15 @@ class _Reader:
     def _events(self, table: object) -> list[tuple[str, str]]:
         """Returns the added conversion types in lower case, with their events."""
         if not isinstance(table, dict):
-            raise self._error(f"events = {table!r} is not accepted", "Accepted values: [events] is a table.")
+            raise self._error(f"events = {table!r} is not accepted", "Accepted values: a table; write it as [events].")
         known = {value for value, _ in page.EVENTS}
         added: dict[str, str] = {}
         for value, event in table.items():
             lowered = value.translate(ASCII_LOWER)
             if lowered in known or lowered in added:
                 raise self._error(
-                    f"events.{value} is claimed twice: the page or the file maps it already",
-                    "Remove it, or map another value.",
+                    f"events.{value} is claimed twice: the page or the file already maps this conversion_type",
+                    "Remove the entry, or map another conversion_type.",
                 )
             added[lowered] = self._text(f"events.{value}", event)
         return list(added.items())
@@ -127,14 +127,14 @@ class _Reader:
     def _paths(self, table: object) -> tuple[BodyPath, ...]:
         """Returns the paths of a file, if all of them can be parsed."""
         if not isinstance(table, dict):
-            raise self._error(f"paths = {table!r} is not accepted", "Accepted values: [paths] is a table.")
+            raise self._error(f"paths = {table!r} is not accepted", "Accepted values: a table; write it as [paths].")
         paths = []
         for written, parameter in table.items():
             steps = _steps(written)
             if not steps:
                 raise self._error(
-                    f"paths.{written!r} is no path",
-                    'Write it as "customer.email", "codes[0]" or "notes[name=click_id].value", quoted.',
+                    f"paths.{written!r} is not a path",
+                    'Write a quoted path such as "customer.email", "codes[0]" or "notes[name=click_id].value".',
                 )
             paths.append(BodyPath(written, self._text(f"paths.{written!r}", parameter), steps))
         return tuple(paths)
@@ -147,13 +147,13 @@ class _Reader:
         for path in ruleset.paths:
             if fold(path.parameter) not in folded and path.parameter not in exact:
                 raise self._error(
-                    f"paths.{path.written!r} = {path.parameter!r}: nothing reads that parameter",
-                    f"Accepted values: {', '.join(_alias_fields())}, or one of their other names.",
+                    f"paths.{path.written!r} = {path.parameter!r}: no field accepts that parameter",
+                    f"Accepted values: {', '.join(_alias_fields())}, or another accepted name of these fields.",
                 )
             if any(fold(name) in folded or name in exact for name in (path.written, path.form_name)):
                 raise self._error(
-                    f"paths: {path.written!r} is claimed twice: it is a parameter already",
-                    f"Remove it from [paths]; it cannot become {path.parameter}.",
+                    f"paths: {path.written!r} is claimed twice: a field already accepts a parameter of that name",
+                    f"Remove the path from [paths]; it cannot fill {path.parameter}.",
                 )
 
     def _collect_path(self, value: object) -> str:
@@ -204,7 +204,7 @@ class _Reader:
     def _claimed(self, key: str, name: str, first: str, second: str) -> RulesetError:
         return self._error(
             f"{key}: {name!r} is claimed twice, by {first} and by {second}",
-            f"Remove it from one of {key}.{first} and {key}.{second}.",
+            f"Remove the name from {key}.{first} or from {key}.{second}.",
         )
 
 

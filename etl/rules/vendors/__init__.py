@@ -27,7 +27,9 @@ def shipped_ruleset(name: str) -> Ruleset:
         'shopify'
     """
     if name not in shipped_names():
-        raise RulesetError(f"no ruleset {name!r} ships with the tool.", f"Shipped are: {', '.join(shipped_names())}.")
+        raise RulesetError(
+            f"no ruleset {name!r} ships with the tool.", f"Shipped rulesets: {', '.join(shipped_names())}."
+        )
     return parse_ruleset(files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
 
 
@@ -43,5 +45,5 @@ def find_ruleset(text: str) -> Ruleset:
         return parse_ruleset(Path(text).read_text(encoding="utf-8"), Path(text).name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        hint = f"Give a file, or one of the shipped rulesets: {', '.join(shipped_names())}."
+        hint = f"Give a file or a shipped ruleset: {', '.join(shipped_names())}."
         raise RulesetError(f"--ruleset {text!r} cannot be read: {reason}.", hint) from error
