@@ -34,12 +34,13 @@ FLOORS: Final = (
         (
             _room(
                 "columnar",
-                "compiled loops over bytes, string buffers, tokenisers",
-                "byte_loops json_tokenizer json_codec factorize string_buffers field_lists json_index delimited_rows",
+                "compiled loops over bytes, string buffers, parsers of lines, rows and JSON",
+                "byte_loops json_tokenizer json_codec factorize string_buffers access_log_parser field_lists json_index"
+                " delimited_rows",
             ),
         ),
     ),
-    Floor("facts", (_room("", "errors, options, every column", "errors options schema"),)),
+    Floor("facts", (_room("", "errors, every column", "errors schema"),)),
     Floor(
         "rules",
         (
@@ -51,6 +52,7 @@ FLOORS: Final = (
             _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
         ),
     ),
+    Floor("options", (_room("", "every option of a run", "options"),)),
     Floor(
         "words",
         (
@@ -80,7 +82,7 @@ FLOORS: Final = (
             _room(
                 "sources/readers",
                 "records to requests, one reader a family of formats",
-                "escapes timestamps webhook_envelopes access_log_parser json_batch json_matching request_fields"
+                "escapes timestamps webhook_envelopes json_batch json_matching request_fields"
                 " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
             ),
             _room(

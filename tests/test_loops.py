@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.columnar import byte_loops, json_tokenizer
-from etl.sources.readers import access_log_parser
+from etl.columnar import access_log_parser, byte_loops, json_tokenizer
 
 PACKAGE = Path(byte_loops.__file__).parents[1]
 
@@ -29,7 +28,7 @@ def interpreted(path: str) -> ModuleType:
 
 PLAIN_LOOPS = interpreted("columnar/byte_loops.py")
 PLAIN_JSON = interpreted("columnar/json_tokenizer.py")
-PLAIN_LINES = interpreted("sources/readers/access_log_parser.py")
+PLAIN_LINES = interpreted("columnar/access_log_parser.py")
 
 #: Bytes that mean something to one of the loops, and some that mean nothing.
 ODD = (b"&", b"=", b"%", b"%41", b"%e9", b"+", b"a", b"name", "é€😀".encode(), b"\x80", b"\xff")

@@ -44,7 +44,7 @@ _JSON_MARK: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\ufdd0", re.IGNORECASE)
 _FORM_MARK: Final = re.compile(r"%EF%B7%90", re.IGNORECASE)
 
 _REQUEST_LINE: Final = re.compile(
-    r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[0-9.]+)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
+    r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[^ "]*)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
 )
 #: A value includes the words after a raw blank, unless a word begins a new pair.
 _PAIR: Final = re.compile(r"""([^\s?&;=,"'{}]{1,100})=((?:\\.|[^&\s"\\])*(?: +(?!HTTP/)[^&\s"=\\]+(?=[\s&"]|$))*)""")

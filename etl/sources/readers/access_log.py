@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from etl.columnar import access_log_parser
 from etl.columnar.byte_loops import Positions
 from etl.columnar.string_buffers import sound_texts
 from etl.schema import INSTANT
 from etl.sources.format import Format, Reader, Settings
-from etl.sources.readers import access_log_parser
 from etl.sources.readers.escapes import undo_backslashes, without_prefix
 from etl.sources.readers.timestamps import TIMES
 from etl.sources.record import Record, split_request, split_target

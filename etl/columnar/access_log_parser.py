@@ -1,9 +1,9 @@
-"""Where the parts of an access-log line stand: the grammar of regular lines.
+"""The grammar of regular access-log lines: where the parts of a line stand.
 
 A regular line is `client ident user [time] "METHOD /target HTTP/…" status size`, alone or with referer, user agent and
 anything after, in printable ASCII without a backslash.
 
-Plain Python, which Cython compiles when the package is installed; `access_lines.pxd` tells it the types.
+Plain Python, which Cython compiles when the package is installed; `access_log_parser.pxd` declares the types.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from etl.columnar.string_buffers import Bytes, Positions
-from etl.sources.readers.timestamps import MONTHS
+
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 #: What a line is: not regular, regular but without the word that a postback holds, regular with it.
 IRREGULAR: Final = 0
@@ -46,6 +47,8 @@ _LAST: Final = ord("~")
 #: A time as it is written; zeros stand for digits, dots for what is looked at apart.
 _CLOCK: Final = b"00/.../0000:00:00:00 .0000"
 _CLOCK_SIZE: Final = 26
+#: From the bracket before the time to the method.
+CLOCK_TO_METHOD: Final = _CLOCK_SIZE + 4
 _MONTHS: Final = np.array([int.from_bytes(name.encode()) for name in MONTHS])
 _MONTH_DAYS: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _PROTOCOL: Final = b" HTTP/"
