@@ -8,7 +8,7 @@ from random import Random
 import polars as pl
 import pytest
 
-from etl.columnar.string_buffers import glued
+from etl.columnar.string_buffers import join_bytes
 from etl.options import Pii
 from etl.privacy.json_redaction import MANY
 from etl.privacy.log_redaction import regular_lines
@@ -64,7 +64,7 @@ def check(texts: list[str], pii: Pii = "hash") -> None:
 
 
 def is_regular(text: str) -> bool:
-    buffer, ends = glued(pl.Series([text]), " ")
+    buffer, ends = join_bytes(pl.Series([text]), " ")
     return bool(len(regular_lines(buffer, ends * 0, ends).numbers))
 
 

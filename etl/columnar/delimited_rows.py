@@ -24,16 +24,16 @@ class Grammar(NamedTuple):
     """The functions that read and write rows of one kind of table.
 
     Attributes:
-        spans: Returns the spans of a row's cells, given the names of the columns; None where the row does not fit.
+        split: Returns the spans of a row's cells, given the names of the columns; None where the row does not fit.
         read: Returns the text of a cell; bytes that are not UTF-8 become `surrogateescape` surrogates.
-        written: Writes a text as a cell, quoted like the cell that it replaces.
-        decoded: Decodes a percent-encoded name or value inside a cell.
+        write: Writes a text as a cell, quoted like the cell that it replaces.
+        decode: Decodes a percent-encoded name or value inside a cell.
     """
 
-    spans: Callable[[bytes, tuple[str, ...]], Spans | None]
+    split: Callable[[bytes, tuple[str, ...]], Spans | None]
     read: Callable[[bytes], str]
-    written: Callable[[str, bytes], str]
-    decoded: Callable[[str], str] = unquote_plus
+    write: Callable[[str, bytes], str]
+    decode: Callable[[str], str] = unquote_plus
 
 
 class Layout(NamedTuple):
@@ -57,17 +57,19 @@ class Layout(NamedTuple):
         """The grammar that `kind` names."""
         return GRAMMARS[self.kind]
 
-    def columns_of(self, texts: list[str]) -> list[tuple[str, ...]]:
+    def possible_columns(self, texts: list[str]) -> list[tuple[str, ...]]:
         """Returns for each cell of a row the names of the columns it may belong to, the column at its position first.
 
         If a row has too many or too few cells, we cannot tell which is extra or missing, so each cell may belong to
         several columns.
 
         Examples:
-            >>> Layout("csv", ("a", "b", "c")).columns_of(["1", "2"])
+            >>> Layout("csv", ("a", "b", "c")).possible_columns(["1", "2"])
             [('a', 'b'), ('b', 'c')]
-            >>> Layout("csv", ("a", "b")).columns_of(["1", "2", "3"]), Layout("csv", ("a",)).columns_of(["1", ""])
-            ([('a',), ('b', 'a'), ('', 'b')], [('a',), ('',)])
+            >>> Layout("csv", ("a", "b")).possible_columns(["1", "2", "3"])
+            [('a',), ('b', 'a'), ('', 'b')]
+            >>> Layout("csv", ("a",)).possible_columns(["1", ""])
+            [('a',), ('',)]
         """
         width = len(self.names)
         surplus = max(0, len(texts) - width) if any(texts[width:]) else 0
@@ -135,14 +137,14 @@ def copy_cells(line: bytes) -> list[str]:
         >>> copy_cells(rb"a\\b\tc"), copy_cells(rb"\N")
         (['a\\b\tc'], [''])
     """
-    return [_copied_text(cell) for cell in line.split(b"\t")]
+    return [_copy_text(cell) for cell in line.split(b"\t")]
 
 
-def _copied_text(cell: bytes) -> str:
-    return "" if cell == b"\\N" else _COPY_ESCAPE.sub(_copied, cell).decode("utf-8", "surrogateescape")
+def _copy_text(cell: bytes) -> str:
+    return "" if cell == b"\\N" else _COPY_ESCAPE.sub(_unescape, cell).decode("utf-8", "surrogateescape")
 
 
-def _copied(match: re.Match[bytes]) -> bytes:
+def _unescape(match: re.Match[bytes]) -> bytes:
     """Returns the bytes of one backslash escape of COPY text."""
     code = match[1]
     if code[:1] == b"x" and len(code) > 1:
@@ -186,7 +188,7 @@ def w3c_text(value: bytes) -> str:
     return (value[1:-1].replace(b'""', b'"') if is_quoted else value).decode("utf-8", "surrogateescape")
 
 
-def _w3c_value(text: str, value: bytes) -> str:
+def _w3c_cell(text: str, value: bytes) -> str:
     return _in_quotes(text) if _is_in_quotes(value) else text
 
 
@@ -204,16 +206,16 @@ def _decoded_twice(text: str) -> str:
     return unquote_plus(_DOUBLED.sub(r"%\1", text))
 
 
-_W3C: Final = Grammar(w3c_spans, lambda value: "" if value == b"-" else w3c_text(value), _w3c_value)
+_W3C: Final = Grammar(w3c_spans, lambda value: "" if value == b"-" else w3c_text(value), _w3c_cell)
 
 GRAMMARS: Final = {
     **{
         name: Grammar(partial(_delimited_spans, mark), _unquoted_cell, partial(_quoted_cell, mark))
         for name, mark in DELIMITERS.items()
     },
-    "postgres_copy": Grammar(_tabbed_spans, _copied_text, lambda text, _cell: text.translate(_COPY_ESCAPES)),
+    "postgres_copy": Grammar(_tabbed_spans, _copy_text, lambda text, _cell: text.translate(_COPY_ESCAPES)),
     "w3c": _W3C,
-    "cloudfront": _W3C._replace(decoded=_decoded_twice),
+    "cloudfront": _W3C._replace(decode=_decoded_twice),
 }
 
 

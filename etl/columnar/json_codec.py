@@ -30,7 +30,7 @@ class JsonError(ValueError):
     """Raised where a text is not JSON, or nested too deep."""
 
 
-class Digits(str):
+class NumberText(str):
     """A number that fits neither a 64-bit integer nor a double, kept as written."""
 
 
@@ -69,19 +69,19 @@ def parse_exactly(text: bytes) -> Any:
     return _checked(text, _parse_slowly(decoded))
 
 
-def repaired(text: bytes) -> bytes:
+def repair_escapes(text: bytes) -> bytes:
     r"""Replaces the `\xHH` escapes that nginx writes without `escape=json`, so that the text becomes valid JSON.
 
     Examples:
-        >>> repaired(rb'{"a": "\x22\xE9\\x41"}')
+        >>> repair_escapes(rb'{"a": "\x22\xE9\\x41"}')
         b'{"a": "\\"\xe9\\\\x41"}'
     """
-    return _ESCAPE.sub(_as_json, text) if b"\\x" in text else text
+    return _ESCAPE.sub(_json_escape, text) if b"\\x" in text else text
 
 
 def without_surrogates(value: Any) -> Any:
     """Replaces each lone surrogate in the texts and names of a JSON value by U+FFFD."""
-    if isinstance(value, Digits):
+    if isinstance(value, NumberText):
         return value
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -110,7 +110,7 @@ def scalar(value: Any) -> str | None:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        return _plain(value)
+        return _plain_notation(value)
     return None
 
 
@@ -132,7 +132,7 @@ def compact(value: Any) -> str:
         return "[" + ",".join(members) + "]"
     if value is None:
         return "null"
-    if isinstance(value, str) and not isinstance(value, Digits):
+    if isinstance(value, str) and not isinstance(value, NumberText):
         return _quoted(value)
     return scalar(value) or ""
 
@@ -151,11 +151,11 @@ def is_json(text: bytes) -> bool:
     return True
 
 
-def says_the_same(text: str, other: str) -> bool:
+def is_equivalent(text: str, other: str) -> bool:
     """Returns whether two JSON texts have equal values and no object of the first has two members of one name.
 
     Examples:
-        >>> says_the_same('{"a": 1.0}', '{"a":1}'), says_the_same('{"a": 1, "a": 2}', '{"a":2}')
+        >>> is_equivalent('{"a": 1.0}', '{"a":1}'), is_equivalent('{"a": 1, "a": 2}', '{"a":2}')
         (True, False)
     """
     repeated = []
@@ -206,7 +206,7 @@ def _checked(text: bytes, value: Any) -> Any:
     return value
 
 
-def _as_json(escape: re.Match[bytes]) -> bytes:
+def _json_escape(escape: re.Match[bytes]) -> bytes:
     r"""Returns a `\xHH` escape as JSON writes that byte; leaves every other escape as it is."""
     if escape[1] is None:
         return escape[0]
@@ -216,20 +216,20 @@ def _as_json(escape: re.Match[bytes]) -> bytes:
     return b"\\u%04x" % byte[0] if byte < b" " else byte
 
 
-def _integer(digits: str) -> int | Digits:
-    return int(digits) if len(digits) < 19 else Digits(digits)
+def _integer(digits: str) -> int | NumberText:
+    return int(digits) if len(digits) < 19 else NumberText(digits)
 
 
-def _number(text: str) -> float | Digits:
+def _number(text: str) -> float | NumberText:
     number = float(text)
-    return Digits(text) if math.isinf(number) else number
+    return NumberText(text) if math.isinf(number) else number
 
 
 def _refuse(constant: str) -> NoReturn:
     raise JsonError(f"{constant} is not JSON")
 
 
-def _plain(number: float) -> str:
+def _plain_notation(number: float) -> str:
     """Returns a double's shortest decimal text without exponent or trailing `.0`."""
     text = repr(number)
     if "e" in text:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.columnar import json_codec, json_tokenizer
-from etl.columnar.factorize import numbered_spans
-from etl.columnar.string_buffers import Bytes, Positions, Truths, sound_texts, texts_of
+from etl.columnar.factorize import factorize_spans
+from etl.columnar.string_buffers import Bytes, Positions, Truths, texts_of, valid_texts
 
 #: Every complete value below a root follows at least one of these bytes, so their count bounds the number of values.
 _MARKS: Final = (ord(":"), ord(","), ord("["))
@@ -32,7 +32,7 @@ class JsonValues(NamedTuple):
     """
 
     rows: Positions
-    holders: Positions
+    parents: Positions
     names: pl.Series
     numbers: npt.NDArray[np.int32]
     starts: Positions
@@ -57,20 +57,20 @@ class JsonValues(NamedTuple):
         room = len(starts) + sum(int(np.count_nonzero(buffer == mark)) for mark in _MARKS) + 1
         values = np.empty((7, room), np.int64)
         count = json_tokenizer.split_texts(buffer.data, starts, ends, values, is_regular.data)
-        rows, holders, name_starts, name_ends, value_starts, value_ends, kinds = values[:, :count]
-        firsts, numbers = numbered_spans(buffer, name_starts, name_ends)
+        rows, parents, name_starts, name_ends, value_starts, value_ends, kinds = values[:, :count]
+        firsts, numbers = factorize_spans(buffer, name_starts, name_ends)
         latest, earlier = np.full(len(firsts), -1, np.int64), np.empty(count, np.int64)
         json_tokenizer.find_repeated(values, numbers, latest, earlier, is_regular.data)
         names = texts_of(buffer, name_starts[firsts], name_ends[firsts])
-        return cls(rows, holders, names, numbers, value_starts, value_ends, kinds), is_regular.astype(np.bool_)
+        return cls(rows, parents, names, numbers, value_starts, value_ends, kinds), is_regular.astype(np.bool_)
 
-    def held_by(self, holders: Positions) -> Positions:
+    def children_of(self, parents: Positions) -> Positions:
         """Returns the indices of the direct members and elements of the given objects and arrays."""
-        is_holder = np.zeros(len(self.rows) + 1, np.bool_)
-        is_holder[holders] = True
-        return np.flatnonzero(is_holder[self.holders])
+        is_parent = np.zeros(len(self.rows) + 1, np.bool_)
+        is_parent[parents] = True
+        return np.flatnonzero(is_parent[self.parents])
 
-    def by_name(self, index: Positions) -> dict[str, Positions]:
+    def group_by_name(self, index: Positions) -> dict[str, Positions]:
         """Groups the indices of values by the values' names; each group keeps its order."""
         numbers = self.numbers[index].astype(np.min_scalar_type(len(self.names)))
         places = np.cumsum(np.bincount(numbers, minlength=len(self.names)))[:-1]
@@ -79,7 +79,7 @@ class JsonValues(NamedTuple):
 
     def texts(self, buffer: Bytes, index: Positions) -> pl.Series:
         """Returns the texts of the values at `index`: scalars as `json_codec.scalar` writes them, others as sent."""
-        texts = sound_texts(buffer, self.starts[index], self.ends[index])
+        texts = valid_texts(buffer, self.starts[index], self.ends[index])
         return self._decoded(buffer, index, texts, np.arange(len(index)))
 
     def column(self, buffer: Bytes, index: Positions, height: int) -> pl.Series:
@@ -92,7 +92,7 @@ class JsonValues(NamedTuple):
         starts[rows], ends[rows] = self.starts[index], self.ends[index]
         is_null = np.ones(height, np.bool_)
         is_null[rows] = False
-        return self._decoded(buffer, index, sound_texts(buffer, starts, ends, is_null), rows)
+        return self._decoded(buffer, index, valid_texts(buffer, starts, ends, is_null), rows)
 
     def _decoded(self, buffer: Bytes, index: Positions, texts: pl.Series, places: Positions) -> pl.Series:
         """Corrects the texts of values that must be parsed: escaped strings, and numbers not in plain notation.

@@ -45,15 +45,15 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
     """
     starts, ends = np.ascontiguousarray(starts), np.ascontiguousarray(ends)
     malformed = malformed_spans(buffer, starts, ends)
-    sound_ends = ends if not len(malformed) else np.where(np.isin(np.arange(len(ends)), malformed), starts, ends)
-    texts = sound_texts(buffer, starts, sound_ends)
+    valid_ends = ends if not len(malformed) else np.where(np.isin(np.arange(len(ends)), malformed), starts, ends)
+    texts = valid_texts(buffer, starts, valid_ends)
     if not len(malformed):
         return texts
     repaired = [buffer[starts[i] : ends[i]].tobytes().decode("utf-8", "replace") for i in malformed]
     return texts.scatter(malformed, repaired)
 
 
-def glued(texts: pl.Series, mark: str) -> tuple[Bytes, Positions]:
+def join_bytes(texts: pl.Series, mark: str) -> tuple[Bytes, Positions]:
     """Concatenates the UTF-8 bytes of all texts with a separator after each; returns the bytes and each text's end.
 
     Args:
@@ -61,7 +61,7 @@ def glued(texts: pl.Series, mark: str) -> tuple[Bytes, Positions]:
         mark: The separator, one ASCII character; texts may contain it.
 
     Examples:
-        >>> buffer, ends = glued(pl.Series(["ab", None, "c"]), "&")
+        >>> buffer, ends = join_bytes(pl.Series(["ab", None, "c"]), "&")
         >>> buffer.tobytes(), ends.tolist()
         (b'ab&&c&', [2, 3, 5])
     """
@@ -78,7 +78,7 @@ def decoded_texts(texts: pl.Series) -> pl.Series:
         >>> decoded_texts(pl.Series(["%7Bid%7D", "50%", "a+b", None])).to_list()
         ['{id}', '50%', 'a+b', None]
     """
-    buffer, ends = glued(texts, "&")
+    buffer, ends = join_bytes(texts, "&")
     decoded, decoded_ends = np.empty_like(buffer), np.empty_like(ends)
     byte_loops.decode_percent(buffer.data, np.append(0, ends + 1)[:-1], ends, decoded.data, decoded_ends)
     return texts_of(decoded, np.append(0, decoded_ends)[:-1], decoded_ends).set(texts.is_null(), None)
@@ -118,7 +118,7 @@ def is_blank(texts: pl.Series) -> Truths:
     return blank
 
 
-def sound_texts(buffer: Bytes, starts: Positions, ends: Positions, is_null: Truths | None = None) -> pl.Series:
+def valid_texts(buffer: Bytes, starts: Positions, ends: Positions, is_null: Truths | None = None) -> pl.Series:
     """Returns the text of each span without validation: spans must be valid UTF-8. `is_null` marks rows to be null."""
     views = np.empty((len(starts), 4), np.uint32)
     byte_loops.write_views(buffer.data, starts, ends, _PART_BITS, views)
@@ -225,5 +225,5 @@ def spliced(buffer: Bytes, starts: Positions, ends: Positions, splices: Splices)
     def moved(bounds: Positions, side: str) -> Positions:
         return bounds + shifts[np.searchsorted(splices.ends, bounds, side=side)]  # type: ignore[call-overload]
 
-    glued = np.frombuffer(data or b"", np.uint8)
-    return texts_of(glued, moved(starts, "left"), moved(ends, "right"))
+    joined = np.frombuffer(data or b"", np.uint8)
+    return texts_of(joined, moved(starts, "left"), moved(ends, "right"))

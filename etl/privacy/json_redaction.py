@@ -14,7 +14,7 @@ import polars as pl
 
 from etl.columnar import json_tokenizer
 from etl.columnar.json_index import JsonValues
-from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, glued, spliced
+from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, join_bytes, spliced
 from etl.options import Pii
 from etl.privacy.redactor import ADDRESS, MARK, VALUES, Redactor, stand_ins
 from etl.privacy.templates import address_places, filled_in, templates_of
@@ -101,9 +101,9 @@ def _quoted(texts: pl.Series) -> pl.Series:
 
 def _without_blanks(raws: pl.Series) -> tuple[Bytes, Positions, Positions]:
     """Returns the records without white space around punctuation: a buffer, and the start and end of each record."""
-    glued_raws, ends = glued(raws, " ")
-    buffer, written_ends = np.empty_like(glued_raws), np.empty_like(ends)
-    json_tokenizer.drop_blanks(glued_raws.data, np.append(0, ends + 1)[:-1], ends, buffer.data, written_ends)
+    joined_raws, ends = join_bytes(raws, " ")
+    buffer, written_ends = np.empty_like(joined_raws), np.empty_like(ends)
+    json_tokenizer.drop_blanks(joined_raws.data, np.append(0, ends + 1)[:-1], ends, buffer.data, written_ends)
     return buffer[: written_ends[-1] + 1 if len(raws) else 0], np.append(0, written_ends + 1)[:-1], written_ends
 
 
@@ -112,9 +112,9 @@ def _personal(values: JsonValues, redactor: Redactor) -> _Personal:
     traits = pl.Series([redactor.trait(name, str) for name in values.names], dtype=pl.String)
     is_sent = (values.kinds < json_tokenizer.NULL) & (values.ends > values.starts)
     index = np.flatnonzero(is_sent & traits.is_not_null().to_numpy()[values.numbers])
-    objects = values.holders[index]
+    objects = values.parents[index]
     while (is_array := values.kinds[objects] == json_tokenizer.ARRAY).any():
-        objects = np.where(is_array, values.holders[objects], objects)
+        objects = np.where(is_array, values.parents[objects], objects)
     keys = [fold(name) for name in values.names]
     is_label = np.array([key == _ITEM_NAME for key in keys], np.bool_)[values.numbers[index]]
     is_item = np.array([key in redactor.containers for key in keys], np.bool_)[values.numbers[objects]]
@@ -137,9 +137,9 @@ def _countries(buffer: Bytes, values: JsonValues, objects: Positions) -> pl.Seri
     """Returns the `country` of each object, if it is a string; else null."""
     is_country = (values.names == "country").to_numpy()[values.numbers] & (values.kinds <= json_tokenizer.ESCAPED)
     index = np.flatnonzero(is_country)
-    index = index[values.kinds[values.holders[index]] == json_tokenizer.OBJECT]
+    index = index[values.kinds[values.parents[index]] == json_tokenizer.OBJECT]
     of_object = np.full(len(values.rows), -1)
-    of_object[values.holders[index]] = index
+    of_object[values.parents[index]] = index
     found = np.flatnonzero(of_object[objects] >= 0)
     countries = pl.Series([None], dtype=pl.String).new_from_index(0, len(objects))
     return countries.scatter(found, values.texts(buffer, of_object[objects[found]]))

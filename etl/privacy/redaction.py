@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from etl.columnar.delimited_rows import layout_of
-from etl.columnar.factorize import numbered
-from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, decoded_texts, glued, spliced, texts_of
+from etl.columnar.factorize import factorize
+from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, decoded_texts, join_bytes, spliced, texts_of
 from etl.options import Pii
 from etl.privacy.json_redaction import MANY, redact_objects
 from etl.privacy.log_redaction import RawLines, regular_lines
@@ -63,7 +63,7 @@ def _one_at_a_time(raws: pl.Series, redactor: Redactor) -> pl.Series:
 
 def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
     """Redacts the regular access-log lines together, and all other records one at a time."""
-    buffer, ends = glued(raws, " ")
+    buffer, ends = join_bytes(raws, " ")
     starts = np.append(0, ends + 1)[:-1]
     lines = regular_lines(buffer, starts, ends)
     if not len(lines.numbers):
@@ -138,7 +138,7 @@ def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:
     ends = np.sort(np.concatenate([lines.target_ends, marks]), kind="stable")
     equals = np.append(np.flatnonzero(buffer == ord("=")), len(buffer))
     name_ends = np.minimum(equals[np.searchsorted(equals, starts)], ends)
-    names, numbers = numbered(texts_of(buffer, starts, name_ends))
+    names, numbers = factorize(texts_of(buffer, starts, name_ends))
     traits = pl.Series([redactor.trait(name) for name in names], dtype=pl.String)
     number = numbers.to_numpy()
     is_personal = traits.is_not_null().to_numpy()[number] & (name_ends + 1 < ends)

@@ -167,16 +167,16 @@ class Redactor:
         If the row has too many or too few cells, every cell that may belong to a personal column is replaced.
         """
         row, grammar = raw.replace(MARK, "\ufffd").encode(), layout.grammar
-        spans = grammar.spans(row, layout.names)
+        spans = grammar.split(row, layout.names)
         if spans is None:
             return self.template(raw)
         texts = [json_codec.without_surrogates(grammar.read(row[begin:end])) for begin, end in spans]
         country = next((text for name, text in zip(layout.names, texts, strict=False) if name == "country"), None)
         parts, place = [], 0
-        for (begin, end), text, columns in zip(spans, texts, layout.columns_of(texts), strict=True):
-            hidden = self._cell(text, columns, country, grammar.decoded)
+        for (begin, end), text, columns in zip(spans, texts, layout.possible_columns(texts), strict=True):
+            hidden = self._cell(text, columns, country, grammar.decode)
             if hidden != text:
-                parts += [row[place:begin].decode(), grammar.written(hidden, row[begin:end])]
+                parts += [row[place:begin].decode(), grammar.write(hidden, row[begin:end])]
                 place = end
         return "".join([*parts, row[place:].decode()])
 
@@ -188,7 +188,7 @@ class Redactor:
         if text and any(self.trait(name, str) for name in others):
             return text if text.startswith(HASHED) else DROPPED
         hidden = self._nested(text, own, decode)
-        return self.scrub(text if json_codec.says_the_same(text, hidden) else hidden)
+        return self.scrub(text if json_codec.is_equivalent(text, hidden) else hidden)
 
     def words(self, text: str) -> str:
         """Returns the template of text without a grammar: pairs of names and values are searched for."""

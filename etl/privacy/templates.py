@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from etl.columnar.factorize import numbered
+from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import Bytes, Positions, Splices, texts_of
 
 #: The most bytes from the first to the third dot of an IPv4 address, and from the first to the seventh colon of IPv6.
@@ -41,7 +41,7 @@ def templates_of(buffer: Bytes, starts: Positions, ends: Positions, write: Calla
         ends: One past the last byte of each span.
         write: Returns the template of a text.
     """
-    texts, numbers = numbered(texts_of(buffer, starts, ends))
+    texts, numbers = factorize(texts_of(buffer, starts, ends))
     templates = [write(text) for text in texts]
     is_changed = np.array([one != text for one, text in zip(templates, texts, strict=True)], np.bool_)
     index = np.flatnonzero(is_changed[numbers.to_numpy()])

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import polars as pl
 import polars_hash as plh
 
-from etl.columnar.factorize import numbered, on_distinct
+from etl.columnar.factorize import factorize, map_distinct
 from etl.rules.page import WHITE_SPACE
 
 _SHORTEST_DIGEST: Final = 32
@@ -59,7 +59,7 @@ def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, us: pl.Series |
     """Returns the hash columns of one trait. A text with the same normal form in two columns is hashed once."""
     if texts.null_count() == len(texts):
         return [pl.Series(row.column, [None], dtype=pl.String).new_from_index(0, len(texts)) for row in rows]
-    distinct, numbers = numbered(texts)
+    distinct, numbers = factorize(texts)
     forms = rows[0].normalise(distinct)
     digests = first = _digests(forms, distinct)
     columns = []
@@ -89,7 +89,7 @@ def are_prehashed(texts: pl.Series) -> pl.Series:
 
 def is_us(countries: pl.Series) -> pl.Series:
     """Returns whether each country, as sent, is the United States; false for null."""
-    return (on_distinct(countries, read_country) == "us").fill_null(False)
+    return (map_distinct(countries, read_country) == "us").fill_null(False)
 
 
 def _at_once(word: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Series], pl.Series]:
@@ -155,7 +155,7 @@ def _city(text: pl.Expr) -> pl.Expr:
 
 
 def _us_state(texts: pl.Series) -> pl.Series:
-    return on_distinct(texts, read_us_state).fill_null(_city(texts))
+    return map_distinct(texts, read_us_state).fill_null(_city(texts))
 
 
 @_at_once
@@ -168,11 +168,11 @@ def _us_zipcode(texts: pl.Series) -> pl.Series:
 
 
 def _birthdate(texts: pl.Series) -> pl.Series:
-    return on_distinct(texts, read_birthdate)
+    return map_distinct(texts, read_birthdate)
 
 
 def _country(texts: pl.Series) -> pl.Series:
-    return on_distinct(texts, read_country)
+    return map_distinct(texts, read_country)
 
 
 HASHES: Final = (

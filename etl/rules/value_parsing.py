@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.rules.page import WHITE_SPACE
 from etl.schema import INSTANT, MONEY
 
@@ -251,7 +251,7 @@ def _fast_or_distinct(
     plain = convert(texts.set(~is_plain.fill_null(False), None))
     if is_plain.all(ignore_nulls=True):
         return plain
-    others = on_distinct(texts.set(is_plain.fill_null(False), None), read, dtype)
+    others = map_distinct(texts.set(is_plain.fill_null(False), None), read, dtype)
     return plain.fill_null(others)
 
 
@@ -264,7 +264,7 @@ def instants(texts: pl.Series) -> pl.Series:
         [12, 12, None, None, None]
     """
     parsed = _sure_instants(texts.set(~texts.str.contains(_SURE_UTC), None))
-    return parsed.fill_null(on_distinct(texts.set(parsed.is_not_null(), None), read_instant, INSTANT))
+    return parsed.fill_null(map_distinct(texts.set(parsed.is_not_null(), None), read_instant, INSTANT))
 
 
 def _sure_instants(texts: pl.Series) -> pl.Series:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.options import Options
 from etl.privacy import trait_hashes
 from etl.rules import page, value_parsing
@@ -134,7 +134,7 @@ def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
         event_rule = pl.when(applies).then(pl.lit(name)).otherwise(event_rule)
     return (
         fields.texts.select("event_name", "conversion_type")
-        .with_columns(mapped=on_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
+        .with_columns(mapped=map_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
         .select(event=event, event_rule=event_rule)
     )
 
@@ -149,12 +149,12 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
     unread = texts.set(value.is_not_null(), None)
     sent = fields.texts["currency"]
     read = pl.Struct({"currency": pl.String, "fault": pl.String})
-    currency = on_distinct(sent, value_parsing.read_currency, read).struct.unnest()
+    currency = map_distinct(sent, value_parsing.read_currency, read).struct.unnest()
     return pl.DataFrame(
         {
             "value": value,
             "value_text": texts,
-            "value_repaired": on_distinct(unread, value_parsing.read_dressed_amount, MONEY),
+            "value_repaired": map_distinct(unread, value_parsing.read_dressed_amount, MONEY),
             "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
             "currency_defaulted": sent.is_null(),
             "currency_fault": currency["fault"],
@@ -170,7 +170,7 @@ def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
     texts = fields.texts["timestamp"]
     instant = value_parsing.epoch_instant(texts)
     other = pl.Struct({"fault": pl.String, "instant": INSTANT})
-    repaired = on_distinct(
+    repaired = map_distinct(
         texts.set(instant.is_not_null(), None),
         lambda text: dict(zip(("fault", "instant"), value_parsing.read_other_timestamp(text), strict=True)),
         other,
@@ -219,7 +219,7 @@ def _names(texts: pl.DataFrame) -> list[pl.Series]:
     first, last, full = texts.select("first_name", "last_name", "full_name")
     has_parts = first.is_not_null() | last.is_not_null()
     parts = pl.Struct({"first_name": pl.String, "last_name": pl.String})
-    split = on_distinct(full.set(has_parts, None), _split_name, parts).struct.unnest()
+    split = map_distinct(full.set(has_parts, None), _split_name, parts).struct.unnest()
     has_split = split["first_name"].is_not_null() | split["last_name"].is_not_null()
     rules = pl.select(pl.when(has_parts).then(pl.lit("parts")).when(has_split).then(pl.lit("full_name"))).to_series()
     return [first.fill_null(split["first_name"]), last.fill_null(split["last_name"]), rules.alias("name_rule")]

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from etl.columnar import json_codec
-from etl.columnar.factorize import numbered
+from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import Positions
 from etl.rules import value_parsing
 from etl.rules.page import WHITE_SPACE
@@ -102,7 +102,7 @@ def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, l
     Returns:
         The rows of postbacks with items, the number of each row's content, and the distinct contents.
     """
-    values, numbers = numbered(fields.params.values.gather(index))
+    values, numbers = factorize(fields.params.values.gather(index))
     pairs = fields.params.numbers[index] * len(values) + numbers.to_numpy()
     _, firsts, kinds = np.unique(pairs, return_index=True, return_inverse=True)
     known = _read_params(fields, index[firsts])

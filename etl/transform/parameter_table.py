@@ -12,8 +12,8 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.columnar import byte_loops
-from etl.columnar.factorize import numbered
-from etl.columnar.string_buffers import glued, texts_of
+from etl.columnar.factorize import factorize
+from etl.columnar.string_buffers import join_bytes, texts_of
 
 
 class Pairs(NamedTuple):
@@ -51,7 +51,7 @@ class Pairs(NamedTuple):
     @classmethod
     def named(cls, rows: npt.NDArray[np.int64], names: pl.Series, values: pl.Series) -> Self:
         """Builds parameters from one name for each parameter instead of distinct names."""
-        distinct, numbers = numbered(names)
+        distinct, numbers = factorize(names)
         return cls.plain(rows, distinct, numbers.to_numpy().astype(np.int64), values)
 
     @classmethod
@@ -61,7 +61,7 @@ class Pairs(NamedTuple):
         if len(filled) == 1:
             return filled[0]
         order = np.argsort(np.concatenate([part.rows for part in filled]), kind="stable")
-        names, numbers = numbered(pl.concat([part.names.gather(part.numbers) for part in filled], rechunk=True)[order])
+        names, numbers = factorize(pl.concat([part.names.gather(part.numbers) for part in filled], rechunk=True)[order])
         rows, *truths = (
             np.concatenate([getattr(part, name) for part in filled])[order]
             for name in ("rows", "is_structure", "is_json")
@@ -108,12 +108,12 @@ def split_forms(forms: pl.Series) -> Pairs:
         >>> pairs.frame().select("row", "name", "value").rows()
         [(0, 'a', '1'), (0, 'b', 'é x'), (2, 'a', '=b'), (2, 'c', ''), (3, '�', '%2')]
     """
-    buffer, form_ends = glued(forms, "&")
+    buffer, form_ends = join_bytes(forms, "&")
     most = int(np.count_nonzero(buffer == ord("&")))
     decoded, spans = np.empty_like(buffer), np.empty((2, most), np.int64)
     slots = np.full(1 << (2 * most).bit_length(), -1, np.int32)
     pairs = np.empty((4, most), np.int64)
     count, names = byte_loops.split_forms(buffer.data, form_ends, decoded.data, spans, slots, pairs)
     rows, numbers, starts, ends = pairs[:, :count]
-    distinct, renumbered = numbered(texts_of(decoded, *spans[:, :names]))
+    distinct, renumbered = factorize(texts_of(decoded, *spans[:, :names]))
     return Pairs.plain(rows, distinct, renumbered.to_numpy().astype(np.int64)[numbers], texts_of(decoded, starts, ends))

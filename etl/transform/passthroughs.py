@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from etl.columnar import json_codec
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.rules import page
 from etl.transform.field_resolution import Fields
 from etl.transform.issues import finding
@@ -31,7 +31,7 @@ def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.Da
     structures = sent["value"].set(~sent["is_structure"], None)
     distinct = sent.with_columns(
         name=pl.col("name").str.strip_prefix(page.PASSTHROUGH_PREFIX),
-        value=on_distinct(structures, _compact).fill_null(sent["value"]),
+        value=map_distinct(structures, _compact).fill_null(sent["value"]),
     ).unique(["row", "name"], keep="first", maintain_order=True)
     rows = distinct["row"].to_numpy()
     position = pl.Series(np.arange(len(rows)) - np.searchsorted(rows, rows), dtype=pl.Int32)

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.rules import page
 from etl.rules.parameter_names import is_within_one_edit
 from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
@@ -65,7 +65,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
     )
     rejected = (
         postbacks.filter(is_refused)
-        .with_columns(*refused, type=on_distinct(types, lambda text: suggest_type(text, ruleset)))
+        .with_columns(*refused, type=map_distinct(types, lambda text: suggest_type(text, ruleset)))
         .join(names, on="row", how="left", maintain_order="left")
     )
     return _as_rejections(
