@@ -16,17 +16,17 @@ from etl.columnar import json_tokenizer
 from etl.columnar.json_index import JsonValues
 from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, join_bytes, spliced
 from etl.options import Pii
-from etl.privacy.redactor import ADDRESS, MARK, VALUES, Redactor, stand_ins
-from etl.privacy.templates import address_places, filled_in, templates_of
+from etl.privacy.redactor import ADDRESS, MARK, PERSONAL_VALUES, Redactor, replacements
+from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import fold
 
 #: Fewer records are redacted one at a time, which is faster.
-MANY: Final = 50
+MIN_BATCH: Final = 50
 
 _OPENERS: Final = tuple(b"{[")
 
 #: Bytes without which a string is no form, URL or JSON.
-_TELLING: Final = np.isin(np.arange(256), tuple(b"=?{["))
+_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{["))
 
 #: Bytes of the trailing zeros of decimals, which follow the span of a number.
 _ZEROS: Final = np.isin(np.arange(256), tuple(b".0"))
@@ -63,35 +63,39 @@ def redact_objects(raws: pl.Series, redactor: Redactor, pii: Pii) -> tuple[Posit
     """
     is_object = np.isin(first_bytes(raws), _OPENERS) & ~raws.str.contains(MARK, literal=True).to_numpy()
     numbers = np.flatnonzero(is_object)
-    if len(numbers) < MANY or _ITEM_NAME in redactor.containers:  # in such a ruleset an item's name may hold items
+    if len(numbers) < MIN_BATCH or _ITEM_NAME in redactor.containers:  # in such a ruleset an item's name may hold items
         return numbers[:0], raws.clear()
     buffer, starts, ends = _without_blanks(raws.gather(numbers))
     values, is_regular = JsonValues.of(buffer, starts, ends)
     is_shown = [redactor.scrub(f'"{name}"') == f'"{name}"' for name in values.names]
     is_regular[values.rows[~np.array(is_shown, np.bool_)[values.numbers]]] = False
-    personal = _personal(values, redactor)
+    personal = _find_personal(values, redactor)
     is_hidden = np.zeros(len(values.rows), np.bool_)
     is_hidden[personal.places] = True
     token_ends = _token_ends(buffer, values)
     zeros = np.flatnonzero((token_ends > values.ends) & ~is_hidden)
     splices = [
-        Splices(values.starts[personal.places], token_ends[personal.places], _stand_ins(buffer, values, personal, pii)),
+        Splices(
+            values.starts[personal.places], token_ends[personal.places], _replacements(buffer, values, personal, pii)
+        ),
         Splices(values.ends[zeros], token_ends[zeros], pl.Series([""]).new_from_index(0, len(zeros))),
-        *_rewritten(buffer, values, _suspects(buffer, values, is_hidden), redactor, pii),
+        *_redact_suspects(buffer, values, _suspects(buffer, values, is_hidden), redactor, pii),
     ]
     regular = np.flatnonzero(is_regular)
     return numbers[regular], spliced(buffer, starts[regular], ends[regular], Splices.merged(splices))
 
 
-def _rewritten(
+def _redact_suspects(
     buffer: Bytes, values: JsonValues, suspects: Positions, redactor: Redactor, pii: Pii
 ) -> tuple[Splices, ...]:
     """Returns the replacements of suspect values: texts that are JSON are redacted together, other texts one by one."""
     inner, texts = redact_objects(values.texts(buffer, suspects), redactor, pii)
     objects, others = suspects[inner], np.delete(suspects, inner)
     quotes = values.kinds[others] <= json_tokenizer.ESCAPED
-    written = templates_of(buffer, values.starts[others] - quotes, values.ends[others] + quotes, redactor.scalar)
-    return Splices(values.starts[objects], values.ends[objects], _quoted(texts)), *filled_in([written], redactor.filled)
+    written = templates_of(buffer, values.starts[others] - quotes, values.ends[others] + quotes, redactor.json_text)
+    return Splices(values.starts[objects], values.ends[objects], _quoted(texts)), *fill_templates(
+        [written], redactor.fill
+    )
 
 
 def _quoted(texts: pl.Series) -> pl.Series:
@@ -107,7 +111,7 @@ def _without_blanks(raws: pl.Series) -> tuple[Bytes, Positions, Positions]:
     return buffer[: written_ends[-1] + 1 if len(raws) else 0], np.append(0, written_ends + 1)[:-1], written_ends
 
 
-def _personal(values: JsonValues, redactor: Redactor) -> _Personal:
+def _find_personal(values: JsonValues, redactor: Redactor) -> _Personal:
     """Finds the personal values: non-empty scalars whose name is that of a trait, but not the names of items."""
     traits = pl.Series([redactor.trait(name, str) for name in values.names], dtype=pl.String)
     is_sent = (values.kinds < json_tokenizer.NULL) & (values.ends > values.starts)
@@ -122,13 +126,13 @@ def _personal(values: JsonValues, redactor: Redactor) -> _Personal:
     return _Personal(index, objects, traits.gather(values.numbers[index]))
 
 
-def _stand_ins(buffer: Bytes, values: JsonValues, personal: _Personal, pii: Pii) -> pl.Series:
+def _replacements(buffer: Bytes, values: JsonValues, personal: _Personal, pii: Pii) -> pl.Series:
     """Returns the replacement of each personal value; in quotes for values that are not strings."""
     hashed = np.flatnonzero((personal.traits != ADDRESS).to_numpy())
     sent = values.texts(buffer, personal.places[hashed]).str.replace_all(MARK, "\ufffd", literal=True)
     countries = _countries(buffer, values, personal.objects[hashed])
-    found = pl.DataFrame([personal.traits.gather(hashed), sent, countries], VALUES)
-    texts = pl.Series(["-"]).new_from_index(0, len(personal.places)).scatter(hashed, stand_ins(found, pii))
+    found = pl.DataFrame([personal.traits.gather(hashed), sent, countries], PERSONAL_VALUES)
+    texts = pl.Series(["-"]).new_from_index(0, len(personal.places)).scatter(hashed, replacements(found, pii))
     bare = np.flatnonzero(values.kinds[personal.places] > json_tokenizer.ESCAPED)
     return texts.scatter(bare, '"' + texts.gather(bare) + '"')
 
@@ -161,7 +165,7 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths) -> Positions
     Suspect are strings with escapes or with bytes of an address, form, URL or JSON, and numbers not in plain notation.
     """
     strings = np.flatnonzero((values.kinds <= json_tokenizer.ESCAPED) & ~is_hidden)
-    places = np.concatenate([address_places(buffer), np.flatnonzero(_TELLING[buffer])])
+    places = np.concatenate([address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer])])
     found = np.searchsorted(values.starts[strings], places, side="right") - 1
     is_within = (found >= 0) & (places < np.append(values.ends[strings], 0)[found])
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))

@@ -19,7 +19,7 @@ from etl.columnar.string_buffers import Bytes, Positions, texts_of
 _ODD: Final = r"^[ {\[]|[\](=]"
 
 
-class RawLines(NamedTuple):
+class LineParts(NamedTuple):
     """The positions of the parts of regular lines, one element for each line.
 
     Attributes:
@@ -43,7 +43,7 @@ class RawLines(NamedTuple):
     ends: Positions
 
 
-def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> RawLines:
+def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> LineParts:
     """Returns the positions of the parts of the regular lines of a batch.
 
     Args:
@@ -66,4 +66,4 @@ def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> RawLines
     targets, _, path_ends, target_ends = found[:4, numbers]
     queries = np.minimum(path_ends + 1, target_ends)
     clocks = targets - CLOCK_TO_METHOD
-    return RawLines(numbers, starts[numbers], clocks, targets, path_ends, queries, target_ends, ends[numbers])
+    return LineParts(numbers, starts[numbers], clocks, targets, path_ends, queries, target_ends, ends[numbers])

@@ -17,10 +17,10 @@ from etl.columnar.delimited_rows import layout_of
 from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, decoded_texts, join_bytes, spliced, texts_of
 from etl.options import Pii
-from etl.privacy.json_redaction import MANY, redact_objects
-from etl.privacy.log_redaction import RawLines, regular_lines
-from etl.privacy.redactor import ADDRESS, MARK, VALUES, Addition, Redactor, stand_ins
-from etl.privacy.templates import address_places, filled_in, templates_of
+from etl.privacy.json_redaction import MIN_BATCH, redact_objects
+from etl.privacy.log_redaction import LineParts, regular_lines
+from etl.privacy.redactor import ADDRESS, MARK, PERSONAL_VALUES, AddedTraitsRedactor, Redactor, replacements
+from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import Ruleset
 
 
@@ -36,9 +36,9 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series 
     if pii == "keep" or not len(raws):
         return raws
     if layouts is not None and layouts.null_count() < len(layouts):
-        return _rows(raws, layouts, Redactor(ruleset, pii))
-    if len(raws) < MANY:
-        return _one_at_a_time(raws, Redactor(ruleset, pii))
+        return _redact_rows(raws, layouts, Redactor(ruleset, pii))
+    if len(raws) < MIN_BATCH:
+        return _redact_each(raws, Redactor(ruleset, pii))
     objects, texts = redact_objects(raws, Redactor(ruleset, pii), pii)
     others = np.delete(np.arange(len(raws)), objects)
     if not len(others):
@@ -47,18 +47,18 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series 
     return raws.clone().scatter(objects, texts).scatter(others, lines)
 
 
-def _rows(raws: pl.Series, layouts: pl.Series, redactor: Redactor) -> pl.Series:
+def _redact_rows(raws: pl.Series, layouts: pl.Series, redactor: Redactor) -> pl.Series:
     """Redacts records one at a time, rows of tables by their layouts."""
     templates = [
         redactor.template(raw) if layout is None else redactor.row(raw, layout_of(layout))
         for raw, layout in zip(raws, layouts, strict=True)
     ]
-    return redactor.filled(templates).alias(raws.name)
+    return redactor.fill(templates).alias(raws.name)
 
 
-def _one_at_a_time(raws: pl.Series, redactor: Redactor) -> pl.Series:
+def _redact_each(raws: pl.Series, redactor: Redactor) -> pl.Series:
     """Redacts records that are no rows of tables, one at a time."""
-    return redactor.filled([redactor.template(raw) for raw in raws]).alias(raws.name)
+    return redactor.fill([redactor.template(raw) for raw in raws]).alias(raws.name)
 
 
 def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
@@ -67,21 +67,21 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
     starts = np.append(0, ends + 1)[:-1]
     lines = regular_lines(buffer, starts, ends)
     if not len(lines.numbers):
-        return _one_at_a_time(raws, redactor)
+        return _redact_each(raws, redactor)
     others = np.delete(np.arange(len(starts)), lines.numbers)
     params = _params(buffer, lines, redactor)
     written = [
         templates_of(buffer, lines.starts, lines.clocks, redactor.scrub),
         templates_of(buffer, lines.targets, lines.path_ends, redactor.scrub),
         templates_of(buffer, *_suspects(buffer, params), redactor.scrub),
-        templates_of(buffer, lines.target_ends, lines.ends, redactor.words),
+        templates_of(buffer, lines.target_ends, lines.ends, redactor.free_text),
         templates_of(buffer, starts[others], ends[others], redactor.template),
     ]
-    splices = Splices.merged([_hidden(buffer, params, pii), *filled_in(written, redactor.filled)])
+    splices = Splices.merged([_replacements(buffer, params, pii), *fill_templates(written, redactor.fill)])
     return spliced(buffer, starts, ends, splices)
 
 
-def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None = None) -> pl.Series:
+def redact_again(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None = None) -> pl.Series:
     """Redacts records that were redacted under another ruleset: replaces what only the present ruleset calls personal.
 
     Args:
@@ -90,15 +90,15 @@ def redact_anew(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None 
         ruleset: The present rules.
         layout: The text of the layout of all records, if they are rows of a table.
     """
-    redactor = Addition(ruleset, pii)
+    redactor = AddedTraitsRedactor(ruleset, pii)
     if pii == "keep" or not redactor.traits:
         return raws
     if layout is None:
-        return _one_at_a_time(raws, redactor)
-    return _rows(raws, pl.Series([layout]).new_from_index(0, len(raws)), redactor)
+        return _redact_each(raws, redactor)
+    return _redact_rows(raws, pl.Series([layout]).new_from_index(0, len(raws)), redactor)
 
 
-class _Params(NamedTuple):
+class _QueryParams(NamedTuple):
     """The query parameters of regular lines.
 
     Attributes:
@@ -128,7 +128,7 @@ class _Params(NamedTuple):
         return decoded.str.replace_all(MARK, "\ufffd", literal=True)
 
 
-def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:
+def _params(buffer: Bytes, lines: LineParts, redactor: Redactor) -> _QueryParams:
     """Splits the queries of regular lines at `&` and `=`."""
     marks = np.flatnonzero(buffer == ord("&"))
     first = np.append(lines.queries, len(buffer))
@@ -143,21 +143,21 @@ def _params(buffer: Bytes, lines: RawLines, redactor: Redactor) -> _Params:
     number = numbers.to_numpy()
     is_personal = traits.is_not_null().to_numpy()[number] & (name_ends + 1 < ends)
     of_line = np.searchsorted(first, starts, side="right") - 1
-    return _Params(of_line, starts, name_ends, ends, names, number, traits, is_personal)
+    return _QueryParams(of_line, starts, name_ends, ends, names, number, traits, is_personal)
 
 
-def _hidden(buffer: Bytes, params: _Params, pii: Pii) -> Splices:
+def _replacements(buffer: Bytes, params: _QueryParams, pii: Pii) -> Splices:
     """Returns the replacements of the personal values."""
     index = np.flatnonzero(params.is_personal)
     traits = params.traits.gather(params.numbers[index])
     texts = pl.Series(["-"]).new_from_index(0, len(index))
     hashed = np.flatnonzero((traits != ADDRESS).to_numpy())
     countries = _countries(buffer, params).gather(params.lines[index[hashed]])
-    values = pl.DataFrame([traits.gather(hashed), params.values(buffer, index[hashed]), countries], VALUES)
-    return Splices(params.name_ends[index] + 1, params.ends[index], texts.scatter(hashed, stand_ins(values, pii)))
+    values = pl.DataFrame([traits.gather(hashed), params.values(buffer, index[hashed]), countries], PERSONAL_VALUES)
+    return Splices(params.name_ends[index] + 1, params.ends[index], texts.scatter(hashed, replacements(values, pii)))
 
 
-def _countries(buffer: Bytes, params: _Params) -> pl.Series:
+def _countries(buffer: Bytes, params: _QueryParams) -> pl.Series:
     """Returns the first `country` parameter of each line, decoded; null where a line has none."""
     height = int(params.lines[-1]) + 1 if len(params.lines) else 0
     countries = pl.Series([None], dtype=pl.String).new_from_index(0, height)
@@ -166,9 +166,9 @@ def _countries(buffer: Bytes, params: _Params) -> pl.Series:
     return countries.scatter(lines, params.values(buffer, index[first]))
 
 
-def _suspects(buffer: Bytes, params: _Params) -> tuple[Positions, Positions]:
+def _suspects(buffer: Bytes, params: _QueryParams) -> tuple[Positions, Positions]:
     """Returns the spans of parameters that may contain an address, without values that are replaced anyway."""
-    places = address_places(buffer[: params.ends[-1]] if len(params.ends) else buffer[:0])
+    places = address_positions(buffer[: params.ends[-1]] if len(params.ends) else buffer[:0])
     index = np.searchsorted(params.starts, places, side="right") - 1
     is_within = (index >= 0) & (places < np.append(params.ends, 0)[index])
     index = np.unique(index[is_within])

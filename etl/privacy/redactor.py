@@ -25,7 +25,7 @@ from etl.rules import page
 from etl.rules.ruleset import Ruleset, fold
 
 #: A personal value: its trait, its decoded text, and the person's country or null.
-VALUES: Final = pl.Schema({"trait": pl.String(), "text": pl.String(), "country": pl.String()})
+PERSONAL_VALUES: Final = pl.Schema({"trait": pl.String(), "text": pl.String(), "country": pl.String()})
 
 #: Prefix of the hash that replaces a personal value, and the replacement of a value without a hash.
 HASHED: Final = "sha256:"
@@ -56,7 +56,7 @@ _IPV6: Final = re.compile(
 )
 
 #: The beginning of a form, or of a URL with a query.
-_SENT: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
+_FORM_OR_URL: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
 
 #: Beginnings of JSON, and of JSON text inside a JSON string.
 _OPENERS: Final = ("{", "[", '"{')
@@ -65,7 +65,7 @@ _OPENERS: Final = ("{", "[", '"{')
 _STEPS: Final = re.compile(r"[\[\]().]+[0-9]*")
 
 #: A name that contains the name of one of these traits holds that trait: `customer_email`, `phone2`.
-_TELLING: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
+_PARTIAL_NAMES: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
 
 #: A text without `::` and with at most 6 colons contains no IPv6 address, which has seven.
 _COLONS_OF_A_LINE: Final = 6
@@ -76,16 +76,16 @@ _ADDRESS_NAMES: Final = frozenset(
 )
 
 
-def stand_ins(values: pl.DataFrame, pii: Pii) -> pl.Series:
+def replacements(values: pl.DataFrame, pii: Pii) -> pl.Series:
     """Returns the replacement of each personal value: its hash, or `redacted`.
 
     Args:
-        values: Rows of `VALUES`.
+        values: Rows of `PERSONAL_VALUES`.
         pii: `hash`, or `drop`, which gives `redacted` for every value.
 
     Examples:
-        >>> values = pl.DataFrame([("city", "Oslo", None), ("birthdate", "?", None)], VALUES, orient="row")
-        >>> [text[:14] for text in stand_ins(values, "hash")], stand_ins(values, "drop").to_list()
+        >>> values = pl.DataFrame([("city", "Oslo", None), ("birthdate", "?", None)], PERSONAL_VALUES, orient="row")
+        >>> [text[:14] for text in replacements(values, "hash")], replacements(values, "drop").to_list()
         (['sha256:8e01639', 'redacted'], ['redacted', 'redacted'])
     """
     if pii == "drop" or not values.height:
@@ -132,9 +132,9 @@ class Redactor:
         self._by_name: dict[tuple[Callable[[str], str], str], str | None] = {}
         self.containers = {fold(name) for name in ruleset.item_containers.accepted}
 
-    def filled(self, templates: list[str]) -> pl.Series:
+    def fill(self, templates: list[str]) -> pl.Series:
         """Fills the placeholders of templates with replacements. Call it once, after the last template."""
-        values = stand_ins(pl.DataFrame(self.found, VALUES, orient="row"), self._pii).to_list()
+        values = replacements(pl.DataFrame(self.found, PERSONAL_VALUES, orient="row"), self._pii).to_list()
         return pl.Series(
             [_PLACEHOLDER.sub(lambda match: values[int(match[1])], template) for template in templates], dtype=pl.String
         )
@@ -144,16 +144,16 @@ class Redactor:
         raw = raw.replace(MARK, "\ufffd")
         if raw.lstrip().startswith(("{", "[")):
             try:
-                return self.scalar(raw)
+                return self.json_text(raw)
             except json_codec.JsonError:
-                return self.words(raw)
+                return self.free_text(raw)
         request = _REQUEST_LINE.search(raw)
         if not request:
-            return self.words(raw)
+            return self.free_text(raw)
         before, after = raw[: request.start(2)], raw[request.end(2) :]
         return self.scrub(self._pairs(before) + self._target(request[2]) + self._pairs(after))
 
-    def scalar(self, text: str) -> str:
+    def json_text(self, text: str) -> str:
         """Returns the template of a JSON text whose own name is unknown or names no trait.
 
         Raises:
@@ -190,7 +190,7 @@ class Redactor:
         hidden = self._nested(text, own, decode)
         return self.scrub(text if json_codec.is_equivalent(text, hidden) else hidden)
 
-    def words(self, text: str) -> str:
+    def free_text(self, text: str) -> str:
         """Returns the template of text without a grammar: pairs of names and values are searched for."""
         return self.scrub(self._pairs(text))
 
@@ -259,7 +259,7 @@ class Redactor:
                 return json_codec.compact(self._json(_parsed(text), name))
             except json_codec.JsonError:
                 return self._pairs(text)
-        sent = _SENT.match(text)
+        sent = _FORM_OR_URL.match(text)
         if not sent:
             return self._pairs(text)
         return self._target(text, decode) if "?" in sent[0] else self._form(text, decode)
@@ -284,7 +284,7 @@ class Redactor:
             return ADDRESS
         if last in self.traits:
             return self.traits[last]
-        return next((trait for trait in _TELLING if fold(trait) in key), None)
+        return next((trait for trait in _PARTIAL_NAMES if fold(trait) in key), None)
 
     def _placeholder(self, trait: str, text: str, country: str | None) -> str:
         """Adds a personal value to `found` and returns its placeholder."""
@@ -308,7 +308,7 @@ def _last_step(key: str) -> str:
     return next((step for step in reversed(_STEPS.split(key)) if step), "")
 
 
-class Addition(Redactor):
+class AddedTraitsRedactor(Redactor):
     """Redacts only the traits that a ruleset adds to the page's, and leaves values that are already redacted."""
 
     def __init__(self, ruleset: Ruleset, pii: Pii) -> None:

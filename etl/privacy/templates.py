@@ -43,31 +43,31 @@ def templates_of(buffer: Bytes, starts: Positions, ends: Positions, write: Calla
     """
     texts, numbers = factorize(texts_of(buffer, starts, ends))
     templates = [write(text) for text in texts]
-    is_changed = np.array([one != text for one, text in zip(templates, texts, strict=True)], np.bool_)
+    is_changed = np.array([template != text for template, text in zip(templates, texts, strict=True)], np.bool_)
     index = np.flatnonzero(is_changed[numbers.to_numpy()])
     return Templates(starts[index], ends[index], templates, numbers.to_numpy()[index].astype(np.int64))
 
 
-def filled_in(written: list[Templates], fill: Callable[[list[str]], pl.Series]) -> list[Splices]:
+def fill_templates(parts: list[Templates], fill: Callable[[list[str]], pl.Series]) -> list[Splices]:
     """Fills the templates of all parts with one call, and returns the replacements of each part.
 
     Args:
-        written: The parts.
+        parts: Templates of spans.
         fill: Returns the filled texts of templates.
     """
-    texts = fill([template for one in written for template in one.templates])
-    first = np.cumsum([0, *(len(one.templates) for one in written)])
+    texts = fill([template for part in parts for template in part.templates])
+    firsts = np.cumsum([0, *(len(part.templates) for part in parts)])
     return [
-        Splices(one.starts, one.ends, texts.gather(one.numbers + before))
-        for one, before in zip(written, first[:-1], strict=True)
+        Splices(part.starts, part.ends, texts.gather(first + part.numbers))
+        for part, first in zip(parts, firsts[:-1], strict=True)
     ]
 
 
-def address_places(buffer: Bytes) -> Positions:
+def address_positions(buffer: Bytes) -> Positions:
     """Returns positions such that every e-mail or IP address in a buffer contains at least one of them.
 
     Examples:
-        >>> address_places(np.frombuffer(b"jo@a jo%40a 1.2, but 1.2.3.4 ::1 12:30:00", np.uint8)).tolist()
+        >>> address_positions(np.frombuffer(b"jo@a jo%40a 1.2, but 1.2.3.4 ::1 12:30:00", np.uint8)).tolist()
         [2, 7, 22, 29]
     """
     dots, colons, percents = (np.flatnonzero(buffer == ord(mark)) for mark in ".:%")

@@ -92,7 +92,7 @@ def is_us(countries: pl.Series) -> pl.Series:
     return (map_distinct(countries, read_country) == "us").fill_null(False)
 
 
-def _at_once(word: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Series], pl.Series]:
+def _on_column(word: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Series], pl.Series]:
     """Decorator that makes a function of expressions a function of columns; the expression is built only once."""
     built = word(pl.col("text"))
     return lambda texts: texts.alias("text").to_frame().select(built).to_series()
@@ -112,7 +112,7 @@ def _digests(forms: pl.Series, texts: pl.Series) -> pl.Series:
     return pl.DataFrame([forms.alias("form"), texts.alias("text")]).select(_DIGEST).to_series()
 
 
-@_at_once
+@_on_column
 def _email(text: pl.Expr) -> pl.Expr:
     return text.str.strip_chars().str.to_lowercase()
 
@@ -132,7 +132,7 @@ _TRUNK_ZERO: Final = r"^(\+|00)([1-9][0-9]{0,2})[-. ]0+([1-9])"
 _ITALIAN: Final = r"^(?:\+|00)39[-. ]"
 
 
-@_at_once
+@_on_column
 def _phone(text: pl.Expr) -> pl.Expr:
     trimmed = text.str.strip_chars()
     kept = pl.when(trimmed.str.contains(_ITALIAN)).then(trimmed).otherwise(trimmed.str.replace(_TRUNK_ZERO, "$1$2$3"))
@@ -144,12 +144,12 @@ def _phone_e164(texts: pl.Series) -> pl.Series:
     return pl.select(pl.when(pl.lit(digits) != "").then("+" + pl.lit(digits))).to_series()
 
 
-@_at_once
+@_on_column
 def _name(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().str.replace_all(r"\p{P}", "").str.strip_chars()
 
 
-@_at_once
+@_on_column
 def _city(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().str.replace_all(r"[\p{P}\s]", "")
 
@@ -158,7 +158,7 @@ def _us_state(texts: pl.Series) -> pl.Series:
     return map_distinct(texts, read_us_state).fill_null(_city(texts))
 
 
-@_at_once
+@_on_column
 def _zipcode(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().str.replace_all(r"[\s-]", "")
 

@@ -17,7 +17,7 @@ from etl.columnar import json_codec
 from etl.columnar.string_buffers import Truths
 from etl.options import Options
 from etl.privacy import trait_hashes
-from etl.privacy.redaction import redact_anew
+from etl.privacy.redaction import redact_again
 from etl.privacy.redactor import DROPPED, HASHED
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
@@ -113,7 +113,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
         options: Those of the load that brought them.
     """
     before = dated(rows).sort("source_digest", "record_no")
-    before = before.with_columns(redact_anew(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
+    before = before.with_columns(redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)
     if not origin.is_enough:
         fate = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(UNTOLD.name))
