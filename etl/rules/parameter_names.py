@@ -90,7 +90,7 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
     core, core_rank = _find_core(name, folded, ruleset)
     exact, exact_rank = _find(name, [field.accepted for field in ruleset.exact_fields])
     bracket = _BRACKETS.fullmatch(name)
-    container = _container(bracket[1] if bracket else name, ruleset)
+    container = _find_container(bracket[1] if bracket else name, ruleset)
     if container < 0 and name in ruleset.path_ranks:
         rank, parameter = ruleset.path_ranks[name]
         rank += _AFTER_ALIASES
@@ -108,12 +108,12 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
         folded == page.PURCHASE_ALIAS,
         is_path_root=name in ruleset.path_roots,
     )
-    return meaning if meaning.is_recognised else meaning._replace(near_miss=_near_miss(folded, ruleset))
+    return meaning if meaning.is_recognised else meaning._replace(near_miss=_find_near_miss(folded, ruleset))
 
 
 def _find_core(name: str, folded: str, ruleset: Ruleset) -> tuple[int, int]:
     """Returns index and rank of the core field that a name fills; (-1, 0) for none."""
-    index, rank = _find(folded, [_folded(field.accepted) for field in ruleset.core_fields])
+    index, rank = _find(folded, [_fold_all(field.accepted) for field in ruleset.core_fields])
     is_exact_only = ruleset.email_identity == "exact" and index >= 0 and ruleset.core_fields[index].name == "email"
     if is_exact_only and name not in ruleset.core_fields[index].accepted:
         return -1, 0
@@ -128,12 +128,12 @@ def _find(name: str, fields: list[tuple[str, ...]]) -> tuple[int, int]:
     return -1, 0
 
 
-def _folded(accepted: tuple[str, ...]) -> tuple[str, ...]:
+def _fold_all(accepted: tuple[str, ...]) -> tuple[str, ...]:
     """Returns the distinct folded names in order."""
     return tuple(dict.fromkeys(fold(name) for name in accepted))
 
 
-def _container(name: str, ruleset: Ruleset) -> int:
+def _find_container(name: str, ruleset: Ruleset) -> int:
     """Returns the index of a name among the accepted names of an items array, -1 for none."""
     accepted = ruleset.item_containers.accepted
     if ruleset.items_names == "exact":
@@ -142,7 +142,7 @@ def _container(name: str, ruleset: Ruleset) -> int:
     return folded.index(fold(name)) if fold(name) in folded else -1
 
 
-def _near_miss(folded: str, ruleset: Ruleset) -> str | None:
+def _find_near_miss(folded: str, ruleset: Ruleset) -> str | None:
     """Returns the accepted name that was probably meant: the same folded, else within one edit (rules 2.6)."""
     exact = [name for field in ruleset.exact_fields for name in field.accepted]
     core = [name for field in ruleset.core_fields for name in field.accepted]

@@ -188,7 +188,7 @@ class _Reader:
         for name, field in exact:
             other = core.get(fold(name))
             if other and other.name != field.name:
-                raise self._claimed("aliases", name, other.name, field.name)
+                raise self._claimed_twice("aliases", name, other.name, field.name)
         self._check_unique(
             "item_aliases", [(fold(name), field) for field in ruleset.item_fields for name in field.accepted]
         )
@@ -199,9 +199,9 @@ class _Reader:
         for name, field in claims:
             owner = owners.setdefault(name, field.name)
             if owner != field.name:
-                raise self._claimed(key, name, owner, field.name)
+                raise self._claimed_twice(key, name, owner, field.name)
 
-    def _claimed(self, key: str, name: str, first: str, second: str) -> RulesetError:
+    def _claimed_twice(self, key: str, name: str, first: str, second: str) -> RulesetError:
         return self._error(
             f"{key}: {name!r} is claimed twice, by {first} and by {second}",
             f"Remove the name from {key}.{first} or from {key}.{second}.",

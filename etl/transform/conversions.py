@@ -34,7 +34,8 @@ def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.Da
 
     Returns:
         One row for each postback: row UInt32, match_type, match_key (as sent), match_param, event, event_rule,
-        conversion_type, transaction_id, the columns of `read_amounts`, and a Boolean for each of `rejections.JUDGED`.
+        conversion_type, transaction_id, the columns of `read_amounts`, and a Boolean for each of
+        `rejections.REFUSAL_REASONS`.
     """
     return pl.concat(
         [
@@ -64,7 +65,7 @@ def build_conversions(
 
     Returns:
         One row for each postback: the columns of `schema.CONVERSIONS` without ids, lineage, counts and issues, plus
-        the columns of `judge_postbacks` and those that `findings_of` and `keys_of` need.
+        the columns of `judge_postbacks` and those that `find_issues` and `dedup_keys` need.
     """
     return pl.concat(
         [
@@ -74,10 +75,10 @@ def build_conversions(
             pl.DataFrame(
                 [
                     *fields.texts.select("click_id", "ref_id", "brand_name", "country"),
-                    fields.param("value").alias("value_param"),
-                    fields.param("currency").alias("currency_param"),
-                    fields.param("timestamp").alias("timestamp_param"),
-                    fields.param("transaction_id").alias("transaction_param"),
+                    fields.param_names("value").alias("value_param"),
+                    fields.param_names("currency").alias("currency_param"),
+                    fields.param_names("timestamp").alias("timestamp_param"),
+                    fields.param_names("transaction_id").alias("transaction_param"),
                     postbacks["received_at"],
                 ]
             ),
@@ -154,7 +155,7 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
         {
             "value": value,
             "value_text": texts,
-            "value_repaired": map_distinct(unread, value_parsing.read_dressed_amount, MONEY),
+            "value_repaired": map_distinct(unread, value_parsing.read_formatted_amount, MONEY),
             "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
             "currency_defaulted": sent.is_null(),
             "currency_fault": currency["fault"],
@@ -172,7 +173,7 @@ def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
     other = pl.Struct({"fault": pl.String, "instant": INSTANT})
     repaired = map_distinct(
         texts.set(instant.is_not_null(), None),
-        lambda text: dict(zip(("fault", "instant"), value_parsing.read_other_timestamp(text), strict=True)),
+        lambda text: dict(zip(("fault", "instant"), value_parsing.repair_timestamp(text), strict=True)),
         other,
     ).struct.unnest()
     return pl.DataFrame(

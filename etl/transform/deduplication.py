@@ -24,10 +24,10 @@ DUPLICATES: Final = pl.Schema(
 )
 
 #: Columns of keys that are copied from conversions unchanged.
-_KEPT: Final = [name for name in KEYS.schema if name not in ("event", "transaction_key", "key_hash", "match_digest")]
+_COPIED: Final = [name for name in KEYS.schema if name not in ("event", "transaction_key", "key_hash", "match_digest")]
 
 
-def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+def dedup_keys(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     """Returns the deduplication keys of conversions that have a usable transaction_id (rules 6.3).
 
     Args:
@@ -43,7 +43,7 @@ def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     is_key = ids.is_not_null() & ~placeholders.is_macro(ids) & ~placeholders.is_null_word(ids)
     event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
     return (
-        conversions.select(*_KEPT, "match_key", event=event, transaction_key=ids.str.strip_chars())
+        conversions.select(*_COPIED, "match_key", event=event, transaction_key=ids.str.strip_chars())
         .filter(is_key)
         .with_columns(key_hash=stable_hash(*_KEY), match_digest=stable_hash("match_key"))
         .select(KEYS.schema.names())
@@ -82,7 +82,7 @@ def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.D
     if window is None:
         kept = ordered.select(pl.col("conversion_id").first().over(_KEY)).to_series()
     else:
-        kept = _kept_within(ordered, window)
+        kept = _kept_in_window(ordered, window)
     compared = ("value", "currency", "match_digest")
     winners = ordered.select(
         pl.col("conversion_id").alias("duplicate_of"), *(pl.col(c).alias(f"{c}_kept") for c in compared)
@@ -97,7 +97,7 @@ def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.D
     )
 
 
-def _kept_within(ordered: pl.DataFrame, window: timedelta) -> pl.Series:
+def _kept_in_window(ordered: pl.DataFrame, window: timedelta) -> pl.Series:
     """Returns for each row the conversion_id of the kept record, with a window."""
     kept: list[str] = []
     rows = ordered.select(*_KEY, "received_at", "conversion_id").iter_rows()

@@ -11,7 +11,7 @@ import polars as pl
 from etl.columnar.string_buffers import Positions, Truths, is_blank
 from etl.rules.parameter_names import meanings_of
 from etl.rules.ruleset import Ruleset
-from etl.transform.parameter_table import Pairs
+from etl.transform.parameter_table import Params
 
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"
@@ -33,7 +33,7 @@ class Fields(NamedTuple):
         is_sent: For each parameter whether its value is not blank (rules 1.6).
     """
 
-    params: Pairs
+    params: Params
     texts: pl.DataFrame
     winners: dict[str, Positions]
     conflicts: pl.DataFrame
@@ -43,7 +43,7 @@ class Fields(NamedTuple):
     meanings: pl.DataFrame
     is_sent: Truths
 
-    def param(self, field: str) -> pl.Series:
+    def param_names(self, field: str) -> pl.Series:
         """Returns for each postback the name, as spelled, of the parameter that fills a field; null for none."""
         return self.names_at(self.winners[field]).alias(field)
 
@@ -55,14 +55,14 @@ class Fields(NamedTuple):
         """Returns a column of `meanings` for each parameter."""
         return self.meanings[column].to_numpy()[self.params.numbers]
 
-    def of(self, is_wanted: pl.Series) -> Self:
+    def filter(self, is_wanted: pl.Series) -> Self:
         """Returns the fields with `texts` and `winners` filtered to some postbacks; all else stays unfiltered."""
         truths = is_wanted.to_numpy()
         winners = {field: winners[truths] for field, winners in self.winners.items()}
         return self._replace(texts=self.texts.filter(is_wanted), winners=winners)
 
 
-def resolve_aliases(params: Pairs, height: int, ruleset: Ruleset) -> Fields:
+def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
     """Chooses the parameter that fills each field of each postback.
 
     The alias that comes first in the page's list wins; with `alias_order = "payload"`, the alias that comes first in
@@ -129,7 +129,7 @@ class _Candidates(NamedTuple):
     ranks: Positions
 
     @classmethod
-    def of(cls, params: Pairs, meanings: pl.DataFrame, is_text: Truths, ruleset: Ruleset) -> Self:
+    def of(cls, params: Params, meanings: pl.DataFrame, is_text: Truths, ruleset: Ruleset) -> Self:
         """Lists the candidates among the parameters for which `is_text` is true."""
         parts = []
         for kind, first in (("core", 0), ("exact", len(ruleset.core_fields))):
@@ -170,7 +170,7 @@ class _Candidates(NamedTuple):
         return winners, contested
 
 
-def _conflicts(params: Pairs, candidates: _Candidates, winners: Positions, names: list[str]) -> pl.DataFrame:
+def _conflicts(params: Params, candidates: _Candidates, winners: Positions, names: list[str]) -> pl.DataFrame:
     """Returns the fields that several non-empty parameters with different texts could fill (rules 2.3)."""
     is_loser = candidates.params != winners
     winning, losing = params.frame(winners[is_loser]), params.frame(candidates.params[is_loser])

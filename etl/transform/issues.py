@@ -70,7 +70,7 @@ class Rule(NamedTuple):
     detail: pl.Expr
 
 
-NOTHING: Final = pl.lit(None, pl.String())
+_NULL: Final = pl.lit(None, pl.String())
 _VALUE: Final = pl.col("value_param")
 
 RULES: Final = (
@@ -80,10 +80,10 @@ RULES: Final = (
         _VALUE,
         pl.col("value_text"),
     ),
-    Rule("negative_value", pl.col("value") < 0, _VALUE, NOTHING),
+    Rule("negative_value", pl.col("value") < 0, _VALUE, _NULL),
     Rule("invalid_currency", pl.col("currency_fault") == "invalid", pl.col("currency_param"), pl.col("currency")),
     Rule("unknown_currency", pl.col("currency_fault") == "unknown", pl.col("currency_param"), pl.col("currency")),
-    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, NOTHING),
+    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, _NULL),
     *(
         Rule(code, pl.col("timestamp_fault") == code, pl.col("timestamp_param"), pl.col("timestamp_text"))
         for code in ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601", "invalid_timestamp")
@@ -98,19 +98,19 @@ RULES: Final = (
 )
 
 
-def findings(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.DataFrame]:
+def apply_rules(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.DataFrame]:
     """Applies rules to a frame with a column `row`; returns a frame of `FINDINGS` for each rule with findings."""
     truths = rows.select(rule.applies.fill_null(False).alias(str(i)) for i, rule in enumerate(rules))
     return [
-        finding(rows.filter(truth).select("row", parameter=rule.parameter, detail=rule.detail), rule.code)
+        as_findings(rows.filter(truth).select("row", parameter=rule.parameter, detail=rule.detail), rule.code)
         for rule, truth in zip(rules, truths, strict=True)
         if truth.any()
     ]
 
 
-def finding(rows: pl.DataFrame, code: str) -> pl.DataFrame:
+def as_findings(rows: pl.DataFrame, code: str) -> pl.DataFrame:
     """Makes each row of a frame a finding of one code; `parameter` and `detail` are null if the frame lacks them."""
-    missing = [NOTHING.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
+    missing = [_NULL.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
     return rows.with_columns(missing).select(
         pl.col("row").cast(pl.UInt32), pl.lit(code, _ORDER).alias("code"), "parameter", "detail"
     )
@@ -139,7 +139,7 @@ def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
 _TRAITS: Final = tuple(field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits")
 
 
-def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
+def find_issues(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
     """Finds the issues of the fields of conversions.
 
     Args:
@@ -151,14 +151,14 @@ def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
         Frames of `FINDINGS`.
     """
     return [
-        finding(fields.structures, "not_scalar"),
-        finding(
+        as_findings(fields.structures, "not_scalar"),
+        as_findings(
             fields.conflicts.select("row", parameter="field", detail=pl.format("{} over {}", "winner", "losers")),
             "alias_conflict",
         ),
-        finding(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
+        as_findings(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
         *_value_findings(conversions, fields),
-        *findings(conversions),
+        *apply_rules(conversions),
     ]
 
 
@@ -172,7 +172,7 @@ def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFr
     transaction = column("transaction_id"), partial(column, "transaction_param")
     checks: list[tuple[str, pl.Series, Callable[[], pl.Series]]] = [
         *(
-            ("unresolved_macro", pl.Series(is_macro[fields.winners[name]]), partial(fields.param, name))
+            ("unresolved_macro", pl.Series(is_macro[fields.winners[name]]), partial(fields.param_names, name))
             for name in core
         ),
         *(
@@ -188,18 +188,18 @@ def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFr
             (
                 "prehashed_trait",
                 pl.Series(is_digest[fields.winners[name]]),
-                partial(_repeated, name, conversions.height),
+                partial(_repeat, name, conversions.height),
             )
             for name in _TRAITS
         ),
     ]
     return [
-        finding(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(is_found), code)
+        as_findings(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(is_found), code)
         for code, is_found, param in checks
         if is_found.any()
     ]
 
 
-def _repeated(text: str, height: int) -> pl.Series:
+def _repeat(text: str, height: int) -> pl.Series:
     """Returns a column that repeats a text."""
     return pl.Series([text]).new_from_index(0, height)

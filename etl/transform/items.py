@@ -19,7 +19,7 @@ from etl.rules.page import WHITE_SPACE
 from etl.rules.ruleset import Ruleset, fold
 from etl.schema import ITEMS
 from etl.transform.field_resolution import Fields
-from etl.transform.issues import finding
+from etl.transform.issues import as_findings
 
 _LAST_POSITION: Final = 2**31 - 1
 _TOLERANCE: Final = Decimal("0.01")
@@ -28,7 +28,7 @@ _SURE_TOTAL: Final = 1e9
 _EXACT: Final = Context(prec=120)
 
 
-class _Param(NamedTuple):
+class _ItemParam(NamedTuple):
     """A parameter that holds items: index of its container name, name, value, index and field in brackets."""
 
     container: int
@@ -39,7 +39,7 @@ class _Param(NamedTuple):
 
 
 #: All parameters of a postback that hold items. Postbacks with equal contents share the result.
-_Content = tuple[_Param, ...]
+_Content = tuple[_ItemParam, ...]
 
 
 class _Array(NamedTuple):
@@ -71,16 +71,16 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
         price=value_parsing.amount(texts["price"]), quantity=value_parsing.amount(texts["quantity"])
     )
     lengths = np.array([len(elements) for elements, _ in read], np.int64)
-    index = _expanded(lengths, contents)
+    index = _item_indices(lengths, contents)
     table = items[index].with_columns(row=pl.Series(np.repeat(rows, lengths[contents]), dtype=pl.UInt32))
     faulty = [(row, name) for row, content in zip(rows, contents, strict=True) for name in read[content][1]]
     malformed = pl.DataFrame(faulty, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
     return table.select("row", *ITEMS.schema.names()[1:]), [
-        finding(
+        as_findings(
             pl.DataFrame(malformed, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row"), "malformed_items"
         ),
-        *(_unread_numbers(table, texts[name].gather(index), name) for name in ("price", "quantity")),
-        finding(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),
+        *(_invalid_numbers(table, texts[name].gather(index), name) for name in ("price", "quantity")),
+        as_findings(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),
     ]
 
 
@@ -113,12 +113,12 @@ def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, l
     return rows, np.array(contents, np.int64), [tuple(known[kind] for kind in content) for content in found]
 
 
-def _read_params(fields: Fields, index: Positions) -> list[_Param]:
+def _read_params(fields: Fields, index: Positions) -> list[_ItemParam]:
     """Returns the parameters at `index` with their meanings."""
     params = fields.params.frame(index)
     columns = ("container", "bracket_index", "bracket_field")
     meant = [fields.meanings[name].gather(fields.params.numbers[index]) for name in columns]
-    return list(map(_Param._make, params.with_columns(meant).select(_Param._fields).rows()))
+    return list(map(_ItemParam._make, params.with_columns(meant).select(_ItemParam._fields).rows()))
 
 
 def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) -> pl.DataFrame:
@@ -132,7 +132,7 @@ def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) 
     return pl.DataFrame(dict(zip(schema, zip(*items, strict=True), strict=True)) if items else None, schema=schema)
 
 
-def _expanded(lengths: Positions, contents: Positions) -> Positions:
+def _item_indices(lengths: Positions, contents: Positions) -> Positions:
     """Returns the item indices of a sequence of contents.
 
     Args:
@@ -159,7 +159,7 @@ def _read_content(params: _Content, ruleset: Ruleset) -> tuple[list[tuple[int, d
     return [], faulty
 
 
-def _arrays(params: list[_Param]) -> Iterator[tuple[str, _Array]]:
+def _arrays(params: list[_ItemParam]) -> Iterator[tuple[str, _Array]]:
     """Yields the arrays of one container name: the first plain value, and all bracket keys; in the request's order."""
     brackets = [param for param in params if param.bracket_index is not None]
     plain = next((param for param in params if param.bracket_index is None), None)
@@ -170,7 +170,7 @@ def _arrays(params: list[_Param]) -> Iterator[tuple[str, _Array]]:
             yield param.name, _read_brackets(brackets)
 
 
-def _read_json(param: _Param) -> _Array:
+def _read_json(param: _ItemParam) -> _Array:
     """Reads an array of items from JSON text; a single object counts as a malformed array of one item."""
     try:
         value = json_codec.parse(param.value.encode())
@@ -184,7 +184,7 @@ def _read_json(param: _Param) -> _Array:
     return _Array(objects, bool(elements), is_single or len(objects) < len(elements))
 
 
-def _read_brackets(params: list[_Param]) -> _Array:
+def _read_brackets(params: list[_ItemParam]) -> _Array:
     """Reads items from bracket keys.
 
     `items[0][id]` sets a field of item 0. `items[][id]` sets a field of an item after all earlier items; a repeated
@@ -235,11 +235,11 @@ def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]
     ]
 
 
-def _unread_numbers(table: pl.DataFrame, texts: pl.Series, name: str) -> pl.DataFrame:
+def _invalid_numbers(table: pl.DataFrame, texts: pl.Series, name: str) -> pl.DataFrame:
     """Finds items whose price or quantity was sent but is no number."""
     is_unread = table[name].is_null() & texts.is_not_null()
     unread = table.with_columns(detail=texts).filter(is_unread)
-    return finding(
+    return as_findings(
         unread.select("row", "detail", parameter=pl.format("items[{}]." + name, "position")), f"invalid_item_{name}"
     )
 

@@ -16,7 +16,7 @@ from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import join_bytes, texts_of
 
 
-class Pairs(NamedTuple):
+class Params(NamedTuple):
     """The parameters of a batch of postbacks, ascending by row, within a row in the order of the request.
 
     All arrays but `names` have one element for each parameter.
@@ -93,7 +93,7 @@ class Pairs(NamedTuple):
         )
 
 
-def split_forms(forms: pl.Series) -> Pairs:
+def split_forms(forms: pl.Series) -> Params:
     """Splits URL-encoded forms at `&`, without empty pieces, and then at the first `=`.
 
     `+` becomes a space. Percent escapes are decoded once, as UTF-8; malformed bytes become U+FFFD.
@@ -104,8 +104,8 @@ def split_forms(forms: pl.Series) -> Pairs:
     Source: rules 1.2.
 
     Examples:
-        >>> pairs = split_forms(pl.Series(["a=1&b=%C3%A9+x", "&&", "a==b&c", "%FF=%2", None]))
-        >>> pairs.frame().select("row", "name", "value").rows()
+        >>> params = split_forms(pl.Series(["a=1&b=%C3%A9+x", "&&", "a==b&c", "%FF=%2", None]))
+        >>> params.frame().select("row", "name", "value").rows()
         [(0, 'a', '1'), (0, 'b', 'é x'), (2, 'a', '=b'), (2, 'c', ''), (3, '�', '%2')]
     """
     buffer, form_ends = join_bytes(forms, "&")
@@ -116,4 +116,6 @@ def split_forms(forms: pl.Series) -> Pairs:
     count, names = byte_loops.split_forms(buffer.data, form_ends, decoded.data, spans, slots, pairs)
     rows, numbers, starts, ends = pairs[:, :count]
     distinct, renumbered = factorize(texts_of(decoded, *spans[:, :names]))
-    return Pairs.plain(rows, distinct, renumbered.to_numpy().astype(np.int64)[numbers], texts_of(decoded, starts, ends))
+    return Params.plain(
+        rows, distinct, renumbered.to_numpy().astype(np.int64)[numbers], texts_of(decoded, starts, ends)
+    )

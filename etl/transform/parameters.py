@@ -10,7 +10,7 @@ import polars as pl
 from etl.columnar import json_codec
 from etl.columnar.field_lists import fields_of
 from etl.rules.ruleset import BodyPath
-from etl.transform.parameter_table import Pairs, split_forms
+from etl.transform.parameter_table import Params, split_forms
 
 #: A body whose first byte after white space is `{` or `[` is meant as JSON (rules 1.3).
 _LOOKS_LIKE_JSON: Final = r"^[ \t\r\n]*[{\[]"
@@ -42,7 +42,7 @@ def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> Pairs:
+def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> Params:
     """Returns the parameters of postbacks in the order of the request.
 
     Args:
@@ -52,16 +52,16 @@ def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[B
     """
     query = [split_forms(postbacks["query"]), _field_params(postbacks["query_fields"], is_json=False)]
     body = [split_forms(postbacks["body"]), follow_paths(_field_params(postbacks["fields"], is_json=True), paths)]
-    return Pairs.merged([*query, *body] if parameter_order == "query_first" else [*body, *query])
+    return Params.merged([*query, *body] if parameter_order == "query_first" else [*body, *query])
 
 
-def _field_params(fields: pl.Series, *, is_json: bool) -> Pairs:
+def _field_params(fields: pl.Series, *, is_json: bool) -> Params:
     """Returns the parameters in lists of fields."""
     lengths = fields.list.len().fill_null(0).to_numpy()
-    params = fields.filter(pl.Series(lengths > 0)).explode().struct.unnest()
-    pairs = Pairs.named(np.repeat(np.arange(len(fields)), lengths), params["name"], params["text"])
-    is_structure = params["is_structure"].to_numpy()
-    return pairs._replace(is_structure=is_structure, is_json=np.full(len(is_structure), is_json))
+    exploded = fields.filter(pl.Series(lengths > 0)).explode().struct.unnest()
+    params = Params.named(np.repeat(np.arange(len(fields)), lengths), exploded["name"], exploded["text"])
+    is_structure = exploded["is_structure"].to_numpy()
+    return params._replace(is_structure=is_structure, is_json=np.full(len(is_structure), is_json))
 
 
 def _parsed_object(text: str) -> dict[str, Any] | None:
@@ -73,7 +73,7 @@ def _parsed_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def follow_paths(params: Pairs, paths: tuple[BodyPath, ...]) -> Pairs:
+def follow_paths(params: Params, paths: tuple[BodyPath, ...]) -> Params:
     """Adds the values at paths to the parameters of JSON bodies, after the other parameters of each body.
 
     An added parameter is named as its path is written. A path that leads nowhere, or to null, adds no parameter. Paths
@@ -93,21 +93,21 @@ def follow_paths(params: Pairs, paths: tuple[BodyPath, ...]) -> Pairs:
     found = [
         (row, path.written, text, is_structure)
         for row, root, value in params.frame(np.flatnonzero(is_holder)).select("row", "name", "value").iter_rows()
-        for path, (text, is_structure) in _followed(value, by_root[root])
+        for path, (text, is_structure) in _follow(value, by_root[root])
     ]
     if not found:
         return params
     rows, names, texts, is_structure = zip(*found, strict=True)
-    added = Pairs.named(np.array(rows), pl.Series(names), pl.Series(texts))
-    return Pairs.merged(
+    added = Params.named(np.array(rows), pl.Series(names), pl.Series(texts))
+    return Params.merged(
         [params, added._replace(is_structure=np.array(is_structure), is_json=np.ones(len(rows), np.bool_))]
     )
 
 
-def _followed(holder: str, paths: list[BodyPath]) -> list[tuple[BodyPath, tuple[str, bool]]]:
+def _follow(holder: str, paths: list[BodyPath]) -> list[tuple[BodyPath, tuple[str, bool]]]:
     """Returns the paths that lead to a value inside a JSON text, each with the result of `_as_text`."""
     value = json_codec.parse(holder.encode())
-    ends = ((path, _at(value, path.steps[1:])) for path in paths)
+    ends = ((path, _value_at(value, path.steps[1:])) for path in paths)
     return [(path, _as_text(end)) for path, end in ends if end is not None]
 
 
@@ -118,13 +118,15 @@ def _as_text(value: Any) -> tuple[str, bool]:
     return json_codec.scalar(value) or "", False
 
 
-def _at(value: Any, steps: tuple[str | int | tuple[str, str], ...]) -> Any:
+def _value_at(value: Any, steps: tuple[str | int | tuple[str, str], ...]) -> Any:
     """Returns the value that the steps of a path lead to; None where they lead nowhere.
 
     Examples:
         >>> notes = [{"name": "a", "value": 1}, {"name": "b", "value": [7, 8]}]
-        >>> _at(notes, (("name", "b"), "value", 1)), _at(notes, (("name", "c"), "value")), _at(notes, ("name",))
-        (8, None, None)
+        >>> _value_at(notes, (("name", "b"), "value", 1))
+        8
+        >>> _value_at(notes, (("name", "c"), "value")), _value_at(notes, ("name",))
+        (None, None)
     """
     for step in steps:
         value = _step(value, step)
@@ -140,4 +142,4 @@ def _step(value: Any, step: str | int | tuple[str, str]) -> Any:
     if isinstance(step, int):
         return value[step] if step < len(value) else None
     key, text = step
-    return next((one for one in value if isinstance(one, dict) and json_codec.scalar(one.get(key)) == text), None)
+    return next((item for item in value if isinstance(item, dict) and json_codec.scalar(item.get(key)) == text), None)

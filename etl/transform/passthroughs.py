@@ -9,7 +9,7 @@ from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
 from etl.rules import page
 from etl.transform.field_resolution import Fields
-from etl.transform.issues import finding
+from etl.transform.issues import as_findings
 
 
 def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -43,7 +43,7 @@ def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.Da
         .group_by("row", maintain_order=True)
         .agg(detail=(page.PASSTHROUGH_PREFIX + pl.col("name")).str.join(", "))
     )
-    return table, [finding(dropped, "passthrough_dropped")]
+    return table, [as_findings(dropped, "passthrough_dropped")]
 
 
 def _compact(text: str) -> str:

@@ -15,14 +15,14 @@ from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, REQUESTS
 from etl.transform.conversions import build_conversions, judge_postbacks, protect_match_key
-from etl.transform.deduplication import keys_of
+from etl.transform.deduplication import dedup_keys
 from etl.transform.field_resolution import Fields, resolve_aliases
-from etl.transform.issues import findings_of, list_issues
+from etl.transform.issues import find_issues, list_issues
 from etl.transform.items import build_items
 from etl.transform.parameters import explode_params, parse_bodies
 from etl.transform.passthroughs import build_passthroughs
 from etl.transform.record_ids import record_ids
-from etl.transform.rejections import JUDGED, reject_postbacks, reject_records
+from etl.transform.rejections import REFUSAL_REASONS, reject_postbacks, reject_records
 
 
 class Tables(NamedTuple):
@@ -116,12 +116,12 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     verdicts = judge_postbacks(fields, ruleset, options)
     refused = reject_postbacks(postbacks, verdicts, fields, ruleset)
 
-    is_accepted = ~verdicts.select(pl.any_horizontal(JUDGED)).to_series()
-    accepted, filled = postbacks.filter(is_accepted), fields.of(is_accepted)
+    is_accepted = ~verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
+    accepted, filled = postbacks.filter(is_accepted), fields.filter(is_accepted)
     conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, options)
     items, items_findings = build_items(fields, conversions, ruleset)
     passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
-    found = [*findings_of(conversions, filled), *items_findings, *passthroughs_findings]
+    found = [*find_issues(conversions, filled), *items_findings, *passthroughs_findings]
     whole = conversions.with_columns(
         list_issues(found, postbacks.height).filter(is_accepted),
         _counts(items, postbacks.height).filter(is_accepted).alias("item_count"),
@@ -141,7 +141,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
         rejections=rejections.with_columns(
             redact_raws(rejections["raw"], options.pii, ruleset, rejections["layout"])
         ).select(REJECTIONS.schema.names()),
-        keys=keys_of(whole, ruleset),
+        keys=dedup_keys(whole, ruleset),
         skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
         unrecognised=fields.unrecognised,
     )

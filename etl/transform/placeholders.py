@@ -52,21 +52,21 @@ def is_macro(texts: pl.Series) -> pl.Series:
         [True, True, True, False, False, False]
     """
 
-    def is_one(suspects: pl.Series) -> pl.Series:
+    def check(suspects: pl.Series) -> pl.Series:
         trimmed = suspects.str.strip_chars()
         return trimmed.str.contains(_MACRO) | decoded_texts(trimmed).str.contains(_MACRO)
 
-    return _among(texts, _MACRO_BEGINS, is_one)
+    return _check_suspects(texts, _MACRO_BEGINS, check)
 
 
 def is_null_word(texts: pl.Series) -> pl.Series:
     """Returns whether each value is a word for a missing value, such as `null`, in any ASCII case; false for null."""
-    return _is_one_of(texts, NULL_WORDS)
+    return _is_word(texts, NULL_WORDS)
 
 
 def is_test_value(texts: pl.Series) -> pl.Series:
     """Returns whether each value is a test value, such as `test`, in any ASCII case; false for null."""
-    return _is_one_of(texts, TEST_VALUES)
+    return _is_word(texts, TEST_VALUES)
 
 
 def is_double_encoded(texts: pl.Series) -> pl.Series:
@@ -74,24 +74,24 @@ def is_double_encoded(texts: pl.Series) -> pl.Series:
     return texts.str.contains(_ESCAPE).fill_null(False)
 
 
-def _is_one_of(texts: pl.Series, words: tuple[str, ...]) -> pl.Series:
+def _is_word(texts: pl.Series, words: tuple[str, ...]) -> pl.Series:
     """Returns whether each trimmed text is one of the words, in any ASCII case; false for null."""
     begins = MAY_BE_BLANK.copy()
     begins[[ord(letter) for word in words for letter in (word[0], word[0].upper())]] = True
     pattern = r"^\s*(?i-u:" + "|".join(word.replace("[", r"\[").replace("]", r"\]") for word in words) + r")\s*$"
-    return _among(texts, begins, lambda suspects: suspects.str.contains(pattern))
+    return _check_suspects(texts, begins, lambda suspects: suspects.str.contains(pattern))
 
 
-def _among(texts: pl.Series, begins: Truths, is_one: Callable[[pl.Series], pl.Series]) -> pl.Series:
+def _check_suspects(texts: pl.Series, begins: Truths, check: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """Applies a check to the texts whose first byte allows a match, and returns false for all other texts.
 
     Args:
         texts: String.
         begins: For each byte whether a matching text may begin with it.
-        is_one: The check.
+        check: Returns whether each text matches.
     """
     suspects = np.flatnonzero(begins[first_bytes(texts)])
     truth = np.zeros(len(texts), np.bool_)
     if len(suspects):
-        truth[suspects] = is_one(texts[suspects]).fill_null(False).to_numpy()
+        truth[suspects] = check(texts[suspects]).fill_null(False).to_numpy()
     return pl.Series(truth)

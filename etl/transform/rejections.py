@@ -15,7 +15,7 @@ from etl.transform.field_resolution import Fields
 
 _MESSAGES: Final = {reason.code: reason.message for reason in page.REJECTIONS}
 #: Reasons why a readable postback is refused; each is a Boolean column of `conversions.judge_postbacks` (rules 5.4).
-JUDGED: Final = ("missing_identity", "unknown_conversion_type")
+REFUSAL_REASONS: Final = ("missing_identity", "unknown_conversion_type")
 
 #: Columns that the rejection of a refused postback shares with conversions.
 _SHARED: Final = ("match_type", "match_key", "event", "conversion_type", "value", "currency", "transaction_id")
@@ -55,8 +55,8 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
 
     Source: rules 3.1, 5.2, 5.4.
     """
-    is_refused = verdicts.select(pl.any_horizontal(JUDGED)).to_series()
-    refused = verdicts.select("row", *JUDGED, *_SHARED).filter(is_refused)
+    is_refused = verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
+    refused = verdicts.select("row", *REFUSAL_REASONS, *_SHARED).filter(is_refused)
     types = refused["conversion_type"].set(~refused["unknown_conversion_type"], None)
     names = (
         fields.near_misses.filter(pl.col("near_miss").is_in(_IDENTITY_NAMES))
@@ -70,7 +70,9 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
     )
     return _as_rejections(
         rejected.with_columns(
-            reasons=pl.concat_list(pl.when(reason).then(pl.lit(reason)) for reason in JUDGED).list.drop_nulls(),
+            reasons=pl.concat_list(
+                pl.when(reason).then(pl.lit(reason)) for reason in REFUSAL_REASONS
+            ).list.drop_nulls(),
             suggestion=pl.coalesce(pl.when("missing_identity").then("name"), "type"),
         ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String)),
         "layout",
@@ -132,9 +134,9 @@ def _edits(left: str, right: str) -> int:
     return min(previous[-1], 3)
 
 
-def _as_rejections(rejected: pl.DataFrame, *beside: str) -> pl.DataFrame:
+def _as_rejections(rejected: pl.DataFrame, *extra: str) -> pl.DataFrame:
     """Returns rows of `schema.REJECTIONS`, null where a column is missing, and further columns by name."""
     empty = {name: pl.lit(None, dtype) for name, dtype in REJECTIONS.schema.items() if name not in rejected.columns}
     return rejected.with_columns(
         reason=pl.col("reasons").list.first(), **{name: value for name, value in empty.items() if name != "reason"}
-    ).select(*(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.schema.items()), *beside)
+    ).select(*(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.schema.items()), *extra)

@@ -26,7 +26,7 @@ from etl.sources.reread import Origin, read_again
 from etl.transform.field_resolution import IDENTITY_EMAIL
 from etl.transform.pipeline import Judged, Tables, judge
 from etl.transform.record_ids import record_ids
-from etl.transform.rejections import JUDGED
+from etl.transform.rejections import REFUSAL_REASONS
 from etl.warehouse.table_layout import dated
 
 
@@ -182,7 +182,7 @@ def _with_known_hashes(judged: Judged, options: Options) -> Tables:
     tables = judged.tables
     if options.pii != "hash":
         return tables
-    is_refused = judged.verdicts.select(pl.any_horizontal(JUDGED)).to_series()
+    is_refused = judged.verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
     texts = judged.fields.texts.filter(~is_refused)
     known = {name: texts[name].str.extract(_DIGEST, 1) for name in (IDENTITY_EMAIL, *page.PERSONAL_TRAITS)}
     conversions = tables.conversions.with_columns(

@@ -207,7 +207,7 @@ def _typed(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str 
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, texts.height)
     value_texts, time_texts = sent.get("value", nothing), sent["time"]
     amount = value_parsing.amount(value_texts)
-    dressed = map_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_dressed_amount, MONEY)
+    dressed = map_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_formatted_amount, MONEY)
     value, at = amount.fill_null(dressed), _instants(time_texts, zone, layout)
     rows = pl.DataFrame(
         {
