@@ -94,6 +94,7 @@ def layout_of(text: str) -> Layout:
 
 
 def _delimited_spans(delimiter: str, row: bytes, _names: tuple[str, ...]) -> Spans:
+    """Returns the spans of the cells of a CSV row."""
     return [match.span(1) for match in _cell_pattern(delimiter).finditer(row)]
 
 
@@ -118,6 +119,7 @@ def _quoted_cell(delimiter: str, text: str, cell: bytes) -> str:
 
 
 def _in_quotes(text: str) -> str:
+    """Returns a text in quotes, with its own quotes doubled."""
     return '"' + text.replace('"', '""') + '"'
 
 
@@ -141,6 +143,7 @@ def copy_cells(line: bytes) -> list[str]:
 
 
 def _copy_text(cell: bytes) -> str:
+    r"""Returns the text of a cell of COPY text; an empty text for `\N`."""
     return "" if cell == b"\\N" else _COPY_ESCAPE.sub(_unescape, cell).decode("utf-8", "surrogateescape")
 
 
@@ -155,6 +158,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 
 def _tabbed_spans(row: bytes, _names: tuple[str, ...] = ()) -> Spans:
+    """Returns the spans between tabs."""
     marks = [-1, *(i for i, byte in enumerate(row) if byte == ord("\t")), len(row)]
     return [(begin + 1, end) for begin, end in pairwise(marks)]
 
@@ -189,6 +193,7 @@ def w3c_text(value: bytes) -> str:
 
 
 def _w3c_cell(text: str, value: bytes) -> str:
+    """Writes a text as a value of a W3C log line, in quotes if the replaced value has quotes."""
     return _in_quotes(text) if _is_in_quotes(value) else text
 
 

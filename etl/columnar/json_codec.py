@@ -217,10 +217,12 @@ def _json_escape(escape: re.Match[bytes]) -> bytes:
 
 
 def _integer(digits: str) -> int | NumberText:
+    """Returns an integer of up to 18 characters as int, a longer one as text."""
     return int(digits) if len(digits) < 19 else NumberText(digits)
 
 
 def _number(text: str) -> float | NumberText:
+    """Returns a number as float, or as text if it exceeds a double."""
     number = float(text)
     return NumberText(text) if math.isinf(number) else number
 
@@ -238,6 +240,7 @@ def _plain_notation(number: float) -> str:
 
 
 def _quoted(text: str) -> str:
+    """Returns a text as a JSON string."""
     return orjson.dumps(str(text)).decode()
 
 

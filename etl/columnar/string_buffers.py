@@ -223,6 +223,7 @@ def spliced(buffer: Bytes, starts: Positions, ends: Positions, splices: Splices)
     shifts = np.append(0, places[2::2] - splices.ends)
 
     def moved(bounds: Positions, side: str) -> Positions:
+        """Returns positions of the old buffer as positions of the new buffer."""
         return bounds + shifts[np.searchsorted(splices.ends, bounds, side=side)]  # type: ignore[call-overload]
 
     joined = np.frombuffer(data or b"", np.uint8)

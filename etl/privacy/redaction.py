@@ -82,7 +82,7 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
 
 
 def redact_again(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None = None) -> pl.Series:
-    """Redacts records that were redacted under another ruleset: replaces what only the present ruleset calls personal.
+    """Redacts records that were redacted under another ruleset, by the traits that this ruleset adds to the page's.
 
     Args:
         raws: String: records as `redact_raws` returned them under another ruleset.

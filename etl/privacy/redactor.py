@@ -279,6 +279,7 @@ class Redactor:
         return "-" if trait == ADDRESS else self._placeholder(trait, decode(text), country)
 
     def _trait(self, key: str) -> str | None:
+        """Returns the trait of a folded name: by its last part, else by a trait's name inside the name."""
         last = _last_step(key)
         if last in _ADDRESS_NAMES:
             return ADDRESS
@@ -321,8 +322,10 @@ class AddedTraitsRedactor(Redactor):
         return text
 
     def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
+        """Returns a placeholder for a personal value, unless the value is already redacted."""
         is_done = text == DROPPED or decode(text).startswith(HASHED)
         return text if is_done else super()._value(name, text, country, decode)
 
     def _trait(self, key: str) -> str | None:
+        """Returns the added trait of a folded name, by its last part."""
         return self.traits.get(_last_step(key))

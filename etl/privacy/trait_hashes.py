@@ -114,10 +114,12 @@ def _digests(forms: pl.Series, texts: pl.Series) -> pl.Series:
 
 @_on_column
 def _email(text: pl.Expr) -> pl.Expr:
+    """Normal form of an e-mail address: trimmed, in lower case."""
     return text.str.strip_chars().str.to_lowercase()
 
 
 def _email_google(texts: pl.Series) -> pl.Series:
+    """Google's normal form of e-mail addresses: without dots and `+suffix` at gmail.com and googlemail.com."""
     lowered = _email(texts)
     is_google = lowered.str.contains(r"@(?:gmail|googlemail)\.com$")
     if not is_google.any():
@@ -134,44 +136,53 @@ _ITALIAN: Final = r"^(?:\+|00)39[-. ]"
 
 @_on_column
 def _phone(text: pl.Expr) -> pl.Expr:
+    """Normal form of a phone number: its digits, without leading zeros and without the trunk zero."""
     trimmed = text.str.strip_chars()
     kept = pl.when(trimmed.str.contains(_ITALIAN)).then(trimmed).otherwise(trimmed.str.replace(_TRUNK_ZERO, "$1$2$3"))
     return kept.str.replace_all(r"[^0-9]", "").str.strip_chars_start("0")
 
 
 def _phone_e164(texts: pl.Series) -> pl.Series:
+    """Google's normal form of phone numbers: E.164, with `+`."""
     digits = _phone(texts)
     return pl.select(pl.when(pl.lit(digits) != "").then("+" + pl.lit(digits))).to_series()
 
 
 @_on_column
 def _name(text: pl.Expr) -> pl.Expr:
+    """Normal form of a name: in lower case, without punctuation, trimmed."""
     return text.str.to_lowercase().str.replace_all(r"\p{P}", "").str.strip_chars()
 
 
 @_on_column
 def _city(text: pl.Expr) -> pl.Expr:
+    """Normal form of a city: in lower case, without punctuation and white space."""
     return text.str.to_lowercase().str.replace_all(r"[\p{P}\s]", "")
 
 
 def _us_state(texts: pl.Series) -> pl.Series:
+    """Normal form of US states: the two-letter code, or the form of a city."""
     return map_distinct(texts, read_us_state).fill_null(_city(texts))
 
 
 @_on_column
 def _zipcode(text: pl.Expr) -> pl.Expr:
+    """Normal form of a zip code: in lower case, without white space and hyphens."""
     return text.str.to_lowercase().str.replace_all(r"[\s-]", "")
 
 
 def _us_zipcode(texts: pl.Series) -> pl.Series:
+    """Normal form of US zip codes: the first five characters."""
     return _zipcode(texts).str.slice(0, 5)
 
 
 def _birthdate(texts: pl.Series) -> pl.Series:
+    """Normal form of birthdates: YYYYMMDD; null where the date cannot be read."""
     return map_distinct(texts, read_birthdate)
 
 
 def _country(texts: pl.Series) -> pl.Series:
+    """Normal form of countries: the lowercase two-letter code, or the text in lower case."""
     return map_distinct(texts, read_country)
 
 

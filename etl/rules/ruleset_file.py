@@ -157,6 +157,7 @@ class _Reader:
                 )
 
     def _collect_path(self, value: object) -> str:
+        """Returns the collect path, if it contains both placeholders exactly once."""
         text = self._text("collect_path", value)
         if text.count("{account}") != 1 or text.count("{integration}") != 1:
             raise self._error(

@@ -216,6 +216,7 @@ def read_iso8601(text: str) -> datetime | None:
 
 
 def _read_seconds(text: str) -> datetime | None:
+    """Parses one text by the grammar of `epoch_instant`."""
     match = _DECIMAL_SECONDS.fullmatch(text.strip(WHITE_SPACE))
     whole = match[1].lstrip("0") if match else ""
     if not match or len(whole) > 10 or not whole:

@@ -76,9 +76,7 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
     faulty = [(row, name) for row, content in zip(rows, contents, strict=True) for name in read[content][1]]
     malformed = pl.DataFrame(faulty, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
     return table.select("row", *ITEMS.schema.names()[1:]), [
-        as_findings(
-            pl.DataFrame(malformed, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row"), "malformed_items"
-        ),
+        as_findings(malformed, "malformed_items"),
         *(_invalid_numbers(table, texts[name].gather(index), name) for name in ("price", "quantity")),
         as_findings(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),
     ]

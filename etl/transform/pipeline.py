@@ -13,7 +13,7 @@ from etl.options import Options
 from etl.privacy.redaction import redact_raws
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
-from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, REQUESTS
+from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS
 from etl.transform.conversions import build_conversions, judge_postbacks, protect_match_key
 from etl.transform.deduplication import dedup_keys
 from etl.transform.field_resolution import Fields, resolve_aliases
@@ -220,6 +220,3 @@ def _counts(rows: pl.DataFrame, height: int) -> pl.Series:
     """Returns the number of rows of each of `height` postbacks."""
     counts = rows.group_by("row").agg(pl.len().cast(pl.Int32).alias("count"))
     return pl.zeros(height, pl.Int32, eager=True).scatter(counts["row"], counts["count"])
-
-
-__all__ = ["REQUESTS", "Judged", "Tables", "judge", "route_requests", "transform"]

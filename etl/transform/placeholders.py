@@ -52,11 +52,11 @@ def is_macro(texts: pl.Series) -> pl.Series:
         [True, True, True, False, False, False]
     """
 
-    def check(suspects: pl.Series) -> pl.Series:
+    def matches(suspects: pl.Series) -> pl.Series:
         trimmed = suspects.str.strip_chars()
         return trimmed.str.contains(_MACRO) | decoded_texts(trimmed).str.contains(_MACRO)
 
-    return _check_suspects(texts, _MACRO_BEGINS, check)
+    return _check_suspects(texts, _MACRO_BEGINS, matches)
 
 
 def is_null_word(texts: pl.Series) -> pl.Series:
