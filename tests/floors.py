@@ -47,7 +47,7 @@ FLOORS: Final = (
             _room(
                 "rules",
                 "the page as rows, the ruleset, how names and values are read",
-                "page ruleset ruleset_file parameter_names value_parsing",
+                "page rulings ruleset ruleset_file parameter_names value_parsing",
             ),
             _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
         ),
@@ -120,7 +120,11 @@ FLOORS: Final = (
     Floor(
         "answers",
         (
-            _room("reports", "what the inputs hold, what another ruleset would change", "inspect what_if"),
+            _room(
+                "reports",
+                "what inputs hold, what another ruleset would change, the rules",
+                "inspect rulebook what_if",
+            ),
             _room(
                 "reports/audit",
                 "where attribution is lost, one module a question",
@@ -142,8 +146,8 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "schema terminal messages summary progress run_context audit options explain inspect reconcile run"
-                " what_if load backfill export loads replay upkeep __init__",
+                "schema terminal rules messages summary progress run_context audit options explain inspect reconcile"
+                " run what_if load backfill export loads replay upkeep __init__",
             ),
         ),
     ),
