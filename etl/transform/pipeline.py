@@ -160,7 +160,7 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
         The same rows with `account_id` and `integration`, and with a `fault` where a request is skipped or its body
         was not logged.
 
-    Source: rules 1.1, 1.7; the contract's --since and --until (half-open, on received_at).
+    Source: rules 1.1, 1.7; --since and --until are half-open, on received_at.
     """
     paths = requests["path"].unique()
     parts = paths.str.extract_groups(ruleset.collect_pattern)
