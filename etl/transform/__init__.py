@@ -1,1 +1,1 @@
-"""Requests to tables, one step a module."""
+"""Transforms requests into tables; each module is one step."""
