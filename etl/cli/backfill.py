@@ -56,7 +56,7 @@ def backfill(
 
     from etl.cli.run_context import Telling, watched
     from etl.errors import EtlError
-    from etl.telemetry.attempts import added_up
+    from etl.telemetry.attempts import sum_reports
     from etl.warehouse.backfill import backfill as backfilled
     from etl.warehouse.backfill import days_between, named
     from etl.warehouse.load import load
@@ -87,7 +87,7 @@ def backfill(
             messages.say("day", None, **{**day._asdict(), "seconds": round(day.seconds, 3)})
             if day.error:
                 failed.append(f"{day.day}")
-        watch.outcome = added_up(reports) | {"days": len(days), "days_failed": len(failed)}
+        watch.outcome = sum_reports(reports) | {"days": len(days), "days_failed": len(failed)}
         messages.say("done", None, **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
             problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from etl.errors import EtlError
 from etl.runner.engine import Engine, Meter, Result, TaskContext
-from etl.runner.hash_set import Seen
+from etl.runner.hash_set import HashSet
 
 _POLL_SECONDS: Final = 0.2
 
@@ -40,7 +40,7 @@ _ALLOCATION: Final = {"M_TRIM_THRESHOLD": (-1, 2**30), "M_MMAP_THRESHOLD": (-3, 
 _GARBAGE_THRESHOLD: Final = 1_000_000
 
 _context: TaskContext
-_turns: Any
+_next_task: Any
 
 
 class Inline:
@@ -51,7 +51,7 @@ class Inline:
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
         """The function's results, in the order of the tasks; each call is given a context."""
-        context = TaskContext(self._meter, Seen().add)
+        context = TaskContext(self._meter, HashSet().add)
         for task in tasks:
             yield function(context, *task)
 
@@ -61,42 +61,42 @@ class Pool:
 
     def __init__(self, meter: Meter, jobs: int) -> None:
         self._meter = meter
-        self._others = jobs - 1
+        self._worker_count = jobs - 1
         spawning = multiprocessing.get_context("spawn")
         self._counts: Any = spawning.Array("q", 2)
-        self._told = (0, 0)
-        self._turns: Any = spawning.Value("q", 0)
-        self._seen = Seen()
-        self._adding = threading.Lock()
-        asked, self._asking = spawning.Pipe()
-        threading.Thread(target=self._answer, args=(asked,), daemon=True).start()
-        shared = (self._counts, self._turns, self._asking, spawning.Lock())
+        self._reported = (0, 0)
+        self._next_task: Any = spawning.Value("q", 0)
+        self._hashes = HashSet()
+        self._hash_lock = threading.Lock()
+        parent_end, self._worker_end = spawning.Pipe()
+        threading.Thread(target=self._serve_hash_requests, args=(parent_end,), daemon=True).start()
+        shared = (self._counts, self._next_task, self._worker_end, spawning.Lock())
         with _environment(**_POLARS_THREADS):
-            self._executor = ProcessPoolExecutor(self._others, spawning, _start_worker, shared)
-            self._warm = [self._executor.submit(os.getpid) for _ in range(self._others)]
+            self._executor = ProcessPoolExecutor(self._worker_count, spawning, _initialize_worker, shared)
+            self._startups = [self._executor.submit(os.getpid) for _ in range(self._worker_count)]
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
         """The function's results, in the order of the tasks; each call is given a context."""
-        self._turns.value = 0
+        self._next_task.value = 0
         results: dict[int, Result] = {}
-        context = TaskContext(self._meter_all, self._repeats)
+        context = TaskContext(self._meter_all, self._find_repeats)
         try:
-            others = [self._executor.submit(_take_turns, function, tasks) for _ in range(self._others)]
-            for number in _next_turns(self._turns, len(tasks)):
+            futures = [self._executor.submit(_run_tasks, function, tasks) for _ in range(self._worker_count)]
+            for number in _claim_tasks(self._next_task, len(tasks)):
                 results[number] = function(context, *tasks[number])
-                _raise_failures(others)
-            while wait(others, _POLL_SECONDS, FIRST_EXCEPTION).not_done:
+                _raise_failures(futures)
+            while wait(futures, _POLL_SECONDS, FIRST_EXCEPTION).not_done:
                 self._report()
-                _raise_failures(others)
+                _raise_failures(futures)
             self._report()
-            for other in others:
-                results |= other.result()
+            for future in futures:
+                results |= future.result()
         except BrokenProcessPool as error:
             raise EtlError(
                 "A worker process was ended from outside, perhaps for want of memory.",
                 "Run again with --jobs 1, or on a machine with more memory.",
             ) from error
-        self._seen = Seen()
+        self._hashes = HashSet()
         _release_memory()
         return (results[number] for number in range(len(tasks)))
 
@@ -108,31 +108,31 @@ class Pool:
             process.terminate()
         for process in processes:
             process.join()
-        self._asking.close()
+        self._worker_end.close()
 
-    def _answer(self, asked: Connection) -> None:
+    def _serve_hash_requests(self, parent_end: Connection) -> None:
         """Tells workers which hashes came before in the present call, as long as there may be workers."""
         with suppress(EOFError, OSError):
             while True:
-                hashes = np.frombuffer(asked.recv_bytes(), np.uint64)
-                asked.send_bytes(self._repeats(hashes).data)
+                hashes = np.frombuffer(parent_end.recv_bytes(), np.uint64)
+                parent_end.send_bytes(self._find_repeats(hashes).data)
 
-    def _repeats(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        with self._adding:
-            return self._seen.add(hashes)
+    def _find_repeats(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        with self._hash_lock:
+            return self._hashes.add(hashes)
 
     def _meter_all(self, size: int, records: int) -> None:
-        _count(self._counts, size, records)
+        _add_progress(self._counts, size, records)
         self._report()
 
     def _report(self) -> None:
         size, records = self._counts[0], self._counts[1]
-        if (size, records) != self._told:
-            self._meter(size - self._told[0], records - self._told[1])
-            self._told = size, records
+        if (size, records) != self._reported:
+            self._meter(size - self._reported[0], records - self._reported[1])
+            self._reported = size, records
 
 
-def dedicate() -> None:
+def tune_memory() -> None:
     """Sets this process to work on batch after batch: memory that numpy frees stays for the next (glibc)."""
     gc.set_threshold(_GARBAGE_THRESHOLD)
     for option in _ALLOCATION.values():
@@ -164,18 +164,18 @@ def workers(jobs: int, meter: Meter) -> Iterator[Engine]:
         pool.close()
 
 
-def _take_turns(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> dict[int, Result]:
-    results = {number: function(_context, *tasks[number]) for number in _next_turns(_turns, len(tasks))}
+def _run_tasks(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> dict[int, Result]:
+    results = {number: function(_context, *tasks[number]) for number in _claim_tasks(_next_task, len(tasks))}
     _release_memory()
     return results
 
 
-def _next_turns(turns: Any, count: int) -> Iterator[int]:
+def _claim_tasks(next_task: Any, count: int) -> Iterator[int]:
     """The numbers of tasks that nobody else has taken."""
     while True:
-        with turns.get_lock():
-            number = turns.value
-            turns.value = number + 1
+        with next_task.get_lock():
+            number = next_task.value
+            next_task.value = number + 1
         if number >= count:
             return
         yield number
@@ -187,21 +187,21 @@ def _raise_failures(futures: list[Future[Any]]) -> None:
             future.result()
 
 
-def _count(counts: Any, size: int, records: int) -> None:
+def _add_progress(counts: Any, size: int, records: int) -> None:
     with counts.get_lock():
         counts[0] += size
         counts[1] += records
 
 
-def _start_worker(counts: Any, turns: Any, asking: Connection, lock: Any) -> None:
-    def repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _initialize_worker(counts: Any, next_task: Any, worker_end: Connection, lock: Any) -> None:
+    def find_repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         with lock:
-            asking.send_bytes(hashes.data)
-            return np.frombuffer(asking.recv_bytes(), np.bool_)
+            worker_end.send_bytes(hashes.data)
+            return np.frombuffer(worker_end.recv_bytes(), np.bool_)
 
-    global _context, _turns  # what a worker process keeps between tasks
-    _context, _turns = TaskContext(partial(_count, counts), repeats), turns
-    dedicate()
+    global _context, _next_task  # what a worker process keeps between tasks
+    _context, _next_task = TaskContext(partial(_add_progress, counts), find_repeats), next_task
+    tune_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the whole group; the parent ends its workers
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -39,8 +39,8 @@ class Tally:
         unlogged = rejections.filter(pl.col("reason") == "body_not_logged")["source"]
         codes = conversions["issues"].explode(empty_as_null=False).struct.field("code")
         rows = Counter({name: rows.height for name, rows in tables.items()})
-        tally = cls(rows, _counted(rejections["reason"]), _counted(codes), _counted(unlogged))
-        tally._add_values(_sums(conversions))
+        tally = cls(rows, _value_counts(rejections["reason"]), _value_counts(codes), _value_counts(unlogged))
+        tally._add_values(_value_sums(conversions))
         return tally
 
     def __iadd__(self, other: Tally) -> Self:
@@ -54,11 +54,11 @@ class Tally:
             self.values[currency] = self.values.get(currency, Decimal(0)) + value
 
 
-def _counted(texts: pl.Series) -> Counter[str]:
+def _value_counts(texts: pl.Series) -> Counter[str]:
     return Counter(dict(texts.value_counts().iter_rows()))
 
 
-def _sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
+def _value_sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
     is_small = pl.col("value").abs() < _SUMMABLE
     valued = conversions.drop_nulls("value").select(pl.col("currency").fill_null(""), "value")
     yield from valued.filter(is_small).group_by("currency").agg(pl.col("value").sum()).iter_rows()

@@ -20,11 +20,11 @@ class TaskContext(NamedTuple):
 
     Attributes:
         meter: Takes the task's progress.
-        repeats: Takes hashes of keys. Says of each whether any task of this call to `map` has named it before.
+        find_repeats: Takes hashes of keys. Says of each whether any task of this call to `map` has named it before.
     """
 
     meter: Meter
-    repeats: Callable[[npt.NDArray[np.uint64]], npt.NDArray[np.bool_]]
+    find_repeats: Callable[[npt.NDArray[np.uint64]], npt.NDArray[np.bool_]]
 
 
 class Engine(Protocol):

@@ -51,7 +51,7 @@ class Stage(NamedTuple):
                 sync(path)
             self.check(self.out)
             if self.out.exists():
-                _exchange(self.new, self.out)
+                _swap_folders(self.new, self.out)
             else:
                 self.new.rename(self.out)
             sync(self.out.parent)
@@ -99,7 +99,7 @@ def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iter
     """
     check(out)
     stage = Stage(out, out.parent / f".{out.name}.staging", check)
-    with held(stage.folder, "--out"):
+    with lock_folder(stage.folder, "--out"):
         for leftover in (stage.pieces, stage.new):
             shutil.rmtree(leftover, ignore_errors=True)
         stage.pieces.mkdir()
@@ -107,7 +107,7 @@ def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iter
 
 
 @contextmanager
-def held(folder: Path, option: str) -> Iterator[None]:
+def lock_folder(folder: Path, option: str) -> Iterator[None]:
     """A folder to work in, held by this process alone, and removed at the end; a killed process holds nothing.
 
     Args:
@@ -119,7 +119,7 @@ def held(folder: Path, option: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder, option)
+        lock = _acquire_lock(folder, option)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}", f"Name another {option}.") from error
     try:
@@ -129,7 +129,7 @@ def held(folder: Path, option: str) -> Iterator[None]:
         os.close(lock)
 
 
-def _locked(folder: Path, option: str) -> int:
+def _acquire_lock(folder: Path, option: str) -> int:
     path = folder / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -162,7 +162,7 @@ _RENAME_EXCHANGE: Final = 2
 _RENAME_SWAP: Final = 2
 
 
-def _exchange(left: Path, right: Path) -> None:
+def _swap_folders(left: Path, right: Path) -> None:
     """Swaps two folders in one step, so that no moment sees neither."""
     library = ctypes.CDLL(None, use_errno=True)
     names = os.fsencode(left), os.fsencode(right)

@@ -16,26 +16,26 @@ import polars as pl
 
 from etl.errors import AccountingError
 from etl.rules.ruleset import Ruleset
-from etl.runner import stage_inputs
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders, write_table, written_rows
 from etl.runner.publish import Stage, staged
 from etl.runner.stage_inputs import (
     SILENT,
-    Planned,
+    PlannedInput,
     Progress,
     Request,
+    StagingArea,
+    check_unchanged,
     jobs_for,
-    memory_of,
+    peak_memory,
     plan_inputs,
-    prove_unchanged,
     run_id,
     survey_inputs,
     transform_inputs,
 )
 from etl.runner.staged_parts import REPEATED, SUSPECTS, Piece, find_suspects, parts_of, write_part
-from etl.runner.tasks import ROWS_PER_PIECE, Report, Task, stage_late
+from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import KEYS, TABLES
 from etl.sources.planning import time_of
 from etl.sources.storage.inputs import Input, found_inputs
@@ -72,25 +72,29 @@ def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | 
                 if one.same_as:
                     progress.warn(f"{one.input.source} holds the same bytes as {one.same_as} and is read once.")
             planned = plan_inputs(surveyed, request)
-            tasks, reports = transform_inputs(planned, request, engine, progress, stage_inputs.Stage(stage.pieces))
+            tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
             progress.begin("writing", 0)
-            tally = _finish(stage, tasks, reports, request.ruleset, engine)
+            tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
         summary = _summarise(request, planned, tasks, reports, tally)
-        _prove(summary, planned, tasks, reports, written_rows(stage.new))
+        _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
         progress.begin("publishing", 0)
         stage.publish(summary)
     return {
         "run_id": run_id(),
         **summary,
         "seconds": round(time.monotonic() - began, 3),
-        "peak_memory_bytes": memory_of(jobs, reports),
+        "peak_memory_bytes": peak_memory(jobs, reports),
     }
 
 
-def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Ruleset, engine: Engine) -> Tally:
+def _write_tables(
+    stage: Stage, tasks: list[Task], reports: list[TaskReport], ruleset: Ruleset, engine: Engine
+) -> Tally:
     """Deduplicates what was staged and writes the four tables, in the order of (source_digest, record_no)."""
-    pieces, late = _settled(stage.pieces, [piece for report in reports for piece in report.pieces], ruleset, engine)
-    list(engine.map(stage_late, [(tasks[number], rows) for number, rows in late.items()]))
+    pieces, missed = _stage_duplicates(
+        stage.pieces, [piece for report in reports for piece in report.pieces], ruleset, engine
+    )
+    list(engine.map(stage_missed_raws, [(tasks[number], rows) for number, rows in missed.items()]))
     make_folders(stage.new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
     calls = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
@@ -100,7 +104,7 @@ def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Rul
     return tally
 
 
-def _settled(
+def _stage_duplicates(
     stage: Path, pieces: list[Piece], ruleset: Ruleset, engine: Engine
 ) -> tuple[list[Piece], dict[int, pl.DataFrame]]:
     """Finds the duplicates and stages them beside their pieces.
@@ -115,16 +119,16 @@ def _settled(
     groups = range(suspects.height // _SUSPECTS_PER_GROUP + 1)
     found = [_duplicates(suspects.filter(pl.col("key_hash") % len(groups) == i), ruleset) for i in groups]
     by_piece = pl.concat(found).partition_by("task", "number", as_dict=True)
-    settled: list[Piece] = []
-    late: dict[int, pl.DataFrame] = {}
+    pieces_with_duplicates: list[Piece] = []
+    missed: dict[int, pl.DataFrame] = {}
     for piece in pieces:
         duplicates = by_piece.get((piece.task, piece.number), found[0].clear())
         write_table(duplicates.select(DUPLICATES.names()), piece.path(stage, "duplicates"))
-        unforeseen = duplicates.filter(~pl.col("is_held"))
-        if unforeseen.height:
-            late[piece.task] = pl.concat([late.get(piece.task, unforeseen.clear()), unforeseen])
-        settled.append(piece._replace(is_final=not unforeseen.height and duplicates.height == piece.held))
-    return settled, late
+        not_held = duplicates.filter(~pl.col("is_held"))
+        if not_held.height:
+            missed[piece.task] = pl.concat([missed.get(piece.task, not_held.clear()), not_held])
+        pieces_with_duplicates.append(piece._replace(is_final=not not_held.height and duplicates.height == piece.held))
+    return pieces_with_duplicates, missed
 
 
 def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
@@ -134,7 +138,7 @@ def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
 
 
 def _summarise(
-    request: Request, planned: list[Planned], tasks: list[Task], reports: list[Report], tally: Tally
+    request: Request, planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport], tally: Tally
 ) -> dict[str, Any]:
     """The summary but what differs from run to run; it is also the manifest of the published tables."""
     skipped = sum((report.skipped for report in reports), Counter[str]())
@@ -157,15 +161,15 @@ def _summarise(
 
 def value_total(tally: Tally) -> dict[str, str]:
     """The sum of the conversions' values by currency, in plain notation."""
-    return {currency: _plain(value) for currency, value in sorted(tally.values.items())}
+    return {currency: _plain_notation(value) for currency, value in sorted(tally.values.items())}
 
 
-def _plain(value: Decimal) -> str:
+def _plain_notation(value: Decimal) -> str:
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _describe_input(plan: Planned, records: Counter[str], tally: Tally, timezone: str) -> dict[str, Any]:
+def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, timezone: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "path": plan.input.source,
         "digest": plan.survey.digest,
@@ -185,8 +189,12 @@ def _by_reason(counts: Counter[str]) -> dict[str, Any]:
     return {"total": counts.total(), "by_reason": dict(sorted(counts.items()))}
 
 
-def _prove(
-    summary: dict[str, Any], planned: list[Planned], tasks: list[Task], reports: list[Report], written: dict[str, int]
+def _check_accounting(
+    summary: dict[str, Any],
+    planned: list[PlannedInput],
+    tasks: list[Task],
+    reports: list[TaskReport],
+    written: dict[str, int],
 ) -> None:
     """Every record is in exactly one place, and the files hold what was counted.
 
@@ -194,11 +202,11 @@ def _prove(
         AccountingError: They do not.
         InputError: An input is not what it was when it was surveyed.
     """
-    prove_unchanged(planned, tasks, reports)
+    check_unchanged(planned, tasks, reports)
     ended = summary["conversions"] + summary["rejections"]["total"] + summary["skipped"]["total"]
     if summary["records"] != ended:
         raise AccountingError(
-            f"{summary['records']} records were read, but {ended} accounted for.", "Report this with the input."
+            f"{summary['records']} records were read, but {ended} accounted for.", "TaskReport this with the input."
         )
     counted = {table.name: summary[table.name] for table in TABLES[:3]} | {"rejections": summary["rejections"]["total"]}
     if counted != written:

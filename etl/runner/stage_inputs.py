@@ -20,7 +20,7 @@ from etl.options import Options
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Engine, Meter, OpenEngine
-from etl.runner.tasks import Report, Task, Unmatched, peak_memory_bytes, transform_split
+from etl.runner.tasks import Task, TaskReport, Unmatched, peak_memory_bytes, transform_split
 from etl.sources.detection import Detected
 from etl.sources.format import LINES
 from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits
@@ -30,7 +30,7 @@ from etl.sources.storage.locations import size_of
 
 #: The least share of records that must be in the format an input was found to have, and how many need not be.
 MIN_MATCHED: Final = 0.9
-TOLERATED: Final = 5
+MAX_UNMATCHED: Final = 5
 
 #: Less input than this is not worth starting processes for.
 POOL_BYTES: Final = 48 * 2**20
@@ -81,7 +81,7 @@ class Progress(NamedTuple):
 SILENT: Final = Progress(lambda phase, total: None, lambda size, records: None, lambda message: None)
 
 
-class Surveyed(NamedTuple):
+class SurveyedInput(NamedTuple):
     """One input and its bytes; `same_as` names an earlier input of the same bytes."""
 
     input: Input
@@ -89,7 +89,7 @@ class Surveyed(NamedTuple):
     same_as: str | None
 
 
-class Planned(NamedTuple):
+class PlannedInput(NamedTuple):
     """One input and what is known of it before it is transformed."""
 
     input: Input
@@ -98,7 +98,7 @@ class Planned(NamedTuple):
     detected: Detected
 
 
-class Stage(NamedTuple):
+class StagingArea(NamedTuple):
     """Where staged pieces go, and whether they hold the raw records of conversions that can repeat another."""
 
     folder: Path
@@ -115,39 +115,40 @@ def jobs_for(inputs: list[Input], request: Request) -> int:
     return request.jobs if sum(size_of(item.path) for item in inputs) >= POOL_BYTES else 1
 
 
-def memory_of(jobs: int, reports: list[Report]) -> int:
+def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
     """The most bytes that a run can have held: this process at its peak, and every worker at that of the largest."""
     workers = (jobs - 1) * max((report.peak_memory_bytes for report in reports), default=0)
     return peak_memory_bytes() + workers
 
 
-def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> list[Surveyed]:
+def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> list[SurveyedInput]:
     """Reads the inputs once, for their digests; those of the same bytes as an earlier one say so."""
     progress.begin("surveying", sum(size_of(item.path) for item in inputs))
     with ThreadPoolExecutor(request.jobs) as threads:
         surveys = list(threads.map(lambda item: survey(item.path, item.source, SPLIT_BYTES), inputs))
-    surveyed: list[Surveyed] = []
+    surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
     for item, found in zip(inputs, surveys, strict=True):
         same_as = seen.get(found.digest) if found.plain_bytes else None
         seen.setdefault(found.digest, item.source)
-        surveyed.append(Surveyed(item, found, same_as))
+        surveyed.append(SurveyedInput(item, found, same_as))
         known = {"path": item.source, "digest": found.digest, "bytes": found.stored_bytes, "compression": found.codec}
         progress.survey(known)
     return surveyed
 
 
-def plan_inputs(surveyed: list[Surveyed], request: Request) -> list[Planned]:
+def plan_inputs(surveyed: list[SurveyedInput], request: Request) -> list[PlannedInput]:
     """Gives each input its format, in the order of their digests."""
     planned = [
-        Planned(*one, find_format(one.input, one.survey.codec, one.survey.samples, request.reading)) for one in surveyed
+        PlannedInput(*one, find_format(one.input, one.survey.codec, one.survey.samples, request.reading))
+        for one in surveyed
     ]
     return sorted(planned, key=lambda plan: plan.survey.digest)
 
 
 def transform_inputs(
-    planned: list[Planned], request: Request, engine: Engine, progress: Progress, stage: Stage
-) -> tuple[list[Task], list[Report]]:
+    planned: list[PlannedInput], request: Request, engine: Engine, progress: Progress, stage: StagingArea
+) -> tuple[list[Task], list[TaskReport]]:
     """Reads and transforms the inputs, each of the same bytes once, and stages their tables.
 
     Args:
@@ -180,7 +181,7 @@ def transform_inputs(
     return tasks, reports
 
 
-def prove_unchanged(planned: list[Planned], tasks: list[Task], reports: list[Report]) -> None:
+def check_unchanged(planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport]) -> None:
     """Proves that inputs of lines held the records that were counted when they were surveyed.
 
     Raises:
@@ -195,7 +196,7 @@ def prove_unchanged(planned: list[Planned], tasks: list[Task], reports: list[Rep
                 raise InputError(f"{task.split.source} changed while it was read.", "Run again when it is at rest.")
 
 
-def _refuse_unmatched(request: Request, tasks: list[Task], reports: list[Report]) -> None:
+def _refuse_unmatched(request: Request, tasks: list[Task], reports: list[TaskReport]) -> None:
     """Looks for an input that is not what it was taken for.
 
     Raises:
@@ -203,7 +204,7 @@ def _refuse_unmatched(request: Request, tasks: list[Task], reports: list[Report]
     """
     is_judged = request.min_matched is not None or (request.reading.format == "auto" and not request.reading.log_format)
     least = MIN_MATCHED if request.min_matched is None else request.min_matched
-    tolerated = TOLERATED if request.min_matched is None else 0
+    tolerated = MAX_UNMATCHED if request.min_matched is None else 0
     by_source: dict[str, tuple[Task, Unmatched]] = {}
     for task, report in zip(tasks, reports, strict=True):
         before = by_source.get(task.split.source, (task, Unmatched(0, 0, [])))[1]

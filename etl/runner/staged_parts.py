@@ -96,11 +96,11 @@ def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Path) -> pl
         others = piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated))
         for rows, is_held in ((others, False), (piece.read_held(stage, "keys"), True)):
             place = {"task": piece.task, "number": piece.number, "is_held": is_held}
-            suspects.append(_detached(rows.with_columns(pl.lit(v, SUSPECTS[k]).alias(k) for k, v in place.items())))
+            suspects.append(_compacted(rows.with_columns(pl.lit(v, SUSPECTS[k]).alias(k) for k, v in place.items())))
     return pl.concat(suspects)
 
 
-def _detached(rows: pl.DataFrame) -> pl.DataFrame:
+def _compacted(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows without the texts of those that were there before a filter, which polars keeps."""
     return pl.DataFrame(pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
 
@@ -136,7 +136,7 @@ def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Pat
         What was written, counted.
     """
     is_moved = len(pieces) == 1 and pieces[0].is_final
-    parts = [_final(piece, stage, _COUNTED) if is_moved else _judged(piece, stage) for piece in pieces]
+    parts = [_final_tables(piece, stage, _COUNTED) if is_moved else _rebuilt_tables(piece, stage) for piece in pieces]
     whole = {table.name: pl.concat([part[table.name] for part in parts] or [table.empty()]) for table in TABLES}
     for name, rows in whole.items():
         target = out / name / f"part-{number:05d}.parquet"
@@ -149,17 +149,17 @@ def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Pat
     return Tally.of(whole)
 
 
-def _final(piece: Piece, stage: Path, columns: dict[str, list[str]]) -> dict[str, pl.DataFrame]:
+def _final_tables(piece: Piece, stage: Path, columns: dict[str, list[str]]) -> dict[str, pl.DataFrame]:
     """The tables of a final piece; of what lies there already some columns."""
     conversions = piece.read_held(stage, "conversions")
     tables = {name: piece.read(stage, name, columns.get(name)) for name in _CONVERTED}
     return {**tables, "rejections": _rejections(piece, stage, conversions)}
 
 
-def _judged(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
+def _rebuilt_tables(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
     """The tables of any piece."""
     if piece.is_final:
-        return _final(piece, stage, {})
+        return _final_tables(piece, stage, {})
     whole = {name: pl.concat([piece.read(stage, name), piece.read_held(stage, name)]) for name in _CONVERTED}
     conversions = whole["conversions"].sort("record_no")
     kept = conversions.join(piece.read(stage, "duplicates"), on="conversion_id", how="anti", maintain_order="left")
@@ -175,13 +175,13 @@ def _rejections(piece: Piece, stage: Path, conversions: pl.DataFrame) -> pl.Data
     """The rejections of a piece, with those of these conversions that are duplicates."""
     rejections, duplicates = piece.read(stage, "rejections"), piece.read(stage, "duplicates")
     raws = [piece.read(stage, "raws")]
-    if (late := late_path(stage, piece.task)).exists():
-        raws.append(pl.read_parquet(late, glob=False))
+    if (missed := missed_raws_path(stage, piece.task)).exists():
+        raws.append(pl.read_parquet(missed, glob=False))
     moved = conversions.join(duplicates, on="conversion_id", maintain_order="left")
     moved = moved.join(pl.concat(raws), on="conversion_id", maintain_order="left")
     return pl.concat([rejections, reject_duplicates(moved)]).sort("source_digest", "record_no")
 
 
-def late_path(stage: Path, task: int) -> Path:
+def missed_raws_path(stage: Path, task: int) -> Path:
     """Where conversion_id and raw lie of duplicates of a task that were not held back."""
-    return stage / f"{task:06d}.late.parquet"
+    return stage / f"{task:06d}.missed.parquet"

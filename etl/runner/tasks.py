@@ -1,6 +1,6 @@
 """What a worker does: functions of plain data, to be run anywhere the inputs and the stage can be reached.
 
-First `transform_split` for every split; once all keys are known `pieces.find_suspects`, and `stage_late` for the splits
+First `transform_split` for every split; once all keys are known `pieces.find_suspects`, and `stage_missed_raws` for the splits
 of which something turned out to be a duplicate that was not held back; at last `pieces.write_part` for each part of the
 published tables.
 """
@@ -20,7 +20,7 @@ from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import TaskContext
 from etl.runner.parquet import write_table
-from etl.runner.staged_parts import STAGED, Piece, late_path
+from etl.runner.staged_parts import STAGED, Piece, missed_raws_path
 from etl.sources.splits import Split, read_raws, read_split
 from etl.transform.pipeline import Tables, transform
 
@@ -43,7 +43,7 @@ class Task(NamedTuple):
 
 
 #: Faults of records that no format has to match.
-_BESIDE: Final = ("blank", "comment", "header")
+_NO_CANDIDATES: Final = ("blank", "comment", "header")
 _SHOWN: Final = 3
 
 
@@ -59,7 +59,7 @@ class Unmatched(NamedTuple):
         return Unmatched(self.records + other.records, self.candidates + other.candidates, first)
 
 
-class Report(NamedTuple):
+class TaskReport(NamedTuple):
     """What became of one split.
 
     Attributes:
@@ -79,7 +79,7 @@ class Report(NamedTuple):
     peak_memory_bytes: int
 
 
-def transform_split(context: TaskContext, task: Task) -> Report:
+def transform_split(context: TaskContext, task: Task) -> TaskReport:
     """Reads and transforms a split, and stages its tables in pieces.
 
     Raises:
@@ -88,39 +88,39 @@ def transform_split(context: TaskContext, task: Task) -> Report:
     skipped: Counter[str] = Counter()
     unrecognised: Counter[str] = Counter()
     unmatched = Unmatched(0, 0, [])
-    waiting: list[tuple[Tables, pl.DataFrame]] = []
+    batches: list[tuple[Tables, pl.DataFrame]] = []
     pieces: list[Piece] = []
-    records = waiting_rows = 0
+    records = batched_rows = 0
     for requests, size in read_split(task.split):
         tables = transform(requests, task.ruleset, task.options)
         skipped.update(dict(tables.skipped.iter_rows()))
         unrecognised.update(dict(tables.unrecognised.iter_rows()))
         unmatched += _unmatched(requests)
-        waiting.append((tables, requests.select("record_no", "raw", "layout")))
-        waiting_rows += requests.height
+        batches.append((tables, requests.select("record_no", "raw", "layout")))
+        batched_rows += requests.height
         records += requests.height
         context.meter(size, requests.height)
-        if waiting_rows >= ROWS_PER_PIECE:
-            pieces.append(_staged(context, task, len(pieces), waiting))
-            waiting, waiting_rows = [], 0
-    if waiting:
-        pieces.append(_staged(context, task, len(pieces), waiting))
-    return Report(pieces, records, skipped, unrecognised, unmatched, peak_memory_bytes())
+        if batched_rows >= ROWS_PER_PIECE:
+            pieces.append(_stage_piece(context, task, len(pieces), batches))
+            batches, batched_rows = [], 0
+    if batches:
+        pieces.append(_stage_piece(context, task, len(pieces), batches))
+    return TaskReport(pieces, records, skipped, unrecognised, unmatched, peak_memory_bytes())
 
 
-def _staged(context: TaskContext, task: Task, number: int, waiting: list[tuple[Tables, pl.DataFrame]]) -> Piece:
+def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tuple[Tables, pl.DataFrame]]) -> Piece:
     """Stages the tables of some requests, and the raw records of conversions that are, or can be, duplicates."""
-    tables = {name: pl.concat([getattr(one, name) for one, _ in waiting]) for name in STAGED}
-    raws = pl.concat([one for _, one in waiting])
+    tables = {name: pl.concat([getattr(one, name) for one, _ in batches]) for name in STAGED}
+    raws = pl.concat([one for _, one in batches])
     keys = tables["keys"]
-    held = keys.clear() if task.keeps_raws else keys.filter(context.repeats(keys["key_hash"].to_numpy()))
+    held = keys.clear() if task.keeps_raws else keys.filter(context.find_repeats(keys["key_hash"].to_numpy()))
     piece = Piece(task.number, number, raws.height, held.height)
-    tables["raws"] = _redacted(keys if task.keeps_raws else held, raws, task)
+    tables["raws"] = _redacted_raws(keys if task.keeps_raws else held, raws, task)
     piece.stage(task.stage, tables, held["conversion_id"])
     return piece
 
 
-def _redacted(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
+def _redacted_raws(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
     """conversion_id and the redacted raw record of each of some conversions."""
     found = keys.select("conversion_id", "record_no").join(raws, on="record_no", maintain_order="left")
     return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset, found["layout"]))
@@ -129,19 +129,19 @@ def _redacted(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFram
 def _unmatched(requests: pl.DataFrame) -> Unmatched:
     fault = requests["fault"]
     unread = requests.select("record_no", "raw", "layout").filter(fault == "malformed_record")
-    candidates = requests.height - int(fault.is_in(_BESIDE).sum())
+    candidates = requests.height - int(fault.is_in(_NO_CANDIDATES).sum())
     return Unmatched(unread.height, candidates, unread.head(_SHOWN).rows())
 
 
-def stage_late(_context: TaskContext, task: Task, late: pl.DataFrame) -> None:
+def stage_missed_raws(_context: TaskContext, task: Task, missed: pl.DataFrame) -> None:
     """Reads the raw records of duplicates again that were not held back, and stages them, redacted, for their pieces.
 
     Args:
         task: Of their split.
         late: conversion_id, record_no and byte_offset of each.
     """
-    raws = read_raws(task.split, late.select("record_no", "byte_offset"))
-    write_table(_redacted(late, raws, task), late_path(task.stage, task.number))
+    raws = read_raws(task.split, missed.select("record_no", "byte_offset"))
+    write_table(_redacted_raws(missed, raws, task), missed_raws_path(task.stage, task.number))
 
 
 def peak_memory_bytes() -> int:

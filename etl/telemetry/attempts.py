@@ -42,7 +42,7 @@ def counts_of(outcome: dict[str, Any], what: str) -> dict[str, int]:
     return dict(found["by_reason"] if isinstance(found, dict) else outcome[f"{what}_by_reason"])
 
 
-def added_up(reports: list[dict[str, Any]]) -> dict[str, Any]:
+def sum_reports(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """The reports of many loads as one."""
     counted = ("records", "conversions", "items", "passthroughs", "rejections", "skipped", "demoted", "promoted")
     values: dict[str, Decimal] = {}

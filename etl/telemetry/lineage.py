@@ -51,7 +51,7 @@ class Sender:
             raise
         except Exception as error:
             self.client = None
-            self.warn(f"OpenLineage events cannot be sent: {_reason(error)}. The run goes on.")
+            self.warn(f"OpenLineage events cannot be sent: {_root_cause(error)}. The run goes on.")
 
 
 @dataclass
@@ -85,10 +85,10 @@ class Trace:
         self._send(state, {"inputs": self.inputs}, problem)
 
     def _send(self, state: str, outcome: dict[str, Any], problem: str | None = None) -> None:
-        self.sender.send(lambda: event_of(self.job, self.run_id, state, outcome, problem))
+        self.sender.send(lambda: make_event(self.job, self.run_id, state, outcome, problem))
 
 
-def opened(address: str | None, warn: Callable[[str], None]) -> Sender:
+def open_sender(address: str | None, warn: Callable[[str], None]) -> Sender:
     """A sender to a URL or a file, or to where the client's own configuration says.
 
     Args:
@@ -116,11 +116,11 @@ def opened(address: str | None, warn: Callable[[str], None]) -> Sender:
     try:
         return Sender(OpenLineageClient(transport=None if address is None else _transport(address)), warn)
     except Exception as error:
-        warn(f"OpenLineage cannot be set up: {_reason(error)}. The run goes on.")
+        warn(f"OpenLineage cannot be set up: {_root_cause(error)}. The run goes on.")
         return Sender(None, warn)
 
 
-def _reason(error: BaseException) -> str:
+def _root_cause(error: BaseException) -> str:
     """What went wrong underneath all that it was wrapped in."""
     while error.__context__ is not None:
         error = error.__context__
@@ -163,7 +163,7 @@ class Job(NamedTuple):
         return f"postback-etl.{self.command}.{place}"
 
 
-def event_of(job: Job, run_id: str, state: str, outcome: dict[str, Any], problem: str | None) -> Any:
+def make_event(job: Job, run_id: str, state: str, outcome: dict[str, Any], problem: str | None) -> Any:
     """An event of the official client.
 
     Args:
@@ -210,7 +210,7 @@ def _input(described: dict[str, Any]) -> Any:
     from openlineage.client.facet_v2 import input_statistics_input_dataset as statistics
 
     counted = statistics.InputStatisticsInputDatasetFacet(described.get("records"), described["bytes"], 1)
-    return InputDataset(*name_of(described["path"]), {"inputStatistics": counted})
+    return InputDataset(*dataset_name(described["path"]), {"inputStatistics": counted})
 
 
 def _output(target: str, name: str, outcome: dict[str, Any]) -> Any:
@@ -225,16 +225,16 @@ def _output(target: str, name: str, outcome: dict[str, Any]) -> Any:
     rows = found["total"] if isinstance(found, dict) else found
     counted: Any = {} if rows is None else {"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(rows)}
     facets: Any = {"schema": schema_dataset.SchemaDatasetFacet(fields)}
-    return OutputDataset(*name_of(f"{target.rstrip('/')}/{name}"), counted, facets=facets)
+    return OutputDataset(*dataset_name(f"{target.rstrip('/')}/{name}"), counted, facets=facets)
 
 
-def name_of(address: str) -> tuple[str, str]:
+def dataset_name(address: str) -> tuple[str, str]:
     """The namespace and name of a file, folder or object, by OpenLineage's rules for naming.
 
     Examples:
-        >>> name_of("s3://bucket/warehouse/conversions")
+        >>> dataset_name("s3://bucket/warehouse/conversions")
         ('s3://bucket', 'warehouse/conversions')
-        >>> name_of("/srv/logs/access.log")
+        >>> dataset_name("/srv/logs/access.log")
         ('file', '/srv/logs/access.log')
     """
     from openlineage.client.naming import dataset

@@ -28,7 +28,7 @@ class Metric(NamedTuple):
     label: str | None = None
 
 
-def _count(name: str) -> Callable[[Attempt], float | None]:
+def _count_of(name: str) -> Callable[[Attempt], float | None]:
     return lambda run: (run.outcome or {}).get(name)
 
 
@@ -36,7 +36,7 @@ def _by_reason(what: str, known: list[str]) -> Callable[[Attempt], Mapping[str, 
     return lambda run: dict.fromkeys(known, 0) | counts_of(run.outcome, what) if run.outcome else None
 
 
-def _values(run: Attempt) -> Mapping[str, str] | None:
+def _value_by_currency(run: Attempt) -> Mapping[str, str] | None:
     """Only of currencies that there are: what senders make up would be labels without end."""
     known = active_currencies() | {""}
     return run.outcome and {code: text for code, text in run.outcome["value_total"].items() if code in known}
@@ -54,15 +54,17 @@ METRICS: Final = (
     Metric(
         "last_run_inputs", "Inputs of the last run.", lambda run: len(run.outcome["inputs"]) if run.outcome else None
     ),
-    Metric("last_run_records", "Records the last run read.", _count("records")),
-    Metric("last_run_conversions", "Conversions the last run wrote.", _count("conversions")),
+    Metric("last_run_records", "Records the last run read.", _count_of("records")),
+    Metric("last_run_conversions", "Conversions the last run wrote.", _count_of("conversions")),
     Metric("last_run_rejections", "Records the last run rejected, by reason.", _REJECTED, "reason"),
     Metric("last_run_skipped", "Records the last run skipped, by reason.", _SKIPPED, "reason"),
-    Metric("last_run_value", "Sum of its conversions' values, by active ISO 4217 currency.", _values, "currency"),
-    Metric("last_run_demoted", "Earlier conversions that the last run made duplicates.", _count("demoted")),
-    Metric("last_run_promoted", "Earlier duplicates that the last run made conversions.", _count("promoted")),
-    Metric("last_run_days", "Days of the last backfill.", _count("days")),
-    Metric("last_run_days_failed", "Days of the last backfill that failed.", _count("days_failed")),
+    Metric(
+        "last_run_value", "Sum of its conversions' values, by active ISO 4217 currency.", _value_by_currency, "currency"
+    ),
+    Metric("last_run_demoted", "Earlier conversions that the last run made duplicates.", _count_of("demoted")),
+    Metric("last_run_promoted", "Earlier duplicates that the last run made conversions.", _count_of("promoted")),
+    Metric("last_run_days", "Days of the last backfill.", _count_of("days")),
+    Metric("last_run_days_failed", "Days of the last backfill that failed.", _count_of("days_failed")),
     Metric(_LAST_SUCCESS, "When the last run that did its work ended.", lambda run: run.last_success_at),
 )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from etl.errors import OutputError, UsageError
-from etl.runner.publish import held, sync
+from etl.runner.publish import lock_folder, sync
 from etl.sources.storage.locations import SCHEMES, library, opened_store, reason_of, refuse_credentials
 
 SNAPSHOT: Final = "snapshot.json"
@@ -92,7 +92,7 @@ def staging(place: Place) -> Iterator[Path]:
     else:
         name = hashlib.sha256(place.uri("").encode()).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"postback-etl-{os.getuid()}-{name}"
-    with held(folder, "warehouse"):
+    with lock_folder(folder, "warehouse"):
         for leftover in folder.iterdir():
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)

@@ -17,18 +17,18 @@ from etl.runner.stage_inputs import (
     SILENT,
     Progress,
     Request,
-    Stage,
-    Surveyed,
+    StagingArea,
+    SurveyedInput,
+    check_unchanged,
     jobs_for,
-    memory_of,
+    peak_memory,
     plan_inputs,
-    prove_unchanged,
     run_id,
     survey_inputs,
     transform_inputs,
 )
 from etl.runner.staged_parts import parts_of
-from etl.runner.tasks import Report
+from etl.runner.tasks import TaskReport
 from etl.sources.storage.decompress import digest_of_beginning, sniff
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import find_objects
@@ -107,7 +107,7 @@ def _decided(
     return decide(surveyed, known, rules_digest(request), compare, is_reload=is_reload)
 
 
-def _comparison(surveyed: list[Surveyed], known: pl.DataFrame) -> Compare:
+def _comparison(surveyed: list[SurveyedInput], known: pl.DataFrame) -> Compare:
     """Reads the beginning of an input that is at hand, or that still lies under a name it had."""
     at_hand = {one.survey.digest: one for one in surveyed}
     rows = {row["digest"]: row for row in known.select("digest", "names", "bytes").iter_rows(named=True)}
@@ -154,29 +154,29 @@ def _carried_out(
 def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozenset[str], progress: Progress) -> _Read:
     """Reads and transforms inputs, finds duplicates, and writes the files of their rows into the staging folder."""
     request = run.request
-    stage = Stage(warehouse.folder("pieces"), keeps_raws=True)
+    stage = StagingArea(warehouse.folder("pieces"), keeps_raws=True)
     inputs = [_representative(decision) for decision in read]
     jobs = jobs_for([one.input for one in inputs], request)
     with request.open_engine(jobs, progress.advance) as engine:
         planned = plan_inputs(inputs, request)
         tasks, reports = transform_inputs(planned, request, engine, progress, stage)
-        prove_unchanged(planned, tasks, reports)
+        check_unchanged(planned, tasks, reports)
         progress.begin("writing", 0)
         keys = [piece.path(stage.folder, "keys") for report in reports for piece in report.pieces]
         verdict = judged(warehouse, keys, removed, dedup_of(request.ruleset))
         verdict.new.write_parquet(stage.folder / "duplicates.parquet")
         parts = _written(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, planned, (tasks, reports), parts)
-    return _Read(entries, parts, verdict, memory_of(jobs, reports))
+    return _Read(entries, parts, verdict, peak_memory(jobs, reports))
 
 
-def _representative(decision: Decision) -> Surveyed:
+def _representative(decision: Decision) -> SurveyedInput:
     """The input under the name that its rows bear."""
     one = decision.surveyed
-    return Surveyed(one.input._replace(source=decision.names[0]), one.survey, None)
+    return SurveyedInput(one.input._replace(source=decision.names[0]), one.survey, None)
 
 
-def _written(engine: Engine, reports: list[Report], stage: Path, out: Path, run: str) -> list[Part]:
+def _written(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[Part]:
     parts = parts_of([piece for report in reports for piece in report.pieces], RECORDS_PER_PART)
     calls = [(pieces, stage, out, f"{run}-{number:05d}") for number, pieces in enumerate(parts)]
     return list(engine.map(_write_part, calls))

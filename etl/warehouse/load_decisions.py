@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import InputError
-from etl.runner.stage_inputs import Surveyed
+from etl.runner.stage_inputs import SurveyedInput
 from etl.sources.storage.decompress import RUNG_BYTES
 
 #: What becomes of an input, and what is said of it.
@@ -40,7 +40,7 @@ class Decision(NamedTuple):
         grew_from: Digests of all inputs, loaded or not, that it begins with.
     """
 
-    surveyed: Surveyed
+    surveyed: SurveyedInput
     action: str
     why: str
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ class _Shape(NamedTuple):
 
 
 def decide(
-    surveyed: list[Surveyed], loads: pl.DataFrame, rules: str, compare: Compare, *, is_reload: bool
+    surveyed: list[SurveyedInput], loads: pl.DataFrame, rules: str, compare: Compare, *, is_reload: bool
 ) -> list[Decision]:
     """Decides on each input once, in the order of their digests.
 
@@ -79,7 +79,7 @@ def decide(
         InputError: An input seems to be an earlier state of one that cannot be read any more.
     """
     known = {row["digest"]: row for row in loads.iter_rows(named=True)}
-    by_digest: dict[str, list[Surveyed]] = defaultdict(list)
+    by_digest: dict[str, list[SurveyedInput]] = defaultdict(list)
     for one in surveyed:
         by_digest[one.survey.digest].append(one)
     longer = _beginnings(by_digest, known, compare)
@@ -87,7 +87,7 @@ def decide(
 
 
 def _decision(
-    same: list[Surveyed],
+    same: list[SurveyedInput],
     known: dict[str, dict[str, Any]],
     longer: list[tuple[_Shape, _Shape]],
     rules: str,
@@ -117,7 +117,7 @@ def _decision(
 
 
 def _beginnings(
-    by_digest: dict[str, list[Surveyed]], known: dict[str, dict[str, Any]], compare: Compare
+    by_digest: dict[str, list[SurveyedInput]], known: dict[str, dict[str, Any]], compare: Compare
 ) -> list[tuple[_Shape, _Shape]]:
     """The pairs of inputs of which the second begins with the first, and one at least is new."""
     outgrown = {digest for row in known.values() for digest in row["grew_from"]}

@@ -11,8 +11,8 @@ import orjson
 import polars as pl
 
 from etl.errors import AccountingError, UsageError
-from etl.runner.stage_inputs import Planned, Request
-from etl.runner.tasks import Report, Task
+from etl.runner.stage_inputs import PlannedInput, Request
+from etl.runner.tasks import Task, TaskReport
 from etl.sources.reread import as_text, describe_origin
 from etl.warehouse.file_writer import Counts, Part, counts_of_parts
 from etl.warehouse.load_decisions import Decision
@@ -45,8 +45,8 @@ def rules_digest(request: Request) -> str:
 def new_entries(
     run: Run,
     read: list[Decision],
-    planned: list[Planned],
-    transformed: tuple[list[Task], list[Report]],
+    planned: list[PlannedInput],
+    transformed: tuple[list[Task], list[TaskReport]],
     parts: list[Part],
 ) -> pl.DataFrame:
     """Rows of `loads` of what was read, after the proof that all records of each input are accounted for.
@@ -69,7 +69,7 @@ def new_entries(
         if records[decision.digest] != found.rows["conversions"] + rejected.total() + passed.total():
             raise AccountingError(
                 f"{plan.input.source} has {records[decision.digest]} records, but not as many are accounted for.",
-                "Report this with the input.",
+                "TaskReport this with the input.",
             )
         rows.append(
             {
@@ -98,7 +98,7 @@ def new_entries(
     return pl.DataFrame(rows, schema=LOADS.schema)
 
 
-def _reading(plan: Planned, request: Request) -> str:
+def _reading(plan: PlannedInput, request: Request) -> str:
     """What the records of an input need to be read and judged again."""
     origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
     options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}
