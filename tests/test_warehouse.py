@@ -19,7 +19,7 @@ import pytest
 
 import etl
 from etl.errors import EtlError, UsageError
-from etl.warehouse.load_history import listed
+from etl.warehouse.load_history import list_loads
 from etl.warehouse.maintenance import forget, vacuum
 from etl.warehouse.verify import verify
 from tests.s3 import s3_server
@@ -267,8 +267,8 @@ def test_a_second_writer_is_told_who_is_at_work(log: Path, warehouse: Path) -> N
 
 HOLD = """
 import sys
-from etl.warehouse.snapshots import written
-with written(sys.argv[1]):
+from etl.warehouse.snapshots import open_for_writing
+with open_for_writing(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -497,19 +497,19 @@ from etl.warehouse import load as loading
 
 where, number, days = sys.argv.pop(1).rsplit(".", 1), int(sys.argv.pop(1)), 0
 module = import_module(f"etl.warehouse.{where[0]}")
-function, carried_out = getattr(module, where[1]), loading._carried_out
+function, carry_out = getattr(module, where[1]), loading._carry_out
 
 def count(*given):
     global days
     days += 1
-    return carried_out(*given)
+    return carry_out(*given)
 
 def stop(*given):
     if days == 2:
         os.kill(os.getpid(), number)
     return function(*given)
 
-loading._carried_out = count
+loading._carry_out = count
 setattr(module, where[1], stop)
 main()
 """
@@ -543,7 +543,7 @@ def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
         assert_refused(stopped, "Interrupted on 2024-05-02: 1 of 2 days is done", "the same command")
     else:
         assert (stopped.returncode, stopped.stderr) == (0, b"")
-    loaded = [row["source"] for row in listed(str(warehouse))]
+    loaded = [row["source"] for row in list_loads(str(warehouse))]
     assert loaded == [str(tmp_path / f"2024-05-0{day}" / "a.log") for day in (1, 2)][:done]
     assert verify(str(warehouse)) == []
     again = command(*words).stdout.decode().splitlines()
@@ -621,7 +621,7 @@ def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> No
     at("-1h", "loads", "forget", tmp_path / "2024-05-01" / "a.log", *into)
     at("-20y", "vacuum", *into)
     at("-1d", *period)
-    told = [row["loaded_at"] for row in listed(str(warehouse))]
+    told = [row["loaded_at"] for row in list_loads(str(warehouse))]
     assert max(told) - min(told) > timedelta(days=300)
     assert_fresh(warehouse, [log, *(tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2))], tmp_path)
 

@@ -15,7 +15,7 @@ from etl.cli import messages, options
 from etl.cli.load import Into
 
 if TYPE_CHECKING:
-    from etl.warehouse.backfill import Day
+    from etl.warehouse.backfill import DayReport
 
 
 def backfill(
@@ -58,7 +58,7 @@ def backfill(
     from etl.errors import EtlError
     from etl.telemetry.attempts import sum_reports
     from etl.warehouse.backfill import backfill as backfilled
-    from etl.warehouse.backfill import days_between, named
+    from etl.warehouse.backfill import days_between, fill_template
     from etl.warehouse.load import load
 
     with watched("backfill", into, Telling(not messages.is_json(), metrics, openlineage)) as watch:
@@ -69,7 +69,7 @@ def backfill(
         zone = _zone(timezone)
         began = options.read_day("--from", first)
         days = days_between(began, options.read_day("--to", end) if end else datetime.now(zone).date())
-        named(template, began, ZoneInfo("UTC"))
+        fill_template(template, began, ZoneInfo("UTC"))
         limit = options.read_limit(max_rejected)
         options.request_of([], Path(), said, since, until)
         reports, failed = [], []
@@ -108,7 +108,7 @@ def _signals_restored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _line(day: Day) -> str:
+def _line(day: DayReport) -> str:
     if day.error:
         return f"{day.day}  failed after {day.seconds:.1f} s: {day.error}"
     return f"{day.day}  {day.records:,} records, {day.rejections:,} rejections, {day.seconds:.1f} s"

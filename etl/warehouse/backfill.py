@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from etl.errors import EtlError, InterruptedRunError, UsageError
 
 
-class Day(NamedTuple):
+class DayReport(NamedTuple):
     """What became of a day; `error` is null unless it failed, `records` and `rejections` count what was new."""
 
     day: date
@@ -32,7 +32,9 @@ class StoppedError(InterruptedRunError):
         )
 
 
-def backfill(template: str, days: list[date], zone: ZoneInfo, load: Callable[[str], dict[str, Any]]) -> Iterator[Day]:
+def backfill(
+    template: str, days: list[date], zone: ZoneInfo, load: Callable[[str], dict[str, Any]]
+) -> Iterator[DayReport]:
     """Loads day after day, the failed ones too late to stop the others.
 
     Args:
@@ -50,17 +52,17 @@ def backfill(template: str, days: list[date], zone: ZoneInfo, load: Callable[[st
     """
     done = 0
     for day in days:
-        argument = named(template, day, zone)
+        argument = fill_template(template, day, zone)
         began = time.monotonic()
         try:
             report = load(argument)
         except (InterruptedRunError, KeyboardInterrupt) as error:  # polars raises the latter, whatever the handler
             raise StoppedError(day, done, len(days)) from error
         except EtlError as error:
-            yield Day(day, 0, 0, time.monotonic() - began, error.problem)
+            yield DayReport(day, 0, 0, time.monotonic() - began, error.problem)
         else:
             done += 1
-            yield Day(day, report["records"], report["rejections"], time.monotonic() - began, None)
+            yield DayReport(day, report["records"], report["rejections"], time.monotonic() - began, None)
 
 
 def days_between(first: date, end: date) -> list[date]:
@@ -73,14 +75,14 @@ def days_between(first: date, end: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((end - first).days)]
 
 
-def named(template: str, day: date, zone: ZoneInfo) -> str:
+def fill_template(template: str, day: date, zone: ZoneInfo) -> str:
     """What a template names on a day.
 
     Raises:
         UsageError: It has no field for the date, or others.
 
     Examples:
-        >>> named("logs/{date:%Y/%m-%d}/*.gz", date(2024, 5, 1), ZoneInfo("Europe/Berlin"))
+        >>> fill_template("logs/{date:%Y/%m-%d}/*.gz", date(2024, 5, 1), ZoneInfo("Europe/Berlin"))
         'logs/2024/05-01/*.gz'
     """
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)

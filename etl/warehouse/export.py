@@ -28,7 +28,7 @@ from etl.runner.publish import MANIFEST, staged
 from etl.warehouse import file_storage, snapshots
 from etl.warehouse.delta import path_of
 from etl.warehouse.snapshots import Warehouse
-from etl.warehouse.table_layout import BY_NAME, PUBLIC, RECEIVED_DATE, Kept
+from etl.warehouse.table_layout import BY_NAME, PUBLIC, RECEIVED_DATE, StoredTable
 
 #: A file of a partition has about so many rows: what is kept in memory.
 _ROWS: Final = 200_000
@@ -47,7 +47,7 @@ class Exported(NamedTuple):
 class _Partition(NamedTuple):
     """A table's rows of one day: rows of `delta.FILES`, and what tells their state from another."""
 
-    kept: Kept
+    stored: StoredTable
     files: pl.DataFrame
     digest: str
 
@@ -65,38 +65,40 @@ def export(address: str, out: Path, since: date | None = None, until: date | Non
         UsageError: There is no such warehouse, or the folder holds something else.
         OutputError: The folder cannot be written; it is as it was.
     """
-    warehouse = snapshots.viewed(address)
+    warehouse = snapshots.open_for_reading(address)
     present = _partitions(warehouse)
 
-    def is_asked(path: str) -> bool:
+    def is_requested(path: str) -> bool:
         day = path.partition("=")[2]
         return not day[:1].isdigit() or (day >= f"{since or ''}" and (until is None or day < f"{until}"))
 
     if file_storage.is_within(warehouse.place, out):
         raise UsageError(f"--out {str(out)!r} lies in the warehouse.", "Name a folder outside of it.")
     with staged(out, _check) as stage:
-        before = _exported(out, warehouse)
-        new = {path: found for path, found in present.items() if is_asked(path) and before.get(path) != found.digest}
-        gone = {path for path in before if is_asked(path) and path not in present}
+        before = _exported_partitions(out, warehouse)
+        new = {
+            path: found for path, found in present.items() if is_requested(path) and before.get(path) != found.digest
+        }
+        gone = {path for path in before if is_requested(path) and path not in present}
         left = before.keys() - new.keys() - gone
         rows: dict[str, int] = {}
         if new or gone or not (out / MANIFEST).exists():
-            with _failures(out):
+            with _as_output_errors(out):
                 rows = {path: _write(warehouse, found, stage.new / path) for path, found in new.items()}
                 _carry_over(out, stage.new, left)
             partitions = {path: before[path] for path in left} | {path: found.digest for path, found in new.items()}
             stage.publish({"warehouse": warehouse.place.uri(""), "partitions": dict(sorted(partitions.items()))})
-    return [_told(name, set(new), gone, left, rows) for name in PUBLIC]
+    return [_summarised(name, set(new), gone, left, rows) for name in PUBLIC]
 
 
-def _told(name: str, new: set[str], gone: set[str], left: set[str], rows: dict[str, int]) -> Exported:
-    mine = f"{name}/"
-    written, removed, kept = (sum(path.startswith(mine) for path in paths) for paths in (new, gone, left))
-    return Exported(name, written, removed, kept, sum(count for path, count in rows.items() if path.startswith(mine)))
+def _summarised(name: str, new: set[str], gone: set[str], left: set[str], rows: dict[str, int]) -> Exported:
+    prefix = f"{name}/"
+    written, removed, kept = (sum(path.startswith(prefix) for path in paths) for paths in (new, gone, left))
+    return Exported(name, written, removed, kept, sum(count for path, count in rows.items() if path.startswith(prefix)))
 
 
 @contextmanager
-def _failures(out: Path) -> Iterator[None]:
+def _as_output_errors(out: Path) -> Iterator[None]:
     """What the system or a reader says, in two lines."""
     try:
         yield
@@ -109,10 +111,10 @@ def _partitions(warehouse: Warehouse) -> dict[str, _Partition]:
     """What there is: the path of each partition, without a slash at its end, and its files."""
     found = {}
     for name in PUBLIC:
-        kept = BY_NAME[name]
+        stored = BY_NAME[name]
         for files in warehouse.files[name].partition_by(RECEIVED_DATE.name):
-            path = f"{name}/{path_of(kept, files[RECEIVED_DATE.name][0], '')}".rstrip("/")
-            found[path] = _Partition(kept, files, _digest(files))
+            path = f"{name}/{path_of(stored, files[RECEIVED_DATE.name][0], '')}".rstrip("/")
+            found[path] = _Partition(stored, files, _digest(files))
     return found
 
 
@@ -122,14 +124,16 @@ def _digest(files: pl.DataFrame) -> str:
 
 def _write(warehouse: Warehouse, found: _Partition, folder: Path) -> int:
     """Writes a partition in the order of its keys, in files of so many rows, and gives their number."""
-    key = found.kept.key
-    order = [key, "position"] if "position" in found.kept.table.schema else [key]
+    key = found.stored.key
+    order = [key, "position"] if "position" in found.stored.table.schema else [key]
     folder.mkdir(parents=True)
     written = 0
     for number, (first, last) in enumerate(_ranges(warehouse, found)):
         near = found.files.filter((pl.col("low") <= last) & (pl.col("high") >= first))
         rows = (
-            warehouse.scan(found.kept.name, near).filter(pl.col(key).is_between(pl.lit(first), pl.lit(last))).collect()
+            warehouse.scan(found.stored.name, near)
+            .filter(pl.col(key).is_between(pl.lit(first), pl.lit(last)))
+            .collect()
         )
         write_table(rows.sort(order), folder / f"part-{number:05d}.parquet")
         written += rows.height
@@ -138,7 +142,7 @@ def _write(warehouse: Warehouse, found: _Partition, folder: Path) -> int:
 
 def _ranges(warehouse: Warehouse, found: _Partition) -> Iterator[tuple[str, str]]:
     """The first and the last key of each file to be written; no key is in two files."""
-    keys = warehouse.scan(found.kept.name, found.files).select(found.kept.key).collect().to_series().sort()
+    keys = warehouse.scan(found.stored.name, found.files).select(found.stored.key).collect().to_series().sort()
     last = keys[-1]
     bounds = keys.gather_every(_ROWS).unique(maintain_order=True).to_list()
     for begin, end in zip(bounds, [*bounds[1:], None], strict=True):
@@ -158,7 +162,7 @@ def _carry_over(out: Path, new: Path, paths: set[str]) -> None:
                 shutil.copy2(file, new / path / file.name)
 
 
-def _exported(out: Path, warehouse: Warehouse) -> dict[str, str]:
+def _exported_partitions(out: Path, warehouse: Warehouse) -> dict[str, str]:
     """Path -> digest of the partitions that a folder holds of the warehouse.
 
     Raises:

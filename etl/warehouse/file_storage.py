@@ -41,7 +41,7 @@ class Place(NamedTuple):
 _ESCAPED: Final = re.compile(r"""[^!-~]|["#%*<=>?\\^`{|}\[\]]""")
 
 
-class Stored(NamedTuple):
+class StoredFile(NamedTuple):
     """The bytes of a small file, and the tag that tells this state of it from a later one."""
 
     data: bytes
@@ -99,7 +99,7 @@ def staging(place: Place) -> Iterator[Path]:
         yield folder
 
 
-def read(place: Place, name: str) -> Stored | None:
+def read_file(place: Place, name: str) -> StoredFile | None:
     """A small file; None where there is none.
 
     Raises:
@@ -108,13 +108,13 @@ def read(place: Place, name: str) -> Stored | None:
     try:
         if place.folder:
             data = (place.folder / name).read_bytes()
-            return Stored(data, _tag(data))
+            return StoredFile(data, _tag(data))
         found = library().get(opened_store(place.store), place.path + name)
-        return Stored(bytes(found.bytes()), str(found.meta["e_tag"]))
+        return StoredFile(bytes(found.bytes()), str(found.meta["e_tag"]))
     except FileNotFoundError:
         return None
     except _store_errors() as error:
-        raise _failed(place, "read", error) from error
+        raise _storage_error(place, "read", error) from error
 
 
 def replace(place: Place, name: str, data: bytes, tag: str | None) -> str | None:
@@ -128,7 +128,7 @@ def replace(place: Place, name: str, data: bytes, tag: str | None) -> str | None
     """
     try:
         if place.folder:
-            present = read(place, name)
+            present = read_file(place, name)
             if (present and present.tag) != tag:
                 return None
             staged = place.folder / _STAGING / name
@@ -144,14 +144,14 @@ def replace(place: Place, name: str, data: bytes, tag: str | None) -> str | None
         except (errors.AlreadyExistsError, errors.PreconditionError):
             return None
     except _store_errors() as error:
-        raise _failed(place, "written", error) from error
+        raise _storage_error(place, "written", error) from error
 
 
 def _tag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def settle(place: Place, name: str) -> None:
+def sync_file(place: Place, name: str) -> None:
     """Makes a file durable that a library has written; a store does that by itself.
 
     Raises:
@@ -162,7 +162,7 @@ def settle(place: Place, name: str) -> None:
             sync(place.folder / name)
             sync((place.folder / name).parent)
     except OSError as error:
-        raise _failed(place, "written", error) from error
+        raise _storage_error(place, "written", error) from error
 
 
 def publish(place: Place, staged: Path, name: str) -> None:
@@ -182,7 +182,7 @@ def publish(place: Place, staged: Path, name: str) -> None:
             library().put(opened_store(place.store), place.path + name, staged)
             staged.unlink()
     except _store_errors() as error:
-        raise _failed(place, "written", error) from error
+        raise _storage_error(place, "written", error) from error
 
 
 def size_of(place: Place, name: str) -> int | None:
@@ -212,6 +212,6 @@ def _store_errors() -> tuple[type[BaseException], ...]:
         return (OSError,)
 
 
-def _failed(place: Place, what: str, error: BaseException) -> OutputError:
+def _storage_error(place: Place, action: str, error: BaseException) -> OutputError:
     reason = getattr(error, "strerror", None) or reason_of(error)
-    return OutputError(f"{place.address} cannot be {what}: {reason}", "Check the place, and run the command again.")
+    return OutputError(f"{place.address} cannot be {action}: {reason}", "Check the place, and run the command again.")

@@ -33,11 +33,11 @@ from etl.sources.storage.decompress import digest_of_beginning, sniff
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import find_objects
 from etl.warehouse import file_storage, snapshots
-from etl.warehouse.file_writer import RECORDS_PER_PART, Part, files_of_parts, write_part
-from etl.warehouse.load_decisions import RELOAD, SKIP, Compare, Decision, decide, described
-from etl.warehouse.load_duplicates import Verdict, agreed_dedup, dedup_of
-from etl.warehouse.load_history import Run, new_entries, rules_digest, seen_entries
-from etl.warehouse.row_changes import Change, apply, judged
+from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, files_of_parts, write_part
+from etl.warehouse.load_decisions import RELOAD, SKIP, Compare, Decision, decide, describe_decision
+from etl.warehouse.load_duplicates import DuplicateChanges, checked_dedup_settings, dedup_settings
+from etl.warehouse.load_history import Run, new_entries, rules_digest, updated_entries
+from etl.warehouse.row_changes import Change, apply, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import LOADS
 
@@ -49,12 +49,12 @@ _NOTHING: Final[dict[str, Any]] = dict.fromkeys((*_NUMBERS, *_MOVES), 0) | {
 }
 
 
-class _Read(NamedTuple):
+class _LoadedRows(NamedTuple):
     """What was read of the inputs: their rows of `loads`, the files of their rows, what else that changes."""
 
     entries: pl.DataFrame
-    parts: list[Part]
-    verdict: Verdict
+    parts: list[WrittenPart]
+    duplicates: DuplicateChanges
     peak_memory_bytes: int
 
 
@@ -84,12 +84,16 @@ def load(
     with found_inputs(list(request.inputs), folder) as inputs:
         _refuse_within(into, inputs)
         if is_dry_run:
-            known = snapshots.viewed(into).scan("loads").collect() if snapshots.is_warehouse(into) else LOADS.empty()
-            return _report(into, _decided(inputs, request, known, progress, is_reload=is_reload))
-        with snapshots.written(into) as warehouse:
+            known = (
+                snapshots.open_for_reading(into).scan("loads").collect()
+                if snapshots.is_warehouse(into)
+                else LOADS.empty()
+            )
+            return _report(into, _decide_inputs(inputs, request, known, progress, is_reload=is_reload))
+        with snapshots.open_for_writing(into) as warehouse:
             known = warehouse.scan("loads").collect()
-            decisions = _decided(inputs, request, known, progress, is_reload=is_reload)
-            return _report(into, decisions) | _carried_out(decisions, request, warehouse, known, progress)
+            decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
+            return _report(into, decisions) | _carry_out(decisions, request, warehouse, known, progress)
 
 
 def _refuse_within(into: str, inputs: list[Input]) -> None:
@@ -99,7 +103,7 @@ def _refuse_within(into: str, inputs: list[Input]) -> None:
             raise UsageError(f"{item.source} lies in the warehouse.", "Name logs and dumps that lie outside of it.")
 
 
-def _decided(
+def _decide_inputs(
     inputs: list[Input], request: Request, known: pl.DataFrame, progress: Progress, *, is_reload: bool
 ) -> list[Decision]:
     surveyed = survey_inputs(inputs, request, progress)
@@ -127,7 +131,7 @@ def _comparison(surveyed: list[SurveyedInput], known: pl.DataFrame) -> Compare:
     return compare
 
 
-def _carried_out(
+def _carry_out(
     decisions: list[Decision], request: Request, warehouse: Warehouse, known: pl.DataFrame, progress: Progress
 ) -> dict[str, Any]:
     """Does what was decided; gives `run_id` and the counts of the report."""
@@ -136,26 +140,28 @@ def _carried_out(
     if not read and not seen:
         return {}
     run = Run(run_id(), request)
-    dedup = agreed_dedup(warehouse, request.ruleset) if read else warehouse.snapshot.dedup
+    dedup = checked_dedup_settings(warehouse, request.ruleset) if read else warehouse.snapshot.dedup
     removed = frozenset(one.digest for one in read if one.action == RELOAD).union(*(one.replaces for one in read))
-    done = _read(run, read, warehouse, removed, progress)
+    done = _read_inputs(run, read, warehouse, removed, progress)
     progress.begin("publishing", 0)
     change = Change(
         run.run_id,
         removed=removed,
         renamed={one.digest: one.names[0] for one in seen},
         files=files_of_parts(done.parts),
-        loads=pl.concat([done.entries, seen_entries(known, seen)]),
+        loads=pl.concat([done.entries, updated_entries(known, seen)]),
     )
-    apply(warehouse, change, done.verdict, dedup)
-    return {"run_id": run.run_id, **_counted(done)}
+    apply(warehouse, change, done.duplicates, dedup)
+    return {"run_id": run.run_id, **_loaded_counts(done)}
 
 
-def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozenset[str], progress: Progress) -> _Read:
+def _read_inputs(
+    run: Run, read: list[Decision], warehouse: Warehouse, removed: frozenset[str], progress: Progress
+) -> _LoadedRows:
     """Reads and transforms inputs, finds duplicates, and writes the files of their rows into the staging folder."""
     request = run.request
     stage = StagingArea(warehouse.folder("pieces"), keeps_raws=True)
-    inputs = [_representative(decision) for decision in read]
+    inputs = [_with_first_name(decision) for decision in read]
     jobs = jobs_for([one.input for one in inputs], request)
     with request.open_engine(jobs, progress.advance) as engine:
         planned = plan_inputs(inputs, request)
@@ -163,26 +169,26 @@ def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozens
         check_unchanged(planned, tasks, reports)
         progress.begin("writing", 0)
         keys = [piece.path(stage.folder, "keys") for report in reports for piece in report.pieces]
-        verdict = judged(warehouse, keys, removed, dedup_of(request.ruleset))
-        verdict.new.write_parquet(stage.folder / "duplicates.parquet")
-        parts = _written(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
+        duplicates = duplicate_changes(warehouse, keys, removed, dedup_settings(request.ruleset))
+        duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
+        parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, planned, (tasks, reports), parts)
-    return _Read(entries, parts, verdict, peak_memory(jobs, reports))
+    return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports))
 
 
-def _representative(decision: Decision) -> SurveyedInput:
+def _with_first_name(decision: Decision) -> SurveyedInput:
     """The input under the name that its rows bear."""
     one = decision.surveyed
     return SurveyedInput(one.input._replace(source=decision.names[0]), one.survey, None)
 
 
-def _written(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[Part]:
+def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[WrittenPart]:
     parts = parts_of([piece for report in reports for piece in report.pieces], RECORDS_PER_PART)
     calls = [(pieces, stage, out, f"{run}-{number:05d}") for number, pieces in enumerate(parts)]
     return list(engine.map(_write_part, calls))
 
 
-def _counted(done: _Read) -> dict[str, Any]:
+def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
     """Of what was loaded: records, and where they ended; of earlier rows, how many moved."""
     tally = Tally()
     for part in done.parts:
@@ -199,18 +205,18 @@ def _counted(done: _Read) -> dict[str, Any]:
         "skipped_by_reason": dict(sorted(skipped.items())),
         "issues": dict(sorted(tally.issues.items())),
         "value_total": value_total(tally),
-        "duplicates": done.verdict.new.height,
-        "demoted": done.verdict.demoted.height,
-        "promoted": done.verdict.promoted.height,
+        "duplicates": done.duplicates.new.height,
+        "demoted": done.duplicates.demoted.height,
+        "promoted": done.duplicates.promoted.height,
         "peak_memory_bytes": done.peak_memory_bytes,
     }
 
 
 def _report(address: str, decisions: list[Decision]) -> dict[str, Any]:
-    inputs = [described(one) for one in decisions]
+    inputs = [describe_decision(one) for one in decisions]
     return {"run_id": None, "warehouse": address, "inputs": inputs, **_NOTHING}
 
 
-def _write_part(_context: TaskContext, *call: Any) -> Part:
+def _write_part(_context: TaskContext, *call: Any) -> WrittenPart:
     """`write_part` as a task of an engine."""
     return write_part(*call)

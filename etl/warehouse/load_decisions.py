@@ -54,7 +54,7 @@ class Decision(NamedTuple):
         return self.surveyed.survey.digest
 
 
-class _Shape(NamedTuple):
+class _InputBytes(NamedTuple):
     """What of an input tells whether another begins with it."""
 
     digest: str
@@ -82,14 +82,14 @@ def decide(
     by_digest: dict[str, list[SurveyedInput]] = defaultdict(list)
     for one in surveyed:
         by_digest[one.survey.digest].append(one)
-    longer = _beginnings(by_digest, known, compare)
+    longer = _grown_pairs(by_digest, known, compare)
     return [_decision(by_digest[digest], known, longer, rules, is_reload=is_reload) for digest in sorted(by_digest)]
 
 
 def _decision(
     same: list[SurveyedInput],
     known: dict[str, dict[str, Any]],
-    longer: list[tuple[_Shape, _Shape]],
+    longer: list[tuple[_InputBytes, _InputBytes]],
     rules: str,
     *,
     is_reload: bool,
@@ -116,21 +116,21 @@ def _decision(
     return Decision(one, SKIP, why, names, is_new_name, grew_from=grew_from)
 
 
-def _beginnings(
+def _grown_pairs(
     by_digest: dict[str, list[SurveyedInput]], known: dict[str, dict[str, Any]], compare: Compare
-) -> list[tuple[_Shape, _Shape]]:
+) -> list[tuple[_InputBytes, _InputBytes]]:
     """The pairs of inputs of which the second begins with the first, and one at least is new."""
     outgrown = {digest for row in known.values() for digest in row["grew_from"]}
     new = [
-        _Shape(digest, same[0].input.source, same[0].survey.plain_bytes, same[0].survey.ladder)
+        _InputBytes(digest, same[0].input.source, same[0].survey.plain_bytes, same[0].survey.ladder)
         for digest, same in by_digest.items()
         if digest not in known and digest not in outgrown
     ]
-    old = [_Shape(digest, row["source"], row["bytes"], row["ladder"]) for digest, row in known.items()]
-    return [pair for pair in _candidates(new, old) if _begins(*pair, compare)]
+    old = [_InputBytes(digest, row["source"], row["bytes"], row["ladder"]) for digest, row in known.items()]
+    return [pair for pair in _candidate_pairs(new, old) if _is_beginning(*pair, compare)]
 
 
-def _candidates(new: list[_Shape], old: list[_Shape]) -> Iterator[tuple[_Shape, _Shape]]:
+def _candidate_pairs(new: list[_InputBytes], old: list[_InputBytes]) -> Iterator[tuple[_InputBytes, _InputBytes]]:
     """Pairs, the shorter first, that agree up to the last rung of the shorter."""
     for one, other in [*combinations(new, 2), *product(new, old)]:
         short, long = sorted((one, other), key=lambda shape: shape.size)
@@ -139,7 +139,7 @@ def _candidates(new: list[_Shape], old: list[_Shape]) -> Iterator[tuple[_Shape, 
             yield short, long
 
 
-def _begins(short: _Shape, long: _Shape, compare: Compare) -> bool:
+def _is_beginning(short: _InputBytes, long: _InputBytes, compare: Compare) -> bool:
     beginning = compare(long.digest, short.size)
     if beginning is None:
         raise InputError(
@@ -149,7 +149,7 @@ def _begins(short: _Shape, long: _Shape, compare: Compare) -> bool:
     return beginning == short.digest
 
 
-def described(decision: Decision) -> dict[str, Any]:
+def describe_decision(decision: Decision) -> dict[str, Any]:
     """A decision, as the report of a load shows it."""
     item = decision.surveyed
     return {

@@ -25,7 +25,7 @@ MOVES: Final = pl.Schema({**DUPLICATES, "received_date": pl.Date()})
 _COMPARED: Final = [name for name in STORED_KEYS.schema if name != "raw"]
 
 
-class Verdict(NamedTuple):
+class DuplicateChanges(NamedTuple):
     """Who is a duplicate of whom, as far as it is new.
 
     Attributes:
@@ -41,19 +41,19 @@ class Verdict(NamedTuple):
     changed: pl.DataFrame
 
 
-def dedup_of(ruleset: Ruleset) -> dict[str, Any]:
+def dedup_settings(ruleset: Ruleset) -> dict[str, Any]:
     """What of a ruleset all inputs of a warehouse must have in common."""
     window = ruleset.dedup_window
     return {"scope": ruleset.dedup_scope, "window_seconds": window.total_seconds() if window else None}
 
 
-def agreed_dedup(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, Any]:
+def checked_dedup_settings(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, Any]:
     """By what the warehouse finds duplicates, from its first load on, and the ruleset too.
 
     Raises:
         UsageError: The ruleset would find others.
     """
-    present, asked = warehouse.snapshot.dedup, dedup_of(ruleset)
+    present, asked = warehouse.snapshot.dedup, dedup_settings(ruleset)
     if present not in (None, asked):
         raise UsageError(
             f"{warehouse.place.address} finds duplicates by {present}, this ruleset by {asked}.",
@@ -62,7 +62,7 @@ def agreed_dedup(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, Any]:
     return asked
 
 
-def window_of(dedup: dict[str, Any] | None) -> timedelta | None:
+def dedup_window(dedup: dict[str, Any] | None) -> timedelta | None:
     """The window of a snapshot's deduplication."""
     seconds = dedup and dedup["window_seconds"]
     return timedelta(seconds=seconds) if seconds else None
@@ -73,9 +73,9 @@ def as_stored(keys: pl.DataFrame) -> pl.DataFrame:
     return keys.with_columns(pl.col("key_hash", "match_digest").reinterpret(signed=True))
 
 
-def judge(
+def compare_keys(
     warehouse: Warehouse, staged: list[Path], removed: pl.DataFrame, digests: frozenset[str], window: timedelta | None
-) -> Verdict:
+) -> DuplicateChanges:
     """Compares new keys with those of the warehouse.
 
     Args:
@@ -92,11 +92,11 @@ def judge(
     prefixes = [prefix_of(digest) for digest in digests]
     is_removed = id_prefix("conversion_id").is_in(prefixes)
     lost = warehouse.scan("keys", removed).filter(is_removed).select("key_hash").unique().collect()["key_hash"]
-    asked = pl.concat([lost, *new_hashes]).unique()
+    new_and_lost = pl.concat([lost, *new_hashes]).unique()
     keys = warehouse.scan("keys")
-    met = keys.select("key_hash").join(asked.to_frame().lazy(), on="key_hash", how="semi").unique()
+    known = keys.select("key_hash").join(new_and_lost.to_frame().lazy(), on="key_hash", how="semi").unique()
     repeated = repeated_hashes([part.reinterpret(signed=False) for part in new_hashes]).reinterpret(signed=True)
-    touched = pl.concat([met.collect(engine="streaming")["key_hash"], repeated, lost]).unique()
+    touched = pl.concat([known.collect(engine="streaming")["key_hash"], repeated, lost]).unique()
     is_touched = pl.col("key_hash").is_in(touched.implode())
     history = keys.filter(is_touched).select(_COMPARED).collect(engine="streaming")
     news = [as_stored(pl.read_parquet(path)).filter(is_touched).select(_COMPARED) for path in staged]
@@ -109,7 +109,7 @@ def judge(
     )
 
 
-def _difference(left: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame) -> Verdict:
+def _difference(left: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame) -> DuplicateChanges:
     """What is otherwise than before of the rows that are left, and what becomes of the others."""
     days = left.select("conversion_id", received_date=pl.col("received_at").dt.date())
     was, is_now = before.join(days, on="conversion_id"), after.join(days, on="conversion_id")
@@ -117,7 +117,7 @@ def _difference(left: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame) -
     is_other = (pl.col("duplicate_of") != pl.col("duplicate_of_before")) | (
         pl.col("duplicate_kind") != pl.col("duplicate_kind_before")
     )
-    return Verdict(
+    return DuplicateChanges(
         new=after.join(days, on="conversion_id", how="anti"),
         demoted=is_now.join(was, on="conversion_id", how="anti").select(MOVES.names()),
         promoted=was.join(is_now, on="conversion_id", how="anti").select(MOVES.names()),

@@ -14,9 +14,9 @@ from etl.errors import AccountingError, UsageError
 from etl.runner.stage_inputs import PlannedInput, Request
 from etl.runner.tasks import Task, TaskReport
 from etl.sources.reread import as_text, describe_origin
-from etl.warehouse.file_writer import Counts, Part, counts_of_parts
+from etl.warehouse.file_writer import InputCounts, WrittenPart, counts_of_parts
 from etl.warehouse.load_decisions import Decision
-from etl.warehouse.snapshots import Warehouse, viewed
+from etl.warehouse.snapshots import Warehouse, open_for_reading
 from etl.warehouse.table_layout import LOADS, prefix_of
 
 #: Tables whose rows an input brings; the rest of what is counted are reasons of rejections.
@@ -47,7 +47,7 @@ def new_entries(
     read: list[Decision],
     planned: list[PlannedInput],
     transformed: tuple[list[Task], list[TaskReport]],
-    parts: list[Part],
+    parts: list[WrittenPart],
 ) -> pl.DataFrame:
     """Rows of `loads` of what was read, after the proof that all records of each input are accounted for.
 
@@ -63,7 +63,7 @@ def new_entries(
     now = datetime.now(UTC)
     rows = []
     for decision, plan in zip(read, planned, strict=True):
-        found = counts.get(prefix_of(decision.digest), Counts(Counter(), None, None))
+        found = counts.get(prefix_of(decision.digest), InputCounts(Counter(), None, None))
         passed = skipped.get(decision.digest, Counter())
         rejected = Counter({reason: n for reason, n in found.rows.items() if reason not in _BROUGHT})
         if records[decision.digest] != found.rows["conversions"] + rejected.total() + passed.total():
@@ -106,11 +106,11 @@ def _reading(plan: PlannedInput, request: Request) -> str:
 
 
 def as_counts(counts: Counter[str]) -> list[dict[str, Any]]:
-    """Counts by reason, as `loads` has them."""
+    """InputCounts by reason, as `loads` has them."""
     return [{"reason": reason, "count": count} for reason, count in sorted(counts.items())]
 
 
-def seen_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
+def updated_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
     """Rows of `loads` of inputs that are known, with the names under which they were seen now."""
     rows = {row["digest"]: row for row in known.iter_rows(named=True)}
     changed = [
@@ -125,28 +125,28 @@ def seen_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
     return pl.DataFrame(changed, schema=LOADS.schema)
 
 
-def listed(address: str) -> list[dict[str, Any]]:
+def list_loads(address: str) -> list[dict[str, Any]]:
     """The loaded inputs, without what only this tool needs, by the time of their first record, then by name.
 
     Raises:
         UsageError: There is no such warehouse.
     """
-    rows = viewed(address).scan("loads").drop("ladder", "reading").collect()
+    rows = open_for_reading(address).scan("loads").drop("ladder", "reading").collect()
     return rows.sort("first_received_at", "source", nulls_last=True).to_dicts()
 
 
-def shown(address: str, named: str) -> dict[str, Any]:
+def describe_load(address: str, named: str) -> dict[str, Any]:
     """All that is known of an input.
 
     Raises:
         UsageError: There is no such warehouse, or no such input.
     """
-    row = chosen(viewed(address), named)
+    row = find_load(open_for_reading(address), named)
     del row["ladder"], row["reading"]
     return row
 
 
-def chosen(warehouse: Warehouse, named: str) -> dict[str, Any]:
+def find_load(warehouse: Warehouse, named: str) -> dict[str, Any]:
     """The row of `loads` that a name or the beginning of a digest means.
 
     Raises:

@@ -27,11 +27,11 @@ from etl.runner.staged_parts import Piece, parts_of
 from etl.schema import SUMMABLE
 from etl.sources.reread import origin_of
 from etl.warehouse import snapshots
-from etl.warehouse.file_writer import RECORDS_PER_PART, Part, counts_of_parts, files_of_parts, write_part
-from etl.warehouse.load_duplicates import Verdict, agreed_dedup
+from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, counts_of_parts, files_of_parts, write_part
+from etl.warehouse.load_duplicates import DuplicateChanges, checked_dedup_settings
 from etl.warehouse.load_history import as_counts
-from etl.warehouse.rejudge import CHANGED, FATES, LEFT, PASSED, SAME, SKIPPED, rejudge
-from etl.warehouse.row_changes import Change, apply, judged
+from etl.warehouse.rejudge import CHANGED, NOT_JUDGED, OUTCOMES, PASSED, SAME, SKIPPED, rejudge
+from etl.warehouse.row_changes import Change, apply, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import LOADS, prefix_of
 
@@ -40,26 +40,26 @@ _ROWS: Final = 20_000
 
 _DUPLICATE: Final = "duplicate_transaction"
 _REASONS: Final = tuple(reason.code for reason in REJECTIONS if reason.code != _DUPLICATE)
-_MOVED: Final = (PASSED.name, CHANGED.name, SKIPPED.name)
-_COUNTED: Final = ("source_digest", "reason", "fate", "now")
+_NO_LONGER_SAME: Final = (PASSED.name, CHANGED.name, SKIPPED.name)
+_COUNTED: Final = ("source_digest", "reason", "outcome", "now")
 
 
-class _Again(NamedTuple):
-    """Rejections that were judged again.
+class _Rejudged(NamedTuple):
+    """Rejections that were judged rejudged.
 
     Attributes:
         folder: Where the tables of those that are otherwise now are staged.
         pieces: These tables.
         counts: How many there are: rows of `_COUNTED` with `count`.
-        gone: key and received_date of the rejections that are otherwise now.
-        verdict: Who is a duplicate of whom, once those that pass are there.
+        removed_keys: key and received_date of the rejections that are otherwise now.
+        duplicates: Who is a duplicate of whom, once those that pass are there.
     """
 
     folder: Path
     pieces: list[Piece]
     counts: pl.DataFrame
-    gone: pl.DataFrame
-    verdict: Verdict
+    removed_keys: pl.DataFrame
+    duplicates: DuplicateChanges
 
 
 def replay(
@@ -70,7 +70,7 @@ def replay(
     is_dry_run: bool = False,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Judges the rejections of a warehouse again.
+    """Judges the rejections of a warehouse rejudged.
 
     Args:
         address: The warehouse.
@@ -95,40 +95,43 @@ def replay(
     asked = reasons or _REASONS
     if is_dry_run or not snapshots.is_warehouse(address):
         with tempfile.TemporaryDirectory() as folder:
-            warehouse = snapshots.viewed(address)
-            return _report(warehouse, ruleset, _judged_again(warehouse, ruleset, asked, Path(folder), progress))
-    with snapshots.written(address) as warehouse:
-        again = _judged_again(warehouse, ruleset, asked, warehouse.folder("pieces"), progress)
-        report = _report(warehouse, ruleset, again)
-        if again.gone.height:
+            warehouse = snapshots.open_for_reading(address)
+            return _report(warehouse, ruleset, _rejudge_all(warehouse, ruleset, asked, Path(folder), progress))
+    with snapshots.open_for_writing(address) as warehouse:
+        rejudged = _rejudge_all(warehouse, ruleset, asked, warehouse.folder("pieces"), progress)
+        report = _report(warehouse, ruleset, rejudged)
+        if rejudged.removed_keys.height:
             progress.begin("publishing", 0)
-            report["run_id"] = _carried_out(warehouse, ruleset, again)
+            report["run_id"] = _apply_changes(warehouse, ruleset, rejudged)
         return report
 
 
-def _judged_again(
+def _rejudge_all(
     warehouse: Warehouse, ruleset: Ruleset, reasons: Sequence[str], folder: Path, progress: Progress
-) -> _Again:
-    dedup = agreed_dedup(warehouse, ruleset)
+) -> _Rejudged:
+    dedup = checked_dedup_settings(warehouse, ruleset)
     size, records = warehouse.files["rejections"].select("bytes", "records").sum().row(0)
     progress.begin("reading", size)
     pieces: list[Piece] = []
-    counts, gone = [pl.DataFrame(schema={**_counted_schema(), "count": pl.UInt32})], [_gone(FATES.to_frame())]
+    counts, removed_keys = (
+        [pl.DataFrame(schema={**_counted_schema(), "count": pl.UInt32})],
+        [_row_keys(OUTCOMES.to_frame())],
+    )
     for rows, reading in _batches(warehouse, reasons):
         known = json.loads(reading)
         found = rejudge(rows, origin_of(known), ruleset, Options(**known["options"]))
-        counts.append(found.fates.group_by(_COUNTED).agg(count=pl.len()))
-        moved = found.fates.filter(pl.col("fate").is_in(_MOVED))
-        gone.append(_gone(moved))
+        counts.append(found.outcomes.group_by(_COUNTED).agg(count=pl.len()))
+        moved = found.outcomes.filter(pl.col("outcome").is_in(_NO_LONGER_SAME))
+        removed_keys.append(_row_keys(moved))
         if moved.height:
             pieces.append(Piece(len(pieces), 0, moved.height))
-            for name, table in {**found.tables, "fates": moved}.items():
+            for name, table in {**found.tables, "outcomes": moved}.items():
                 write_table(table, pieces[-1].path(folder, name))
         progress.advance(size * rows.height // records, rows.height)
-    verdict = judged(warehouse, [piece.path(folder, "keys") for piece in pieces], frozenset(), dedup)
-    verdict.new.write_parquet(folder / "duplicates.parquet")
+    duplicates = duplicate_changes(warehouse, [piece.path(folder, "keys") for piece in pieces], frozenset(), dedup)
+    duplicates.new.write_parquet(folder / "duplicates.parquet")
     totals = pl.concat(counts).group_by(_COUNTED).agg(pl.col("count").sum()).sort(_COUNTED, nulls_last=True)
-    return _Again(folder, pieces, totals, pl.concat(gone), verdict)
+    return _Rejudged(folder, pieces, totals, pl.concat(removed_keys), duplicates)
 
 
 def _batches(warehouse: Warehouse, reasons: Sequence[str]) -> Iterator[tuple[pl.DataFrame, str]]:
@@ -141,44 +144,46 @@ def _batches(warehouse: Warehouse, reasons: Sequence[str]) -> Iterator[tuple[pl.
             yield rows.drop("reading"), rows["reading"][0]
 
 
-def _carried_out(warehouse: Warehouse, ruleset: Ruleset, again: _Again) -> str:
+def _apply_changes(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) -> str:
     """Writes the rows that are otherwise now, and gives the run's name."""
     run = run_id()
     out = warehouse.folder("new")
     parts = [
-        write_part(pieces, again.folder, out, f"{run}-{number:05d}")
-        for number, pieces in enumerate(parts_of(again.pieces, RECORDS_PER_PART))
+        write_part(pieces, rejudged.folder, out, f"{run}-{number:05d}")
+        for number, pieces in enumerate(parts_of(rejudged.pieces, RECORDS_PER_PART))
     ]
     change = Change(
         run,
         files=files_of_parts(parts),
-        loads=_entries(warehouse, ruleset, again, parts, run),
-        replaced=again.gone,
+        loads=_updated_loads(warehouse, ruleset, rejudged, parts, run),
+        replaced=rejudged.removed_keys,
     )
-    apply(warehouse, change, again.verdict, warehouse.snapshot.dedup)
+    apply(warehouse, change, rejudged.duplicates, warehouse.snapshot.dedup)
     return run
 
 
-def _entries(warehouse: Warehouse, ruleset: Ruleset, again: _Again, parts: list[Part], run: str) -> pl.DataFrame:
+def _updated_loads(
+    warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged, parts: list[WrittenPart], run: str
+) -> pl.DataFrame:
     """The rows of `loads` of the inputs that are touched, with what they hold now.
 
     Raises:
         AccountingError: Their records are not all accounted for.
     """
-    moved = again.counts.filter(pl.col("fate").is_in(_MOVED))
+    moved = rejudged.counts.filter(pl.col("outcome").is_in(_NO_LONGER_SAME))
     brought = counts_of_parts(parts)
     now = {"run_id": run, "replayed_at": datetime.now(UTC), "ruleset": ruleset.name, "ruleset_digest": ruleset.digest}
     rows = []
     concerned = warehouse.scan("loads").filter(pl.col("digest").is_in(moved["source_digest"].implode())).collect()
     for row in concerned.iter_rows(named=True):
-        fates = moved.filter(pl.col("source_digest") == row["digest"])
-        counts = {name: fates.filter(pl.col("fate") == name)["count"].sum() for name in _MOVED}
+        outcomes = moved.filter(pl.col("source_digest") == row["digest"])
+        counts = {name: outcomes.filter(pl.col("outcome") == name)["count"].sum() for name in _NO_LONGER_SAME}
         found = brought[prefix_of(row["digest"])].rows if prefix_of(row["digest"]) in brought else Counter[str]()
         rejected, skipped = Counter(_as_counter(row["rejections"])), Counter(_as_counter(row["skipped"]))
-        for reason, fate, reason_now, count in fates.select("reason", "fate", "now", "count").iter_rows():
+        for reason, outcome, reason_now, count in outcomes.select("reason", "outcome", "now", "count").iter_rows():
             rejected[reason] -= count
-            if fate != PASSED.name:
-                (rejected if fate == CHANGED.name else skipped)[reason_now] += count
+            if outcome != PASSED.name:
+                (rejected if outcome == CHANGED.name else skipped)[reason_now] += count
         entry = {
             **row,
             **{name: row[name] + found[name] for name in ("conversions", "items", "passthroughs")},
@@ -203,34 +208,34 @@ def _as_counter(counts: list[dict[str, Any]]) -> dict[str, int]:
     return {one["reason"]: one["count"] for one in counts}
 
 
-def _report(warehouse: Warehouse, ruleset: Ruleset, again: _Again) -> dict[str, Any]:
-    totals = Counter(dict(again.counts.group_by("fate").agg(pl.col("count").sum()).rows()))
-    fates = (PASSED, CHANGED, SKIPPED, SAME)
+def _report(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) -> dict[str, Any]:
+    totals = Counter(dict(rejudged.counts.group_by("outcome").agg(pl.col("count").sum()).rows()))
+    outcomes = (PASSED, CHANGED, SKIPPED, SAME)
     return {
         "run_id": None,
         "warehouse": warehouse.place.address,
         "ruleset": {"name": ruleset.name, "digest": ruleset.digest},
-        "judged": sum(totals[fate.name] for fate in fates),
-        **{fate.name: totals[fate.name] for fate in fates},
-        "left": [{"count": totals[fate.name], "why": fate.why} for fate in LEFT if totals[fate.name]],
-        "duplicates": again.verdict.new.height,
-        "demoted": again.verdict.demoted.height,
-        "promoted": again.verdict.promoted.height,
-        "inputs": _inputs(warehouse, again),
+        "judged": sum(totals[outcome.name] for outcome in outcomes),
+        **{outcome.name: totals[outcome.name] for outcome in outcomes},
+        "left": [{"count": totals[outcome.name], "why": outcome.why} for outcome in NOT_JUDGED if totals[outcome.name]],
+        "duplicates": rejudged.duplicates.new.height,
+        "demoted": rejudged.duplicates.demoted.height,
+        "promoted": rejudged.duplicates.promoted.height,
+        "inputs": _inputs(warehouse, rejudged),
     }
 
 
-def _inputs(warehouse: Warehouse, again: _Again) -> list[dict[str, Any]]:
+def _inputs(warehouse: Warehouse, rejudged: _Rejudged) -> list[dict[str, Any]]:
     """Of each input and reason what passed, what of that is a duplicate, and the money of the rest by currency."""
     names = warehouse.scan("loads").select("source", source_digest="digest").collect()
-    found = [pl.DataFrame(schema=_MONEY), *(_money(again, piece) for piece in again.pieces)]
+    found = [pl.DataFrame(schema=_VALUE_SUMS), *(_value_sums(rejudged, piece) for piece in rejudged.pieces)]
     by = ("source_digest", "reason", "currency")
     sums = pl.concat(found).group_by(by).agg(pl.col("count", "value").sum()).sort(by)
     kept = sums.group_by("source_digest", "reason", maintain_order=True).agg(
         "currency", "value", unique=pl.col("count").sum()
     )
-    passed = again.counts.filter(pl.col("fate") == PASSED.name).join(names, on="source_digest", how="left")
-    told = passed.join(kept, on=("source_digest", "reason"), how="left").sort("source", "source_digest", "reason")
+    passed = rejudged.counts.filter(pl.col("outcome") == PASSED.name).join(names, on="source_digest", how="left")
+    rows = passed.join(kept, on=("source_digest", "reason"), how="left").sort("source", "source_digest", "reason")
     return [
         {
             "path": row["source"],
@@ -244,11 +249,11 @@ def _inputs(warehouse: Warehouse, again: _Again) -> list[dict[str, Any]]:
                 if value is not None
             },
         }
-        for row in told.iter_rows(named=True)
+        for row in rows.iter_rows(named=True)
     ]
 
 
-_MONEY: Final = pl.Schema(
+_VALUE_SUMS: Final = pl.Schema(
     {
         "source_digest": pl.String(),
         "reason": pl.String(),
@@ -259,18 +264,20 @@ _MONEY: Final = pl.Schema(
 )
 
 
-def _money(again: _Again, piece: Piece) -> pl.DataFrame:
+def _value_sums(rejudged: _Rejudged, piece: Piece) -> pl.DataFrame:
     """What of a piece becomes a conversion: how many and how much, by input, reason and currency."""
     columns = ["conversion_id", "currency", "value"]
-    conversions = pl.read_parquet(piece.path(again.folder, "conversions"), columns=columns)
-    fates = pl.read_parquet(piece.path(again.folder, "fates"), columns=["rejection_id", "source_digest", "reason"])
-    kept = conversions.join(again.verdict.new, on="conversion_id", how="anti")
-    told = kept.join(fates, left_on="conversion_id", right_on="rejection_id")
+    conversions = pl.read_parquet(piece.path(rejudged.folder, "conversions"), columns=columns)
+    outcomes = pl.read_parquet(
+        piece.path(rejudged.folder, "outcomes"), columns=["rejection_id", "source_digest", "reason"]
+    )
+    kept = conversions.join(rejudged.duplicates.new, on="conversion_id", how="anti")
+    rows = kept.join(outcomes, left_on="conversion_id", right_on="rejection_id")
     value = pl.when(pl.col("value").abs() < SUMMABLE).then("value")
-    sums = told.group_by("source_digest", "reason", pl.col("currency").fill_null("")).agg(
+    sums = rows.group_by("source_digest", "reason", pl.col("currency").fill_null("")).agg(
         count=pl.len().cast(pl.Int64), value=value.sum()
     )
-    return sums.select(pl.col(name).cast(dtype) for name, dtype in _MONEY.items())
+    return sums.select(pl.col(name).cast(dtype) for name, dtype in _VALUE_SUMS.items())
 
 
 def _plain(text: str) -> str:
@@ -278,8 +285,8 @@ def _plain(text: str) -> str:
 
 
 def _counted_schema() -> dict[str, Any]:
-    return {name: FATES[name] for name in _COUNTED}
+    return {name: OUTCOMES[name] for name in _COUNTED}
 
 
-def _gone(fates: pl.DataFrame) -> pl.DataFrame:
-    return fates.select("received_date", key="rejection_id")
+def _row_keys(outcomes: pl.DataFrame) -> pl.DataFrame:
+    return outcomes.select("received_date", key="rejection_id")

@@ -21,7 +21,7 @@ import polars as pl
 from etl.errors import OutputError, UsageError
 from etl.warehouse import delta, file_storage
 from etl.warehouse.file_storage import SNAPSHOT, ConflictError, Place
-from etl.warehouse.table_layout import BY_NAME, KEPT, PUBLIC, Kept
+from etl.warehouse.table_layout import BY_NAME, PUBLIC, STORED_TABLES, StoredTable
 
 _FORMAT: Final = 1
 
@@ -46,7 +46,7 @@ class Snapshot:
 
 
 #: A warehouse without a snapshot: every table at its version 0, which has no rows.
-NOTHING: Final = Snapshot("", "", "", {kept.name: 0 for kept in KEPT})
+EMPTY_SNAPSHOT: Final = Snapshot("", "", "", {stored.name: 0 for stored in STORED_TABLES})
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,16 @@ class Warehouse:
     files: dict[str, pl.DataFrame]
     staging: Path | None = None
 
-    def scan(self, name: str, files: pl.DataFrame | None = None, beside: str | None = None) -> pl.LazyFrame:
+    def scan(self, name: str, files: pl.DataFrame | None = None, path_column: str | None = None) -> pl.LazyFrame:
         """The rows of a table, without `received_date`, or of some of its files.
 
         Args:
             name: The table.
             files: Rows of `delta.FILES`; all of them by default.
-            beside: Name of a column for the address of each row's file; none by default.
+            path_column: Name of a column for the address of each row's file; none by default.
         """
         chosen = self.files[name] if files is None else files
-        return delta.scan(self.place, BY_NAME[name], chosen["path"], beside)
+        return delta.scan(self.place, BY_NAME[name], chosen["path"], path_column)
 
     def folder(self, name: str) -> Path:
         """A folder in the staging folder, made if it is not there."""
@@ -89,10 +89,10 @@ class Warehouse:
 
 def is_warehouse(address: str) -> bool:
     """Whether anything was loaded there."""
-    return file_storage.read(file_storage.place_of(address), SNAPSHOT) is not None
+    return file_storage.read_file(file_storage.place_of(address), SNAPSHOT) is not None
 
 
-def viewed(address: str) -> Warehouse:
+def open_for_reading(address: str) -> Warehouse:
     """A warehouse to be read.
 
     Raises:
@@ -100,15 +100,15 @@ def viewed(address: str) -> Warehouse:
         OutputError: It cannot be read.
     """
     place = file_storage.place_of(address)
-    snapshot, tag = _read(place)
+    snapshot, tag = _read_snapshot(place)
     if tag is None:
         raise UsageError(f"{address} is no warehouse.", "Name one that something was loaded into.")
-    tables = {kept.name: _table(place, kept, snapshot.versions[kept.name]) for kept in KEPT}
-    return _at(place, snapshot, tag, tables)
+    tables = {stored.name: _open_table(place, stored, snapshot.versions[stored.name]) for stored in STORED_TABLES}
+    return _warehouse_at(place, snapshot, tag, tables)
 
 
 @contextmanager
-def written(address: str) -> Iterator[Warehouse]:
+def open_for_writing(address: str) -> Iterator[Warehouse]:
     """A warehouse to be written, made if there is none, in the state of its snapshot, whatever was killed before.
 
     Raises:
@@ -118,23 +118,24 @@ def written(address: str) -> Iterator[Warehouse]:
     place = file_storage.place_of(address)
     _refuse_foreign(place)
     with file_storage.staging(place) as folder:
-        snapshot, tag = _read(place)
+        snapshot, tag = _read_snapshot(place)
         if tag is None:
-            for kept in KEPT:
-                delta.create(place, kept)
-        tables = {kept.name: _table(place, kept, None) for kept in KEPT}
-        ahead = [kept for kept in KEPT if tables[kept.name].version() > snapshot.versions[kept.name]]
+            for stored in STORED_TABLES:
+                delta.create(place, stored)
+        tables = {stored.name: _open_table(place, stored, None) for stored in STORED_TABLES}
+        ahead = [stored for stored in STORED_TABLES if tables[stored.name].version() > snapshot.versions[stored.name]]
         if ahead:
             versions = {
-                kept.name: delta.restore(place, kept, tables[kept.name], snapshot.versions[kept.name]) for kept in ahead
+                stored.name: delta.restore(place, stored, tables[stored.name], snapshot.versions[stored.name])
+                for stored in ahead
             }
             snapshot = replace(snapshot, versions={**snapshot.versions, **versions})
-            tables |= {kept.name: _table(place, kept, versions[kept.name]) for kept in ahead}
-            tag = tag and put(Warehouse(place, snapshot, tag, tables, {}), snapshot)
-        yield replace(_at(place, snapshot, tag, tables), staging=folder)
+            tables |= {stored.name: _open_table(place, stored, versions[stored.name]) for stored in ahead}
+            tag = tag and commit_snapshot(Warehouse(place, snapshot, tag, tables, {}), snapshot)
+        yield replace(_warehouse_at(place, snapshot, tag, tables), staging=folder)
 
 
-def put(warehouse: Warehouse, snapshot: Snapshot) -> str:
+def commit_snapshot(warehouse: Warehouse, snapshot: Snapshot) -> str:
     """Makes a snapshot the one that counts, if nobody has changed the warehouse since it was opened.
 
     Returns:
@@ -148,34 +149,36 @@ def put(warehouse: Warehouse, snapshot: Snapshot) -> str:
     data = orjson.dumps({**known, "tables": snapshot.versions}, option=orjson.OPT_INDENT_2) + b"\n"
     tag = file_storage.replace(place, SNAPSHOT, data, warehouse.tag)
     if tag is None:
-        other = _read(place)[0]
+        other = _read_snapshot(place)[0]
         raise ConflictError(place.address, f"{other.writer}, run {other.run}")
     return tag
 
 
-def signed(run: str, versions: dict[str, int], dedup: dict[str, Any] | None) -> Snapshot:
+def new_snapshot(run: str, versions: dict[str, int], dedup: dict[str, Any] | None) -> Snapshot:
     """A snapshot by this process, now."""
     return Snapshot(
         run, datetime.now(UTC).isoformat(), f"process {os.getpid()} on {socket.gethostname()}", versions, dedup
     )
 
 
-def _at(place: Place, snapshot: Snapshot, tag: str | None, tables: dict[str, Any]) -> Warehouse:
-    files = {kept.name: delta.files_of(tables[kept.name], kept) for kept in KEPT}
+def _warehouse_at(place: Place, snapshot: Snapshot, tag: str | None, tables: dict[str, Any]) -> Warehouse:
+    files = {stored.name: delta.files_of(tables[stored.name], stored) for stored in STORED_TABLES}
     return Warehouse(place, snapshot, tag, tables, files)
 
 
-def _table(place: Place, kept: Kept, version: int | None) -> Any:
-    table = delta.opened(place, kept, version)
+def _open_table(place: Place, stored: StoredTable, version: int | None) -> Any:
+    table = delta.open_table(place, stored, version)
     if table is None:
-        raise OutputError(f"{place.address} lacks its table {kept.folder}.", "Bring it back, or load into a new place.")
+        raise OutputError(
+            f"{place.address} lacks its table {stored.folder}.", "Bring it back, or load into a new place."
+        )
     return table
 
 
-def _read(place: Place) -> tuple[Snapshot, str | None]:
-    stored = file_storage.read(place, SNAPSHOT)
+def _read_snapshot(place: Place) -> tuple[Snapshot, str | None]:
+    stored = file_storage.read_file(place, SNAPSHOT)
     if stored is None:
-        return NOTHING, None
+        return EMPTY_SNAPSHOT, None
     try:
         known = orjson.loads(stored.data)
         if known["format"] != _FORMAT:
@@ -191,7 +194,7 @@ def _refuse_foreign(place: Place) -> None:
     folder = place.folder
     if folder is None or not folder.exists() or (folder / SNAPSHOT).exists():
         return
-    ours = {kept.folder.partition("/")[0] for kept in KEPT} | {".staging"}
+    ours = {stored.folder.partition("/")[0] for stored in STORED_TABLES} | {".staging"}
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.is_dir() else [""]
     if foreign:
         raise UsageError(
@@ -215,12 +218,12 @@ def scan(warehouse: str, table: str) -> pl.LazyFrame:
     names = (*PUBLIC, "loads")
     if table not in names:
         raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
-    return pinned(viewed(warehouse), table)
+    return scan_pinned(open_for_reading(warehouse), table)
 
 
-def pinned(warehouse: Warehouse, table: str) -> pl.LazyFrame:
+def scan_pinned(warehouse: Warehouse, table: str) -> pl.LazyFrame:
     """A table of a warehouse at the version of its snapshot, `received_date` included."""
-    kept = BY_NAME[table]
+    stored = BY_NAME[table]
     delta.library()
-    rows = pl.scan_delta(warehouse.place.uri(kept.folder), version=warehouse.snapshot.versions[table])
-    return rows.select(pl.col(name).cast(dtype) for name, dtype in kept.schema.items())
+    rows = pl.scan_delta(warehouse.place.uri(stored.folder), version=warehouse.snapshot.versions[table])
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in stored.schema.items())

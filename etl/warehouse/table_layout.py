@@ -86,7 +86,7 @@ WITHHELD: Final = Table(
 )
 
 
-class Kept(NamedTuple):
+class StoredTable(NamedTuple):
     """One Delta table of a warehouse.
 
     Attributes:
@@ -113,16 +113,16 @@ class Kept(NamedTuple):
         return pl.Schema({column.name: column.dtype for column in columns})
 
 
-KEPT: Final = (
-    Kept(STORED_KEYS, "state/keys", "conversion_id", is_dated=False),
-    Kept(WITHHELD, "state/withheld", "conversion_id", is_dated=False),
-    Kept(CONVERSIONS, "conversions", "conversion_id", is_dated=True),
-    Kept(ITEMS, "items", "conversion_id", is_dated=True),
-    Kept(PASSTHROUGHS, "passthroughs", "conversion_id", is_dated=True),
-    Kept(REJECTIONS, "rejections", "rejection_id", is_dated=True),
-    Kept(LOADS, "loads", "digest", is_dated=False),
+STORED_TABLES: Final = (
+    StoredTable(STORED_KEYS, "state/keys", "conversion_id", is_dated=False),
+    StoredTable(WITHHELD, "state/withheld", "conversion_id", is_dated=False),
+    StoredTable(CONVERSIONS, "conversions", "conversion_id", is_dated=True),
+    StoredTable(ITEMS, "items", "conversion_id", is_dated=True),
+    StoredTable(PASSTHROUGHS, "passthroughs", "conversion_id", is_dated=True),
+    StoredTable(REJECTIONS, "rejections", "rejection_id", is_dated=True),
+    StoredTable(LOADS, "loads", "digest", is_dated=False),
 )
-BY_NAME: Final = {kept.name: kept for kept in KEPT}
+BY_NAME: Final = {stored.name: stored for stored in STORED_TABLES}
 
 #: The tables of the contract.
 PUBLIC: Final = ("conversions", "items", "passthroughs", "rejections")
@@ -143,6 +143,6 @@ def id_bounds(digest: str) -> tuple[str, str]:
     return prefix_of(digest) + "0" * NUMBER_DIGITS, prefix_of(digest) + "f" * NUMBER_DIGITS
 
 
-def dated(rows: pl.DataFrame) -> pl.DataFrame:
+def with_received_date(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows with `received_at`, and the day of it beside them."""
     return rows.with_columns(received_date=pl.col("received_at").dt.date())
