@@ -1,4 +1,4 @@
-"""What a caller may choose about one transform: plain data, the same for the command and the Python API."""
+"""The options of a transform: plain data, the same for the command and the Python API."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Options:
     """Options of `pipeline.transform`.
 
     Attributes:
-        default_currency: The property's default currency, three letters, for conversions that send none.
-        account: Account of records whose request has no path (bare payloads).
-        integration: Integration of records whose request has no path.
-        pii: What becomes of personal values: `hash`, `keep` or `drop` (rules 9.1).
+        default_currency: Currency of conversions that send none: the property's default, three letters.
+        account: Account of records without a path (bare payloads).
+        integration: Integration of records without a path.
+        pii: Handling of personal values: `hash`, `keep` or `drop` (rules 9.1).
         since: Only requests received at or after this instant.
         until: Only requests received before this instant.
         statuses: Only requests answered with one of these HTTP statuses; empty means all (rules 1.1).

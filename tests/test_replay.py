@@ -471,7 +471,7 @@ def test_a_second_writer_is_told_who_is_at_work(warehouse: Path, house: Path) ->
 def test_a_place_that_may_not_be_written_is_an_error_in_two_lines(warehouse: Path, house: Path) -> None:
     before = tables(warehouse)
     (warehouse / ".staging").touch()  # a file where a folder has to be made refuses root too
-    assert_refused(command("replay", "--into", warehouse, "--ruleset", house, "-q", code=1), "cannot be made")
+    assert_refused(command("replay", "--into", warehouse, "--ruleset", house, "-q", code=1), "cannot be created")
     assert tables(warehouse) == before
 
 

@@ -574,7 +574,7 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
         out, err = (text.decode() for text in one.communicate())
         failed = [line[:10] for line in out.splitlines() if "failed" in line]
         assert out.count("\n") == 2
-        assert out.count("is held by another run") + out.count("was changed by another command") == len(failed)
+        assert out.count("is locked by another run") + out.count("was changed by another command") == len(failed)
         assert one.returncode == bool(failed)
         assert f"{len(failed)} of 2 days failed: {', '.join(failed)}." in err if failed else not err
     command(*words)

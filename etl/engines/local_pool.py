@@ -1,7 +1,8 @@
-"""Work on this machine: in this process alone for little input, beside it in others for much.
+"""Runs tasks on this machine: in this process for one job, in this process and worker processes for several.
 
-All of them take the tasks in turns. Workers run polars on one thread each, so that its threads and ours do not fight.
-Which keys came before they ask this process, one of them at a time. A worker whose parent is gone ends.
+Each process takes the next task as soon as it has finished one. Workers run polars with one thread each, so that its
+threads and the processes do not compete. Workers ask the parent process which keys it has already seen, one request at
+a time. A worker ends when its parent process ends. What was measured is in `bench/README.md`.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from etl.runner.hash_set import HashSet
 
 _POLL_SECONDS: Final = 0.2
 
-#: Of polars' own threads, in a worker.
+#: Environment of the workers: polars reads the number of its threads from it.
 _POLARS_THREADS: Final = {"POLARS_MAX_THREADS": "1"}
 
-#: Options of glibc's `mallopt`: what is freed stays with the process, unless it is larger.
+#: Options of glibc's `mallopt`: name -> number and value. Freed blocks up to 1 GiB stay with the process.
 _ALLOCATION: Final = {"M_TRIM_THRESHOLD": (-1, 2**30), "M_MMAP_THRESHOLD": (-3, 2**30)}
 
-#: A batch makes many small objects and no cycles: looking for garbage as often as Python does costs a twentieth.
+#: Allocations between two garbage collections. Batches make many small objects and no cycles; Python's default costs
+#: 5 % of the time (see bench/README.md).
 _GARBAGE_THRESHOLD: Final = 1_000_000
 
 _context: TaskContext
@@ -44,20 +46,20 @@ _next_task: Any
 
 
 class Inline:
-    """Runs tasks one after another in this process."""
+    """An engine that runs tasks in this process, one after another."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
-        """The function's results, in the order of the tasks; each call is given a context."""
+        """Yields the result of each task, in the order of the tasks; see `Engine.map`."""
         context = TaskContext(self._meter, HashSet().add)
         for task in tasks:
             yield function(context, *task)
 
 
 class Pool:
-    """Runs tasks in this process and in others beside it, each of which takes the next that nobody has taken."""
+    """An engine that runs tasks in this process and in worker processes; each takes the next free task."""
 
     def __init__(self, meter: Meter, jobs: int) -> None:
         self._meter = meter
@@ -76,7 +78,7 @@ class Pool:
             self._startups = [self._executor.submit(os.getpid) for _ in range(self._worker_count)]
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
-        """The function's results, in the order of the tasks; each call is given a context."""
+        """Returns the result of each task, in the order of the tasks; see `Engine.map`."""
         self._next_task.value = 0
         results: dict[int, Result] = {}
         context = TaskContext(self._meter_all, self._find_repeats)
@@ -93,7 +95,7 @@ class Pool:
                 results |= future.result()
         except BrokenProcessPool as error:
             raise EtlError(
-                "A worker process was ended from outside, perhaps for want of memory.",
+                "A worker process was killed, probably because memory ran out.",
                 "Run again with --jobs 1, or on a machine with more memory.",
             ) from error
         self._hashes = HashSet()
@@ -101,7 +103,7 @@ class Pool:
         return (results[number] for number in range(len(tasks)))
 
     def close(self) -> None:
-        """Ends the workers, whatever they are doing."""
+        """Ends the workers at once, whatever they are doing."""
         processes = list((self._executor._processes or {}).values())
         self._executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:
@@ -111,21 +113,24 @@ class Pool:
         self._worker_end.close()
 
     def _serve_hash_requests(self, parent_end: Connection) -> None:
-        """Tells workers which hashes came before in the present call, as long as there may be workers."""
+        """Answers the workers' requests which hashes were seen in the present call of `map`, until the pipe is closed."""
         with suppress(EOFError, OSError):
             while True:
                 hashes = np.frombuffer(parent_end.recv_bytes(), np.uint64)
                 parent_end.send_bytes(self._find_repeats(hashes).data)
 
     def _find_repeats(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Adds hashes to the set, and returns which of them it already held."""
         with self._hash_lock:
             return self._hashes.add(hashes)
 
     def _meter_all(self, size: int, records: int) -> None:
+        """Adds the progress of a task in this process, and reports the progress of all processes."""
         _add_progress(self._counts, size, records)
         self._report()
 
     def _report(self) -> None:
+        """Reports the progress of all processes since the last report."""
         size, records = self._counts[0], self._counts[1]
         if (size, records) != self._reported:
             self._meter(size - self._reported[0], records - self._reported[1])
@@ -133,19 +138,19 @@ class Pool:
 
 
 def tune_memory() -> None:
-    """Sets this process to work on batch after batch: memory that numpy frees stays for the next (glibc)."""
+    """Sets this process up for batch after batch: fewer garbage collections, and freed memory is reused (glibc)."""
     gc.set_threshold(_GARBAGE_THRESHOLD)
     for option in _ALLOCATION.values():
         _call_glibc("mallopt", *option)
 
 
 def _release_memory() -> None:
-    """Gives back what was kept for the next batch: what comes next may need other memory."""
+    """Returns the freed memory that was kept for the next batch to the system (glibc)."""
     _call_glibc("malloc_trim", 0)
 
 
 def _call_glibc(name: str, *numbers: int) -> None:
-    """Calls a function that only glibc has."""
+    """Calls a function of the C library, if it has the function."""
     function = getattr(ctypes.CDLL(None), name, None)
     if function:
         function(*numbers)
@@ -153,7 +158,12 @@ def _call_glibc(name: str, *numbers: int) -> None:
 
 @contextmanager
 def workers(jobs: int, meter: Meter) -> Iterator[Engine]:
-    """Something to run tasks on: this process for one job, a pool of processes for more."""
+    """Opens an engine: this process alone for one job, a pool of processes for more.
+
+    Args:
+        jobs: Number of processes, this one included.
+        meter: Receives the progress of all tasks.
+    """
     if jobs <= 1:
         yield Inline(meter)
         return
@@ -165,13 +175,14 @@ def workers(jobs: int, meter: Meter) -> Iterator[Engine]:
 
 
 def _run_tasks(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> dict[int, Result]:
+    """Runs tasks in a worker until none are left; returns the result of each by the task's number."""
     results = {number: function(_context, *tasks[number]) for number in _claim_tasks(_next_task, len(tasks))}
     _release_memory()
     return results
 
 
 def _claim_tasks(next_task: Any, count: int) -> Iterator[int]:
-    """The numbers of tasks that nobody else has taken."""
+    """Yields the numbers of tasks that no process has taken, and takes them."""
     while True:
         with next_task.get_lock():
             number = next_task.value
@@ -182,24 +193,28 @@ def _claim_tasks(next_task: Any, count: int) -> Iterator[int]:
 
 
 def _raise_failures(futures: list[Future[Any]]) -> None:
+    """Raises the exception of a worker that failed."""
     for future in futures:
         if future.done():
             future.result()
 
 
 def _add_progress(counts: Any, size: int, records: int) -> None:
+    """Adds bytes and records to the counters that all processes share."""
     with counts.get_lock():
         counts[0] += size
         counts[1] += records
 
 
 def _initialize_worker(counts: Any, next_task: Any, worker_end: Connection, lock: Any) -> None:
+    """Sets a worker process up: its task context, its memory, its signals, and a thread that watches the parent."""
+
     def find_repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         with lock:
             worker_end.send_bytes(hashes.data)
             return np.frombuffer(worker_end.recv_bytes(), np.bool_)
 
-    global _context, _next_task  # what a worker process keeps between tasks
+    global _context, _next_task  # a worker process keeps both between tasks
     _context, _next_task = TaskContext(partial(_add_progress, counts), find_repeats), next_task
     tune_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the whole group; the parent ends its workers
@@ -209,12 +224,14 @@ def _initialize_worker(counts: Any, next_task: Any, worker_end: Connection, lock
 
 
 def _end_with_parent(sentinel: int) -> None:
+    """Waits until the parent process ends, then ends this process."""
     wait_for([sentinel])
     os._exit(1)
 
 
 @contextmanager
 def _environment(**variables: str) -> Iterator[None]:
+    """Sets environment variables for the time of a context."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

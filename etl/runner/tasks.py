@@ -1,8 +1,8 @@
-"""What a worker does: functions of plain data, to be run anywhere the inputs and the stage can be reached.
+"""The functions that workers run. Their arguments are plain data, so any process that reaches the files can run them.
 
-First `transform_split` for every split; once all keys are known `pieces.find_suspects`, and `stage_missed_raws` for the splits
-of which something turned out to be a duplicate that was not held back; at last `pieces.write_part` for each part of the
-published tables.
+`transform_split` runs for every split. Once all keys are known, `staged_parts.find_suspects` runs for every piece, and
+`stage_missed_raws` for each split with duplicates that were not held back. `staged_parts.write_part` runs last, for
+each part of the published tables.
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ from etl.runner.staged_parts import STAGED, Piece, missed_raws_path
 from etl.sources.splits import Split, read_raws, read_split
 from etl.transform.pipeline import Tables, transform
 
-#: A piece is staged when it holds this many requests: what a worker keeps in memory.
+#: A worker stages a piece when it has read this many requests. This bounds its memory.
 ROWS_PER_PIECE: Final = 50_000
 
 
 class Task(NamedTuple):
-    """One split to transform: which, by what rules, staged where and as what number.
+    """A split to transform.
 
-    Whether the raw records of all that can be a duplicate are kept; else what probably is one is held back.
+    Attributes:
+        split: The split.
+        ruleset: The rules.
+        options: The options of the transform.
+        stage: The staging folder.
+        number: Number of the task.
+        keeps_raws: Keep the raw text of every conversion with a transaction id (warehouse); otherwise only of likely
+            duplicates, which are held back.
     """
 
     split: Split
@@ -42,13 +49,19 @@ class Task(NamedTuple):
     keeps_raws: bool = False
 
 
-#: Faults of records that no format has to match.
+#: Faults of records that are not expected to match the format.
 _NO_CANDIDATES: Final = ("blank", "comment", "header")
 _SHOWN: Final = 3
 
 
 class Unmatched(NamedTuple):
-    """How many records of how many candidates were not in their input's format; of the first record_no, raw, layout."""
+    """Counts the records of an input that do not match its format.
+
+    Attributes:
+        records: Records that do not match.
+        candidates: Records that should match.
+        first: record_no, raw and layout of the first few that do not match.
+    """
 
     records: int
     candidates: int
@@ -60,15 +73,15 @@ class Unmatched(NamedTuple):
 
 
 class TaskReport(NamedTuple):
-    """What became of one split.
+    """The results of one split.
 
     Attributes:
-        pieces: What was staged.
-        records: Records read.
-        skipped: Records skipped, by reason.
-        unrecognised: Parameters that nothing reads, by name.
-        unmatched: Records that were not in the input's format.
-        peak_memory_bytes: The most memory this process has held so far.
+        pieces: The staged pieces.
+        records: Number of records read.
+        skipped: Skipped records by reason.
+        unrecognised: Parameters that no rule reads, by name.
+        unmatched: Records that do not match the input's format.
+        peak_memory_bytes: Peak memory of the worker process so far.
     """
 
     pieces: list[Piece]
@@ -83,7 +96,7 @@ def transform_split(context: TaskContext, task: Task) -> TaskReport:
     """Reads and transforms a split, and stages its tables in pieces.
 
     Raises:
-        InputError: The input cannot be read to the split's end.
+        InputError: The input cannot be read to the end of the split.
     """
     skipped: Counter[str] = Counter()
     unrecognised: Counter[str] = Counter()
@@ -109,7 +122,7 @@ def transform_split(context: TaskContext, task: Task) -> TaskReport:
 
 
 def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tuple[Tables, pl.DataFrame]]) -> Piece:
-    """Stages the tables of some requests, and the raw records of conversions that are, or can be, duplicates."""
+    """Stages the tables of batches as a piece, with the raw records of conversions that are, or may be, duplicates."""
     tables = {name: pl.concat([getattr(one, name) for one, _ in batches]) for name in STAGED}
     raws = pl.concat([one for _, one in batches])
     keys = tables["keys"]
@@ -121,12 +134,13 @@ def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tu
 
 
 def _redacted_raws(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """conversion_id and the redacted raw record of each of some conversions."""
+    """Returns conversion_id and the redacted raw record of conversions."""
     found = keys.select("conversion_id", "record_no").join(raws, on="record_no", maintain_order="left")
     return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset, found["layout"]))
 
 
 def _unmatched(requests: pl.DataFrame) -> Unmatched:
+    """Counts the records of a batch that do not match the input's format."""
     fault = requests["fault"]
     unread = requests.select("record_no", "raw", "layout").filter(fault == "malformed_record")
     candidates = requests.height - int(fault.is_in(_NO_CANDIDATES).sum())
@@ -134,17 +148,17 @@ def _unmatched(requests: pl.DataFrame) -> Unmatched:
 
 
 def stage_missed_raws(_context: TaskContext, task: Task, missed: pl.DataFrame) -> None:
-    """Reads the raw records of duplicates again that were not held back, and stages them, redacted, for their pieces.
+    """Reads the raw records of duplicates that were not held back again, redacts and stages them.
 
     Args:
-        task: Of their split.
-        late: conversion_id, record_no and byte_offset of each.
+        task: The task of their split.
+        missed: conversion_id, record_no and byte_offset of each duplicate.
     """
     raws = read_raws(task.split, missed.select("record_no", "byte_offset"))
     write_table(_redacted_raws(missed, raws, task), missed_raws_path(task.stage, task.number))
 
 
 def peak_memory_bytes() -> int:
-    """The most memory this process has held so far."""
+    """Returns the peak memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -69,7 +69,7 @@ def new_entries(
         if records[decision.digest] != found.rows["conversions"] + rejected.total() + passed.total():
             raise AccountingError(
                 f"{plan.input.source} has {records[decision.digest]} records, but not as many are accounted for.",
-                "TaskReport this with the input.",
+                "Report this with the input.",
             )
         rows.append(
             {
