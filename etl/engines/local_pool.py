@@ -113,7 +113,7 @@ class Pool:
         self._worker_end.close()
 
     def _serve_hash_requests(self, parent_end: Connection) -> None:
-        """Answers the workers' requests which hashes were seen in the present call of `map`, until the pipe is closed."""
+        """Answers the workers' requests which hashes the present call of `map` has seen, until the pipe is closed."""
         with suppress(EOFError, OSError):
             while True:
                 hashes = np.frombuffer(parent_end.recv_bytes(), np.uint64)
@@ -145,7 +145,7 @@ def tune_memory() -> None:
 
 
 def _release_memory() -> None:
-    """Returns the freed memory that was kept for the next batch to the system (glibc)."""
+    """Returns memory that was kept for the next batch to the system (glibc)."""
     _call_glibc("malloc_trim", 0)
 
 

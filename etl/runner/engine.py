@@ -20,8 +20,8 @@ class TaskContext(NamedTuple):
 
     Attributes:
         meter: Receives the progress of the task.
-        find_repeats: Takes the hashes of keys. Returns for each hash whether an earlier call, by any task of the same
-            `Engine.map`, contained it.
+        find_repeats: Takes the hashes of keys. Returns for each hash whether it came before: earlier in the same call,
+            or in an earlier call by any task of the same `Engine.map`.
     """
 
     meter: Meter

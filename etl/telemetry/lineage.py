@@ -42,7 +42,7 @@ class Sender:
         self._attempt(lambda client: client.close(timeout=5.0))
 
     def _attempt(self, action: Callable[[Any], Any]) -> None:
-        """Calls an action with the client. An exception becomes a warning and stops further events; an interrupt passes."""
+        """Calls an action with the client. An exception becomes a warning and ends sending; an interrupt is raised."""
         if self.client is None:
             return
         try:
