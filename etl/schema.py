@@ -96,7 +96,9 @@ CONVERSIONS: Final = Table(
         Column("value_param", TEXT, "the parameter that value came from, as spelled"),
         Column("value_repaired", MONEY, "the likely number in a value that cannot be read"),
         Column("currency", TEXT, "upper case; as sent if it is not three letters"),
-        Column("currency_defaulted", TRUTH, "no currency was sent, so the default currency applies"),
+        Column(
+            "currency_defaulted", TRUTH, "no currency was sent; currency is the default currency, or null without one"
+        ),
         Column("transaction_id", TEXT, "as sent; deduplication compares it trimmed"),
         Column("brand_name", TEXT, "as sent"),
         Column("email", TEXT, "as sent; null unless --pii keep"),
@@ -245,7 +247,7 @@ PARAMS: Final = Table(
 
 KEYS: Final = Table(
     "keys",
-    "a conversion with a transaction id: the values that deduplication compares",
+    "a conversion whose transaction id can repeat an earlier id: the values that deduplication compares",
     (
         Column("conversion_id", TEXT, "the conversion"),
         Column("source_digest", TEXT, "decides between equal received_at"),

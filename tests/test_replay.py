@@ -153,9 +153,9 @@ def test_after_a_replay_an_input_is_still_known_by_the_rules_of_its_load(
     replay(str(warehouse), RULES)
     by_house = {"ruleset": RULES, "default_currency": "EUR"}
     (item,) = etl.load([log], warehouse, default_currency="EUR")["inputs"]
-    assert item["why"] == f"it is loaded as {log}"
+    assert item["why"] == f"it is already loaded as {log}"
     (item,) = etl.load([log], warehouse, **by_house)["inputs"]
-    assert item["why"] == "it was loaded by other rules; --reload reads it again"
+    assert item["why"] == "it was loaded with other rules; --reload reads it again"
     after = tables(warehouse)
     etl.load([log], warehouse, reload=True, **by_house)
     assert tables(warehouse) == after
@@ -478,7 +478,7 @@ def test_a_place_that_may_not_be_written_is_an_error_in_two_lines(warehouse: Pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--into", "{none}"], "is no warehouse"),
+        (["--into", "{none}"], "is not a warehouse"),
         (["--into", "{warehouse}", "--reason", "odd"], "is none that is replayed"),
         (["--into", "{warehouse}", "--ruleset", "{scope}"], "finds duplicates by"),
     ],

@@ -140,7 +140,7 @@ def test_an_earlier_state_that_was_loaded_before_needs_no_look_at_what_it_became
 
 def test_other_rules_wait_for_reload(log: Path, warehouse: Path) -> None:
     (item,) = etl.load([log], warehouse, default_currency="EUR")["inputs"]
-    assert (item["action"], item["why"]) == ("skip", "it was loaded by other rules; --reload reads it again")
+    assert (item["action"], item["why"]) == ("skip", "it was loaded with other rules; --reload reads it again")
     assert etl.load([log], warehouse, default_currency="EUR", reload=True)["conversions"] == 2
     assert {row["currency"] for row in tables(warehouse)["conversions"]} == {"EUR"}
     assert verify(str(warehouse)) == []
@@ -152,7 +152,7 @@ def test_a_period_is_one_of_the_rules_of_an_input(log: Path, tmp_path: Path) -> 
     day = ("--since", "2024-05-02", "--until", "2024-05-03")
     command("load", log, "--into", warehouse, "-q", *day)
     assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b"]
-    assert b"it is loaded as" in command("load", log, "--into", warehouse, "--dry-run", *day).stdout
+    assert b"it is already loaded as" in command("load", log, "--into", warehouse, "--dry-run", *day).stdout
     assert b"--reload reads it again" in command("load", log, "--into", warehouse, "--dry-run").stdout
     command("load", log, "--into", warehouse, "-q", "--reload", "--since", "2024-05-02")
     assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b", "c"]
@@ -183,7 +183,7 @@ def test_dry_run_says_what_and_why_and_writes_nothing(log: Path, warehouse: Path
     out = command("load", log, tmp_path / "new.log", "--into", warehouse, "--dry-run", "-q").stdout.decode()
     assert sorted(out.splitlines()) == [
         f"load    {tmp_path / 'new.log'}: it is new",
-        f"skip    {log}: it is loaded as {log}",
+        f"skip    {log}: it is already loaded as {log}",
     ]
     assert sorted(str(path) for path in warehouse.rglob("*")) == before
     command("load", log, "--into", tmp_path / "none", "--dry-run")
@@ -236,7 +236,7 @@ def test_readers_of_the_snapshot_do_not_see_what_was_not_committed(warehouse: Pa
 def test_a_folder_of_others_is_refused_and_untouched(log: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
-    assert_refused(command("load", log, "--into", tmp_path / "mine", "-q", code=2), "no warehouse")
+    assert_refused(command("load", log, "--into", tmp_path / "mine", "-q", code=2), "is not a warehouse")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
 
 
@@ -376,7 +376,7 @@ def test_list_show_and_forget(log: Path, warehouse: Path) -> None:
     assert "conversions        2" in command("loads", "show", log, "--into", warehouse).stdout.decode()
     assert json.loads(command("loads", "show", listed["digest"][:8], "--into", warehouse, "--json").stdout) == listed
     assert_refused(command("loads", "show", "other.log", "--into", warehouse, code=2), "names no loaded inputs")
-    assert_refused(command("loads", "list", "--into", warehouse / "x", code=2), "is no warehouse")
+    assert_refused(command("loads", "list", "--into", warehouse / "x", code=2), "is not a warehouse")
     command("loads", "forget", log, "--into", warehouse)
     assert command("loads", "list", "--into", warehouse).stdout == b""
     assert {name: len(rows) for name, rows in tables(warehouse).items()} == dict.fromkeys(tables(warehouse), 0)
@@ -392,13 +392,13 @@ DAMAGES = (
     ("conversions", "drop", "counts: "),
     ("items", "drop", "details: "),
     ("conversions", "double", "ids: "),
-    ("rejections", "drop", "is withheld for nothing"),
-    ("state/withheld", "drop", "is not withheld"),
-    ("state/keys", "drop", "should be no such duplicate"),
+    ("rejections", "drop", "is in withheld, but is not a duplicate"),
+    ("state/withheld", "drop", "is a duplicate, but is not in withheld"),
+    ("state/keys", "drop", "should not be this duplicate"),
     ("loads", "recount", "accounting: "),
-    ("conversions", "rename", "bears another name in conversions than its input"),
-    ("rejections", "move", "lies under another day in rejections"),
-    ("passthroughs", "delete", "is gone"),
+    ("conversions", "rename", "has a different source in conversions than its input"),
+    ("rejections", "move", "is in the wrong partition of rejections"),
+    ("passthroughs", "delete", "is missing"),
 )
 
 
@@ -451,7 +451,7 @@ def test_compact_and_vacuum_change_no_row(warehouse: Path, tmp_path: Path) -> No
     assert verify(str(warehouse)) == []
     etl.load([tmp_path / "more.log"], warehouse, reload=True)
     assert tables(warehouse) == before
-    assert_refused(command("compact", "--into", tmp_path / "none", code=2), "is no warehouse")
+    assert_refused(command("compact", "--into", tmp_path / "none", code=2), "is not a warehouse")
 
 
 # --- backfill -------------------------------------------------------------------------------------------------
@@ -666,5 +666,5 @@ def test_rows_without_a_time_are_under_the_null_day(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "é", "a%20b", "a=b", "a[b]"])
 def test_a_place_that_readers_of_delta_cannot_reach_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="is no place for a warehouse"):
+    with pytest.raises(UsageError, match="cannot hold a warehouse"):
         etl.load([], str(tmp_path / name / "warehouse"))

@@ -1,7 +1,7 @@
-"""Delta tables by `deltalake`: made, read at a version, committed and restored.
+"""Creates, reads, commits, restores and vacuums Delta tables, by `deltalake`.
 
-A table's rows lie in Parquet files; its log says which of them count. One commit takes files out and puts files in. A
-commit that does not follow at once upon the version it was made for fails, so that two writers cannot mix theirs.
+A table's rows are in Parquet files; its log says which files each version has. A commit removes and adds files. A
+commit fails if another writer has committed since the table was opened, so two writers cannot mix their changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from etl.warehouse import file_storage
 from etl.warehouse.file_storage import ConflictError, Place
 from etl.warehouse.table_layout import RECEIVED_DATE, StoredTable
 
-#: One row is a Parquet file of a table: where it lies, its rows, its bytes, its day, the first and the last key.
+#: One row is a Parquet file of a table: its path, rows, bytes and day, and its first and last key.
 FILES: Final = pl.Schema(
     {
         "path": pl.String(),
@@ -34,12 +34,12 @@ FILES: Final = pl.Schema(
 
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
-#: The day of a null, as Hive writes it.
+#: The partition of rows without a day, as Hive names it.
 _NO_DAY: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Addition(NamedTuple):
-    """A file to be put into a table; the fields are those of `FILES`."""
+    """A file that a commit adds to a table; the fields are those of `FILES`."""
 
     path: str
     records: int
@@ -50,17 +50,17 @@ class Addition(NamedTuple):
 
 
 class FileChanges(NamedTuple):
-    """What one commit does to a table: files that come in, and rows of `FILES` that go out."""
+    """The files that a commit adds to a table, and the rows of `FILES` that it removes."""
 
     additions: list[Addition]
     removals: pl.DataFrame
 
 
 def library() -> Any:
-    """`deltalake`.
+    """Imports and returns `deltalake`.
 
     Raises:
-        UsageError: It is not installed.
+        UsageError: The library is not installed.
     """
     try:
         import deltalake
@@ -74,15 +74,15 @@ def library() -> Any:
 
 
 def path_of(stored: StoredTable, day: date | None, name: str) -> str:
-    """Where a file lies within its table, by its day."""
+    """Returns the path of a file within its table, by its day."""
     return f"{RECEIVED_DATE.name}={day or _NO_DAY}/{name}" if stored.is_dated else name
 
 
 def open_table(place: Place, stored: StoredTable, version: int | None = None) -> Any:
-    """A table at a version, the latest by default; None where there is none.
+    """Opens a table at a version, by default the latest; returns None if there is no such table.
 
     Raises:
-        OutputError: It cannot be read.
+        OutputError: The table cannot be read.
     """
     errors = library().exceptions
     try:
@@ -94,7 +94,7 @@ def open_table(place: Place, stored: StoredTable, version: int | None = None) ->
 
 
 def create(place: Place, stored: StoredTable) -> None:
-    """Makes a table of no rows, as its version 0, unless it is there."""
+    """Creates a table without rows, as its version 0, unless it exists."""
     try:
         library().DeltaTable.create(
             place.uri(stored.folder), _delta_schema(stored), mode="ignore", partition_by=_partitions(stored)
@@ -104,7 +104,7 @@ def create(place: Place, stored: StoredTable) -> None:
 
 
 def files_of(table: Any, stored: StoredTable) -> pl.DataFrame:
-    """The files of a table at its version: rows of `FILES`, in the order of their keys."""
+    """Lists the files of an opened table: rows of `FILES`, in the order of their keys."""
     actions = table.get_add_actions(flatten=True)
     if not actions.num_rows:
         return pl.DataFrame(schema=FILES)
@@ -121,7 +121,14 @@ def files_of(table: Any, stored: StoredTable) -> pl.DataFrame:
 
 
 def scan(place: Place, stored: StoredTable, paths: Iterable[str], path_column: str | None = None) -> pl.LazyFrame:
-    """The rows of some files of a table, without `received_date`; a column for the address of each row's file."""
+    """Scans files of a table, without `received_date`.
+
+    Args:
+        place: The warehouse.
+        stored: The table.
+        paths: Paths of the files within the table.
+        path_column: Name of a column for the address of each row's file; none by default.
+    """
     uris = [place.uri(f"{stored.folder}/{path}") for path in paths]
     if not uris:
         columns = {path_column: pl.String()} if path_column else {}
@@ -130,21 +137,21 @@ def scan(place: Place, stored: StoredTable, paths: Iterable[str], path_column: s
 
 
 def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, run: str) -> int:
-    """Takes files out of a table and puts others in, as the version after the one at hand.
+    """Commits a change of files as the version after the opened version.
 
     Args:
         place: The warehouse.
         stored: The table.
-        table: As it was opened; its latest version.
-        changes: Which files go out, and which, that lie there already, come in.
-        run: Recorded in the log.
+        table: The opened table, at its latest version.
+        changes: The files to remove, and the files to add, which lie in the table's folder already.
+        run: Name of the run, for the log.
 
     Returns:
         The new version.
 
     Raises:
-        ConflictError: There is one already.
-        OutputError: It cannot be written.
+        ConflictError: Another writer has committed a version meanwhile.
+        OutputError: The table cannot be written.
     """
     deltalake = library()
     now = int(time.time() * 1000)
@@ -177,7 +184,7 @@ def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, 
 
 
 def restore(place: Place, stored: StoredTable, table: Any, version: int) -> int:
-    """Makes a table what it was at a version, as a new version, which is given."""
+    """Restores the state of an earlier version as a new version, and returns the new version."""
     errors = library().exceptions
     try:
         table.restore(
@@ -193,7 +200,13 @@ def restore(place: Place, stored: StoredTable, table: Any, version: int) -> int:
 
 
 class VacuumOptions(NamedTuple):
-    """How to vacuum: what is older than so many hours; only tell; refuse less than a week."""
+    """Options of `vacuum`.
+
+    Attributes:
+        hours: Keep files that a version of the last so many hours has.
+        is_dry_run: List the files only.
+        is_safe: Refuse less than a week.
+    """
 
     hours: int
     is_dry_run: bool
@@ -201,7 +214,7 @@ class VacuumOptions(NamedTuple):
 
 
 def vacuum(place: Place, stored: StoredTable, table: Any, options: VacuumOptions) -> tuple[list[str], int]:
-    """Removes files of a table that no version of some time has; gives them, and the version that this makes."""
+    """Removes files that no recent version of a table has; returns their paths and the table's version after it."""
     errors = library().exceptions
     try:
         removed = table.vacuum(
@@ -220,31 +233,36 @@ def vacuum(place: Place, stored: StoredTable, table: Any, options: VacuumOptions
 
 
 def _commit_hooks() -> Any:
-    """After a commit: the log may be summed up, but nothing of it is removed, for a snapshot may need it."""
+    """Returns hooks that write checkpoints of the log, but remove no part of the log: a snapshot may need it."""
     return library().PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
 def _table_error(place: Place, stored: StoredTable, error: BaseException) -> OutputError:
-    """What a library or the system says about a table, in two lines."""
+    """Returns the error for a table, with the message of the library or system on one line."""
     reason = getattr(error, "strerror", None) or " ".join(_COLOURS.sub("", str(error)).split())[:200]
     return OutputError(
-        f"Table {stored.name} of {place.address} failed: {reason}", "Check the place, and run the command again."
+        f"Table {stored.name} of {place.address} failed: {reason}",
+        "Check the folder or store, and run the command again.",
     )
 
 
 def _partitions(stored: StoredTable) -> list[str]:
+    """Returns the partition columns of a table."""
     return [RECEIVED_DATE.name] if stored.is_dated else []
 
 
 def _values(stored: StoredTable, day: date | None) -> dict[str, str | None]:
+    """Returns the partition values of a file."""
     return {RECEIVED_DATE.name: day.isoformat() if day else None} if stored.is_dated else {}
 
 
 def _statistics(stored: StoredTable, one: Addition) -> str:
+    """Returns the statistics of a file for the log, as JSON: rows, and the bounds of the key."""
     bounds = {"minValues": {stored.key: one.low}, "maxValues": {stored.key: one.high}, "nullCount": {stored.key: 0}}
     return json.dumps({"numRecords": one.records, **bounds})
 
 
 def _delta_schema(stored: StoredTable) -> Any:
+    """Returns a table's schema as a Delta schema."""
     empty = pl.DataFrame(schema=stored.schema)
     return library().Schema.from_arrow(empty.to_arrow(compat_level=pl.CompatLevel.oldest()).schema)

@@ -1,4 +1,4 @@
-"""New rows as files of the tables: what a worker does with the staged pieces of a load, once duplicates are known."""
+"""Writes new rows as files of the tables, from staged pieces, once the duplicates are known. Workers run it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,21 @@ from etl.warehouse.table_layout import (
     with_received_date,
 )
 
-#: The tables that hang on conversions.
+#: The tables whose rows belong to conversions.
 DETAILS: Final = (ITEMS, PASSTHROUGHS)
 
-#: The files of a load are made of pieces of about so many records.
+#: Records a part, about: a part becomes one file of each table and day.
 RECORDS_PER_PART: Final = 100_000
 
 
 class InputCounts(NamedTuple):
-    """What an input brought, whatever other inputs make of it: by table or reason, and the bounds of received_at."""
+    """The rows of one input, as if it were the only input.
+
+    Attributes:
+        rows: Rows by table, and rejections by reason.
+        first: The earliest received_at.
+        last: The latest received_at.
+    """
 
     rows: Counter[str]
     first: datetime | None
@@ -51,9 +57,12 @@ class InputCounts(NamedTuple):
 
 
 class WrittenPart(NamedTuple):
-    """What was written of some pieces: files by table, counts by the first digits of the inputs' digests, and in all.
+    """The files written from some pieces.
 
-    The counts of an input are what it brought; a conversion that is a duplicate is a rejection only in the tally.
+    Attributes:
+        files: New files by table.
+        counts: By the first digits of an input's digest, its rows; duplicates count as conversions here.
+        tally: Counts of the written rows; duplicates count as rejections here.
     """
 
     files: dict[str, list[Addition]]
@@ -62,13 +71,13 @@ class WrittenPart(NamedTuple):
 
 
 def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> WrittenPart:
-    """Writes the files of each table from staged pieces, with duplicates moved to `rejections` and `withheld`.
+    """Writes the files of each table from staged pieces; duplicates go to `rejections` and `withheld`.
 
     Args:
         pieces: In the order of (source_digest, record_no).
-        stage: Where they lie, with `duplicates.parquet`, rows of `duplicates.DUPLICATES`.
-        out: Where the files go.
-        name: What the files' names begin with.
+        stage: The staging folder, with `duplicates.parquet`, rows of `deduplication.DUPLICATES`.
+        out: The folder of the new files.
+        name: The files' names begin with it.
     """
     duplicates = pl.read_parquet(stage / "duplicates.parquet")
     counts: list[dict[str, InputCounts]] = []
@@ -84,7 +93,7 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Writte
 
 
 def files_of_parts(parts: list[WrittenPart]) -> dict[str, list[Addition]]:
-    """The files of some parts, by table."""
+    """Collects the files of parts, by table."""
     files: dict[str, list[Addition]] = {}
     for part in parts:
         for table, written in part.files.items():
@@ -93,11 +102,12 @@ def files_of_parts(parts: list[WrittenPart]) -> dict[str, list[Addition]]:
 
 
 def counts_of_parts(parts: list[WrittenPart]) -> dict[str, InputCounts]:
-    """What some parts hold of each input, by the first digits of its digest."""
+    """Adds up the counts of parts, by the first digits of the inputs' digests."""
     return _merged(part.counts for part in parts)
 
 
 def _merged(counts: Iterable[dict[str, InputCounts]]) -> dict[str, InputCounts]:
+    """Adds up counts, by the first digits of the inputs' digests."""
     merged: dict[str, InputCounts] = {}
     for some in counts:
         for digest, found in some.items():
@@ -106,19 +116,20 @@ def _merged(counts: Iterable[dict[str, InputCounts]]) -> dict[str, InputCounts]:
 
 
 def write_rows(stored: StoredTable, rows: pl.DataFrame, out: Path, name: str) -> list[Addition]:
-    """Writes rows as one file a day, in the order of their keys.
+    """Writes rows as one file for each day, in the order of their keys.
 
     Args:
         stored: The table.
-        rows: Its rows, in any order; `received_date` beside them, if it is dated.
-        out: The folder of folders of tables.
-        name: What the files' names begin with; nothing in the table may have it.
+        rows: Its rows, in any order, with `received_date` if the table is dated.
+        out: The folder that holds the tables' folders.
+        name: The files' names begin with it; no file of the table may have such a name.
     """
     days = rows.partition_by(RECEIVED_DATE.name) if stored.is_dated else [rows]
     return [_write(stored, day, out, f"{name}-{number:04d}") for number, day in enumerate(days) if day.height]
 
 
 def _write(stored: StoredTable, rows: pl.DataFrame, out: Path, name: str) -> Addition:
+    """Writes rows of one day as one file."""
     ordered = rows.sort(stored.key, maintain_order=True)
     day = ordered[RECEIVED_DATE.name][0] if stored.is_dated else None
     path = path_of(stored, day, f"{name}.parquet")
@@ -130,11 +141,11 @@ def _write(stored: StoredTable, rows: pl.DataFrame, out: Path, name: str) -> Add
 
 
 def withheld_rows(conversions: pl.DataFrame, details: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Conversions with their items and passthroughs within: rows of `layout.WITHHELD`.
+    """Nests items and passthroughs into their conversions: rows of `table_layout.WITHHELD`.
 
     Args:
-        conversions: Rows of `schema.CONVERSIONS`, and perhaps more columns.
-        details: By name, the rows of the tables that hang on them.
+        conversions: Rows of `schema.CONVERSIONS`; further columns are dropped.
+        details: By table name, rows of `DETAILS`.
     """
     nested = conversions
     for table in DETAILS:
@@ -145,6 +156,7 @@ def withheld_rows(conversions: pl.DataFrame, details: dict[str, pl.DataFrame]) -
 
 
 def _without_duplicates(rows: dict[str, pl.DataFrame], duplicates: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Returns the rows of a piece by warehouse table, with duplicates moved to `rejections` and `withheld`."""
     conversions = with_received_date(rows["conversions"])
     moved = conversions.join(duplicates, on="conversion_id", maintain_order="left").join(
         rows["raws"], on="conversion_id", maintain_order="left"
@@ -164,7 +176,7 @@ def _without_duplicates(rows: dict[str, pl.DataFrame], duplicates: pl.DataFrame)
 
 
 def _counted(rows: dict[str, pl.DataFrame]) -> dict[str, InputCounts]:
-    """What a piece holds, by its input."""
+    """Counts the rows of a piece by the first digits of its input's digest."""
     found: dict[str, InputCounts] = {}
     names = {name: BY_NAME[name].key for name in ("conversions", "items", "passthroughs")}
     counted = [rows[name].select(digest=key, what=pl.lit(name)) for name, key in names.items()]

@@ -1,8 +1,8 @@
-"""Deduplication across loads (rules 6.3): who wins now, and whose fate that changes.
+"""Deduplication across loads (rules 6.3): finds which duplicates a change of the inputs makes and unmakes.
 
-The keys of earlier loads are read by their hashes alone, 8 bytes a conversion; the rest only of those that meet a new
-or a removed one. A group is judged whole, before and after, by the same function as within a run; the difference is
-what has to move.
+Only the hashes of earlier keys are read whole, 8 bytes a conversion. The other columns are read for keys that share a
+hash with a new or a removed key. All conversions of such keys are deduplicated twice, before and after the change, by
+the function that a run uses. The difference says which rows have to move.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from etl.transform.deduplication import DUPLICATES, find_duplicates, repeated_ha
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import STORED_KEYS, id_prefix, prefix_of
 
-#: Rows of `DUPLICATES` with the day of the record, to find it.
+#: Rows of `DUPLICATES`, with the day of the record, by which its files are found.
 MOVES: Final = pl.Schema({**DUPLICATES, "received_date": pl.Date()})
 
 _COMPARED: Final = [name for name in STORED_KEYS.schema if name != "raw"]
 
 
 class DuplicateChanges(NamedTuple):
-    """Who is a duplicate of whom, as far as it is new.
+    """The changes of duplicates.
 
     Attributes:
-        new: Of the new conversions: rows of `DUPLICATES`.
-        demoted: Earlier conversions that are duplicates now: rows of `MOVES`.
-        promoted: Earlier duplicates that are conversions now: rows of `MOVES`, by what they were.
-        changed: Earlier duplicates of another conversion, or kind, than before: rows of `MOVES`.
+        new: Duplicates among the new conversions: rows of `DUPLICATES`.
+        demoted: Earlier conversions that become duplicates: rows of `MOVES`.
+        promoted: Earlier duplicates that become conversions: rows of `MOVES`, with what they were duplicates of.
+        changed: Earlier duplicates whose `duplicate_of` or `duplicate_kind` changes: rows of `MOVES`.
     """
 
     new: pl.DataFrame
@@ -42,16 +42,16 @@ class DuplicateChanges(NamedTuple):
 
 
 def dedup_settings(ruleset: Ruleset) -> dict[str, Any]:
-    """What of a ruleset all inputs of a warehouse must have in common."""
+    """Returns the settings of a ruleset that all loads of a warehouse must share."""
     window = ruleset.dedup_window
     return {"scope": ruleset.dedup_scope, "window_seconds": window.total_seconds() if window else None}
 
 
 def checked_dedup_settings(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, Any]:
-    """By what the warehouse finds duplicates, from its first load on, and the ruleset too.
+    """Returns the deduplication settings of a ruleset, which must be those of the warehouse.
 
     Raises:
-        UsageError: The ruleset would find others.
+        UsageError: The warehouse has other settings.
     """
     present, asked = warehouse.snapshot.dedup, dedup_settings(ruleset)
     if present not in (None, asked):
@@ -63,30 +63,30 @@ def checked_dedup_settings(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, 
 
 
 def dedup_window(dedup: dict[str, Any] | None) -> timedelta | None:
-    """The window of a snapshot's deduplication."""
+    """Returns the window of a snapshot's deduplication; None if there is none."""
     seconds = dedup and dedup["window_seconds"]
     return timedelta(seconds=seconds) if seconds else None
 
 
 def as_stored(keys: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `schema.KEYS` with signed hashes, as a warehouse keeps them."""
+    """Turns rows of `schema.KEYS` into rows of the table `keys`, which has signed hashes."""
     return keys.with_columns(pl.col("key_hash", "match_digest").reinterpret(signed=True))
 
 
 def compare_keys(
     warehouse: Warehouse, staged: list[Path], removed: pl.DataFrame, digests: frozenset[str], window: timedelta | None
 ) -> DuplicateChanges:
-    """Compares new keys with those of the warehouse.
+    """Compares new and removed keys with the keys of the warehouse.
 
     Args:
-        warehouse: As it is.
+        warehouse: The warehouse before the change.
         staged: Files of new keys: rows of `schema.KEYS`.
-        removed: Rows of `delta.FILES` of `keys` that may hold keys of removed inputs.
-        digests: The removed inputs.
-        window: Of the deduplication.
+        removed: Rows of `delta.FILES`: the files of the table `keys` that may hold keys of removed inputs.
+        digests: Digests of the removed inputs.
+        window: Window of the deduplication.
 
     Returns:
-        What changes.
+        The duplicates that change.
     """
     new_hashes = [as_stored(pl.read_parquet(path, columns=["key_hash", "match_digest"]))["key_hash"] for path in staged]
     prefixes = [prefix_of(digest) for digest in digests]
@@ -110,7 +110,13 @@ def compare_keys(
 
 
 def _difference(left: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame) -> DuplicateChanges:
-    """What is otherwise than before of the rows that are left, and what becomes of the others."""
+    """Compares the duplicates before and after a change.
+
+    Args:
+        left: Keys of the earlier conversions that stay.
+        before: Rows of `DUPLICATES` before the change.
+        after: Rows of `DUPLICATES` after the change.
+    """
     days = left.select("conversion_id", received_date=pl.col("received_at").dt.date())
     was, is_now = before.join(days, on="conversion_id"), after.join(days, on="conversion_id")
     both = is_now.join(was, on="conversion_id", suffix="_before")

@@ -1,6 +1,7 @@
-"""A change of a warehouse: rows taken out, moved, renamed and put in, in all tables, committed as one.
+"""Changes a warehouse: removes, moves, renames and adds rows in all tables, and commits the changes as one.
 
-Files are rewritten only where rows of theirs go or change, found by their days and the first and last key of each.
+A file is rewritten only if some of its rows are removed or changed. Such files are found by their days and by the first
+and last key of each file.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ from etl.warehouse.table_layout import (
     with_received_date,
 )
 
-#: Keys of rows that go, and the day of each.
+#: One row is a row of a table: its key and its day.
 _ROW_KEYS: Final = pl.Schema({"key": pl.String(), "received_date": pl.Date()})
 
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to a warehouse.
+    """A change of a warehouse.
 
     Attributes:
-        run: Names the command, and the files that it writes.
-        removed: Digests of inputs whose rows go.
-        renamed: Digest -> the name that the input's rows bear from now on.
+        run: Name of the run; the names of new files begin with it.
+        removed: Digests of inputs whose rows are removed.
+        renamed: Digest of an input -> the source that its rows get.
         files: By table, new files in the staging folder.
-        replaced: Key and day of rejections that go, because rows of `files` take their place.
-        loads: Rows of `loads` that come, or take the place of those of their digests.
+        replaced: Key and day of rejections to remove, because rows of `files` replace them.
+        loads: Rows of `loads` to add; they replace rows with the same digests.
     """
 
     run: str
@@ -56,7 +57,12 @@ class Change:
 
 @dataclass(frozen=True)
 class TableEdit:
-    """What happens to the rows of one table: keys that go, rows that come."""
+    """The rows to remove from and to add to one table.
+
+    Attributes:
+        removed_keys: Rows of `_ROW_KEYS`.
+        added: New rows.
+    """
 
     removed_keys: pl.DataFrame
     added: pl.DataFrame
@@ -65,7 +71,14 @@ class TableEdit:
 def duplicate_changes(
     warehouse: Warehouse, keys: list[Path], removed: frozenset[str], dedup: dict[str, Any] | None
 ) -> DuplicateChanges:
-    """Who wins once the inputs are removed and the staged keys are there; see `winners.judge`."""
+    """Finds the duplicates that change when inputs are removed and staged keys are added.
+
+    Args:
+        warehouse: The warehouse before the change.
+        keys: Files of new keys.
+        removed: Digests of the removed inputs.
+        dedup: Scope and window of the deduplication.
+    """
     files = files_that_may_hold(BY_NAME["keys"], warehouse.files["keys"], _no_rows(), removed)
     return compare_keys(warehouse, keys, files, removed, dedup_window(dedup))
 
@@ -73,13 +86,13 @@ def duplicate_changes(
 def files_that_may_hold(
     stored: StoredTable, files: pl.DataFrame, row_keys: pl.DataFrame, digests: frozenset[str]
 ) -> pl.DataFrame:
-    """The files that can hold rows of some keys, or of some inputs.
+    """Selects the files that may hold given rows, or any row of given inputs.
 
     Args:
         stored: The table.
         files: Rows of `delta.FILES`.
-        row_keys: `key` and `received_date` of rows.
-        digests: Inputs.
+        row_keys: `key` and `received_date` of the rows.
+        digests: Digests of the inputs.
     """
     keys = sorted(row_keys["key"])
     days = set(row_keys["received_date"])
@@ -94,11 +107,11 @@ def files_that_may_hold(
 
 
 def apply(warehouse: Warehouse, change: Change, duplicates: DuplicateChanges, dedup: dict[str, Any] | None) -> None:
-    """Makes a change, whole or not at all.
+    """Applies a change to a warehouse, whole or not at all.
 
     Raises:
-        ConflictError: Somebody else has changed the warehouse since it was opened.
-        OutputError: It cannot be written.
+        ConflictError: Another command has changed the warehouse since it was opened.
+        OutputError: The warehouse cannot be written.
     """
     edits = _edits(warehouse, change, duplicates)
     changes_by_table = {
@@ -110,11 +123,11 @@ def apply(warehouse: Warehouse, change: Change, duplicates: DuplicateChanges, de
 def commit_all(
     warehouse: Warehouse, run: str, changes_by_table: Mapping[str, FileChanges], dedup: dict[str, Any] | None
 ) -> None:
-    """Moves new files from the staging folder to their tables, commits table by table, and makes it count.
+    """Moves new files from the staging folder to their tables, commits each table, and writes the snapshot.
 
     Raises:
-        ConflictError: Somebody else has changed the warehouse since it was opened.
-        OutputError: It cannot be written.
+        ConflictError: Another command has changed the warehouse since it was opened.
+        OutputError: The warehouse cannot be written.
     """
     out = warehouse.folder("new")
     for stored in STORED_TABLES:
@@ -130,7 +143,7 @@ def commit_all(
 
 
 def _edits(warehouse: Warehouse, change: Change, duplicates: DuplicateChanges) -> dict[str, TableEdit]:
-    """The rows that move between tables, by table."""
+    """Works out the edit of each table: the rows that duplicates move between tables, and the rows of `loads`."""
     empty = {stored.name: pl.DataFrame(schema=stored.schema) for stored in STORED_TABLES}
     demoted, promoted = _row_keys(duplicates.demoted), _row_keys(duplicates.promoted)
     moved = _moved(warehouse, duplicates.promoted)
@@ -152,7 +165,7 @@ def _edits(warehouse: Warehouse, change: Change, duplicates: DuplicateChanges) -
 
 
 def _rejected(warehouse: Warehouse, duplicates: DuplicateChanges, demoted_conversions: pl.DataFrame) -> pl.DataFrame:
-    """Conversions that are duplicates now, and duplicates of others than before: rows of `rejections`."""
+    """Returns the new rows of `rejections`: of demoted conversions, and of duplicates whose kept conversion or kind changes."""
     demoted = _row_keys(duplicates.demoted)
     raws = _rows(warehouse, "keys", demoted).select("conversion_id", "raw")
     found = demoted_conversions.join(duplicates.demoted.drop("received_date"), on="conversion_id").join(
@@ -165,7 +178,7 @@ def _rejected(warehouse: Warehouse, duplicates: DuplicateChanges, demoted_conver
 
 
 def _moved(warehouse: Warehouse, promoted: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Duplicates that are conversions now: their rows of each table."""
+    """Returns the rows of promoted duplicates, by table."""
     rows = with_received_date(_rows(warehouse, "withheld", _row_keys(promoted)))
     moved = {"conversions": rows.select(BY_NAME["conversions"].schema.names())}
     for table in DETAILS:
@@ -179,7 +192,7 @@ def _moved(warehouse: Warehouse, promoted: pl.DataFrame) -> dict[str, pl.DataFra
 
 
 def _rows(warehouse: Warehouse, name: str, row_keys: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a table with some keys, without `received_date`."""
+    """Reads the rows of a table with given keys, without `received_date`."""
     stored = BY_NAME[name]
     if not row_keys.height:
         return stored.table.empty()
@@ -188,7 +201,7 @@ def _rows(warehouse: Warehouse, name: str, row_keys: pl.DataFrame) -> pl.DataFra
 
 
 def _file_changes(warehouse: Warehouse, stored: StoredTable, edit: TableEdit, change: Change) -> FileChanges:
-    """Writes what a table's commit puts in, and says what it takes out."""
+    """Writes the new files of a table's commit, and lists the files that they replace."""
     out = warehouse.folder("new")
     name = f"{change.run}-{stored.name}"
     additions = [*change.files.get(stored.name, []), *write_rows(stored, edit.added, out, f"{name}-moved")]
@@ -209,12 +222,14 @@ def _file_changes(warehouse: Warehouse, stored: StoredTable, edit: TableEdit, ch
 
 
 def _without(rows: pl.DataFrame, stored: StoredTable, removed_keys: pl.Series, removed: frozenset[str]) -> pl.DataFrame:
+    """Removes rows with given keys, and all rows of given inputs."""
     prefixes = [prefix_of(digest) for digest in removed]
     is_gone = pl.col(stored.key).is_in(removed_keys.implode())
     return rows.filter(~is_gone & ~id_prefix(stored.key).is_in(prefixes))
 
 
 def _renamed(rows: pl.DataFrame, change: Change) -> pl.DataFrame:
+    """Gives the rows of renamed inputs their new source."""
     if not change.renamed or not {"source", "source_digest"} <= set(rows.columns):
         return rows
     names = pl.col("source_digest").replace_strict(dict(change.renamed), default=None, return_dtype=pl.String)
@@ -222,14 +237,17 @@ def _renamed(rows: pl.DataFrame, change: Change) -> pl.DataFrame:
 
 
 def _row_keys(moves: pl.DataFrame) -> pl.DataFrame:
+    """Returns the keys of moved rows: rows of `_ROW_KEYS`."""
     return moves.select("received_date", key="conversion_id").select(_ROW_KEYS.names())
 
 
 def _removed_inputs(change: Change) -> pl.DataFrame:
+    """Returns the keys of the rows of `loads` of the removed inputs."""
     return pl.DataFrame({"key": sorted(change.removed)}, schema={"key": pl.String}).with_columns(
         received_date=pl.lit(None, pl.Date)
     )
 
 
 def _no_rows() -> pl.DataFrame:
+    """Returns a frame of `_ROW_KEYS` without rows."""
     return pl.DataFrame(schema=_ROW_KEYS)

@@ -1,4 +1,4 @@
-"""`verify`: what a warehouse says about itself, proved from its rows."""
+"""`verify` checks a warehouse's files, counts, ids, duplicates and days against its rows."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _SHOWN: Final = 3
 
 
 class Finding(NamedTuple):
-    """Something that is wrong: the check that found it, and what and where."""
+    """A fault: the check that found it, and a message that says what is wrong where."""
 
     check: str
     message: str
 
 
 def verify(address: str) -> list[Finding]:
-    """Looks for anything in a warehouse that cannot be.
+    """Runs all checks on a warehouse.
 
     Returns:
-        Nothing, if all is well.
+        The faults; none if the warehouse is correct.
 
     Raises:
         UsageError: There is no such warehouse.
@@ -39,20 +39,20 @@ def verify(address: str) -> list[Finding]:
     for name, check in CHECKS:
         try:
             for message in check(warehouse):
-                findings.append(Finding(name, message))  # noqa: PERF401 - what was found before an error stays
+                findings.append(Finding(name, message))  # noqa: PERF401 - keeps the faults found before an error
         except (OutputError, OSError, pl.exceptions.PolarsError) as error:
             findings.append(Finding(name, f"cannot be checked: {' '.join(str(error).split())[:200]}"))
     return findings
 
 
 def _files(warehouse: Warehouse) -> Iterator[str]:
-    """Every file is there, as long as it was, and holds the rows that the log says."""
+    """Checks that each file exists with its recorded size, and that each table has its recorded number of rows."""
     for stored in STORED_TABLES:
         files = warehouse.files[stored.name]
         for path, expected in files.select("path", "bytes").iter_rows():
             found = file_storage.size_of(warehouse.place, f"{stored.folder}/{path}")
             if found != expected:
-                yield f"{stored.folder}/{path} {f'has {found} bytes' if found else 'is gone'}, {expected} are recorded"
+                yield f"{stored.folder}/{path} {f'has {found} bytes' if found else 'is missing'}, {expected} are recorded"
         expected = int(files["records"].sum())
         found = warehouse.scan(stored.name).select(pl.len()).collect().item()
         if found != expected:
@@ -60,7 +60,7 @@ def _files(warehouse: Warehouse) -> Iterator[str]:
 
 
 def _accounting(warehouse: Warehouse) -> Iterator[str]:
-    """Records = conversions + rejections + skipped, for every input."""
+    """Checks that records = conversions + rejections + skipped, for each input."""
     for row in warehouse.scan("loads").collect().iter_rows(named=True):
         ended = row["conversions"] + sum(one["count"] for one in (*row["rejections"], *row["skipped"]))
         if row["records"] != ended:
@@ -68,7 +68,7 @@ def _accounting(warehouse: Warehouse) -> Iterator[str]:
 
 
 def _counts(warehouse: Warehouse) -> Iterator[str]:
-    """Every input has the rows that were counted when it was loaded, wherever they are now; there are no others."""
+    """Checks that each input has the rows that its load counted, in whatever table, and that no other rows exist."""
     lengths = {table.name: pl.col(table.name).list.len().fill_null(0).sum() for table in DETAILS}
     by_input = warehouse.scan("withheld").group_by(_input_of("conversion_id"))
     withheld = by_input.agg(conversions=pl.len(), **lengths).collect()
@@ -96,33 +96,33 @@ def _counts(warehouse: Warehouse) -> Iterator[str]:
 
 
 def _ids(warehouse: Warehouse) -> Iterator[str]:
-    """No row is there twice, and none both as a conversion and as a rejection."""
+    """Checks that no row exists twice, and that no record is both a conversion and a rejection."""
     ids = [
         warehouse.scan(name).select(id=BY_NAME[name].key, table=pl.lit(name)) for name in ("conversions", "rejections")
     ]
     twice = pl.concat(ids).group_by("id").len().filter(pl.col("len") > 1).collect(engine="streaming")["id"]
-    yield from _listed(twice, "is there more than once")
+    yield from _listed(twice, "exists more than once")
     for name in ("keys", "withheld", "loads"):
         key = BY_NAME[name].key
         twice = warehouse.scan(name).group_by(key).len().filter(pl.col("len") > 1).collect(engine="streaming")[key]
-        yield from _listed(twice, f"is more than once in {name}")
+        yield from _listed(twice, f"exists more than once in {name}")
 
 
 def _details(warehouse: Warehouse) -> Iterator[str]:
-    """Every item and passthrough has its conversion, and every conversion as many as it says."""
+    """Checks that each item and passthrough belongs to a conversion, and that each conversion has as many as it states."""
     columns = {"items": "item_count", "passthroughs": "passthrough_count"}
     conversions = warehouse.scan("conversions").select("conversion_id", *columns.values())
     for name, column in columns.items():
         rows = warehouse.scan(name).group_by("conversion_id").agg(count=pl.len())
         alone = rows.join(conversions, on="conversion_id", how="anti").collect(engine="streaming")["conversion_id"]
-        yield from _listed(alone, f"has {name}, but is no conversion")
+        yield from _listed(alone, f"has {name}, but is not a conversion")
         counted = conversions.join(rows, on="conversion_id", how="left")
         other = counted.filter(pl.col(column) != pl.col("count").fill_null(0)).collect(engine="streaming")
-        yield from _listed(other["conversion_id"], f"has another number of {name} than it says")
+        yield from _listed(other["conversion_id"], f"has a different number of {name} than it states")
 
 
 def _duplicates(warehouse: Warehouse) -> Iterator[str]:
-    """The duplicates are those that the keys of all conversions give, and each is withheld."""
+    """Checks that the duplicates are those that all keys give, and that each of them is in `withheld`."""
     keys = warehouse.scan("keys")
     repeated = keys.group_by("key_hash").len().filter(pl.col("len") > 1).select("key_hash")
     suspects = keys.drop("raw").join(repeated, on="key_hash", how="semi").collect(engine="streaming")
@@ -132,44 +132,49 @@ def _duplicates(warehouse: Warehouse) -> Iterator[str]:
     found = rejections.select("rejection_id", *columns).rename({"rejection_id": "conversion_id"}).collect()
     every = expected.columns
     yield from _listed(expected.join(found, on=every, how="anti")["conversion_id"], "should be a duplicate")
-    yield from _listed(found.join(expected, on=every, how="anti")["conversion_id"], "should be no such duplicate")
+    yield from _listed(found.join(expected, on=every, how="anti")["conversion_id"], "should not be this duplicate")
     withheld = warehouse.scan("withheld").select("conversion_id").collect()
-    yield from _listed(found.join(withheld, on="conversion_id", how="anti")["conversion_id"], "is not withheld")
-    yield from _listed(withheld.join(found, on="conversion_id", how="anti")["conversion_id"], "is withheld for nothing")
+    yield from _listed(
+        found.join(withheld, on="conversion_id", how="anti")["conversion_id"], "is a duplicate, but is not in withheld"
+    )
+    yield from _listed(
+        withheld.join(found, on="conversion_id", how="anti")["conversion_id"], "is in withheld, but is not a duplicate"
+    )
 
 
 def _places(warehouse: Warehouse) -> Iterator[str]:
-    """Every row lies under the day of its received_at and bears the first name of its input."""
+    """Checks that each row is in the partition of its received_at, and has the first name of its input as its source."""
     names = warehouse.scan("loads").select(source_digest="digest", name="source").collect()
     for name in ("conversions", "rejections"):
         key = BY_NAME[name].key
         days = _days(warehouse, name)
         rows = warehouse.scan(name, path_column="file").join(days.lazy(), on="file")
         misplaced = rows.filter(pl.col("received_at").dt.date().ne_missing(pl.col("received_date")))
-        yield from _listed(misplaced.select(key).collect()[key], f"lies under another day in {name}")
+        yield from _listed(misplaced.select(key).collect()[key], f"is in the wrong partition of {name}")
         misnamed = rows.join(names.lazy(), on="source_digest").filter(pl.col("source") != pl.col("name"))
-        yield from _listed(misnamed.select(key).collect()[key], f"bears another name in {name} than its input")
+        yield from _listed(misnamed.select(key).collect()[key], f"has a different source in {name} than its input")
 
 
 def _days(warehouse: Warehouse, name: str) -> pl.DataFrame:
-    """The address of each file of a table, and its day."""
+    """Returns the address and the day of each file of a table."""
     files = warehouse.files[name]
     uris = [warehouse.place.uri(f"{BY_NAME[name].folder}/{path}") for path in files["path"]]
     return pl.DataFrame({"file": uris, "received_date": files["received_date"]}, schema_overrides={"file": pl.String})
 
 
 def _input_of(key: str) -> pl.Expr:
+    """Returns the first digits of an input's digest from a column of ids, as an expression."""
     return id_prefix(key).alias("input")
 
 
 def _listed(ids: pl.Series, what: str) -> Iterator[str]:
-    """The first few of them, and how many there are."""
+    """Yields one message for all ids with a fault: the first few ids, how many more there are, and the fault."""
     if len(ids):
         more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
         yield f"{', '.join(ids.sort().head(_SHOWN))}{more} {what}"
 
 
-#: In this order; each gives one message a fault.
+#: The checks, in the order in which they run; each yields one message for each fault.
 CHECKS: Final[tuple[tuple[str, Callable[[Warehouse], Iterator[Any]]], ...]] = (
     ("files", _files),
     ("accounting", _accounting),
