@@ -110,7 +110,7 @@ def test_only_the_reasons_that_are_asked_for(warehouse: Path) -> None:
     report = replay(str(warehouse), RULES, ["unknown_conversion_type"])
     assert (report["judged"], report["passed"]) == (2, 2)
     for reason in ("duplicate_transaction", "nonsense"):
-        with pytest.raises(EtlError, match="is none that is replayed"):
+        with pytest.raises(EtlError, match="cannot be replayed"):
             replay(str(warehouse), RULES, [reason])
 
 
@@ -360,7 +360,7 @@ def test_a_record_that_means_nothing_without_its_header_stays(tmp_path: Path) ->
     report = replay(str(tmp_path / "warehouse"), RULES)
     assert (report["judged"], [one["why"] for one in report["left"]]) == (
         0,
-        ["its raw record alone cannot be read as it was; `load --reload` reads its input"],
+        ["the raw record alone cannot be read again; `load --reload` reads the input"],
     )
     assert tables(tmp_path / "warehouse") == before
 
@@ -374,7 +374,7 @@ def test_records_that_no_rule_can_judge_stay(tmp_path: Path) -> None:
     report = replay(str(tmp_path / "warehouse"), RULES)
     assert (report["passed"], report["left"]) == (
         1,
-        [{"count": 3, "why": "no rule decides whether a record can be read"}],
+        [{"count": 3, "why": "its record could not be read, which no ruleset changes"}],
     )
     options = {"ruleset": RULES, "max_record_bytes": 1024, "format": "combined"}
     assert tables(tmp_path / "warehouse") == reloaded([path], tmp_path / "fresh", **options)
@@ -479,7 +479,7 @@ def test_a_place_that_may_not_be_written_is_an_error_in_two_lines(warehouse: Pat
     ("arguments", "words"),
     [
         (["--into", "{none}"], "is not a warehouse"),
-        (["--into", "{warehouse}", "--reason", "odd"], "is none that is replayed"),
+        (["--into", "{warehouse}", "--reason", "odd"], "cannot be replayed"),
         (["--into", "{warehouse}", "--ruleset", "{scope}"], "finds duplicates by"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`load`: inputs into a warehouse, each once, whatever came before."""
+"""`load` loads inputs into a warehouse, each input once, in whatever order they arrive."""
 
 from __future__ import annotations
 
@@ -43,14 +43,21 @@ from etl.warehouse.table_layout import LOADS
 
 _NUMBERS: Final = ("records", "conversions", "items", "passthroughs", "rejections", "skipped")
 _MOVES: Final = ("duplicates", "demoted", "promoted")
-#: The counts of a load that reads nothing.
+#: The counts of a load that reads no input.
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys((*_NUMBERS, *_MOVES), 0) | {
     name: {} for name in ("rejections_by_reason", "skipped_by_reason", "issues", "value_total")
 }
 
 
 class _LoadedRows(NamedTuple):
-    """What was read of the inputs: their rows of `loads`, the files of their rows, what else that changes."""
+    """The rows of a load.
+
+    Attributes:
+        entries: Rows of `loads`.
+        parts: The written files of new rows.
+        duplicates: Changes of duplicates.
+        peak_memory_bytes: Peak memory.
+    """
 
     entries: pl.DataFrame
     parts: list[WrittenPart]
@@ -66,21 +73,21 @@ def load(
     Args:
         request: The inputs and the rules; its `out` is not used.
         into: The warehouse: a folder or an address of an object store.
-        is_reload: Inputs that are known are read again, by the present rules.
-        is_dry_run: Nothing is written.
-        progress: Where to tell how it gets on.
+        is_reload: Read known inputs again, with the present rules.
+        is_dry_run: Decide, but write nothing.
+        progress: Receives the progress.
 
     Returns:
-        The report: `run_id` (null if nothing was written), `warehouse`, `inputs` (each with path, digest, bytes,
-        action, why), and, of what was loaded, `records`, `conversions`, `items`, `passthroughs`, `rejections`,
-        `duplicates` among them, and `skipped`, both by reason too, `issues` and `value_total`; of earlier rows, how
-        many were `demoted` to duplicates and `promoted` to conversions.
+        The report: `run_id` (null if nothing was written), `warehouse`, and `inputs` (each with path, digest, bytes,
+        action and why). For the loaded inputs `records`, `conversions`, `items`, `passthroughs`, `rejections` and
+        `skipped`, the last two also by reason, `duplicates` among the rejections, `issues` and `value_total`. Of
+        earlier rows, how many were `demoted` to duplicates and `promoted` to conversions.
 
     Raises:
         ConflictError: Another command changed the warehouse meanwhile.
-        EtlError: The load failed; the warehouse is as it was.
+        EtlError: The load failed; the warehouse is unchanged.
     """
-    folder = file_storage.place_of(into).folder or Path("/nonexistent")  # whose files are no inputs
+    folder = file_storage.place_of(into).folder or Path("/nonexistent")  # the warehouse's own files are no inputs
     with found_inputs(list(request.inputs), folder) as inputs:
         _refuse_within(into, inputs)
         if is_dry_run:
@@ -97,6 +104,11 @@ def load(
 
 
 def _refuse_within(into: str, inputs: list[Input]) -> None:
+    """Checks that no input lies in the warehouse.
+
+    Raises:
+        UsageError: An input does.
+    """
     place = file_storage.place_of(into)
     for item in inputs:
         if file_storage.is_within(place, item.path):
@@ -106,13 +118,14 @@ def _refuse_within(into: str, inputs: list[Input]) -> None:
 def _decide_inputs(
     inputs: list[Input], request: Request, known: pl.DataFrame, progress: Progress, *, is_reload: bool
 ) -> list[Decision]:
+    """Surveys the inputs and decides what to do with each."""
     surveyed = survey_inputs(inputs, request, progress)
     compare = _comparison(surveyed, known)
     return decide(surveyed, known, rules_digest(request), compare, is_reload=is_reload)
 
 
 def _comparison(surveyed: list[SurveyedInput], known: pl.DataFrame) -> Compare:
-    """Reads the beginning of an input that is at hand, or that still lies under a name it had."""
+    """Returns a function that digests the first bytes of an input, from the given inputs or from a former path."""
     at_hand = {one.survey.digest: one for one in surveyed}
     rows = {row["digest"]: row for row in known.select("digest", "names", "bytes").iter_rows(named=True)}
 
@@ -134,7 +147,7 @@ def _comparison(surveyed: list[SurveyedInput], known: pl.DataFrame) -> Compare:
 def _carry_out(
     decisions: list[Decision], request: Request, warehouse: Warehouse, known: pl.DataFrame, progress: Progress
 ) -> dict[str, Any]:
-    """Does what was decided; gives `run_id` and the counts of the report."""
+    """Carries the decisions out; returns `run_id` and the counts of the report."""
     read = [decision for decision in decisions if decision.action != SKIP]
     seen = [decision for decision in decisions if decision.is_new_name]
     if not read and not seen:
@@ -158,7 +171,7 @@ def _carry_out(
 def _read_inputs(
     run: Run, read: list[Decision], warehouse: Warehouse, removed: frozenset[str], progress: Progress
 ) -> _LoadedRows:
-    """Reads and transforms inputs, finds duplicates, and writes the files of their rows into the staging folder."""
+    """Reads and transforms inputs, finds duplicates, and writes the files of new rows into the staging folder."""
     request = run.request
     stage = StagingArea(warehouse.folder("pieces"), keeps_raws=True)
     inputs = [_with_first_name(decision) for decision in read]
@@ -177,19 +190,20 @@ def _read_inputs(
 
 
 def _with_first_name(decision: Decision) -> SurveyedInput:
-    """The input under the name that its rows bear."""
+    """Returns the input of a decision, named by the first of its names."""
     one = decision.surveyed
     return SurveyedInput(one.input._replace(source=decision.names[0]), one.survey, None)
 
 
 def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[WrittenPart]:
+    """Writes the files of new rows, as tasks of an engine."""
     parts = parts_of([piece for report in reports for piece in report.pieces], RECORDS_PER_PART)
     calls = [(pieces, stage, out, f"{run}-{number:05d}") for number, pieces in enumerate(parts)]
     return list(engine.map(_write_part, calls))
 
 
 def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
-    """Of what was loaded: records, and where they ended; of earlier rows, how many moved."""
+    """Returns the counts of the report: of loaded records and their rows, and of earlier rows that moved."""
     tally = Tally()
     for part in done.parts:
         tally += part.tally
@@ -213,10 +227,11 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
 
 
 def _report(address: str, decisions: list[Decision]) -> dict[str, Any]:
+    """Returns the report of a load that has not read any input."""
     inputs = [describe_decision(one) for one in decisions]
     return {"run_id": None, "warehouse": address, "inputs": inputs, **_NOTHING}
 
 
 def _write_part(_context: TaskContext, *call: Any) -> WrittenPart:
-    """`write_part` as a task of an engine."""
+    """Runs `write_part` as a task of an engine."""
     return write_part(*call)

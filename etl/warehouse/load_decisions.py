@@ -1,9 +1,9 @@
 """Decides what a load does with each input: load it, skip it because it is known, or let it replace its earlier state.
 
-An input is known by the SHA-256 of its decompressed bytes. If an input begins with all bytes of another input, it is the
-grown state of that input. It replaces the earlier state whole, because ids are made from the digest of the whole input.
-If a loaded input begins with all bytes of a new input, the new input is an earlier state and is skipped. So the order
-of loads does not matter.
+An input is known by the SHA-256 of its decompressed bytes. If an input begins with all bytes of another input, it is
+the grown state of that input. It replaces the earlier state whole, because ids are made from the digest of the whole
+input. If a loaded input begins with all bytes of a new input, the new input is an earlier state and is skipped. So the
+order of loads does not matter.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _grown_pairs(
 
 
 def _candidate_pairs(new: list[_InputBytes], old: list[_InputBytes]) -> Iterator[tuple[_InputBytes, _InputBytes]]:
-    """Yields pairs, the shorter input first, whose digests agree at the largest size that both were measured at."""
+    """Yields pairs, the shorter input first, that agree in the largest digested prefix of the shorter input."""
     for one, other in [*combinations(new, 2), *product(new, old)]:
         short, long = sorted((one, other), key=lambda shape: shape.size)
         last = slice(len(short.ladder) - RUNG_BYTES, len(short.ladder))

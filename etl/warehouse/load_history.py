@@ -1,4 +1,4 @@
-"""The rows of `loads`: what each input was, by what rules it was read, and how many rows it brought."""
+"""The rows of `loads`: for each input its names, its rules and the number of its rows."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from etl.warehouse.load_decisions import Decision
 from etl.warehouse.snapshots import Warehouse, open_for_reading
 from etl.warehouse.table_layout import LOADS, prefix_of
 
-#: Tables whose rows an input brings; the rest of what is counted are reasons of rejections.
+#: Tables in the counts of an input; all other counts are rejections by reason.
 _BROUGHT: Final = ("conversions", "items", "passthroughs")
 
 
 class Run(NamedTuple):
-    """A load: its name, and what it was asked."""
+    """A load: its run id and its request."""
 
     run_id: str
     request: Request
 
 
 def rules_digest(request: Request) -> str:
-    """The digest of all that decides what an input's records become."""
+    """Returns the digest of everything that decides what the records of an input become."""
     options, reading = request.options, request.reading
     parts = [
         *(request.ruleset.digest, options.default_currency, options.account, options.integration, options.pii),
@@ -49,10 +49,17 @@ def new_entries(
     transformed: tuple[list[Task], list[TaskReport]],
     parts: list[WrittenPart],
 ) -> pl.DataFrame:
-    """Rows of `loads` of what was read, after the proof that all records of each input are accounted for.
+    """Returns the rows of `loads` for the inputs that were read, and checks that all records of each are accounted for.
+
+    Args:
+        run: The load.
+        read: The decision on each input.
+        planned: The inputs, in the same order.
+        transformed: The tasks and their reports.
+        parts: The written parts.
 
     Raises:
-        AccountingError: They are not.
+        AccountingError: Records of an input are not accounted for.
     """
     records: Counter[str] = Counter()
     skipped: dict[str, Counter[str]] = {}
@@ -68,7 +75,7 @@ def new_entries(
         rejected = Counter({reason: n for reason, n in found.rows.items() if reason not in _BROUGHT})
         if records[decision.digest] != found.rows["conversions"] + rejected.total() + passed.total():
             raise AccountingError(
-                f"{plan.input.source} has {records[decision.digest]} records, but not as many are accounted for.",
+                f"{plan.input.source} has {records[decision.digest]} records, but another number is accounted for.",
                 "Report this with the input.",
             )
         rows.append(
@@ -99,19 +106,19 @@ def new_entries(
 
 
 def _reading(plan: PlannedInput, request: Request) -> str:
-    """What the records of an input need to be read and judged again."""
+    """Returns the settings by which the kept records of an input can be read and judged again, as JSON."""
     origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
     options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}
     return as_text({**origin, "options": options})
 
 
 def as_counts(counts: Counter[str]) -> list[dict[str, Any]]:
-    """InputCounts by reason, as `loads` has them."""
+    """Turns a counter into the counts by reason of `loads`."""
     return [{"reason": reason, "count": count} for reason, count in sorted(counts.items())]
 
 
 def updated_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
-    """Rows of `loads` of inputs that are known, with the names under which they were seen now."""
+    """Returns the rows of `loads` of known inputs, with the names under which they were found now."""
     rows = {row["digest"]: row for row in known.iter_rows(named=True)}
     changed = [
         {
@@ -126,7 +133,7 @@ def updated_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
 
 
 def list_loads(address: str) -> list[dict[str, Any]]:
-    """The loaded inputs, without what only this tool needs, by the time of their first record, then by name.
+    """Lists the loaded inputs, without internal columns, by the time of their first record, then by name.
 
     Raises:
         UsageError: There is no such warehouse.
@@ -136,7 +143,7 @@ def list_loads(address: str) -> list[dict[str, Any]]:
 
 
 def describe_load(address: str, named: str) -> dict[str, Any]:
-    """All that is known of an input.
+    """Returns the row of `loads` of an input, without internal columns.
 
     Raises:
         UsageError: There is no such warehouse, or no such input.
@@ -147,10 +154,10 @@ def describe_load(address: str, named: str) -> dict[str, Any]:
 
 
 def find_load(warehouse: Warehouse, named: str) -> dict[str, Any]:
-    """The row of `loads` that a name or the beginning of a digest means.
+    """Returns the row of `loads` that a name, or the beginning of a digest, identifies.
 
     Raises:
-        UsageError: There is none, or there are several.
+        UsageError: No input matches, or several match.
     """
     rows = warehouse.scan("loads").collect()
     found = rows.filter(pl.col("names").list.contains(named))

@@ -1,4 +1,7 @@
-"""`compact` and `vacuum`: fewer and larger files, and none that nothing needs. Neither changes a row."""
+"""`compact` merges small files, `vacuum` removes unneeded files, and `forget` removes an input.
+
+The rows that readers see are changed by `forget` alone.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,15 @@ from etl.warehouse.row_changes import Change, apply, commit_all, duplicate_chang
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import STORED_TABLES, StoredTable
 
-#: Files of half that size and less are put together, up to it.
+#: `compact` merges files of up to half this size into files of about this size.
 TARGET_BYTES: Final = 64 * 2**20
 
-#: A reader of a version that old may find its files gone: a week.
+#: `vacuum` keeps the files of all versions of the last week, for readers that are still at work.
 KEPT_HOURS: Final = 168
 
 
 class Compacted(NamedTuple):
-    """How many files a table had, and has."""
+    """Number of files of a table before and after."""
 
     table: str
     before: int
@@ -33,11 +36,11 @@ class Compacted(NamedTuple):
 
 
 def compact(address: str) -> list[Compacted]:
-    """Puts small files of the same table and day together.
+    """Merges small files of the same table and day.
 
     Raises:
         UsageError: There is no such warehouse.
-        EtlError: It failed; the warehouse is as it was.
+        EtlError: It failed; the warehouse is unchanged.
     """
     snapshots.open_for_reading(address)
     with snapshots.open_for_writing(address) as warehouse:
@@ -54,6 +57,7 @@ def compact(address: str) -> list[Compacted]:
 
 
 def _compact_table(warehouse: Warehouse, stored: StoredTable, name: str) -> FileChanges:
+    """Writes the merged files of a table, and lists the files that they replace."""
     additions, removals = [], [warehouse.files[stored.name].clear()]
     for number, files in enumerate(_small_file_groups(warehouse.files[stored.name])):
         rows = warehouse.scan(stored.name, files).collect()
@@ -65,7 +69,7 @@ def _compact_table(warehouse: Warehouse, stored: StoredTable, name: str) -> File
 
 
 def _small_file_groups(files: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Two small files of a day and more, which together are of about the size that files should have."""
+    """Yields groups of two or more small files of a day, which together have about the target size."""
     small = files.filter(pl.col("bytes") <= TARGET_BYTES // 2).sort("received_date", "low", "path")
     together = (pl.col("bytes").cum_sum().over("received_date") // TARGET_BYTES).alias("together")
     for group in small.with_columns(together).partition_by("received_date", "together"):
@@ -74,20 +78,20 @@ def _small_file_groups(files: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def vacuum(address: str, hours: int = KEPT_HOURS, *, is_dry_run: bool = False, is_safe: bool = True) -> list[str]:
-    """Removes files that no version of the last hours has: of earlier versions, and of commands that were killed.
+    """Removes files that no version of the last hours has: of earlier versions, and of killed commands.
 
     Args:
         address: The warehouse.
-        hours: How long what is not needed is stored, for readers and writers at work.
-        is_dry_run: Nothing is removed.
-        is_safe: Less than a week is refused.
+        hours: How long to keep files that are no longer needed, for readers and writers at work.
+        is_dry_run: List the files, but remove none.
+        is_safe: Refuse less than a week.
 
     Returns:
-        The files, by their paths from the warehouse's root.
+        The paths of the files, from the warehouse's root.
 
     Raises:
         UsageError: There is no such warehouse.
-        OutputError: It cannot be written, or the time is too short.
+        OutputError: The warehouse cannot be written, or the time is too short.
     """
     snapshots.open_for_reading(address)
     with snapshots.open_for_writing(address) as warehouse:
@@ -104,18 +108,18 @@ def vacuum(address: str, hours: int = KEPT_HOURS, *, is_dry_run: bool = False, i
 
 
 def forget(named: str, warehouse_address: str) -> dict[str, Any]:
-    """Takes an input out of a warehouse, and brings back what only it had made duplicates.
+    """Removes an input from a warehouse, and restores conversions that were duplicates only because of it.
 
     Args:
-        named: One of its names, or the beginning of its digest.
+        named: A name of the input, or the beginning of its digest.
         warehouse_address: The warehouse.
 
     Returns:
-        `run_id`, and of the input `digest` and `names`; how many earlier duplicates were `promoted`.
+        `run_id`, the input's `digest` and `names`, and how many earlier rows were `promoted` and `demoted`.
 
     Raises:
-        UsageError: No input has that name, or several have.
-        EtlError: It failed; the warehouse is as it was.
+        UsageError: No input has that name, or several have it.
+        EtlError: It failed; the warehouse is unchanged.
     """
     if not snapshots.is_warehouse(warehouse_address):
         snapshots.open_for_reading(warehouse_address)

@@ -1,9 +1,10 @@
-"""Rejections judged again from the raw record that was kept of each, personal values replaced.
+"""Applies the present rules to rejections again, from the raw record that each rejection keeps.
 
-A value of which only its hash is left fills that hash column and no other: Google's form of an e-mail address and the
-E.164 form of a phone number are null, and so are the hashes of a first and last name that were sent as one. What else
-was replaced in a record (an address of a client, an e-mail address where nobody looks for one) cannot be brought back;
-a record that would carry it into a table stays what it is.
+Personal values in a raw record are replaced. A value of which only a hash is left fills the column of that hash and no
+other column: Google's form of an e-mail address and the E.164 form of a phone number are null, and so are the hashes of
+a first and last name that were sent as one name. Other replaced texts cannot be restored (the address of a client, or
+an e-mail address in a parameter that is not for one). A record that would carry such a text into a table stays as it
+is.
 """
 
 from __future__ import annotations
@@ -31,29 +32,29 @@ from etl.warehouse.table_layout import with_received_date
 
 
 class Outcome(NamedTuple):
-    """What became of a rejection: its name, and why, for people."""
+    """What a rejection becomes: a name, and an explanation for people."""
 
     name: str
     why: str
 
 
 PASSED: Final = Outcome("passed", "it is a conversion now")
-CHANGED: Final = Outcome("changed", "it is rejected otherwise")
-SKIPPED: Final = Outcome("skipped", "its path is that of no postback any more")
-SAME: Final = Outcome("same", "it is what it was")
-UNREAD: Final = Outcome("unread", "no rule decides whether a record can be read")
-HIDDEN: Final = Outcome("hidden", "--pii has replaced a value that would go into a table")
+CHANGED: Final = Outcome("changed", "it is still rejected, but its row changes")
+SKIPPED: Final = Outcome("skipped", "its path is no longer the path of a postback")
+SAME: Final = Outcome("same", "it stays as it is")
+UNREAD: Final = Outcome("unread", "its record could not be read, which no ruleset changes")
+HIDDEN: Final = Outcome("hidden", "--pii has replaced a value that the result depends on")
 NEEDS_INPUT: Final = Outcome(
-    "needs_input", "its raw record alone cannot be read as it was; `load --reload` reads its input"
+    "needs_input", "the raw record alone cannot be read again; `load --reload` reads the input"
 )
 
-#: What the report shows of those that stay, beside SAME.
+#: Outcomes of rejections that were not judged; the report explains them.
 NOT_JUDGED: Final = (UNREAD, HIDDEN, NEEDS_INPUT)
 
-#: Reasons of records that were never judged.
+#: Reasons of records to which no rules were applied.
 UNJUDGED: Final = ("malformed_record", "malformed_body", "body_not_logged")
 
-#: One row is a rejection: what it was, what becomes of it, and the reason of a rejection or skip that it has now.
+#: One row is a rejection: its former reason, its outcome, and its present reason if it is still rejected or skipped.
 OUTCOMES: Final = pl.Schema(
     {
         "rejection_id": pl.String(),
@@ -70,14 +71,15 @@ _LINEAGE: Final = ("source", "source_digest", "record_no", "byte_offset")
 _DIGEST: Final = f"^{HASHED}([0-9a-f]{{32,64}})$"
 _LONGEST: Final = 64
 
-#: Traces of what was replaced: a hash, the word for none, a dash where an address stood, but not between words.
+#: Traces of a replaced value: a hash, the word for a dropped value, or a dash in the place of an address, but not
+#: between words.
 _TRACE: Final = rf"{HASHED}[0-9a-f]{{32}}|(^|\W){DROPPED}(\W|$)|(^|[^\w./\- ])-($|[^\w.\- ])"
 
-#: A number that is written otherwise in a raw record whose JSON was parsed: `-0.0`.
+#: `-0` in a raw record: parsing and rewriting JSON may have made it from `-0.0`.
 _ALTERED: Final = r"[:\[,]-0[,}\]]"
 
 _SHARED: Final = ("account_id", "integration", "match_key", "event", "conversion_type", "transaction_id", "currency")
-#: The texts of each table that come from the record: its name, the column of ids, the columns.
+#: The columns of each table with texts from the record: name of the table, column of ids, columns.
 _TEXT_COLUMNS: Final = (
     ("conversions", "conversion_id", (*_SHARED, "click_id", "ref_id", "brand_name", "country")),
     ("rejections", "rejection_id", _SHARED),
@@ -85,7 +87,7 @@ _TEXT_COLUMNS: Final = (
     ("passthroughs", "conversion_id", ("name", "value")),
 )
 _NAMES: Final = ("first_name", "last_name")
-#: Traits of which it does not matter whether a value without a hash was blank.
+#: Traits for which a blank value and a value without a hash give the same row.
 _HARMLESS: Final = ("phone", "birthdate", "city", "state", "zipcode")
 _NO_TABLES: Final = (
     *(table.empty() for table in (CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, KEYS)),
@@ -94,11 +96,11 @@ _NO_TABLES: Final = (
 
 
 class Rejudged(NamedTuple):
-    """What some rejections become.
+    """The results for some rejections.
 
     Attributes:
-        tables: The rows of those that are otherwise now: conversions, items, passthroughs, rejections, keys, and raws.
-        outcomes: Rows of OUTCOMES, of all.
+        tables: Rows of rejections that change: conversions, items, passthroughs, rejections, keys and raws.
+        outcomes: Rows of OUTCOMES for all rejections.
     """
 
     tables: dict[str, pl.DataFrame]
@@ -106,13 +108,13 @@ class Rejudged(NamedTuple):
 
 
 def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Options) -> Rejudged:
-    """Judges rejections by the present rules.
+    """Applies the present rules to rejections.
 
     Args:
-        rows: Of `schema.REJECTIONS`, none of them a duplicate, of inputs that were read alike.
-        origin: How those were read; None if that is not known.
+        rows: Rows of `schema.REJECTIONS` without duplicates, of inputs that were read by the same settings.
+        origin: These settings.
         ruleset: The rules.
-        options: Those of the load that brought them.
+        options: The options of the load that wrote the rejections.
     """
     before = with_received_date(rows).sort("source_digest", "record_no")
     before = before.with_columns(redact_anew(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
@@ -149,7 +151,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
 
 
 def _reread_requests(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
-    """The records as their reader understands them, with what is known of each; without their raw text."""
+    """Reads the raw records again: rows of `schema.REQUESTS` without raw text."""
     is_malformed = pl.col("reason").is_in(("malformed_record", "malformed_body"))
     read = pl.DataFrame(read_again(origin, rows["raw"]))
     known = rows.select(
@@ -168,7 +170,7 @@ def _reread_requests(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
 
 
 def _changed_rejections(before: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `schema.REJECTIONS` that are otherwise than before."""
+    """Returns the rows of `schema.REJECTIONS` that differ from the former rows."""
     raws = before.select("rejection_id", raw=pl.col("raw_now"))
     judged = rejections.drop("raw").join(raws, on="rejection_id", maintain_order="left")
     unjudged = before.filter(pl.col("reason").is_in(UNJUDGED)).with_columns(raw=pl.col("raw_now"))
@@ -182,7 +184,7 @@ def _changed_rejections(before: pl.DataFrame, rejections: pl.DataFrame) -> pl.Da
 
 
 def _with_known_hashes(judged: Judged, options: Options) -> Tables:
-    """The tables with the hashes that records hold in the place of personal values, and none made of these."""
+    """Puts the hashes from raw records into the tables, in the place of hashes made from hashes."""
     tables = judged.tables
     if options.pii != "hash":
         return tables
@@ -201,7 +203,11 @@ def _with_known_hashes(judged: Judged, options: Options) -> Tables:
 
 
 def _known_hash(row: trait_hashes.TraitHash, known: dict[str, pl.Series], conversions: pl.DataFrame) -> pl.Series:
-    """A hash column: the hash that was sent, if the column is that of raw records, else what was made of a value."""
+    """Returns a hash column.
+
+    A record with a hash gets that hash, or null if it is the hash of another normal form. A record with a value gets the
+    hash of the value.
+    """
     hashed = known[row.trait]
     if row.trait in _NAMES:
         is_whole = (conversions["name_rule"] == "full_name") & known["full_name"].is_not_null()
@@ -218,12 +224,13 @@ def _known_hash(row: trait_hashes.TraitHash, known: dict[str, pl.Series], conver
 
 
 def _known_key(rows: pl.DataFrame, known: pl.Series) -> pl.Series:
+    """Returns match_key, with the hash in the raw record if the key is an e-mail address."""
     is_known = ((rows["match_type"] == "email") & known.is_not_null()).fill_null(False)
     return known.zip_with(is_known, rows["match_key"])
 
 
 def _hidden_ids(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tuple[Ruleset, Options]) -> list[str]:
-    """The records that would carry into a table what stands in the place of a value, or whose meaning it decides."""
+    """Returns the ids of records that would carry a replaced text into a table, or that a lost value decides."""
     found = [
         before.filter(pl.col("raw").str.contains(_ALTERED))["rejection_id"],
         _ids_with_lost_values(before, judged, *rules),
@@ -238,7 +245,7 @@ def _hidden_ids(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tup
 
 
 def _ids_with_other_address(before: pl.DataFrame, tables: Tables) -> pl.Series:
-    """The records whose raw text has another hash of the address that identifies them than was made of that."""
+    """Returns the ids of records whose e-mail address has another hash in the raw text than in `match_key`."""
     columns = ("match_type", "match_key")
     ids = pl.col("conversion_id").alias("rejection_id")
     now = pl.concat([tables.conversions.select(ids, *columns), tables.rejections.select("rejection_id", *columns)])
@@ -248,7 +255,7 @@ def _ids_with_other_address(before: pl.DataFrame, tables: Tables) -> pl.Series:
 
 
 def _ids_with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset, options: Options) -> pl.Series:
-    """The records with a value that is not what was sent, though nothing shows it in a table."""
+    """Returns the ids of records with a value that differs from the sent value, though no table shows it."""
     params, texts = judged.fields.params, judged.fields.texts
     raws = before["raw"].filter(judged.routed["fault"].is_null())
     is_rewritten = raws.str.contains(r"^\s*[{\[]").to_numpy()[params.rows] & _is_json_text(judged)
@@ -261,7 +268,7 @@ def _ids_with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset
 
 
 def _is_json_text(judged: Judged) -> Truths:
-    """The parameters that are JSON as text, and kept so: redaction writes that text anew, with other blanks."""
+    """Marks parameters whose value is JSON as text and is kept as text: redaction changes blanks in such text."""
     fields, params = judged.fields, judged.fields.params
     is_kept = fields.meaning("is_passthrough") | (fields.meaning("core") >= 0) | (fields.meaning("exact") >= 0)
     is_candidate: Truths = is_kept & ~params.is_structure & params.values.str.contains(r"^\s*[{\[]").to_numpy()
@@ -271,7 +278,7 @@ def _is_json_text(judged: Judged) -> Truths:
 
 
 def _is_undecidable(judged: Judged, ruleset: Ruleset, options: Options) -> Truths:
-    """The parameters whose personal value has no hash, where it matters whether that was blank, or a digest."""
+    """Marks dropped personal values for which it matters whether the sent value was blank or a hash."""
     params = judged.fields.params
     harmless = {
         name
@@ -285,7 +292,7 @@ def _is_undecidable(judged: Judged, ruleset: Ruleset, options: Options) -> Truth
 
 
 def _rejudged(judged_rows: pl.DataFrame, tables: Tables, now: pl.DataFrame) -> Rejudged:
-    """The outcomes, and of the tables the rows of those that are otherwise now."""
+    """Collects the outcomes, and the rows of the rejections that change."""
     passed = judged_rows.filter(pl.col("outcome") == PASSED.name)["rejection_id"]
     changed = judged_rows.filter(pl.col("outcome") == CHANGED.name)["rejection_id"]
     rows = {

@@ -1,8 +1,8 @@
-"""`replay`: rejections of a warehouse judged again by other rules, from their kept raw records alone.
+"""`replay` applies a ruleset to the rejections of a warehouse, from their kept raw records alone.
 
-What passes is a conversion from then on, with the id and the lineage that it had, and is deduplicated as if it had been
-loaded so. A rejection whose reason is another now says so. Every input that this touches says in `loads` by which rules
-its rejections were judged; the rules that it was loaded by stay what they are, so that a later load still knows them.
+A rejection that the ruleset accepts becomes a conversion with the same id and the same source, and is deduplicated like
+a loaded conversion. Other rejections get their new reason. The row of an input in `loads` records each replay; its
+`ruleset` stays that of the load, so that a later load still recognises the input.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from etl.warehouse.row_changes import Change, apply, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import LOADS, prefix_of
 
-#: So many rejections are judged at once: what is kept in memory.
+#: Rejections in a batch. This bounds the memory of a replay.
 _ROWS: Final = 20_000
 
 _DUPLICATE: Final = "duplicate_transaction"
@@ -45,14 +45,14 @@ _COUNTED: Final = ("source_digest", "reason", "outcome", "now")
 
 
 class _Rejudged(NamedTuple):
-    """Rejections that were judged rejudged.
+    """The results of a replay, before they are applied.
 
     Attributes:
-        folder: Where the tables of those that are otherwise now are staged.
-        pieces: These tables.
-        counts: How many there are: rows of `_COUNTED` with `count`.
-        removed_keys: key and received_date of the rejections that are otherwise now.
-        duplicates: Who is a duplicate of whom, once those that pass are there.
+        folder: The folder of the staged tables.
+        pieces: The staged tables of rejections that change.
+        counts: Rows of `_COUNTED` with `count`.
+        removed_keys: key and received_date of the rejections that change.
+        duplicates: The duplicates that change.
     """
 
     folder: Path
@@ -70,28 +70,29 @@ def replay(
     is_dry_run: bool = False,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Judges the rejections of a warehouse rejudged.
+    """Applies a ruleset to the rejections of a warehouse.
 
     Args:
         address: The warehouse.
         ruleset: The rules.
-        reasons: Only rejections for these reasons; all by default. Duplicates are deduplication's business, always.
-        is_dry_run: Nothing is written.
-        progress: Where to tell how it gets on.
+        reasons: Only rejections for these reasons; by default all reasons except duplicates, which cannot be replayed.
+        is_dry_run: Write nothing.
+        progress: Receives the progress.
 
     Returns:
-        The report: `run_id` (null if nothing was written), `warehouse`, `ruleset`; how many rejections were `judged`,
-        how many of them `passed`, were `changed` or `skipped`, or stay the `same`; `left`, how many could not be judged
-        and why; `inputs`: of each input and reason what passed, and its money by currency without `duplicates`; of
-        earlier rows, how many were `demoted` to duplicates and `promoted` to conversions.
+        The report: `run_id` (null if nothing was written), `warehouse` and `ruleset`. Numbers of rejections that were
+        `judged`, and of these that `passed`, were `changed` or `skipped`, or stay the `same`; `left`, the numbers that
+        could not be judged, and why. `inputs`: by input and reason the number that passed, the `duplicates` among
+        these, and the value of the others by currency. Numbers of earlier rows that were `demoted` to duplicates and
+        `promoted` to conversions.
 
     Raises:
-        UsageError: There is no such warehouse or reason, or the ruleset finds other duplicates.
-        EtlError: It failed; the warehouse is as it was.
+        UsageError: There is no such warehouse or reason, or the ruleset has other deduplication settings.
+        EtlError: It failed; the warehouse is unchanged.
     """
     unknown = next((reason for reason in reasons if reason not in _REASONS), None)
     if unknown is not None:
-        raise UsageError(f"--reason {unknown!r} is none that is replayed.", f"Known: {', '.join(_REASONS)}.")
+        raise UsageError(f"--reason {unknown!r} cannot be replayed.", f"Known: {', '.join(_REASONS)}.")
     asked = reasons or _REASONS
     if is_dry_run or not snapshots.is_warehouse(address):
         with tempfile.TemporaryDirectory() as folder:
@@ -109,6 +110,7 @@ def replay(
 def _rejudge_all(
     warehouse: Warehouse, ruleset: Ruleset, reasons: Sequence[str], folder: Path, progress: Progress
 ) -> _Rejudged:
+    """Applies a ruleset to all rejections for some reasons, stages the rows that change, and finds the duplicates."""
     dedup = checked_dedup_settings(warehouse, ruleset)
     size, records = warehouse.files["rejections"].select("bytes", "records").sum().row(0)
     progress.begin("reading", size)
@@ -135,7 +137,7 @@ def _rejudge_all(
 
 
 def _batches(warehouse: Warehouse, reasons: Sequence[str]) -> Iterator[tuple[pl.DataFrame, str]]:
-    """Rejections, some at a time, of inputs that were read alike, and how those were read."""
+    """Yields batches of rejections of inputs that were read by the same settings, and these settings as JSON."""
     loads = warehouse.scan("loads").select("reading", source_digest="digest").collect()
     chosen = warehouse.scan("rejections").filter(pl.col("reason").is_in(reasons))
     for batch in chosen.collect_batches(chunk_size=_ROWS):
@@ -145,7 +147,7 @@ def _batches(warehouse: Warehouse, reasons: Sequence[str]) -> Iterator[tuple[pl.
 
 
 def _apply_changes(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) -> str:
-    """Writes the rows that are otherwise now, and gives the run's name."""
+    """Writes and commits the rows that change, and returns the run id."""
     run = run_id()
     out = warehouse.folder("new")
     parts = [
@@ -165,10 +167,10 @@ def _apply_changes(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) 
 def _updated_loads(
     warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged, parts: list[WrittenPart], run: str
 ) -> pl.DataFrame:
-    """The rows of `loads` of the inputs that are touched, with what they hold now.
+    """Returns the rows of `loads` of the inputs that change, with their new counts.
 
     Raises:
-        AccountingError: Their records are not all accounted for.
+        AccountingError: Records of an input are not accounted for.
     """
     moved = rejudged.counts.filter(pl.col("outcome").is_in(_NO_LONGER_SAME))
     brought = counts_of_parts(parts)
@@ -201,14 +203,17 @@ def _updated_loads(
 
 
 def _accounted(entry: dict[str, Any]) -> int:
+    """Returns the number of records that a row of `loads` accounts for."""
     return int(entry["conversions"] + sum(one["count"] for one in (*entry["rejections"], *entry["skipped"])))
 
 
 def _as_counter(counts: list[dict[str, Any]]) -> dict[str, int]:
+    """Turns counts by reason of `loads` into a dict."""
     return {one["reason"]: one["count"] for one in counts}
 
 
 def _report(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) -> dict[str, Any]:
+    """Returns the report of a replay that has not been written."""
     totals = Counter(dict(rejudged.counts.group_by("outcome").agg(pl.col("count").sum()).rows()))
     outcomes = (PASSED, CHANGED, SKIPPED, SAME)
     return {
@@ -226,7 +231,7 @@ def _report(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) -> dict
 
 
 def _inputs(warehouse: Warehouse, rejudged: _Rejudged) -> list[dict[str, Any]]:
-    """Of each input and reason what passed, what of that is a duplicate, and the money of the rest by currency."""
+    """Returns, for each input and reason, the rejections that passed, their duplicates, and the value of the others."""
     names = warehouse.scan("loads").select("source", source_digest="digest").collect()
     found = [pl.DataFrame(schema=_VALUE_SUMS), *(_value_sums(rejudged, piece) for piece in rejudged.pieces)]
     by = ("source_digest", "reason", "currency")
@@ -265,7 +270,7 @@ _VALUE_SUMS: Final = pl.Schema(
 
 
 def _value_sums(rejudged: _Rejudged, piece: Piece) -> pl.DataFrame:
-    """What of a piece becomes a conversion: how many and how much, by input, reason and currency."""
+    """Returns the number and value of the conversions that a piece adds, by input, reason and currency."""
     columns = ["conversion_id", "currency", "value"]
     conversions = pl.read_parquet(piece.path(rejudged.folder, "conversions"), columns=columns)
     outcomes = pl.read_parquet(
@@ -281,12 +286,15 @@ def _value_sums(rejudged: _Rejudged, piece: Piece) -> pl.DataFrame:
 
 
 def _plain(text: str) -> str:
+    """Removes the trailing zeros of a decimal number."""
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _counted_schema() -> dict[str, Any]:
+    """Returns the schema of `_COUNTED`."""
     return {name: OUTCOMES[name] for name in _COUNTED}
 
 
 def _row_keys(outcomes: pl.DataFrame) -> pl.DataFrame:
+    """Returns key and received_date of rejections."""
     return outcomes.select("received_date", key="rejection_id")

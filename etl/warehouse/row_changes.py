@@ -165,7 +165,7 @@ def _edits(warehouse: Warehouse, change: Change, duplicates: DuplicateChanges) -
 
 
 def _rejected(warehouse: Warehouse, duplicates: DuplicateChanges, demoted_conversions: pl.DataFrame) -> pl.DataFrame:
-    """Returns the new rows of `rejections`: of demoted conversions, and of duplicates whose kept conversion or kind changes."""
+    """Returns the new rows of `rejections`: for demoted conversions, and for duplicates that change."""
     demoted = _row_keys(duplicates.demoted)
     raws = _rows(warehouse, "keys", demoted).select("conversion_id", "raw")
     found = demoted_conversions.join(duplicates.demoted.drop("received_date"), on="conversion_id").join(

@@ -52,7 +52,8 @@ def _files(warehouse: Warehouse) -> Iterator[str]:
         for path, expected in files.select("path", "bytes").iter_rows():
             found = file_storage.size_of(warehouse.place, f"{stored.folder}/{path}")
             if found != expected:
-                yield f"{stored.folder}/{path} {f'has {found} bytes' if found else 'is missing'}, {expected} are recorded"
+                actual = f"has {found} bytes" if found else "is missing"
+                yield f"{stored.folder}/{path} {actual}, {expected} bytes are recorded"
         expected = int(files["records"].sum())
         found = warehouse.scan(stored.name).select(pl.len()).collect().item()
         if found != expected:
@@ -109,7 +110,7 @@ def _ids(warehouse: Warehouse) -> Iterator[str]:
 
 
 def _details(warehouse: Warehouse) -> Iterator[str]:
-    """Checks that each item and passthrough belongs to a conversion, and that each conversion has as many as it states."""
+    """Checks that each item and passthrough has its conversion, and each conversion as many as it states."""
     columns = {"items": "item_count", "passthroughs": "passthrough_count"}
     conversions = warehouse.scan("conversions").select("conversion_id", *columns.values())
     for name, column in columns.items():
@@ -132,7 +133,10 @@ def _duplicates(warehouse: Warehouse) -> Iterator[str]:
     found = rejections.select("rejection_id", *columns).rename({"rejection_id": "conversion_id"}).collect()
     every = expected.columns
     yield from _listed(expected.join(found, on=every, how="anti")["conversion_id"], "should be a duplicate")
-    yield from _listed(found.join(expected, on=every, how="anti")["conversion_id"], "should not be this duplicate")
+    yield from _listed(
+        found.join(expected, on=every, how="anti")["conversion_id"],
+        "should not be a duplicate, or not of this record or kind",
+    )
     withheld = warehouse.scan("withheld").select("conversion_id").collect()
     yield from _listed(
         found.join(withheld, on="conversion_id", how="anti")["conversion_id"], "is a duplicate, but is not in withheld"
@@ -143,7 +147,7 @@ def _duplicates(warehouse: Warehouse) -> Iterator[str]:
 
 
 def _places(warehouse: Warehouse) -> Iterator[str]:
-    """Checks that each row is in the partition of its received_at, and has the first name of its input as its source."""
+    """Checks that each row is in the partition of its received_at, and that its source is the first name of its input."""
     names = warehouse.scan("loads").select(source_digest="digest", name="source").collect()
     for name in ("conversions", "rejections"):
         key = BY_NAME[name].key
