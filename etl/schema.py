@@ -11,7 +11,7 @@ from etl.columnar.field_lists import FIELD
 INSTANT: Final = pl.Datetime("us", "UTC")
 MONEY: Final = pl.Decimal(38, 9)
 
-#: A hundred million amounts below this limit fit into a sum of type MONEY; sums leave larger amounts out.
+#: A hundred million amounts below this limit fit into a sum of type MONEY; sums by polars leave larger amounts out.
 SUMMABLE: Final = 10**20
 
 ISSUE: Final = pl.Struct({"code": pl.String, "parameter": pl.String, "detail": pl.String})

@@ -110,7 +110,7 @@ def test_only_the_reasons_that_are_asked_for(warehouse: Path) -> None:
     report = replay(str(warehouse), RULES, ["unknown_conversion_type"])
     assert (report["judged"], report["passed"]) == (2, 2)
     for reason in ("duplicate_transaction", "nonsense"):
-        with pytest.raises(EtlError, match="cannot be replayed"):
+        with pytest.raises(EtlError, match="is not a reason that can be replayed"):
             replay(str(warehouse), RULES, [reason])
 
 
@@ -479,7 +479,7 @@ def test_a_place_that_may_not_be_written_is_an_error_in_two_lines(warehouse: Pat
     ("arguments", "words"),
     [
         (["--into", "{none}"], "is not a warehouse"),
-        (["--into", "{warehouse}", "--reason", "odd"], "cannot be replayed"),
+        (["--into", "{warehouse}", "--reason", "odd"], "is not a reason that can be replayed"),
         (["--into", "{warehouse}", "--ruleset", "{scope}"], "finds duplicates by"),
     ],
 )

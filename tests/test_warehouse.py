@@ -394,7 +394,7 @@ DAMAGES = (
     ("conversions", "double", "ids: "),
     ("rejections", "drop", "is in withheld, but is not a duplicate"),
     ("state/withheld", "drop", "is a duplicate, but is not in withheld"),
-    ("state/keys", "drop", "should not be this duplicate"),
+    ("state/keys", "drop", "should not be a duplicate, or not of this record or kind"),
     ("loads", "recount", "accounting: "),
     ("conversions", "rename", "has a different source in conversions than its input"),
     ("rejections", "move", "is in the wrong partition of rejections"),

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Self
+from typing import Self
 
 import polars as pl
 
-#: A hundred million values below this limit fit into a sum of Decimal(38, 9); larger values are added in Python.
-_SUMMABLE: Final = 10**20
+from etl.schema import SUMMABLE
 
 
 @dataclass
@@ -62,7 +61,7 @@ def _value_counts(texts: pl.Series) -> Counter[str]:
 
 def _value_sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
     """Yields pairs of currency and value: one sum a currency, and each large value on its own."""
-    is_small = pl.col("value").abs() < _SUMMABLE
+    is_small = pl.col("value").abs() < SUMMABLE
     valued = conversions.drop_nulls("value").select(pl.col("currency").fill_null(""), "value")
     yield from valued.filter(is_small).group_by("currency").agg(pl.col("value").sum()).iter_rows()
     yield from valued.filter(~is_small).iter_rows()

@@ -162,10 +162,10 @@ def _summarise(
 
 def value_total(tally: Tally) -> dict[str, str]:
     """Returns the sum of the conversions' values by currency, as decimal numbers without an exponent."""
-    return {currency: _plain_notation(value) for currency, value in sorted(tally.values.items())}
+    return {currency: plain_notation(value) for currency, value in sorted(tally.values.items())}
 
 
-def _plain_notation(value: Decimal) -> str:
+def plain_notation(value: Decimal) -> str:
     """Formats a decimal number without an exponent and without trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

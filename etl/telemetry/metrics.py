@@ -48,8 +48,10 @@ def _by_reason(what: str, known: list[str]) -> Callable[[Attempt], Mapping[str, 
 
 def _value_by_currency(run: Attempt) -> Mapping[str, str] | None:
     """Returns the value by currency, for active currencies only: senders can invent any number of others."""
+    if not run.outcome:
+        return None
     known = active_currencies() | {""}
-    return run.outcome and {code: text for code, text in run.outcome["value_total"].items() if code in known}
+    return {code: text for code, text in run.outcome["value_total"].items() if code in known}
 
 
 _REJECTED: Final = _by_reason("rejections", [row.code for row in REJECTIONS])

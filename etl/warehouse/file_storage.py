@@ -136,7 +136,7 @@ def replace(place: Place, name: str, data: bytes, tag: str | None) -> str | None
     try:
         if place.folder:
             present = read_file(place, name)
-            if (present and present.tag) != tag:
+            if (present.tag if present else None) != tag:
                 return None
             staged = place.folder / _STAGING / name
             staged.write_bytes(data)

@@ -50,9 +50,12 @@ def compact(address: str) -> list[Compacted]:
         }
         commit_all(warehouse, run, changes_by_table, warehouse.snapshot.dedup)
         return [
-            Compacted(name, before, before - changes.removals.height + len(changes.additions))
+            Compacted(
+                name,
+                before=warehouse.files[name].height,
+                after=warehouse.files[name].height - changes.removals.height + len(changes.additions),
+            )
             for name, changes in changes_by_table.items()
-            for before in [warehouse.files[name].height]
         ]
 
 

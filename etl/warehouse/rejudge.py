@@ -205,8 +205,8 @@ def _with_known_hashes(judged: Judged, options: Options) -> Tables:
 def _known_hash(row: trait_hashes.TraitHash, known: dict[str, pl.Series], conversions: pl.DataFrame) -> pl.Series:
     """Returns a hash column.
 
-    A record with a hash gets that hash, or null if it is the hash of another normal form. A record with a value gets the
-    hash of the value.
+    A record with a hash gets that hash, or null if it is the hash of another normal form. A record with a value gets
+    the hash of the value.
     """
     hashed = known[row.trait]
     if row.trait in _NAMES:
@@ -268,7 +268,7 @@ def _ids_with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset
 
 
 def _is_json_text(judged: Judged) -> Truths:
-    """Marks parameters whose value is JSON as text and is kept as text: redaction changes blanks in such text."""
+    """Marks parameters whose value is JSON as text and is kept as text: redaction changes its blanks."""
     fields, params = judged.fields, judged.fields.params
     is_kept = fields.meaning("is_passthrough") | (fields.meaning("core") >= 0) | (fields.meaning("exact") >= 0)
     is_candidate: Truths = is_kept & ~params.is_structure & params.values.str.contains(r"^\s*[{\[]").to_numpy()

@@ -22,6 +22,7 @@ from etl.options import Options
 from etl.rules.page import REJECTIONS
 from etl.rules.ruleset import Ruleset
 from etl.runner.parquet import write_table
+from etl.runner.run import plain_notation
 from etl.runner.stage_inputs import SILENT, Progress, run_id
 from etl.runner.staged_parts import Piece, parts_of
 from etl.schema import SUMMABLE
@@ -92,7 +93,9 @@ def replay(
     """
     unknown = next((reason for reason in reasons if reason not in _REASONS), None)
     if unknown is not None:
-        raise UsageError(f"--reason {unknown!r} cannot be replayed.", f"Known: {', '.join(_REASONS)}.")
+        raise UsageError(
+            f"--reason {unknown!r} is not a reason that can be replayed.", f"Known: {', '.join(_REASONS)}."
+        )
     asked = reasons or _REASONS
     if is_dry_run or not snapshots.is_warehouse(address):
         with tempfile.TemporaryDirectory() as folder:
@@ -249,7 +252,7 @@ def _inputs(warehouse: Warehouse, rejudged: _Rejudged) -> list[dict[str, Any]]:
             "passed": row["count"],
             "duplicates": row["count"] - (row["unique"] or 0),
             "value_total": {
-                currency: _plain(f"{value:f}")
+                currency: plain_notation(value)
                 for currency, value in zip(row["currency"] or (), row["value"] or (), strict=True)
                 if value is not None
             },
@@ -283,11 +286,6 @@ def _value_sums(rejudged: _Rejudged, piece: Piece) -> pl.DataFrame:
         count=pl.len().cast(pl.Int64), value=value.sum()
     )
     return sums.select(pl.col(name).cast(dtype) for name, dtype in _VALUE_SUMS.items())
-
-
-def _plain(text: str) -> str:
-    """Removes the trailing zeros of a decimal number."""
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _counted_schema() -> dict[str, Any]:

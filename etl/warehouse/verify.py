@@ -147,7 +147,7 @@ def _duplicates(warehouse: Warehouse) -> Iterator[str]:
 
 
 def _places(warehouse: Warehouse) -> Iterator[str]:
-    """Checks that each row is in the partition of its received_at, and that its source is the first name of its input."""
+    """Checks that each row is in the partition of its received_at and has the first name of its input as source."""
     names = warehouse.scan("loads").select(source_digest="digest", name="source").collect()
     for name in ("conversions", "rejections"):
         key = BY_NAME[name].key
