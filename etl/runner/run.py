@@ -69,9 +69,9 @@ def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | 
         jobs = jobs_for(inputs, request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress)
-            for one in surveyed:
-                if one.same_as:
-                    progress.warn(f"{one.input.source} has the same bytes as {one.same_as}; they are read once.")
+            for item in surveyed:
+                if item.same_as:
+                    progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")
             planned = plan_inputs(surveyed, request)
             tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
             progress.begin("writing", 0)
@@ -120,7 +120,7 @@ def _stage_duplicates(
     groups = range(suspects.height // _SUSPECTS_PER_GROUP + 1)
     found = [_duplicates(suspects.filter(pl.col("key_hash") % len(groups) == i), ruleset) for i in groups]
     by_piece = pl.concat(found).partition_by("task", "number", as_dict=True)
-    pieces_with_duplicates: list[Piece] = []
+    checked: list[Piece] = []
     missed: dict[int, pl.DataFrame] = {}
     for piece in pieces:
         duplicates = by_piece.get((piece.task, piece.number), found[0].clear())
@@ -128,8 +128,8 @@ def _stage_duplicates(
         not_held = duplicates.filter(~pl.col("is_held"))
         if not_held.height:
             missed[piece.task] = pl.concat([missed.get(piece.task, not_held.clear()), not_held])
-        pieces_with_duplicates.append(piece._replace(is_final=not not_held.height and duplicates.height == piece.held))
-    return pieces_with_duplicates, missed
+        checked.append(piece._replace(is_final=not not_held.height and duplicates.height == piece.held))
+    return checked, missed
 
 
 def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:

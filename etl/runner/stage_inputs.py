@@ -145,8 +145,8 @@ def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> 
 def plan_inputs(surveyed: list[SurveyedInput], request: Request) -> list[PlannedInput]:
     """Detects the format of each input; returns the inputs in the order of their digests."""
     planned = [
-        PlannedInput(*one, find_format(one.input, one.survey.codec, one.survey.samples, request.reading))
-        for one in surveyed
+        PlannedInput(*item, find_format(item.input, item.survey.codec, item.survey.samples, request.reading))
+        for item in surveyed
     ]
     return sorted(planned, key=lambda plan: plan.survey.digest)
 

@@ -93,8 +93,8 @@ def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Path) -> pl
     repeated = pl.read_parquet(stage / REPEATED, glob=False)["key_hash"].implode()
     suspects = []
     for piece in pieces:
-        others = piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated))
-        for rows, is_held in ((others, False), (piece.read_held(stage, "keys"), True)):
+        not_held = piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated))
+        for rows, is_held in ((not_held, False), (piece.read_held(stage, "keys"), True)):
             place = {"task": piece.task, "number": piece.number, "is_held": is_held}
             suspects.append(_compacted(rows.with_columns(pl.lit(v, SUSPECTS[k]).alias(k) for k, v in place.items())))
     return pl.concat(suspects)
@@ -106,7 +106,7 @@ def _compacted(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def parts_of(pieces: list[Piece], records: int) -> list[list[Piece]]:
-    """Groups pieces into the files of the published tables, by their number of records alone.
+    """Groups pieces into parts, by their numbers of records alone; each part becomes one file of each table.
 
     Args:
         pieces: The pieces, in order.

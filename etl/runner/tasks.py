@@ -123,8 +123,8 @@ def transform_split(context: TaskContext, task: Task) -> TaskReport:
 
 def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tuple[Tables, pl.DataFrame]]) -> Piece:
     """Stages the tables of batches as a piece, with the raw records of conversions that are, or may be, duplicates."""
-    tables = {name: pl.concat([getattr(one, name) for one, _ in batches]) for name in STAGED}
-    raws = pl.concat([one for _, one in batches])
+    tables = {name: pl.concat([getattr(frames, name) for frames, _ in batches]) for name in STAGED}
+    raws = pl.concat([records for _, records in batches])
     keys = tables["keys"]
     held = keys.clear() if task.keeps_raws else keys.filter(context.find_repeats(keys["key_hash"].to_numpy()))
     piece = Piece(task.number, number, raws.height, held.height)

@@ -195,7 +195,11 @@ def make_event(job: Job, run_id: str, state: str, outcome: dict[str, Any], probl
         eventType=getattr(RunState, state),
         run=Run(run_id, facets),
         job=LineageJob(os.environ.get("OPENLINEAGE_NAMESPACE", "default"), job.name, {"jobType": kind}),
-        inputs=[_input(one) for one in outcome.get("inputs", []) if one.get("action") != "skip" and one["path"] != "-"],
+        inputs=[
+            _input(described)
+            for described in outcome.get("inputs", [])
+            if described.get("action") != "skip" and described["path"] != "-"
+        ],
         outputs=[_output(job.target, table.name, outcome) for table in TABLES],
     )
 
@@ -227,7 +231,9 @@ def _output(target: str, name: str, outcome: dict[str, Any]) -> Any:
     from openlineage.client.facet_v2 import schema_dataset
 
     columns = next(table.columns for table in TABLES if table.name == name)
-    fields = [schema_dataset.SchemaDatasetFacetFields(one.name, one.type_name, one.meaning) for one in columns]
+    fields = [
+        schema_dataset.SchemaDatasetFacetFields(column.name, column.type_name, column.meaning) for column in columns
+    ]
     found = outcome.get(name)
     rows = found["total"] if isinstance(found, dict) else found
     counted: Any = {} if rows is None else {"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(rows)}

@@ -161,9 +161,14 @@ def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, 
     ]
     added = [
         deltalake.transaction.AddAction(
-            one.path, one.bytes, _values(stored, one.received_date), now, True, _statistics(stored, one)
+            addition.path,
+            addition.bytes,
+            _values(stored, addition.received_date),
+            now,
+            True,
+            _statistics(stored, addition),
         )
-        for one in changes.additions
+        for addition in changes.additions
     ]
     try:
         table.create_write_transaction(
@@ -256,10 +261,14 @@ def _values(stored: StoredTable, day: date | None) -> dict[str, str | None]:
     return {RECEIVED_DATE.name: day.isoformat() if day else None} if stored.is_dated else {}
 
 
-def _statistics(stored: StoredTable, one: Addition) -> str:
+def _statistics(stored: StoredTable, addition: Addition) -> str:
     """Returns the statistics of a file for the log, as JSON: rows, and the bounds of the key."""
-    bounds = {"minValues": {stored.key: one.low}, "maxValues": {stored.key: one.high}, "nullCount": {stored.key: 0}}
-    return json.dumps({"numRecords": one.records, **bounds})
+    bounds = {
+        "minValues": {stored.key: addition.low},
+        "maxValues": {stored.key: addition.high},
+        "nullCount": {stored.key: 0},
+    }
+    return json.dumps({"numRecords": addition.records, **bounds})
 
 
 def _delta_schema(stored: StoredTable) -> Any:

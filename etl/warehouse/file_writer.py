@@ -51,8 +51,8 @@ class InputCounts(NamedTuple):
         firsts, lasts = (self.first, other.first), (self.last, other.last)
         return InputCounts(
             self.rows + other.rows,
-            min((one for one in firsts if one), default=None),
-            max((one for one in lasts if one), default=None),
+            min((time for time in firsts if time), default=None),
+            max((time for time in lasts if time), default=None),
         )
 
 
@@ -87,7 +87,7 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Writte
         rows = {table: pl.read_parquet(piece.path(stage, table)) for table in names}
         counts.append(_counted(rows))
         judged.append(_without_duplicates(rows, duplicates))
-    whole = {table: pl.concat(one[table] for one in judged) for table in judged[0]}
+    whole = {table: pl.concat(rows[table] for rows in judged) for table in judged[0]}
     files = {table: write_rows(BY_NAME[table], rows, out, name) for table, rows in whole.items()}
     return WrittenPart(files, _merged(counts), Tally.of({table: whole[table] for table in PUBLIC}))
 

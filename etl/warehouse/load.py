@@ -126,13 +126,13 @@ def _decide_inputs(
 
 def _comparison(surveyed: list[SurveyedInput], known: pl.DataFrame) -> Compare:
     """Returns a function that digests the first bytes of an input, from the given inputs or from a former path."""
-    at_hand = {one.survey.digest: one for one in surveyed}
+    at_hand = {item.survey.digest: item for item in surveyed}
     rows = {row["digest"]: row for row in known.select("digest", "names", "bytes").iter_rows(named=True)}
 
     def compare(digest: str, size: int) -> str | None:
         if digest in at_hand:
-            one = at_hand[digest]
-            return digest_of_beginning(one.input.path, one.survey.codec, one.input.source, size)
+            item = at_hand[digest]
+            return digest_of_beginning(item.input.path, item.survey.codec, item.input.source, size)
         for name in rows[digest]["names"]:
             with suppress(EtlError, OSError):
                 location: Any = find_objects(name)[0] if "://" in name else Path(name)
@@ -154,13 +154,15 @@ def _carry_out(
         return {}
     run = Run(run_id(), request)
     dedup = checked_dedup_settings(warehouse, request.ruleset) if read else warehouse.snapshot.dedup
-    removed = frozenset(one.digest for one in read if one.action == RELOAD).union(*(one.replaces for one in read))
+    removed = frozenset(decision.digest for decision in read if decision.action == RELOAD).union(
+        *(decision.replaces for decision in read)
+    )
     done = _read_inputs(run, read, warehouse, removed, progress)
     progress.begin("publishing", 0)
     change = Change(
         run.run_id,
         removed=removed,
-        renamed={one.digest: one.names[0] for one in seen},
+        renamed={decision.digest: decision.names[0] for decision in seen},
         files=files_of_parts(done.parts),
         loads=pl.concat([done.entries, updated_entries(known, seen)]),
     )
@@ -175,7 +177,7 @@ def _read_inputs(
     request = run.request
     stage = StagingArea(warehouse.folder("pieces"), keeps_raws=True)
     inputs = [_with_first_name(decision) for decision in read]
-    jobs = jobs_for([one.input for one in inputs], request)
+    jobs = jobs_for([item.input for item in inputs], request)
     with request.open_engine(jobs, progress.advance) as engine:
         planned = plan_inputs(inputs, request)
         tasks, reports = transform_inputs(planned, request, engine, progress, stage)
@@ -191,8 +193,8 @@ def _read_inputs(
 
 def _with_first_name(decision: Decision) -> SurveyedInput:
     """Returns the input of a decision, named by the first of its names."""
-    one = decision.surveyed
-    return SurveyedInput(one.input._replace(source=decision.names[0]), one.survey, None)
+    surveyed = decision.surveyed
+    return SurveyedInput(surveyed.input._replace(source=decision.names[0]), surveyed.survey, None)
 
 
 def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[WrittenPart]:
@@ -208,7 +210,7 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
     for part in done.parts:
         tally += part.tally
     skipped = sum(
-        (Counter({one["reason"]: one["count"]}) for counts in done.entries["skipped"] for one in counts), Counter[str]()
+        (Counter({row["reason"]: row["count"]}) for counts in done.entries["skipped"] for row in counts), Counter[str]()
     )
     return {
         "records": done.entries["records"].sum(),
@@ -228,7 +230,7 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
 
 def _report(address: str, decisions: list[Decision]) -> dict[str, Any]:
     """Returns the report of a load that has not read any input."""
-    inputs = [describe_decision(one) for one in decisions]
+    inputs = [describe_decision(decision) for decision in decisions]
     return {"run_id": None, "warehouse": address, "inputs": inputs, **_NOTHING}
 
 

@@ -82,8 +82,8 @@ def decide(
     """
     known = {row["digest"]: row for row in loads.iter_rows(named=True)}
     by_digest: dict[str, list[SurveyedInput]] = defaultdict(list)
-    for one in surveyed:
-        by_digest[one.survey.digest].append(one)
+    for item in surveyed:
+        by_digest[item.survey.digest].append(item)
     longer = _grown_pairs(by_digest, known, compare)
     return [_decision(by_digest[digest], known, longer, rules, is_reload=is_reload) for digest in sorted(by_digest)]
 
@@ -105,32 +105,36 @@ def _decision(
         rules: Digest of the present rules.
         is_reload: Read known inputs again.
     """
-    one, digest = same[0], same[0].survey.digest
+    surveyed, digest = same[0], same[0].survey.digest
     row = known.get(digest)
     earlier = next((long.name for short, long in longer if short.digest == digest), None)
     grown = next((row["source"] for row in known.values() if digest in row["grew_from"]), None)
     names = tuple(sorted({item.input.source for item in same} | set(row["names"] if row else ())))
     if earlier or grown:
-        return Decision(one, SKIP, f"it is an earlier state of {earlier or grown}", names)
+        return Decision(surveyed, SKIP, f"it is an earlier state of {earlier or grown}", names)
     shorter = frozenset(short.digest for short, long in longer if long.digest == digest)
     replaces = shorter & known.keys()
     grew_from = shorter.union(*(known[short]["grew_from"] for short in replaces))
     if row is None:
         why = f"it has grown since {known[min(replaces)]['source']} was loaded" if replaces else "it is new"
-        return Decision(one, LOAD, why, names, replaces=replaces, grew_from=grew_from)
+        return Decision(surveyed, LOAD, why, names, replaces=replaces, grew_from=grew_from)
     grew_from |= set(row["grew_from"])
     is_new_name = names != tuple(row["names"]) or grew_from != set(row["grew_from"])
     is_same = row["rules_digest"] == rules
     if is_reload:
         return Decision(
-            one, RELOAD, "it was already loaded" if is_same else "the rules have changed", names, grew_from=grew_from
+            surveyed,
+            RELOAD,
+            "it was already loaded" if is_same else "the rules have changed",
+            names,
+            grew_from=grew_from,
         )
     why = (
         f"it is already loaded as {row['source']}"
         if is_same
         else "it was loaded with other rules; --reload reads it again"
     )
-    return Decision(one, SKIP, why, names, is_new_name, grew_from=grew_from)
+    return Decision(surveyed, SKIP, why, names, is_new_name, grew_from=grew_from)
 
 
 def _grown_pairs(
@@ -149,8 +153,8 @@ def _grown_pairs(
 
 def _candidate_pairs(new: list[_InputBytes], old: list[_InputBytes]) -> Iterator[tuple[_InputBytes, _InputBytes]]:
     """Yields pairs, the shorter input first, that agree in the largest digested prefix of the shorter input."""
-    for one, other in [*combinations(new, 2), *product(new, old)]:
-        short, long = sorted((one, other), key=lambda shape: shape.size)
+    for left, right in [*combinations(new, 2), *product(new, old)]:
+        short, long = sorted((left, right), key=lambda item: item.size)
         last = slice(len(short.ladder) - RUNG_BYTES, len(short.ladder))
         if short.ladder and short.size < long.size and short.ladder[last] == long.ladder[last]:
             yield short, long

@@ -122,12 +122,12 @@ def updated_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
     rows = {row["digest"]: row for row in known.iter_rows(named=True)}
     changed = [
         {
-            **rows[one.digest],
-            "source": one.names[0],
-            "names": list(one.names),
-            "grew_from": sorted(one.grew_from),
+            **rows[decision.digest],
+            "source": decision.names[0],
+            "names": list(decision.names),
+            "grew_from": sorted(decision.grew_from),
         }
-        for one in seen
+        for decision in seen
     ]
     return pl.DataFrame(changed, schema=LOADS.schema)
 

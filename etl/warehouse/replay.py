@@ -207,12 +207,12 @@ def _updated_loads(
 
 def _accounted(entry: dict[str, Any]) -> int:
     """Returns the number of records that a row of `loads` accounts for."""
-    return int(entry["conversions"] + sum(one["count"] for one in (*entry["rejections"], *entry["skipped"])))
+    return int(entry["conversions"] + sum(row["count"] for row in (*entry["rejections"], *entry["skipped"])))
 
 
 def _as_counter(counts: list[dict[str, Any]]) -> dict[str, int]:
     """Turns counts by reason of `loads` into a dict."""
-    return {one["reason"]: one["count"] for one in counts}
+    return {row["reason"]: row["count"] for row in counts}
 
 
 def _report(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) -> dict[str, Any]:

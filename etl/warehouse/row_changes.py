@@ -131,8 +131,8 @@ def commit_all(
     """
     out = warehouse.folder("new")
     for stored in STORED_TABLES:
-        for one in changes_by_table[stored.name].additions:
-            path = f"{stored.folder}/{one.path}"
+        for addition in changes_by_table[stored.name].additions:
+            path = f"{stored.folder}/{addition.path}"
             file_storage.publish(warehouse.place, out / path, path)
     versions = dict(warehouse.snapshot.versions)
     for stored in STORED_TABLES:

@@ -150,8 +150,8 @@ def commit_snapshot(warehouse: Warehouse, snapshot: Snapshot) -> str:
     data = orjson.dumps({**known, "tables": snapshot.versions}, option=orjson.OPT_INDENT_2) + b"\n"
     tag = file_storage.replace(place, SNAPSHOT, data, warehouse.tag)
     if tag is None:
-        other = _read_snapshot(place)[0]
-        raise ConflictError(place.address, f"{other.writer}, run {other.run}")
+        present = _read_snapshot(place)[0]
+        raise ConflictError(place.address, f"{present.writer}, run {present.run}")
     return tag
 
 

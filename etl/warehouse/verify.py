@@ -63,7 +63,7 @@ def _files(warehouse: Warehouse) -> Iterator[str]:
 def _accounting(warehouse: Warehouse) -> Iterator[str]:
     """Checks that records = conversions + rejections + skipped, for each input."""
     for row in warehouse.scan("loads").collect().iter_rows(named=True):
-        ended = row["conversions"] + sum(one["count"] for one in (*row["rejections"], *row["skipped"]))
+        ended = row["conversions"] + sum(entry["count"] for entry in (*row["rejections"], *row["skipped"]))
         if row["records"] != ended:
             yield f"{row['source']} has {row['records']} records, but {ended} are accounted for"
 
@@ -88,7 +88,7 @@ def _counts(warehouse: Warehouse) -> Iterator[str]:
         digits = prefix_of(row["digest"])
         names[digits] = row["source"]
         counted = {name: row[name] for name in ("conversions", *lengths)}
-        counted |= {one["reason"]: one["count"] for one in row["rejections"]}
+        counted |= {entry["reason"]: entry["count"] for entry in row["rejections"]}
         expected |= {(digits, what): count for what, count in counted.items() if count}
     for key in sorted(actual.keys() | expected.keys()):
         if actual.get(key, 0) != expected.get(key, 0):
@@ -118,8 +118,8 @@ def _details(warehouse: Warehouse) -> Iterator[str]:
         alone = rows.join(conversions, on="conversion_id", how="anti").collect(engine="streaming")["conversion_id"]
         yield from _listed(alone, f"has {name}, but is not a conversion")
         counted = conversions.join(rows, on="conversion_id", how="left")
-        other = counted.filter(pl.col(column) != pl.col("count").fill_null(0)).collect(engine="streaming")
-        yield from _listed(other["conversion_id"], f"has a different number of {name} than it states")
+        differing = counted.filter(pl.col(column) != pl.col("count").fill_null(0)).collect(engine="streaming")
+        yield from _listed(differing["conversion_id"], f"has a different number of {name} than it states")
 
 
 def _duplicates(warehouse: Warehouse) -> Iterator[str]:
