@@ -75,7 +75,8 @@ class Pool:
         shared = (self._counts, self._next_task, self._worker_end, spawning.Lock())
         with _environment(**_POLARS_THREADS):
             self._executor = ProcessPoolExecutor(self._worker_count, spawning, _initialize_worker, shared)
-            self._startups = [self._executor.submit(os.getpid) for _ in range(self._worker_count)]
+            for _ in range(self._worker_count):
+                self._executor.submit(os.getpid)  # starts a worker process now, in this environment
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
         """Returns the result of each task, in the order of the tasks; see `Engine.map`."""

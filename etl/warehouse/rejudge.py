@@ -230,7 +230,7 @@ def _known_key(rows: pl.DataFrame, known: pl.Series) -> pl.Series:
 
 
 def _hidden_ids(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tuple[Ruleset, Options]) -> list[str]:
-    """Returns the ids of records that would carry a replaced text into a table, or that a lost value decides."""
+    """Returns the ids of records whose new rows would hold a replaced text, or would depend on a lost value."""
     found = [
         before.filter(pl.col("raw").str.contains(_ALTERED))["rejection_id"],
         _ids_with_lost_values(before, judged, *rules),
