@@ -121,7 +121,10 @@ def jobs_for(inputs: list[Input], request: Request) -> int:
 
 
 def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
-    """Returns an upper bound of the run's memory in bytes: its own peak plus the largest of each worker."""
+    """Returns an upper bound of the run's memory in bytes.
+
+    This is the peak of this process, plus the largest peak in the reports for each worker.
+    """
     workers = (jobs - 1) * max((report.peak_memory_bytes for report in reports), default=0)
     return peak_memory_bytes() + workers
 
