@@ -405,7 +405,7 @@ def test_markup_and_control_characters_are_text(tmp_path: Path) -> None:
         ("manifest", ["{folder}"], 2, "no tables were published"),
         ("garbled", ["{folder}"], 1, "cannot be read"),
         ("table", ["{folder}"], 2, "no table 'items'"),
-        ("parquet", ["{folder}"], 1, "no Parquet file"),
+        ("parquet", ["{folder}"], 1, "is not a Parquet file"),
         ("old", ["{folder}"], 2, "earlier version"),
     ],
 )

@@ -83,7 +83,7 @@ def test_an_input_of_which_too_little_is_in_its_format_is_refused_and_shown(tmp_
     with pytest.raises(FormatError) as refused:
         run(lines(LOG, 40) + lines(JUNK, 6), tmp_path)
     what, hint = str(refused.value).splitlines()
-    assert "looks like combined, but only 40 of 46 records are" in what
+    assert "was read as combined, but only 40 of 46 records match that format" in what
     assert "record 41 " in what
     assert "record 43 " in what
     assert "jane@" not in what

@@ -224,7 +224,9 @@ def test_what_no_export_wrote_is_refused_and_untouched(make: Any, words: str, wa
 
 
 def test_an_export_that_cannot_be_is_refused(warehouse: Path, tmp_path: Path) -> None:
-    assert_refused(command("export", "--into", tmp_path / "none", "--out", tmp_path / "out", code=2), "is no warehouse")
+    assert_refused(
+        command("export", "--into", tmp_path / "none", "--out", tmp_path / "out", code=2), "is not a warehouse"
+    )
     inside = command("export", "--into", warehouse, "--out", warehouse / "out", code=2)
     assert_refused(inside, "lies in the warehouse")
     odd = command("export", "--into", warehouse, "--out", tmp_path / "out", "--since", "May", code=2)

@@ -19,7 +19,7 @@ import pytest
 
 import etl
 from etl.errors import EtlError, UsageError
-from etl.warehouse.load_history import listed
+from etl.warehouse.load_history import list_loads
 from etl.warehouse.maintenance import forget, vacuum
 from etl.warehouse.verify import verify
 from tests.s3 import s3_server
@@ -140,7 +140,7 @@ def test_an_earlier_state_that_was_loaded_before_needs_no_look_at_what_it_became
 
 def test_other_rules_wait_for_reload(log: Path, warehouse: Path) -> None:
     (item,) = etl.load([log], warehouse, default_currency="EUR")["inputs"]
-    assert (item["action"], item["why"]) == ("skip", "it was loaded by other rules; --reload reads it again")
+    assert (item["action"], item["why"]) == ("skip", "it was loaded with other rules; --reload reads it again")
     assert etl.load([log], warehouse, default_currency="EUR", reload=True)["conversions"] == 2
     assert {row["currency"] for row in tables(warehouse)["conversions"]} == {"EUR"}
     assert verify(str(warehouse)) == []
@@ -152,7 +152,7 @@ def test_a_period_is_one_of_the_rules_of_an_input(log: Path, tmp_path: Path) -> 
     day = ("--since", "2024-05-02", "--until", "2024-05-03")
     command("load", log, "--into", warehouse, "-q", *day)
     assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b"]
-    assert b"it is loaded as" in command("load", log, "--into", warehouse, "--dry-run", *day).stdout
+    assert b"it is already loaded as" in command("load", log, "--into", warehouse, "--dry-run", *day).stdout
     assert b"--reload reads it again" in command("load", log, "--into", warehouse, "--dry-run").stdout
     command("load", log, "--into", warehouse, "-q", "--reload", "--since", "2024-05-02")
     assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b", "c"]
@@ -183,7 +183,7 @@ def test_dry_run_says_what_and_why_and_writes_nothing(log: Path, warehouse: Path
     out = command("load", log, tmp_path / "new.log", "--into", warehouse, "--dry-run", "-q").stdout.decode()
     assert sorted(out.splitlines()) == [
         f"load    {tmp_path / 'new.log'}: it is new",
-        f"skip    {log}: it is loaded as {log}",
+        f"skip    {log}: it is already loaded as {log}",
     ]
     assert sorted(str(path) for path in warehouse.rglob("*")) == before
     command("load", log, "--into", tmp_path / "none", "--dry-run")
@@ -236,7 +236,7 @@ def test_readers_of_the_snapshot_do_not_see_what_was_not_committed(warehouse: Pa
 def test_a_folder_of_others_is_refused_and_untouched(log: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
-    assert_refused(command("load", log, "--into", tmp_path / "mine", "-q", code=2), "no warehouse")
+    assert_refused(command("load", log, "--into", tmp_path / "mine", "-q", code=2), "is not a warehouse")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
 
 
@@ -267,8 +267,8 @@ def test_a_second_writer_is_told_who_is_at_work(log: Path, warehouse: Path) -> N
 
 HOLD = """
 import sys
-from etl.warehouse.snapshots import written
-with written(sys.argv[1]):
+from etl.warehouse.snapshots import open_for_writing
+with open_for_writing(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -376,7 +376,7 @@ def test_list_show_and_forget(log: Path, warehouse: Path) -> None:
     assert "conversions        2" in command("loads", "show", log, "--into", warehouse).stdout.decode()
     assert json.loads(command("loads", "show", listed["digest"][:8], "--into", warehouse, "--json").stdout) == listed
     assert_refused(command("loads", "show", "other.log", "--into", warehouse, code=2), "names no loaded inputs")
-    assert_refused(command("loads", "list", "--into", warehouse / "x", code=2), "is no warehouse")
+    assert_refused(command("loads", "list", "--into", warehouse / "x", code=2), "is not a warehouse")
     command("loads", "forget", log, "--into", warehouse)
     assert command("loads", "list", "--into", warehouse).stdout == b""
     assert {name: len(rows) for name, rows in tables(warehouse).items()} == dict.fromkeys(tables(warehouse), 0)
@@ -392,13 +392,13 @@ DAMAGES = (
     ("conversions", "drop", "counts: "),
     ("items", "drop", "details: "),
     ("conversions", "double", "ids: "),
-    ("rejections", "drop", "is withheld for nothing"),
-    ("state/withheld", "drop", "is not withheld"),
-    ("state/keys", "drop", "should be no such duplicate"),
+    ("rejections", "drop", "is in withheld, but is not a duplicate"),
+    ("state/withheld", "drop", "is a duplicate, but is not in withheld"),
+    ("state/keys", "drop", "should not be a duplicate, or not of this record or kind"),
     ("loads", "recount", "accounting: "),
-    ("conversions", "rename", "bears another name in conversions than its input"),
-    ("rejections", "move", "lies under another day in rejections"),
-    ("passthroughs", "delete", "is gone"),
+    ("conversions", "rename", "has a different source in conversions than its input"),
+    ("rejections", "move", "is in the wrong partition of rejections"),
+    ("passthroughs", "delete", "is missing"),
 )
 
 
@@ -451,7 +451,7 @@ def test_compact_and_vacuum_change_no_row(warehouse: Path, tmp_path: Path) -> No
     assert verify(str(warehouse)) == []
     etl.load([tmp_path / "more.log"], warehouse, reload=True)
     assert tables(warehouse) == before
-    assert_refused(command("compact", "--into", tmp_path / "none", code=2), "is no warehouse")
+    assert_refused(command("compact", "--into", tmp_path / "none", code=2), "is not a warehouse")
 
 
 # --- backfill -------------------------------------------------------------------------------------------------
@@ -497,19 +497,19 @@ from etl.warehouse import load as loading
 
 where, number, days = sys.argv.pop(1).rsplit(".", 1), int(sys.argv.pop(1)), 0
 module = import_module(f"etl.warehouse.{where[0]}")
-function, carried_out = getattr(module, where[1]), loading._carried_out
+function, carry_out = getattr(module, where[1]), loading._carry_out
 
 def count(*given):
     global days
     days += 1
-    return carried_out(*given)
+    return carry_out(*given)
 
 def stop(*given):
     if days == 2:
         os.kill(os.getpid(), number)
     return function(*given)
 
-loading._carried_out = count
+loading._carry_out = count
 setattr(module, where[1], stop)
 main()
 """
@@ -543,7 +543,7 @@ def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
         assert_refused(stopped, "Interrupted on 2024-05-02: 1 of 2 days is done", "the same command")
     else:
         assert (stopped.returncode, stopped.stderr) == (0, b"")
-    loaded = [row["source"] for row in listed(str(warehouse))]
+    loaded = [row["source"] for row in list_loads(str(warehouse))]
     assert loaded == [str(tmp_path / f"2024-05-0{day}" / "a.log") for day in (1, 2)][:done]
     assert verify(str(warehouse)) == []
     again = command(*words).stdout.decode().splitlines()
@@ -574,7 +574,7 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
         out, err = (text.decode() for text in one.communicate())
         failed = [line[:10] for line in out.splitlines() if "failed" in line]
         assert out.count("\n") == 2
-        assert out.count("is held by another run") + out.count("was changed by another command") == len(failed)
+        assert out.count("is locked by another run") + out.count("was changed by another command") == len(failed)
         assert one.returncode == bool(failed)
         assert f"{len(failed)} of 2 days failed: {', '.join(failed)}." in err if failed else not err
     command(*words)
@@ -621,7 +621,7 @@ def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> No
     at("-1h", "loads", "forget", tmp_path / "2024-05-01" / "a.log", *into)
     at("-20y", "vacuum", *into)
     at("-1d", *period)
-    told = [row["loaded_at"] for row in listed(str(warehouse))]
+    told = [row["loaded_at"] for row in list_loads(str(warehouse))]
     assert max(told) - min(told) > timedelta(days=300)
     assert_fresh(warehouse, [log, *(tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2))], tmp_path)
 
@@ -666,5 +666,5 @@ def test_rows_without_a_time_are_under_the_null_day(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "é", "a%20b", "a=b", "a[b]"])
 def test_a_place_that_readers_of_delta_cannot_reach_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="is no place for a warehouse"):
+    with pytest.raises(UsageError, match="cannot hold a warehouse"):
         etl.load([], str(tmp_path / name / "warehouse"))

@@ -15,7 +15,7 @@ from etl.cli import messages, options
 from etl.cli.load import Into
 
 if TYPE_CHECKING:
-    from etl.warehouse.backfill import Day
+    from etl.warehouse.backfill import DayReport
 
 
 @options.with_options(*options.RUN)
@@ -43,16 +43,16 @@ def backfill(
 
     from etl.cli.run_context import Telling, watched
     from etl.errors import EtlError
-    from etl.telemetry.attempts import added_up
+    from etl.telemetry.attempts import sum_reports
     from etl.warehouse.backfill import backfill as backfilled
-    from etl.warehouse.backfill import days_between, named
+    from etl.warehouse.backfill import days_between, fill_template
     from etl.warehouse.load import load
 
     with watched("backfill", into, Telling(not messages.MODE.is_json, metrics, openlineage)) as watch:
         zone = _zone(day_zone)
         began = options.read_day("--from", first)
         days = days_between(began, options.read_day("--to", end) if end else datetime.now(zone).date())
-        named(template, began, ZoneInfo("UTC"))
+        fill_template(template, began, ZoneInfo("UTC"))
         limit = options.read_limit(max_rejected)
         typed.request([], Path())
         reports, failed = [], []
@@ -71,7 +71,7 @@ def backfill(
             messages.say("day", None, **{**day._asdict(), "seconds": round(day.seconds, 3)})
             if day.error:
                 failed.append(f"{day.day}")
-        watch.outcome = added_up(reports) | {"days": len(days), "days_failed": len(failed)}
+        watch.outcome = sum_reports(reports) | {"days": len(days), "days_failed": len(failed)}
         messages.say("done", None, **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
             problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."
@@ -92,7 +92,7 @@ def _signals_restored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _line(day: Day) -> str:
+def _line(day: DayReport) -> str:
     if day.error:
         return f"{day.day}  failed after {day.seconds:.1f} s: {day.error}"
     return f"{day.day}  {day.records:,} records, {day.rejections:,} rejections, {day.seconds:.1f} s"

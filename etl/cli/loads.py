@@ -19,9 +19,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 @loads.command("list")
 def list_(into: Into, json: AsJson = False) -> None:
     """List the inputs, one a line: digest, records, when it was loaded, name."""
-    from etl.warehouse.load_history import listed
+    from etl.warehouse.load_history import list_loads
 
-    rows = listed(into)
+    rows = list_loads(into)
     if json:
         _echo(rows)
         return
@@ -34,9 +34,9 @@ def list_(into: Into, json: AsJson = False) -> None:
 @loads.command()
 def show(named: Named, into: Into, json: AsJson = False) -> None:
     """Show all that is known of an input."""
-    from etl.warehouse.load_history import shown
+    from etl.warehouse.load_history import describe_load
 
-    row = shown(into, named)
+    row = describe_load(into, named)
     if json:
         _echo(row)
         return

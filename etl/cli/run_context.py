@@ -13,12 +13,12 @@ import typer
 
 from etl.cli import messages
 from etl.cli.progress import beyond_recall, told
-from etl.engines.local_pool import dedicate
+from etl.engines.local_pool import tune_memory
 from etl.errors import EtlError, InterruptedRunError, masked
 from etl.runner.stage_inputs import Progress
 from etl.runner.tasks import peak_memory_bytes
 from etl.telemetry.attempts import Attempt
-from etl.telemetry.lineage import Job, Sender, Trace, opened
+from etl.telemetry.lineage import Job, Sender, Trace, open_sender
 from etl.telemetry.metrics import check_metrics, write_metrics
 
 
@@ -57,7 +57,7 @@ class Watch:
             InterruptedRunError: Asked to stop before it had published.
         """
         self.outcome = None
-        dedicate()
+        tune_memory()
         trace = Trace(Job(self.command, self.target), self.sender)
         trace.start()
         try:
@@ -91,7 +91,7 @@ def watched(command: str, target: str | Path, telling: Telling) -> Iterator[Watc
         return
     if telling.metrics is not None:
         check_metrics(telling.metrics)
-    watch = Watch(command, place, telling, opened(telling.lineage, messages.warn))
+    watch = Watch(command, place, telling, open_sender(telling.lineage, messages.warn))
     began, code = time.monotonic(), 1
     try:
         yield watch
