@@ -1,4 +1,7 @@
-"""What an input is, by its first 64 KB and some samples further on: a majority of its records decides."""
+"""Detects an input's format from samples: its first 64 KB and some later blocks.
+
+The format that matches the most sampled records wins.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +25,19 @@ from etl.sources.readers.escapes import without_prefix
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
 
-#: Families whose lines are told one by one.
+#: Families of text formats, which are detected line by line.
 _BY_LINE: Final = tuple(
     name for name, family in FAMILIES.items() if family.framing in (LINES, HEADED) and name not in ("json", "custom")
 )
 
 
 class Detected(NamedTuple):
-    """What an input is.
+    """The format detected in an input.
 
     Attributes:
-        row: Its format.
-        framing: How it is cut into records.
-        columns: Of a table, role -> column.
+        row: The format.
+        framing: How the bytes are cut into records: a framing constant of `sources.format`.
+        columns: For tables: (role, column) pairs. Empty for other formats.
     """
 
     row: Format
@@ -43,22 +46,22 @@ class Detected(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Some bytes of an input: the first, and whole lines from all samples."""
+    """The first bytes of an input, and the whole lines of all samples."""
 
     head: bytes
     lines: list[bytes]
 
 
 def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detected:
-    """The format that most records of the samples are in; the first row for an input without any.
+    """Returns the format that matches the most sampled records; the first known format if there are no records.
 
     Args:
-        samples: The first bytes of the input, then some of places further on.
-        label: What to call the input in messages.
-        settings: A user's own formats come before those built in.
+        samples: The first bytes of the input, then blocks from later places.
+        label: The input's name in messages.
+        settings: The user's settings; the user's own formats take precedence over built-in formats.
 
     Raises:
-        FormatError: No record is in any known format, or they are in one that is refused.
+        FormatError: No record matches a known format, or the format is known but not supported.
     """
     sample = _sample(samples)
     refusal = refusal_of(sample.head, [line for line in sample.lines if line.strip()])
@@ -88,7 +91,7 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
 
 
 def as_said(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Detected:
-    """An input in the format that the user says, where the bytes still tell how it is cut, or which columns it has."""
+    """Returns the format that the user named, with the framing and the columns that the samples show."""
     sample = _sample(samples)
     if row in (BARE_LINES, BARE_DOCUMENTS):
         return Detected(row, framing_of(row))
@@ -103,7 +106,11 @@ def as_said(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Dete
 
 
 def _sample(samples: tuple[bytes, ...]) -> Sample:
-    """Whole lines only: the last of the first sample, and the first and last of the others, may be cut."""
+    """Collects the whole lines of all samples.
+
+    A sample may begin or end within a line. So the first sample loses its last line if that is cut off, and later
+    samples lose their first and last lines.
+    """
     head = samples[0].removeprefix(_BOM)
     lines = head.split(b"\n")
     if len(lines) > 1 and not head.endswith(b"\n"):
@@ -114,13 +121,14 @@ def _sample(samples: tuple[bytes, ...]) -> Sample:
 
 
 def _records(head: bytes, framing: str, delimiter: str = ",", container: tuple[str, ...] = ()) -> list[bytes]:
-    """The whole records at the beginning of an input."""
+    """Cuts the beginning of an input into records, and drops the last record if it may be cut off."""
     frame = Frame(framing, 0, len(head), max(len(head), 1), container, delimiter)
     records = [text for batch in read_batches(io.BytesIO(head), frame) for text in batch.texts()]
     return records[:-1] if len(records) > 1 and not head.endswith((b"\n", b"}", b"]")) else records
 
 
 def _detect_json(head: bytes, content: list[bytes], settings: Settings) -> Detected:
+    """Returns the JSON format that matches the most records; bare payloads if no format matches enough."""
     rows = rows_of("json", settings)
     container = json_records.container_of(head, rows)
     if container:
@@ -135,6 +143,7 @@ def _detect_json(head: bytes, content: list[bytes], settings: Settings) -> Detec
 
 
 def _json_framing(head: bytes, lines: list[bytes]) -> str:
+    """Returns DOCUMENTS for an array or for objects over several lines, MESSAGES for queue messages, else LINES."""
     objects = [line for line in lines if _is_object(line)]
     if head.lstrip().startswith(b"[") or len(objects) * 2 < len([line for line in lines if line.strip()]):
         return DOCUMENTS
@@ -149,7 +158,10 @@ def _is_object(line: bytes) -> bool:
 
 
 def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | None:
-    """The row that claims most records, if it is a tenth of them at least: logs hold other events too."""
+    """Returns the format that claims the most records; None if it claims less than a tenth of them.
+
+    A tenth is enough because logs also hold other events.
+    """
     family = FAMILIES[rows[0].family]
     votes = Counter(next((row.name for row in rows if family.claims(row, record)), "") for record in records)
     votes.pop("", None)
@@ -160,6 +172,7 @@ def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | No
 
 
 def _detect_table(sample: Sample, settings: Settings) -> Detected | None:
+    """Returns the first table format whose columns can be recognised in the sample; None if there is none."""
     for row in csv_tables.FORMATS:
         framing = framing_of(row)
         records = _records(sample.head, framing, DELIMITERS.get(row.name, "\t"))
@@ -170,7 +183,10 @@ def _detect_table(sample: Sample, settings: Settings) -> Detected | None:
 
 
 def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detected | None:
-    """The family that claims most lines, and of it the row that does; blocks that dates begin, if they are more."""
+    """Returns the text format that claims the most lines; None if no line is claimed.
+
+    Dated JSON blocks win if they are more than the claimed lines and at least half of all blocks.
+    """
     best: tuple[int, Format | None] = (0, None)
     for name in _BY_LINE:
         votes = Counter[str]()

@@ -1,4 +1,4 @@
-"""How the bytes of an input are cut into records, a batch at a time, in bounded memory."""
+"""Cuts the bytes of an input into batches of records, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from etl.sources.records.lines import KEPT_BYTES, Batch, Element, as_batch, read
 
 
 class Frame(NamedTuple):
-    """Which part of a stream to cut, and how.
+    """The part of a stream to cut into records, and how to cut it.
 
     Attributes:
-        framing: A constant of `format_rows`.
-        start: First byte; only LINES begin anywhere but at 0.
+        framing: A framing constant of `sources.format`.
+        start: Offset of the first byte. Only LINES can begin elsewhere than at 0.
         end: One past the last byte.
-        max_record_bytes: Longer records are oversized.
-        container: Keys that lead to the records of DOCUMENTS.
-        delimiter: What divides the cells of TABLE_ROWS.
+        max_record_bytes: Records longer than this are marked oversized.
+        container: For DOCUMENTS: the keys that lead to the array of records.
+        delimiter: For TABLE_ROWS: the character between cells.
     """
 
     framing: str
@@ -34,7 +34,10 @@ class Frame(NamedTuple):
 
 
 def read_batches(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    """The records of a part of a stream, in order; the stream stands at the part's start, or one byte before it."""
+    """Yields the records of a part of a stream, in order.
+
+    The stream must stand one byte before the part's start, or at 0 if the part starts there.
+    """
     return _CUTS[frame.framing](stream, frame)
 
 
@@ -53,13 +56,14 @@ def _messages(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
 
 
 def _carried(element: Element) -> list[Element]:
+    """Returns the records inside a queue message, or the record itself; oversized records are not opened."""
     if element.length > len(element.text):
         return [element]
     return [Element(text, element.offset, len(text)) for text in unwrapped(element.text)]
 
 
 def _elements(batch: Batch) -> list[Element]:
-    """The lines of a batch with the line ends that follow them."""
+    """Returns the lines of a batch, each with its line end."""
     data = batch.buffer.tobytes()
     starts = batch.starts.tolist()
     return [
@@ -72,7 +76,7 @@ def _elements(batch: Batch) -> list[Element]:
 
 
 def _joined(lines: list[Element], limit: int) -> Element:
-    """Lines as one record, which ends before the last one's line end."""
+    """Joins lines into one record, without the line end of the last line."""
     length = sum(line.length for line in lines)
     if length > limit:
         return Element(lines[0].text[:KEPT_BYTES], lines[0].offset, length)
@@ -81,7 +85,7 @@ def _joined(lines: list[Element], limit: int) -> Element:
 
 
 def _blocks(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    """A dated line with those that follow it; lines before the first date stand alone."""
+    """Yields blocks: a dated line and the following lines without a date. Lines before the first date stand alone."""
     limit = frame.max_record_bytes
     waiting: list[Element] = []
     is_dated, length = False, 0
@@ -100,7 +104,10 @@ def _blocks(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
 
 
 def _table_rows(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    """Lines, but where a quoted cell holds line ends; of a quote that nothing closes, the lines stand alone."""
+    """Yields table rows; a row spans several lines if a quoted cell contains line ends.
+
+    If a quote is not closed within the size limit, each of its lines is a record of its own.
+    """
     limit = frame.max_record_bytes
     rows = row_patterns(frame.delimiter)
     waiting: list[Element] = []

@@ -1,4 +1,4 @@
-"""How an input is read: which format it is in, and the parts of it that are read apart."""
+"""Decides how to read an input: its format, and the splits that workers read separately."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from etl.sources.storage.inputs import Input
 
 SPLIT_BYTES: Final = 16 * 2**20
 
-#: A compressed file is decompressed again up to the start of each of its splits: the more, the more often.
+#: At most this many splits for a compressed file, because each split decompresses the file again up to its start.
 COMPRESSED_SPLITS: Final = 4
 
 
 class Reading(NamedTuple):
-    """What a user says of how inputs are read.
+    """The user's options for reading inputs.
 
     Attributes:
-        format: A row of `formats.FORMATS`, or `auto`.
-        log_format: A server's own log format.
-        settings: What else is known of the inputs: the zone of their times, columns, formats of one's own.
-        max_record_bytes: Longer records are malformed.
+        format: The name of a format, or `auto`.
+        log_format: An nginx `log_format` or Apache `LogFormat`; takes precedence over `format`.
+        settings: Further settings: the zone of times, columns, the user's own formats.
+        max_record_bytes: Records longer than this are rejected as malformed.
     """
 
     format: str = "auto"
@@ -38,16 +38,17 @@ class Reading(NamedTuple):
 
 
 def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Reading) -> Detected:
-    """What an input is: as the user says, else as its bytes show.
+    """Returns the format of an input: the format the user named, else the format detected from samples.
 
     Args:
         item: The input.
-        codec: How it is compressed.
-        samples: Its first bytes, decompressed, and some of places further on.
-        reading: What the user says.
+        codec: Its compression.
+        samples: Its first decompressed bytes, then blocks from later places.
+        reading: The user's options.
 
     Raises:
-        FormatError: There is no format of that name, or the bytes are in none.
+        FormatError: The named format does not exist, or the samples match no supported format.
+        InputError: The input is a damaged Parquet file.
     """
     if reading.log_format:
         return Detected(compile_log_format(reading.log_format), LINES)
@@ -64,14 +65,14 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
 
 
 def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading, word: bytes = b"") -> Iterator[Split]:
-    """The parts of an input that are read apart: all but lines are one; of compressed lines they are few.
+    """Yields the splits of an input. Only formats of single lines are split; compressed inputs get few splits.
 
     Args:
         item: The input.
-        surveyed: What one pass over it told.
-        found: What it is.
-        reading: What the user says.
-        word: What a line of an access log has to hold to be parsed; none: all are.
+        surveyed: Its survey: codec, digest, sizes and possible split points.
+        found: Its format.
+        reading: The user's options.
+        word: A word that every postback's log line contains; empty to parse all lines.
     """
     every = 1 if surveyed.codec == "plain" else -(-len(surveyed.starts) // COMPRESSED_SPLITS)
     starts = surveyed.starts[::every] if found.framing == LINES else surveyed.starts[:1]
@@ -95,7 +96,7 @@ def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading
 
 
 def time_of(detected: Detected, timezone: str) -> str:
-    """How the times of an input are read: with their zone, as a zone's that they do not say, or not at all."""
+    """Describes the times of an input: `none`, `zoned`, or the zone that applies to times without a zone."""
     row = detected.row
     is_table = bool(detected.columns) or row.family in ("table", "copy", "parquet")
     if row.moment == "none" or (is_table and "received_at" not in dict(detected.columns)):

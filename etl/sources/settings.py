@@ -1,4 +1,4 @@
-"""What a user says about the inputs, checked: the zone of times, columns, and formats of one's own in TOML."""
+"""Checks the user's settings for inputs: the time zone, columns, and the user's own formats in a TOML file."""
 
 from __future__ import annotations
 
@@ -24,11 +24,16 @@ _ALL_GROUPS: Final = _GROUPS | {"method", "body", "time", "status", "client", "a
 
 
 def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path | None) -> Settings:
-    """Settings of one run.
+    """Builds the settings for reading inputs.
+
+    Args:
+        timezone: IANA name of the zone for times without a zone.
+        columns: Role -> column name or key path.
+        formats: Path of a TOML file with the user's own formats.
 
     Raises:
-        FormatError: The file of formats is not valid.
-        UsageError: No such zone, or no such role of a column.
+        FormatError: The file of formats cannot be read or is not valid.
+        UsageError: The time zone or a column role is unknown.
 
     Examples:
         >>> make_settings("Europe/Berlin", {"payload": "body"}, None).columns
@@ -43,10 +48,14 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
 
 
 def check_zone(option: str, zone: str) -> None:
-    """Refuses what the IANA database does not know as a zone.
+    """Checks that the IANA database knows a time zone.
+
+    Args:
+        option: The option's name for the message.
+        zone: The zone's name.
 
     Raises:
-        UsageError: There is no such zone.
+        UsageError: The zone is unknown.
     """
     try:
         ZoneInfo(zone)
@@ -55,10 +64,10 @@ def check_zone(option: str, zone: str) -> None:
 
 
 def read_formats(path: Path) -> tuple[Format, ...]:
-    """A user's own formats: tables `[NAME]` with the fields of `Format`.
+    """Reads the user's own formats from a TOML file: tables `[NAME]` with fields of `Format`.
 
     Raises:
-        FormatError: The file cannot be read, or a row is not valid.
+        FormatError: The file cannot be read, or a format is not valid.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -70,6 +79,7 @@ def read_formats(path: Path) -> tuple[Format, ...]:
 
 
 def _row(path: Path, name: str, table: Any) -> Format:
+    """Builds a format from its TOML table; raises FormatError if the table is not valid."""
     where = f"{path}: [{name}]"
     if not isinstance(table, dict) or len(_KINDS.keys() & table.keys()) != 1:
         raise FormatError(f"{where} has to have either a pattern or keys.", "Give one of them.")
@@ -91,6 +101,7 @@ def _row(path: Path, name: str, table: Any) -> Format:
 
 
 def _pattern(where: str, text: Any) -> bytes:
+    """Checks the regular expression of a format and its named groups."""
     try:
         groups = re.compile(text.encode()).groupindex
     except (re.error, AttributeError) as error:
@@ -104,7 +115,7 @@ def _pattern(where: str, text: Any) -> bytes:
 
 
 def _keys(where: str, table: Any) -> dict[str, tuple[str, ...]]:
-    """Role -> paths of keys; a role may have one path or a list of them."""
+    """Checks the keys of a format: role -> key paths. In TOML, a role may have one path or a list of paths."""
     if not isinstance(table, dict):
         raise FormatError(f"{where} has keys that are no table.", 'Write [name.keys] with payload = "body".')
     unknown = [role for role in table if role not in ROLES]

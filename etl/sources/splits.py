@@ -1,4 +1,4 @@
-"""Splits: the part of an input that one worker reads, and its records as frames of `schema.REQUESTS`."""
+"""Reads splits: parts of inputs, each read by one worker, as frames of `schema.REQUESTS`."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ DEFAULT_MAX_RECORD_BYTES: Final = 4 * 2**20
 
 
 class Split(NamedTuple):
-    """A part of an input, plain data that any machine with the file can work on.
+    """A part of an input, as plain data: any machine with access to the file can read the split.
 
     Attributes:
         source: The input's path as given.
-        source_digest: SHA-256 of its decompressed bytes.
-        path: Where it lies.
-        codec: How it is compressed.
-        start: First byte, decompressed; records that begin in [start, end) belong to the split.
+        source_digest: SHA-256 of the input's decompressed bytes.
+        path: The input's location.
+        codec: The input's compression.
+        start: Offset of the first byte, decompressed. Records that begin in [start, end) belong to the split.
         end: One past the last byte.
-        first_record: Number of the first of them.
-        row: The format it is in.
-        framing: How it is cut into records.
-        settings: What the user says about the inputs, and the columns of a table.
-        max_record_bytes: Longer records are malformed.
+        first_record: Number of the split's first record.
+        row: The input's format.
+        framing: How the input is cut into records.
+        settings: The user's settings, with the columns of a table.
+        max_record_bytes: Records longer than this are malformed.
     """
 
     source: str
@@ -56,10 +56,10 @@ class Split(NamedTuple):
 
 
 def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
-    """The records of a split in order, a batch at a time, with how much of the input was read for it.
+    """Reads the records of a split in order, in batches.
 
     Yields:
-        Rows of `schema.REQUESTS`, and bytes of the file as it lies there.
+        A frame with rows of `schema.REQUESTS`, and the number of bytes read from the stored file for this batch.
 
     Raises:
         InputError: The input cannot be read to the split's end.
@@ -80,6 +80,7 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
 
 
 def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
+    """Cuts a split's part of a decompressed stream into batches of records."""
     if split.framing == PARQUET:
         return parquet_tables.read_rows(stream, split.source, split.settings)
     if split.start:
@@ -90,12 +91,14 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
 
 
 def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Batch], dict[str, pl.Series]]:
-    """What gives the columns of `schema.REQUESTS` but lineage and raw, of one batch of records after another.
+    """Returns a function that parses batches of records in order.
+
+    The function returns the columns of `schema.REQUESTS` except lineage and raw.
 
     Args:
-        row: The format they are in.
-        framing: How they were cut out of the input.
-        settings: What the user says about it, and the columns of a table.
+        row: The records' format.
+        framing: How the records were cut out of the input.
+        settings: The user's settings, with the columns of a table.
     """
     read = start_reader(row, settings)
     if row.family == "access_log":
@@ -122,6 +125,7 @@ def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Bat
 
 
 def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
+    """Returns raw text and byte offset of each record; Parquet rows have no offset."""
     offsets = pl.Series(batch.offsets, dtype=pl.Int64)
     return {
         "raw": texts_of(batch.buffer, batch.starts, batch.ends),
@@ -130,7 +134,7 @@ def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
 
 
 def _layout_reader(split: Split) -> Callable[[Batch], pl.Series]:
-    """What gives the layout of each record, of one batch after another."""
+    """Returns a function that takes batches in order and returns each record's layout text; null outside tables."""
     if not FAMILIES[split.row.family].layouts:
         return lambda batch: pl.Series("layout", [None], dtype=pl.String).new_from_index(0, len(batch.starts))
     read = start_layouts(split.row, split.settings)
@@ -138,6 +142,7 @@ def _layout_reader(split: Split) -> Callable[[Batch], pl.Series]:
 
 
 def _as_requests(columns: dict[str, pl.Series], split: Split, first_record: int) -> pl.DataFrame:
+    """Completes the columns of a batch to rows of `schema.REQUESTS`; missing columns become null."""
     height = len(columns["raw"])
     constants = {
         "source": split.source,
@@ -159,14 +164,14 @@ def _as_requests(columns: dict[str, pl.Series], split: Split, first_record: int)
 
 
 def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
-    """The raw text of some records of a split, without judging the others.
+    """Reads the raw text of selected records of a split, without parsing them.
 
     Args:
-        split: Where they are.
-        places: `record_no` and `byte_offset`, Int64.
+        split: The split that contains the records.
+        places: The selected records: `record_no` and `byte_offset`, Int64.
 
     Returns:
-        record_no Int64, raw String, layout String, ascending.
+        record_no Int64, raw String, layout String, ascending by record_no.
 
     Raises:
         InputError: The input cannot be read.
@@ -190,6 +195,7 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
 
 
 def _lines_at(split: Split, offsets: list[int]) -> pl.Series:
+    """Reads the lines that begin at the given offsets of an uncompressed input."""
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
         lines = []
         for offset in offsets:
