@@ -1,4 +1,4 @@
-# The types of what `access_lines.py` works with.
+# C types for the functions of `access_log_parser.py`.
 cimport cython
 from libc.stdint cimport int64_t
 

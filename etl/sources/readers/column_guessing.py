@@ -1,6 +1,6 @@
-"""Columns of tables: which hold what of a request, guessed from names and contents, and a row as a `Record`.
+"""Guesses which columns of a table hold which part of a request, and turns rows into records.
 
-A table either has a column with requests (payloads, URLs or queries), or columns named like the parameters.
+A table either has a column with requests (payloads, URLs or queries), or its columns are named like the parameters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from etl.sources.readers.request_fields import Manner, record_of
 from etl.sources.readers.timestamps import read_any
 from etl.sources.record import Record
 
-#: How users call the roles, where that differs.
+#: The user's name of a role -> the reader's name.
 ROLES: Final = {
     "received_at": "time",
     "payload": "body",
@@ -31,7 +31,7 @@ ROLES: Final = {
     "request": "request",
 }
 
-#: Column -> names that it often has, the likeliest first.
+#: Role -> common column names, the likeliest first.
 GUESSES: Final[dict[str, tuple[str, ...]]] = {
     "payload": (
         *("payload", "body", "request_json", "request_body", "raw_body", "body_raw", "content", "json", "raw_json"),
@@ -63,7 +63,7 @@ _PARAMETERS: Final = frozenset(
 
 
 def folded(name: str) -> str:
-    """A column's name for comparison: lower case, words divided by `_`.
+    """Normalises a column's name for comparison: lower case, words separated by `_`.
 
     Examples:
         >>> folded(" Created At"), folded("raw-body")
@@ -75,12 +75,16 @@ def folded(name: str) -> str:
 def guess_columns(
     names: list[str], rows: Sequence[Mapping[str, Any]], settings: Settings
 ) -> tuple[tuple[str, str], ...]:
-    """Which columns hold what of a request; none where the columns are the parameters themselves.
+    """Guesses which column holds which part of a request.
 
     Args:
-        names: The table's columns.
-        rows: Some of its rows, column -> value; a value that is missing or empty says nothing.
-        settings: What the user said of columns comes first.
+        names: The table's column names.
+        rows: Sample rows, column -> value. Missing and empty values are ignored.
+        settings: The user's settings; columns that the user named take precedence.
+
+    Returns:
+        (role, column) pairs. If the columns are the parameters themselves, only a time column and columns that the user
+        named.
     """
     said = {role: name for role, name in settings.columns if name in names}
     taken = {**_named(names, rows), **said}
@@ -93,13 +97,14 @@ def guess_columns(
 
 
 def are_parameters(names: Iterable[str]) -> bool:
-    """Whether columns are named like parameters: one at least that identifies a conversion."""
+    """Whether columns are named like parameters: one that identifies a conversion, or two parameters of any kind."""
     identities = {"clickid", "click", "refid", "ref", "email"}
     plain = {folded(name).replace("_", "") for name in names}
     return bool(plain & identities) or len(plain & _PARAMETERS) >= 2
 
 
 def _named(names: list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Finds a column for each role by common names; content columns must also look like the content."""
     by_fold = {folded(name): name for name in reversed(names)}
     found: dict[str, str] = {}
     for role, guesses in GUESSES.items():
@@ -114,21 +119,25 @@ def _named(names: list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str
 
 
 def _texts(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """Returns the non-blank texts of a column; an object counts as `{}`."""
     values = (row.get(name) for row in rows)
     texts = ("{}" if isinstance(value, dict) else json_codec.scalar(value) or "" for value in values)
     return [text for text in texts if text.strip()]
 
 
 def _is_mostly(pattern: re.Pattern[str], texts: list[str]) -> bool:
+    """Whether more than half of the texts begin with a match of the pattern."""
     return sum(bool(pattern.match(text)) for text in texts) * 2 > len(texts)
 
 
 def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
-    """A row of a table, by the columns that the settings name, else by the names of its columns.
+    """Turns a table row into a record.
+
+    If the settings name a column of requests, that column is parsed. Otherwise the columns are the parameters.
 
     Args:
-        row: Column -> value, without those that are missing or empty.
-        settings: Which columns hold what.
+        row: Column -> value, without missing and empty values.
+        settings: The user's settings, with the columns of the table.
 
     Examples:
         >>> read_row({"id": "1", "body": '{"click_id": "a"}'}, Settings(columns=(("payload", "body"),))).body

@@ -1,4 +1,4 @@
-"""Tables of text: CSV, TSV and semicolon files, and what Postgres writes with COPY."""
+"""Parses text tables: CSV, TSV and semicolon files, and the output of Postgres COPY."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from etl.sources.readers.column_guessing import GUESSES as _GUESSES
 from etl.sources.readers.column_guessing import are_parameters, folded, guess_columns, read_row
 from etl.sources.record import Record
 
-#: Names of which a header has one, beside those of parameters.
+#: Column names that mark a header, besides the names of parameters.
 _KNOWN: Final = frozenset(name for guesses in _GUESSES.values() for name in guesses)
 _NAME: Final = re.compile(r"[\w .()\[\]/#:-]{1,64}")
 _SAMPLED: Final = 100
@@ -25,7 +25,7 @@ csv.field_size_limit(2**31 - 1)
 
 
 def cells_of(record: bytes, delimiter: str) -> list[str] | None:
-    """The cells of a row, bytes that are not UTF-8 as `surrogateescape` has them; None where a quote is not closed."""
+    """Splits a row into cells; None if a quote is not closed. Bytes that are not UTF-8 become lone surrogates."""
     if not row_patterns(delimiter).whole.fullmatch(record):
         return None
     text = record.decode("utf-8", "surrogateescape")
@@ -36,19 +36,22 @@ def cells_of(record: bytes, delimiter: str) -> list[str] | None:
 
 
 def is_header(cells: list[str]) -> bool:
-    """Whether cells are names of columns, of which this tool knows one."""
+    """Whether cells are distinct column names, at least one of which is known."""
     names = [folded(cell) for cell in cells]
     are_names = len(set(names)) == len(names) > 1 and all(_NAME.fullmatch(name) for name in names)
     return are_names and (are_parameters(names) or not _KNOWN.isdisjoint(names))
 
 
 def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tuple[tuple[str, str], ...] | None:
-    """Which columns of a table hold what; None where the records are no table of this row.
+    """Guesses which column of a table holds which part of a request, from its first records.
 
     Args:
         row: One of `FORMATS`.
-        records: The first of the table.
-        settings: What the user said of columns.
+        records: The first records of the table.
+        settings: The user's settings; columns that the user named take precedence.
+
+    Returns:
+        (role, column) pairs; None if the records are not a table in this format.
     """
     if row.name == "postgres_copy":
         return _sample_copy(records, settings)
@@ -63,6 +66,7 @@ def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tup
 
 
 def _names_said(header: list[str], settings: Settings) -> bool:
+    """Whether a header contains a column that the user named."""
     return any(name in header for _, name in settings.columns)
 
 
@@ -73,7 +77,10 @@ def _guessed(header: list[str], rows: list[list[str]], settings: Settings) -> tu
 
 
 def _guessed_headerless(rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
-    """By their contents alone: the first column of objects, and the first of times."""
+    """Guesses columns of a table without a header by contents: the first column of objects, the first of times.
+
+    Columns are named by number, from 1. None if there is no column of objects.
+    """
     width = len(rows[0])
     regular = [cells for cells in rows[:_SAMPLED] if len(cells) == width]
     header = _numbers(rows[0])
@@ -91,12 +98,12 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d")
 
 
 def _filled(header: list[str], cells: list[str]) -> dict[str, str]:
-    """Column -> cell, but empty ones."""
+    """Returns column -> cell, without empty cells."""
     return {name: cell for name, cell in zip(header, cells, strict=False) if cell}
 
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of one table, from its first row on."""
+    """Creates a reader for one table, from its first row."""
     delimiter = DELIMITERS[rows[0].name]
     header: list[str] = []
     is_headerless = is_numbered(settings)
@@ -125,7 +132,7 @@ def _numbers(cells: list[str]) -> list[str]:
 
 
 def start_layouts(rows: tuple[Format, ...], settings: Settings) -> Layouts:
-    """What tells the layout of one table's rows: its first row that can be read."""
+    """Creates a layout reader for one table; the first well-formed row names the columns."""
     kind = rows[0].name
     known = [Layout(kind).text] if is_numbered(settings) else []
 
@@ -139,11 +146,12 @@ def start_layouts(rows: tuple[Format, ...], settings: Settings) -> Layouts:
 
 
 def is_numbered(settings: Settings) -> bool:
-    """Whether columns are called by their numbers, as those of a table without a header are."""
+    """Whether the settings name columns by number, as for a table without a header."""
     return bool(settings.columns) and all(name.isdigit() for _, name in settings.columns)
 
 
 def _read_cells(header: list[str], cells: list[str], settings: Settings) -> Record:
+    """Turns the cells of a row into a record; malformed if cells are missing or surplus cells are not empty."""
     surplus = cells[len(header) :]
     if len(cells) < len(header) or any(surplus):
         return Record("malformed_record", f"{len(cells)} cells, where the table has {len(header)} columns")
@@ -151,13 +159,13 @@ def _read_cells(header: list[str], cells: list[str], settings: Settings) -> Reco
 
 
 def claims(row: Format, record: bytes) -> bool:
-    """Whether a record is the header of a table in this row's format."""
+    """Whether a record is the header of a table in the given format."""
     cells = cells_of(record, DELIMITERS[row.name])
     return bool(cells and is_header(cells))
 
 
 def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
-    r"""A reader of what COPY writes as text: within a dump between `COPY ... FROM stdin;` and `\.`, or alone."""
+    r"""Creates a reader for COPY text: rows between `COPY ... FROM stdin;` and `\.` in a dump, or rows alone."""
     header: list[str] = []
     is_alone = is_numbered(settings)
 
@@ -178,11 +186,12 @@ def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 
 def _copied_names(begin: re.Match[bytes]) -> list[str]:
+    """Returns the column names in a `COPY ... FROM stdin;` line."""
     return [name.strip(' "') for name in begin[1].decode("utf-8", "replace").split(",")]
 
 
 def start_copy_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
-    """What tells the layout of what COPY writes: the line before a table's rows."""
+    """Creates a layout reader for COPY text; the `COPY ... FROM stdin;` line names the columns."""
     alone = Layout("postgres_copy").text if is_numbered(settings) else None
     known = alone
 
@@ -199,7 +208,7 @@ def start_copy_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts
 
 
 def claims_copy(_row: Format, line: bytes) -> bool:
-    """Whether a line begins the rows of a table in a dump of Postgres."""
+    """Whether a line is the `COPY ... FROM stdin;` line before a table's rows in a Postgres dump."""
     return bool(_COPY.fullmatch(line.strip()))
 
 
@@ -216,12 +225,12 @@ def _sample_copy(records: list[bytes], settings: Settings) -> tuple[tuple[str, s
 
 
 def _is_copied(line: bytes) -> bool:
-    r"""Whether a row holds what COPY alone writes: `\N`, or an object whose escapes are escaped."""
+    r"""Whether a row contains text that only COPY writes: `\N`, or a JSON object with escaped escapes."""
     return any(cell == rb"\N" or (cell[:1] == b"{" and not json_codec.is_json(cell)) for cell in line.split(b"\t"))
 
 
 def start_objects(_rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of rows as JSON objects, column -> value."""
+    """Creates a reader for rows written as JSON objects, column -> value (Parquet)."""
 
     def read(record: bytes) -> Record:
         row: Mapping[str, Any] = json_codec.parse_exactly(record)

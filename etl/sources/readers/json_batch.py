@@ -1,8 +1,8 @@
-"""JSON records, all regular envelopes and bare payloads of a batch at once.
+"""Parses batches of JSON records: all regular payloads and envelopes at once, other records one by one.
 
-A record is regular that is an object without a repeated name, that no format's marks may claim, that has no `query` of
-its own, and that `json_values` splits. Any other goes the slow way, by the family's reader. Both give the same rows; a
-property test holds them to it.
+A regular record is an object that `json_index` can split, without repeated names, and that no format's marks may claim.
+A regular envelope also has no `query` or status key. The family's reader parses all other records. Both paths give the
+same rows; a property test compares them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from etl.sources.readers.webhook_envelopes import ADDRESS_KEYS, is_envelope
 from etl.sources.record import Record, as_columns, split_target
 from etl.sources.records.lines import Batch
 
-#: What a record is, by the names of its members.
+#: Kinds of records, judged by the names of their members.
 _IRREGULAR, _BARE, _ENVELOPE = range(3)
 
 _NOTHING: Final = np.empty(0, np.int64)
@@ -33,7 +33,11 @@ _TARGET: Final = pl.Struct({"path": pl.String, "query": pl.String})
 
 
 class _Objects:
-    """The records of a batch, and which are regular so far."""
+    """The records of a batch as an index of JSON values.
+
+    `is_regular` says which records are regular so far; later steps may still mark records irregular. `bare` holds the
+    members of bare payloads, `sent` the members of envelopes by name.
+    """
 
     def __init__(self, batch: Batch, is_claimed: Callable[[tuple[str, ...]], bool]) -> None:
         self.buffer = batch.buffer
@@ -51,22 +55,22 @@ class _Objects:
         self.sent = self.values.by_name(members[kinds == _ENVELOPE])
 
     def column(self, name: str) -> pl.Series:
-        """What envelopes hold under a name; null where there is nothing, or no text, or an empty one."""
+        """Returns each envelope's value under a name as text; null if it is missing, empty or not a scalar."""
         return self.texts(self.sent.get(name, _NOTHING))
 
     def texts(self, members: Positions) -> pl.Series:
-        """What members hold, one a record at most; null as above."""
+        """Returns the values of members as text, at most one per record; null as in `column`."""
         sent = members[self.values.kinds[members] <= json_tokenizer.NUMBER]
         sent = sent[self.values.ends[sent] > self.values.starts[sent]]
         return self.values.column(self.buffer, sent, len(self.is_regular))
 
     def inner(self, name: str) -> Positions:
-        """The members of the objects that envelopes hold under a name."""
+        """Returns the members of the objects that are the envelopes' values under a name."""
         held = self.sent.get(name, _NOTHING)
         return self.values.held_by(held[self.values.kinds[held] == json_tokenizer.OBJECT])
 
     def user_agent(self) -> pl.Series:
-        """The header of that name, in any case."""
+        """Returns the User-Agent header of envelopes; letter case of the name does not matter."""
         headers = self.values.by_name(self.inner("headers"))
         agents = [found for name, found in headers.items() if name.lower() == "user-agent"]
         first = np.sort(np.concatenate([_NOTHING, *agents]))
@@ -75,7 +79,7 @@ class _Objects:
         return self.texts(first)
 
     def body(self) -> pl.Series:
-        """The body of envelopes, where it is text."""
+        """Returns the text bodies of envelopes; envelopes with a number, truth value or array as body are irregular."""
         bodies = self.sent.get("body", _NOTHING)
         is_odd = np.isin(
             self.values.kinds[bodies], (json_tokenizer.SCALAR, json_tokenizer.NUMBER, json_tokenizer.ARRAY)
@@ -84,7 +88,7 @@ class _Objects:
         return self.column("body")
 
     def fields(self) -> pl.Series:
-        """The fields of bare payloads and of bodies that are objects."""
+        """Returns the fields of bare payloads and of envelope bodies that are objects; null for other records."""
         values = self.values
         bodies = self.sent.get("body", _NOTHING)
         has_fields = ~self.is_envelope
@@ -106,15 +110,15 @@ class _Objects:
 def read_batch(
     batch: Batch, read: Callable[[int], Record], is_claimed: Callable[[tuple[str, ...]], bool]
 ) -> dict[str, pl.Series]:
-    """The records of a batch, regular ones the fast way.
+    """Parses a batch of records: regular records at once, irregular records one by one.
 
     Args:
         batch: The records.
-        read: Reads the irregular record of an index.
-        is_claimed: Whether a record with members of these names may be in a format of its own.
+        read: Parses the irregular record at an index of the batch.
+        is_claimed: Returns whether a record with these top-level names may be in a format with marks.
 
     Returns:
-        The columns of `schema.REQUESTS` that a JSON record can fill, but lineage.
+        The columns of `schema.REQUESTS` that a JSON record can fill, except lineage.
     """
     objects = _Objects(batch, is_claimed)
     sent = {name: objects.column(name) for name in ("received_at", "method", *ADDRESS_KEYS)}
@@ -151,7 +155,7 @@ def read_batch(
 def _kinds_of(
     values: JsonValues, members: Positions, height: int, is_claimed: Callable[[tuple[str, ...]], bool]
 ) -> Positions:
-    """What each record is, judged once for each sequence of names."""
+    """Returns the kind of each record. Records with the same sequence of names are judged once."""
     offsets = np.append(0, np.cumsum(np.bincount(values.rows[members], minlength=height)))
     numbers_of_names = values.numbers[members]
     firsts, numbers = numbered_spans(numbers_of_names.view(np.uint8), 4 * offsets[:-1], 4 * offsets[1:])
@@ -168,7 +172,7 @@ def _kinds_of(
 
 
 def _targets(texts: pl.Series) -> pl.DataFrame:
-    """Path and query of request targets; the query is null where it is empty."""
+    """Splits request targets into path and query; empty queries become null."""
 
     def split(text: str) -> dict[str, str | None]:
         path, query = split_target(text.encode())

@@ -1,7 +1,8 @@
-"""Paths of keys in JSON records, and the marks by which a record's format is told.
+"""Finds the format of a JSON record by marks: conditions on its keys.
 
-A mark is paths of keys divided by `|`, of which one must be there; `~` and a regular expression after them asks that
-the text of one begin so, and a `!` before them that none of it be so: `request_uri|uri ~ /`, `!requestContext.elb`.
+A mark is one or more key paths separated by `|`; one of them must be present. With `~` and a regular expression, the
+text at one of the paths must begin with a match. A leading `!` negates the mark. Examples: `request_uri|uri ~ /`,
+`!requestContext.elb`.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ from etl.sources.format import Format
 
 _ABSENT: Final = object()
 
-#: Records have few sets of keys, for each of which few rows are possible.
+#: Capacity of the cache from a record's top-level keys to possible formats. Records have few distinct sets of keys.
 _SHAPES: Final = 4096
 
-#: Roles of which one at least makes a record of a row that has no marks.
+#: A format without marks claims records that have a key for one of these roles.
 CONTENTS: Final = ("request", "target", "url", "path", "query", "body", "record")
 
 
 class Mark(NamedTuple):
-    """One mark, read."""
+    """A parsed mark: a condition on the keys of a record."""
 
     paths: tuple[str, ...]
     pattern: re.Pattern[str] | None
     is_forbidden: bool
 
     def is_on(self, record: dict[str, Any]) -> bool:
-        """Whether the record bears it."""
+        """Whether the record satisfies the mark."""
         return any(self._is_at(record, path) for path in self.paths) is not self.is_forbidden
 
     def is_possible(self, keys: Iterable[str]) -> bool:
-        """Whether a record with these keys at its top may bear it."""
+        """Whether a record with these top-level keys may satisfy the mark."""
         if self.is_forbidden:
             return self.pattern is not None or not any(path in keys for path in self.paths)
         return any(top in keys for top in _tops(self))
@@ -48,12 +49,12 @@ class Mark(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Rows to choose from.
+    """Chooses a record's format from several formats.
 
     Attributes:
-        tops: Top-level keys of which a record of any of the rows has one.
-        is_possible: Whether a record with these keys at its top may be in one.
-        row: The first row whose marks a record bears; None where there is none.
+        tops: A record in any of the formats has at least one of these top-level keys.
+        is_possible: Returns whether a record with these top-level keys may be in one of the formats.
+        row: Returns the first format all of whose marks a record satisfies; None if there is none.
     """
 
     tops: frozenset[str]
@@ -62,7 +63,7 @@ class Choice(NamedTuple):
 
 
 def at(record: dict[str, Any], path: str, default: Any = None) -> Any:
-    """The value at a path of keys; a key that holds dots itself comes before a path.
+    """Returns the value at a dotted path of keys; a top-level key with that whole name takes precedence.
 
     Examples:
         >>> at({"a": {"b": 1}}, "a.b"), at({"a.b": 2}, "a.b"), at({"a": 1}, "a.b")
@@ -81,10 +82,10 @@ def at(record: dict[str, Any], path: str, default: Any = None) -> Any:
 
 
 def choice(rows: Iterable[Format]) -> Choice:
-    """A quick way to tell which of the rows a record is in.
+    """Returns a fast choice of a record's format.
 
     Args:
-        rows: If a record bears the marks of several, the first counts.
+        rows: The formats, in order of precedence.
     """
     marked = [(row, marks) for row in rows if (marks := marks_of(row))]
     tops = frozenset(top for _, marks in marked for top in _tops(marks[0]))
@@ -108,13 +109,14 @@ def choice(rows: Iterable[Format]) -> Choice:
 
 
 def marks_of(row: Format) -> tuple[Mark, ...]:
-    """A row's marks; without any, that one of the keys that hold a request is there."""
+    """Returns a format's marks. A format without marks gets one: a key that holds a part of a request is present."""
     contents = "|".join(path for role in CONTENTS for path in (row.keys or {}).get(role, ()))
     return tuple(map(_mark, row.marks or filter(None, (contents,))))
 
 
 @lru_cache(maxsize=1024)
 def _mark(text: str) -> Mark:
+    """Parses a mark."""
     paths, tilde, pattern = text.removeprefix("!").partition("~")
     return Mark(
         tuple(path.strip() for path in paths.split("|")),
@@ -124,6 +126,7 @@ def _mark(text: str) -> Mark:
 
 
 def _tops(mark: Mark) -> Iterable[str]:
+    """Returns the top-level keys at which a mark's paths may begin."""
     return (top for path in mark.paths for top in (path, _keys(path)[0]))
 
 

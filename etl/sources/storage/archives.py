@@ -1,4 +1,4 @@
-"""Archives: members of zip and tar files, each an input of its own."""
+"""Lists the members of zip and tar archives; each member is an input of its own."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _BROKEN_ARCHIVE: Final[tuple[type[Exception], ...]] = (
 
 
 def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path]) -> list[tuple[str, Location]] | None:
-    """The names and places of an archive's members, in their order; None for what is no archive.
+    """Returns the names and locations of an archive's members, in archive order; None if it is not an archive.
 
     Args:
-        location: Where it lies.
-        label: What to call it in messages.
-        spool: Keeps a stream in a file for as long as the run lasts: a compressed tar can be read in one go only.
+        location: The archive's location.
+        label: The archive's name in messages.
+        spool: Copies a stream to a temporary file for the whole run, because a compressed tar has no random access.
 
     Raises:
         InputError: The archive is broken, encrypted or empty, or an Excel workbook.

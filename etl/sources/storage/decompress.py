@@ -1,4 +1,4 @@
-"""Bytes of an input: which compression, opened for reading, surveyed once for digest, size and lines."""
+"""Opens inputs decompressed, and surveys an input in one pass: digest, sizes, split points and samples."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _HEAD_BYTES: Final = 512
 SAMPLE_BYTES: Final = 64 * 2**10
 LATER_SAMPLE_BYTES: Final = 16 * 2**10
 
-#: A glance at a plain input looks into so many places of it.
+#: A glance at an uncompressed input samples about this many places.
 _PLACES: Final = 8
 
-#: More memory than this for a decompressor's window is a broken or hostile file.
+#: zstd files that need a larger window are treated as damaged or hostile.
 _WINDOW_BYTES: Final = 512 * 2**20
 
 _MAGIC: Final = (
@@ -42,7 +42,7 @@ _REFUSED: Final = (
     (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
 )
 
-#: The stub of isal takes this class for an instance of it.
+#: isal's type stub declares this class as an instance.
 _INFLATE_ERROR: Final[type[Exception]] = isal_zlib.error  # type: ignore[assignment]
 
 BROKEN: Final[tuple[type[Exception], ...]] = (
@@ -55,22 +55,23 @@ BROKEN: Final[tuple[type[Exception], ...]] = (
     zipfile.BadZipFile,
 )
 
-#: What is read so quickly that a split in the middle costs little more than its own records.
+#: Codecs that are fast enough for several splits, although each split of a compressed file decompresses from the start.
 QUICK: Final = ("plain", "gzip", "zstd")
 
 
 class Survey(NamedTuple):
-    """What one pass over an input tells.
+    """The result of one pass over an input.
 
     Attributes:
         codec: `plain`, `gzip`, `zstd`, `bzip2` or `xz`.
         digest: SHA-256 of the decompressed bytes, hex.
-        stored_bytes: Size as it lies there.
+        stored_bytes: Size as stored.
         plain_bytes: Size decompressed.
-        starts: Where each split of the decompressed bytes begins, the first at 0.
-        first_lines: Number of the first line that begins in each split, 1-based.
-        samples: The first bytes, decompressed, and some of places further on.
-        ladder: For each of `RUNGS` within it, eight bytes of the digest of so many first bytes, one after another.
+        starts: Offsets at which the splits of the decompressed bytes begin. The first is 0.
+        first_lines: For each split, the 1-based number of the first line that begins in the split.
+        samples: The first decompressed bytes, then blocks from later places.
+        ladder: Prefix digests, concatenated: for each size in `RUNGS` up to the input's size, the first eight bytes of
+            the SHA-256 of that many first bytes. They show whether an input is the beginning of another.
     """
 
     codec: str
@@ -84,15 +85,15 @@ class Survey(NamedTuple):
 
 
 def survey(location: Location, label: str, split_bytes: int) -> Survey:
-    """Reads an input once, in bounded memory.
+    """Reads an input once, in bounded memory, and returns its digest, sizes, split points and samples.
 
     Args:
-        location: Where it lies.
-        label: What to call it in messages.
-        split_bytes: Size of the splits of a file that is plain or quick to decompress; any other is a single split.
+        location: The input's location.
+        label: The input's name in messages.
+        split_bytes: Size of the splits. Inputs with slow codecs and members of zip archives get a single split.
 
     Raises:
-        InputError: It cannot be read to its end.
+        InputError: The input cannot be read to its end.
     """
     codec = _codec(location, label)
     stored = size_of(location)
@@ -121,17 +122,25 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
 
 
 def _newlines(block: bytes) -> int:
+    """Counts the newlines in a block."""
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
 
 
-#: Sizes at which beginnings are digested: four a doubling, so that two inputs that agree up to the last rung below
-#: the end of the shorter agree in four fifths of it.
+#: Prefix sizes at which digests are taken: four per doubling. If two inputs agree at the last size within the shorter
+#: input, at least four fifths of the shorter input agree.
 RUNGS: Final = tuple(sorted({2**octave * quarter // 4 for octave in range(2, 44) for quarter in range(4, 8)}))
 RUNG_BYTES: Final = 8
 
 
 def _climb(digest: Any, block: bytes, size: int, rung: int) -> bytes:
-    """Feeds a block to a digest of `size` bytes, and gives what it is at each rung on the way."""
+    """Feeds a block to a running digest, and returns the prefix digests at the `RUNGS` that the block reaches.
+
+    Args:
+        digest: SHA-256 of the first `size` bytes; updated with the block.
+        block: The bytes that follow.
+        size: How many bytes the digest has seen.
+        rung: Index of the next size in `RUNGS`.
+    """
     found, place = b"", 0
     while RUNGS[rung] <= size + len(block):
         digest.update(block[place : RUNGS[rung] - size])
@@ -143,10 +152,10 @@ def _climb(digest: Any, block: bytes, size: int, rung: int) -> bytes:
 
 
 def digest_of_beginning(location: Location, codec: str, label: str, size: int) -> str:
-    """SHA-256 of the first decompressed bytes of an input, hex; of all of them, if they are fewer.
+    """Returns the SHA-256, hex, of the first `size` decompressed bytes of an input, or of all bytes if it has fewer.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: The input cannot be read.
     """
     digest, left = hashlib.sha256(), size
     with open_decompressed(location, codec, label) as (stream, _):
@@ -157,11 +166,12 @@ def digest_of_beginning(location: Location, codec: str, label: str, size: int) -
 
 
 class Glance(NamedTuple):
-    """What the beginning of an input tells, and some places further on where they can be had at no cost.
+    """A quick survey of an input's beginning, for reports that need no digest.
 
     Attributes:
-        survey: As of the whole, but without digests; its size is an estimate unless `is_whole`.
-        is_whole: Whether it was read to its end.
+        survey: A survey without digest and ladder. Its decompressed size is an estimate if a compressed input was not
+            read whole.
+        is_whole: Whether the input was read to its end.
     """
 
     survey: Survey
@@ -169,15 +179,15 @@ class Glance(NamedTuple):
 
 
 def glance(location: Location, label: str, head_bytes: int) -> Glance:
-    """Reads the beginning of an input, and samples of a plain one from all over it.
+    """Reads the beginning of an input, and samples later places if the input is not compressed.
 
     Args:
-        location: Where it lies.
-        label: What to call it in messages.
-        head_bytes: How much of it to read, decompressed.
+        location: The input's location.
+        label: The input's name in messages.
+        head_bytes: How many decompressed bytes to read.
 
     Raises:
-        InputError: It cannot be read as far as that.
+        InputError: The beginning cannot be read.
     """
     codec = _codec(location, label)
     stored = size_of(location)
@@ -198,7 +208,10 @@ def glance(location: Location, label: str, head_bytes: int) -> Glance:
 
 
 def _estimated_size(stream: BinaryIO, position: Callable[[], int], size: int, stored: int) -> int:
-    """The decompressed size of a stream, by how much came of what its decompressor had read when it read on."""
+    """Estimates the decompressed size of a stream from the compression ratio so far.
+
+    The ratio is taken when the decompressor next reads stored bytes: then it has used up all bytes it read before.
+    """
     reached = position()
     while position() == reached and (block := stream.read(SAMPLE_BYTES)):
         size += len(block)
@@ -206,10 +219,10 @@ def _estimated_size(stream: BinaryIO, position: Callable[[], int], size: int, st
 
 
 def _codec(location: Location, label: str) -> str:
-    """How an input is compressed.
+    """Returns the compression of an input.
 
     Raises:
-        InputError: It cannot be opened, or is of a kind that is not read.
+        InputError: The input cannot be opened, or its type is not supported.
     """
     codec, head = sniff(location, label)
     _refuse(head, label)
@@ -219,10 +232,10 @@ def _codec(location: Location, label: str) -> str:
 
 
 def sniff(location: Location, label: str) -> tuple[str, bytes]:
-    """How an input is compressed, and its first decompressed bytes, as far as they can be had.
+    """Returns the compression of an input and its first decompressed bytes; no bytes if decompression fails.
 
     Raises:
-        InputError: It cannot be opened.
+        InputError: The input cannot be opened.
     """
     with readable(location, label) as stored:
         head = stored.read(_HEAD_BYTES)
@@ -237,13 +250,13 @@ def sniff(location: Location, label: str) -> tuple[str, bytes]:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether first bytes are those of a tar archive."""
+    """Whether the first bytes of an input are those of a tar archive."""
     return head[257:262] == b"ustar"
 
 
 @contextmanager
 def readable(location: Location, label: str) -> Iterator[io.BufferedReader]:
-    """The input opened for reading; what the system says against it becomes an `InputError`."""
+    """Opens the stored bytes of an input. Errors in the `with` block that mean a broken input become `InputError`."""
     try:
         with opened(location) as stream:
             yield stream
@@ -252,7 +265,7 @@ def readable(location: Location, label: str) -> Iterator[io.BufferedReader]:
 
 
 class Opened(NamedTuple):
-    """A decompressed stream, and how far it has come in the input as it lies there, in bytes."""
+    """A decompressed stream, and a function that returns how many stored bytes have been read."""
 
     stream: BinaryIO
     position: Callable[[], int]
@@ -260,12 +273,15 @@ class Opened(NamedTuple):
 
 @contextmanager
 def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Opened]:
-    """The decompressed bytes of an input, several members one after another, as one stream.
+    """Opens an input as one stream of decompressed bytes; concatenated members or frames are read in sequence.
 
     Args:
-        location: Where it lies.
-        codec: How it is compressed.
-        label: What to call it in messages.
+        location: The input's location.
+        codec: The input's compression.
+        label: The input's name in messages.
+
+    Raises:
+        InputError: The input cannot be read; also raised while the stream is read.
     """
     with readable(location, label) as stored:
         if codec == "gzip":
@@ -283,6 +299,7 @@ def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Op
 
 
 def _refuse(head: bytes, label: str) -> None:
+    """Raises `InputError` if the first bytes are those of a type that is not supported."""
     for magic, what, hint in _REFUSED:
         if head.startswith(magic):
             raise InputError(f"{label} is {what}, which is not read.", hint)

@@ -1,4 +1,4 @@
-"""What the arguments of a run name: files, folders, globs, members of archives, stored objects, standard input."""
+"""Finds the inputs that arguments name: files, folders, globs, archive members, stored objects, standard input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STANDARD_INPUT = "-"
 
 
 class Input(NamedTuple):
-    """One input: its name as the tables show it, and where its bytes lie."""
+    """One input: its name as the tables show it, and the location of its bytes."""
 
     source: str
     path: Location
@@ -29,18 +29,18 @@ class Input(NamedTuple):
 
 @contextmanager
 def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
-    """The inputs that the arguments name, each file once, in the order of the arguments, then of names.
+    """Finds the inputs that arguments name. Each file appears once; the order is that of arguments, then of names.
 
-    Standard input and compressed tar archives are kept in nameless temporary files while the run lasts, so that a
-    killed run leaves nothing.
+    Standard input and compressed tar archives are copied to unnamed temporary files for the duration of the context,
+    so a killed run leaves no files behind.
 
     Args:
-        arguments: Files, folders (read whole, but hidden files), globs, addresses of object stores, or `-`.
-        out: The destination, whose files are no inputs.
+        arguments: Files, folders (searched recursively, without hidden files), globs, object-store addresses, or `-`.
+        out: The output folder. Files in it are not inputs of a folder argument.
 
     Raises:
         InputError: An argument names nothing that can be read.
-        UsageError: An argument is of a kind that is not read, or standard input is named twice.
+        UsageError: An object-store address cannot be used, or standard input is named twice.
     """
     if arguments.count(STANDARD_INPUT) > 1:
         raise UsageError("Standard input ('-') is named twice.", "Name it once.")
@@ -55,6 +55,7 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
 
 
 def _named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
+    """Finds the inputs that one argument names; archives are not opened yet."""
     if argument == STANDARD_INPUT:
         return [Input(STANDARD_INPUT, spool(sys.stdin.buffer))]
     if "://" in argument:
@@ -63,12 +64,13 @@ def _named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) -> list
 
 
 def _opened(item: Input, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
-    """An archive's members, or the input itself."""
+    """Returns the members of an archive as inputs, or the input itself if it is not an archive."""
     members = members_of(item.path, item.source, spool)
     return [item] if members is None else [Input(f"{item.source}/{name}", place) for name, place in members]
 
 
 def _identity(item: Input) -> Location:
+    """Returns the same value for inputs that are the same file: the resolved path, or the location."""
     is_file = isinstance(item.path, Path) and item.source != STANDARD_INPUT
     return item.path.resolve() if is_file else item.path  # type: ignore[union-attr]
 
@@ -90,7 +92,7 @@ def _files(argument: str, out: Path) -> list[Input]:
 
 
 def _shown(file: Path) -> str:
-    """A file's name as text, also where its bytes are none."""
+    """Returns a file's path as text, with escapes for bytes that are not valid UTF-8."""
     return os.fsencode(file).decode(errors="backslashreplace")
 
 
@@ -99,7 +101,10 @@ def _is_hidden(file: Path, folder: Path) -> bool:
 
 
 def _spooled(files: ExitStack, stream: IO[bytes]) -> Path:
-    """A stream kept in a nameless file, which another process can open, until the files are closed."""
+    """Copies a stream to an unnamed temporary file, and returns a path by which other processes can open it.
+
+    The file lives until `files` is closed.
+    """
     spool = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     shutil.copyfileobj(stream, spool)
     spool.flush()
