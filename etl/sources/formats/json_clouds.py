@@ -1,4 +1,4 @@
-"""Access logs in JSON of clouds and content delivery networks: rows of what marks them and which key holds what."""
+"""Defines JSON access logs of clouds and content delivery networks: each format's marks and keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access logs in JSON that people compose themselves, and wrappers of lines: rows by aliases of their keys."""
+"""Defines home-made JSON access logs with common key names, wrappers of log lines, and table exports in JSON."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _HOME_MADE: Final[dict[str, tuple[str, ...]]] = {
 }
 _NGINX: Final = "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format"
 
-#: What else a log of requests says of one, so that a payload with an address in it is not taken for a log.
+#: A request log has one of these keys, too. Without this mark, a payload that contains a URI would pass for a log.
 _EVIDENCE: Final = "|".join((*_METHOD_KEYS, *_STATUS_KEYS, *_CLIENT_KEYS, *_TIME_KEYS))
 _COMBINED: Final = r".*\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] \""
 
-#: Keys that other formats have beside keys of the same names.
+#: Negative marks: keys of other formats that share key names with home-made logs.
 _OTHERS: Final = ("!request.uri|request.url|request.method", "!RequestPath|ClientRequestURI|cs-uri-stem|reqPath")
 
 _STRONG: Final = r"/|https?://|[A-Za-z_-]{1,32} (?:/|https?://|.+ HTTP/\d)"
@@ -137,7 +137,7 @@ _EXPORT_KEYS: Final = {ROLES[role]: names for role, names in GUESSES.items() if 
 _PAYLOAD_KEYS: Final = tuple(name for name in GUESSES["payload"] if name not in ("body", "value", "params"))
 _OBJECT: Final = r"\s*\{\s*\".*\}\s*$"
 
-#: Names by which a record is itself a payload.
+#: Negative mark: a record with one of these keys is itself a payload.
 _PARAMETERS: Final = "!click_id|clickid|click|ref_id|refid|ref|email|value|amount|conversion_type|event_name"
 
 EXPORTS: Final[tuple[Format, ...]] = (

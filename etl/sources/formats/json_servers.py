@@ -1,4 +1,4 @@
-"""Access logs in JSON of web servers and proxies: rows of what marks them and which key holds what."""
+"""Defines JSON access logs of web servers and proxies: each format's marks and keys."""
 
 from __future__ import annotations
 

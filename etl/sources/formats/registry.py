@@ -1,6 +1,6 @@
-"""The formats this tool reads: every row, and the families whose readers read them.
+"""Lists all formats that this tool reads, and the families with their readers.
 
-A row's samples are its test: its family's reader reads them, and no other row claims them.
+A format's samples are its test: the family's reader can parse them, and no other format claims them.
 """
 
 from __future__ import annotations
@@ -75,19 +75,20 @@ FAMILIES: Final[dict[str, Family]] = {
 }
 
 
-#: Families whose lines may stand beside each other in a file.
+#: Families whose lines may be mixed in one file.
 _MIXED: Final = ("text", "access_log", "json")
 
 
 def rows_of(family: str, settings: Settings) -> tuple[Format, ...]:
-    """A family's rows, a user's own before those built in."""
+    """Returns the formats of a family: the user's own formats, then the built-in formats."""
     return tuple(row for row in (*settings.formats, *FORMATS) if row.family == family)
 
 
 def start_reader(row: Format, settings: Settings) -> Reader:
-    """A reader of a row's whole family, which reads this row first.
+    """Creates a reader for the whole family of a format, which tries this format first.
 
-    Lines of logs that the family cannot read are read as what they are: servers write several kinds into one file.
+    Servers write several kinds of lines into one file. So lines that the reader of a log family cannot parse are tried
+    with the readers of the other log families.
     """
     read = _start(row.family, settings, row)
     others = [_start(name, settings) for name in _MIXED if name != row.family] if row.family in _MIXED else []
@@ -102,22 +103,23 @@ def start_reader(row: Format, settings: Settings) -> Reader:
 
 
 def _is_logged(record: Record) -> bool:
-    """Whether a record is a line of an access log, and neither a bare payload nor nothing known."""
+    """Whether a record is a line of an access log, and not a bare payload or a malformed line."""
     return record.fault == "not_a_request" or (record.fault is None and record.path is not None)
 
 
 def _start(family: str, settings: Settings, first: Format | None = None) -> Reader:
+    """Creates a reader for a family, which tries the format `first` before the others."""
     rows = rows_of(family, settings)
     ordered = (first, *(row for row in rows if row != first)) if first else rows
     return FAMILIES[family].start(ordered, settings)
 
 
 def start_layouts(row: Format, settings: Settings) -> Layouts:
-    """What tells the layouts of the records of one split."""
+    """Creates a layout reader for one split; it returns None for every record of a family without tables."""
     layouts = FAMILIES[row.family].layouts
     return layouts((row,), settings) if layouts else lambda _record: None
 
 
 def framing_of(row: Format) -> str:
-    """How records of a format are cut out of bytes, where the bytes do not tell."""
+    """Returns the default framing of a format, if samples do not show another."""
     return DOCUMENTS if row.container or row == BARE_DOCUMENTS else FAMILIES[row.family].framing

@@ -1,4 +1,4 @@
-"""Access logs in text beside the combined family: load balancers, proxies, routers, buckets. One pattern a row."""
+"""Defines text access logs outside the combined family, one pattern each: load balancers, proxies, routers, buckets."""
 
 from __future__ import annotations
 

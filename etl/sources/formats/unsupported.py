@@ -1,4 +1,4 @@
-"""What is known and not read, and what to do instead."""
+"""Recognises types of inputs that are not supported, with advice for the user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class Refusal(NamedTuple):
-    """Something that is not read: how its lines are told, what it is, and what to do instead."""
+    """A type of input that is not supported: the pattern of its text, a description, and advice for the user."""
 
     name: str
     pattern: re.Pattern[bytes]
@@ -22,7 +22,7 @@ def _row(name: str, pattern: bytes, what: str, instead: str) -> Refusal:
 _ACCESS_LOG: Final = "Name the access log that the same server writes."
 _WITH_TIME: Final = "Let it log in the combined format, which has the time of each request."
 
-#: Told by the first bytes of an input.
+#: Types recognised by the first bytes of an input.
 BY_HEAD: Final = (
     _row(
         "excel_xls",
@@ -62,7 +62,7 @@ BY_HEAD: Final = (
     ),
 )
 
-#: Told by a majority of the lines.
+#: Types recognised by the majority of an input's lines.
 BY_LINE: Final = (
     _row(
         "nginx_error_log",
@@ -123,11 +123,11 @@ BY_LINE: Final = (
 
 
 def refusal_of(head: bytes, lines: list[bytes]) -> Refusal | None:
-    """What an input is that is not read; None for any other.
+    """Returns the unsupported type of an input; None if it is not recognised as one.
 
     Args:
-        head: Its first bytes.
-        lines: Lines of it, without those that are blank.
+        head: The first bytes of the input.
+        lines: Non-blank lines of the input.
     """
     known = next((row for row in BY_HEAD if row.pattern.match(head)), None)
     if known or not lines:

@@ -1,4 +1,4 @@
-"""Captures of webhooks: what request bins, webhook gateways, tunnels and browsers export."""
+"""Defines and parses webhook captures: exports of request bins, webhook gateways, tunnels and browsers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CAPTURE: Final = Manner(is_pathless=True)
 
 
 def read_webhook_site(capture: dict[str, Any]) -> Record:
-    """A request of webhook.site, whose URL holds the query as it was sent; e-mail and DNS queries are no requests."""
+    """Parses a request of webhook.site, whose URL contains the raw query. E-mails and DNS queries are not requests."""
     if json_codec.scalar(capture.get("type")) in ("email", "dns"):
         return Record("not_a_request")
     record = record_of(
@@ -37,7 +37,7 @@ def read_webhook_site(capture: dict[str, Any]) -> Record:
 
 
 def read_ngrok(capture: dict[str, Any]) -> Record:
-    """A request of ngrok's inspector; its bytes, where they are there, say more than the keys."""
+    """Parses a request of ngrok's inspector. If the capture contains the raw request, it takes precedence over keys."""
     request = capture["request"] if isinstance(capture.get("request"), dict) else {}
     line, body = _raw_request(json_codec.scalar(request.get("raw")) or "")
     return record_of(
@@ -55,7 +55,7 @@ def read_ngrok(capture: dict[str, Any]) -> Record:
 
 
 def _raw_request(raw: str) -> tuple[str | None, str | None]:
-    """The request line and the body of a whole request in base64; None where that is not to be read."""
+    """Returns the request line and the body of a base64 request; (None, None) if it is not valid base64."""
     try:
         head, _, body = base64.b64decode(raw, validate=True).partition(b"\r\n\r\n")
     except (binascii.Error, ValueError):
@@ -65,7 +65,7 @@ def _raw_request(raw: str) -> tuple[str | None, str | None]:
 
 
 def read_har(entry: dict[str, Any]) -> Record:
-    """An entry of an HTTP archive. The URL is what was sent; a body's form counts only where its text is absent."""
+    """Parses an entry of an HTTP archive. Form parameters count only if the entry has no body text."""
     request = entry["request"] if isinstance(entry.get("request"), dict) else {}
     posted = request["postData"] if isinstance(request.get("postData"), dict) else {}
     headers = {str(name).lower(): value for name, value in _named(request.get("headers"))}
@@ -83,7 +83,7 @@ def read_har(entry: dict[str, Any]) -> Record:
 
 
 def _named(values: Any) -> list[tuple[str, str]]:
-    """The pairs of a list of objects with `name` and `value`."""
+    """Returns (name, value) pairs from a list of objects with `name` and `value`."""
     objects = [item for item in values if isinstance(item, dict)] if isinstance(values, list) else []
     return [(json_codec.scalar(item.get("name")) or "", json_codec.scalar(item.get("value")) or "") for item in objects]
 

@@ -1,7 +1,7 @@
-"""JSON records: the reader of the family that holds access logs in JSON, captures of webhooks, events and payloads.
+"""Parses records of the JSON family: access logs in JSON, webhook captures, events, envelopes and bare payloads.
 
-A record is read by the row whose marks it bears, else as the contract's envelope or bare payload. What a user says
-about columns comes before what a row knows.
+A record is parsed by the first format whose marks it satisfies, otherwise as the contract's envelope or bare payload.
+Columns that the user named take precedence over the format's keys.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
 
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of records in any of the rows, in the user's own, in envelopes and of bare payloads."""
+    """Creates a reader for records in the given formats, for envelopes and for bare payloads."""
     tops, _, row_of = choice(rows)
     columns: dict[str, tuple[str, ...]] = {ROLES.get(role, role): (path,) for role, path in settings.columns}
 
@@ -74,7 +74,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 
 def claims(row: Format, record: bytes) -> bool:
-    """Whether a record, or the first in a document's container, bears all marks of a row."""
+    """Whether a record, or the first record in its container, satisfies all marks of a format."""
     value = _value(record)
     marks = marks_of(row)
     if not isinstance(value, dict) or not marks:
@@ -85,7 +85,12 @@ def claims(row: Format, record: bytes) -> bool:
 
 
 def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
-    """The container in which the first bytes of an input hold records of a row that has one; none if they do not."""
+    """Returns the container whose records the given formats claim in the first bytes of an input; else an empty tuple.
+
+    Args:
+        sample: The first bytes of the input.
+        rows: The formats; those without a container are ignored.
+    """
     for container in dict.fromkeys(row.container for row in rows if row.container):
         elements = next(read_documents(io.BytesIO(sample), len(sample), container), [])
         claimants = [row for row in rows if row.container == container]
@@ -95,6 +100,7 @@ def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
 
 
 def _value(record: bytes) -> Any:
+    r"""Parses a record that may contain nginx's `\xHH` escapes; None if it is not valid JSON."""
     try:
         return json_codec.parse(json_codec.repaired(record))
     except json_codec.JsonError:
@@ -102,6 +108,7 @@ def _value(record: bytes) -> Any:
 
 
 def _read_row(value: dict[str, Any], row: Format, settings: Settings) -> Record:
+    """Turns a parsed record into a request, by the keys or the `read` function of its format."""
     if row.read:
         return row.read(value)
     escape = row.escape if row.escape != "cloudfront" or settings.is_cloudfront_encoded else "none"
@@ -110,7 +117,7 @@ def _read_row(value: dict[str, Any], row: Format, settings: Settings) -> Record:
 
 
 def _roles(value: dict[str, Any], keys: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Role -> value of the first key that holds something."""
+    """Returns role -> value of the first key whose value is not null, empty or `-`."""
     return {
         role: found
         for role, paths in keys.items()
@@ -120,7 +127,10 @@ def _roles(value: dict[str, Any], keys: dict[str, tuple[str, ...]]) -> dict[str,
 
 
 def _read_wrapped(value: dict[str, Any], row: Format, read: Reader) -> Record:
-    """A record whose text is a whole record of a log: JSON, or a line of the combined family."""
+    """Parses the log record inside a wrapper's text: JSON, or a line of the combined family.
+
+    The wrapper's time applies if the inner record has no time.
+    """
     roles = _roles(value, row.keys or {})
     text = json_codec.scalar(roles.get("record")) or ""
     inner = text.encode("utf-8", "surrogateescape").strip()
@@ -136,7 +146,7 @@ def _time(value: Any) -> Any:
 
 
 def _overlaid(base: Record, value: dict[str, Any], columns: dict[str, tuple[str, ...]], settings: Settings) -> Record:
-    """A record with what the user's columns say of it instead."""
+    """Replaces the parts of a record for which the user named columns."""
     roles = _roles(value, columns)
     if not roles:
         return base
@@ -166,7 +176,7 @@ def _is_utf8(record: bytes) -> bool:
 
 
 def _tidy(record: Record) -> Record:
-    """A record whose parsed values hold no lone surrogates."""
+    """Replaces lone surrogates in a record's fields and query fields."""
     clean = json_codec.without_surrogates
     sent = record.query_fields
     return record._replace(

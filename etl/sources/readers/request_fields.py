@@ -1,7 +1,8 @@
-"""Values of a JSON record, named by the role they play, to a `Record`.
+"""Builds a record from values by role, as a JSON record or a table row provides them.
 
-The roles are those of `text_lines`, and: `url` as `target`, `query` as text or object, `body` as text or object,
-`is_base64` of the body, `date` before the time, `duration` between the start and the time.
+The roles are those of `text_lines`, and also: `url`, the same as `target`; `query` and `body`, as text or object;
+`is_base64`, whether the body is base64; `date`, if it is separate from the time; `duration`, from the request's start
+to the time.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ _OPENERS: Final = (b"{", b"[")
 
 
 class Manner(NamedTuple):
-    """How a record's values are written.
+    """How the values of a record are written.
 
     Attributes:
-        undo: Undoes the server's escape.
-        time: A name of `times.TIMES`, tried first.
-        zone: IANA name of the zone of times that say none.
-        is_pathless: Whether a record without a path, or with that of a host's root alone, is a bare payload, and not
-            no request or one to elsewhere.
+        undo: Undoes the server's escapes.
+        time: A key of `timestamps.TIMES`, which is tried first.
+        zone: IANA name of the zone for times without a zone.
+        is_pathless: Whether a record without a path, or with the path `/`, is a bare payload. If not, a record without
+            a path is not a request.
     """
 
     undo: Callable[[bytes], bytes] = ESCAPES["none"]
@@ -44,13 +45,15 @@ class Manner(NamedTuple):
 
 
 class _Place(NamedTuple):
+    """Where a request was sent: method, path and query."""
+
     method: str | None
     path: str
     query: str | None
 
 
 def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  # noqa: B008  a tuple never changes
-    """The record of some values. Texts may hold bytes that are not UTF-8, as `surrogateescape` keeps them.
+    """Builds a record from role -> value. Texts may contain bytes that are not UTF-8, as `surrogateescape` decodes them.
 
     Examples:
         >>> record = record_of({"url": "https://example.com/a/collect/b?x=1", "status": "200", "time": 1714564800})
@@ -90,14 +93,14 @@ def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  #
 
 
 def _bytes(value: Any) -> bytes:
-    """A scalar's text, or that of the first of a list; nothing for `-`, by which logs say that there is none."""
+    """Returns the text of a scalar, or of a list's first item, as bytes; empty for `-`, the log's missing value."""
     first = value[0] if isinstance(value, list) and value else value
     text = (json_codec.scalar(first) or "").encode("utf-8", "surrogateescape")
     return b"" if text == b"-" else text
 
 
 def _place(seen: dict[str, bytes]) -> _Place | None:
-    """Where the request went: a target as sent before a request line, and that before a path."""
+    """Returns method, path and query. A target takes precedence over a request line, and that over a path."""
     target = seen.get("target", seen.get("url"))
     sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
     if target is None and seen.get("request", b"").startswith(b"/"):
@@ -118,6 +121,7 @@ def _place(seen: dict[str, bytes]) -> _Place | None:
 
 
 def _content(body: Any, *, is_base64: bool) -> Record:
+    """Returns a record with the body as text or fields, or with a fault."""
     if isinstance(body, dict):
         return Record(fields=body)
     if isinstance(body, list):
@@ -132,7 +136,7 @@ def _content(body: Any, *, is_base64: bool) -> Record:
 
 
 def _inner(body: Any) -> Any:
-    """A body that was written as a JSON string twice, as it was once."""
+    """Decodes a body that was encoded as a JSON string twice; returns other bodies unchanged."""
     if not isinstance(body, str) or not body.startswith('"{'):
         return body
     try:
@@ -142,16 +146,18 @@ def _inner(body: Any) -> Any:
 
 
 def body_text(raw: bytes) -> str:
-    """A body's bytes as text: JSON with U+FFFD for what is not UTF-8, a form so that no byte of it is lost."""
+    """Decodes the bytes of a body: invalid UTF-8 becomes U+FFFD in JSON, and `%HH` in other text such as forms."""
     is_json = raw.lstrip()[:1] in _OPENERS
     return raw.decode("utf-8", "replace") if is_json else as_text(raw)
 
 
 def _status(text: str) -> int | None:
+    """Returns a status of up to three digits; None for other text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else None
 
 
 def _received_at(texts: dict[str, str], duration: Any, manner: Manner) -> datetime | None:
+    """Returns the instant of date and time, minus the duration if there is one."""
     if "time" not in texts:
         return None
     text = f"{texts['date']} {texts['time']}" if "date" in texts else texts["time"]
@@ -160,7 +166,13 @@ def _received_at(texts: dict[str, str], duration: Any, manner: Manner) -> dateti
 
 
 def instant_of(text: str, time: str = "iso8601", zone: str = "UTC") -> datetime | None:
-    """The instant of a text that is a number since 1970, or written in the named way, or in any other known."""
+    """Parses a time: a number since 1970, else a time in the given notation, else in any known notation.
+
+    Args:
+        text: The time.
+        time: A key of `timestamps.TIMES`.
+        zone: IANA name of the zone for times without a zone.
+    """
     text = text.strip()
     if _EPOCH.fullmatch(text):
         return TIMES["epoch"](text, zone)
@@ -168,7 +180,7 @@ def instant_of(text: str, time: str = "iso8601", zone: str = "UTC") -> datetime 
 
 
 def _seconds(duration: Any) -> float:
-    """Seconds of a number, or of a text such as `1m2.5s` or `12ms`."""
+    """Returns the seconds of a number or of a text such as `1m2.5s` or `12ms`; at most one day."""
     pieces = _DURATION.findall(json_codec.scalar(duration) or "")
     try:
         return min(sum(float(number) * _UNITS[unit] for number, unit in pieces), 86_400.0)

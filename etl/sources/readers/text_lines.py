@@ -1,11 +1,11 @@
-"""Lines of text that a pattern describes: the reader of every family of such formats.
+"""Parses lines of text formats that a regular expression describes.
 
-The named groups of a pattern are roles:
+The named groups of the pattern are roles: `request` (`METHOD target HTTP/1.1`), or `method` with `target`, or `method`
+with `path` and `query`; `body`; `time`; `status`; `client` (the first address of a list, without port); `forwarded`,
+which takes precedence over `client`; `agent`. An empty group or `-` means no value.
 
-`request` (`METHOD target HTTP/1.1`) or `method` with `target` or `path` and `query`; `body`; `time`; `status`; `client`
-(of a list the first, without port) and before it `forwarded`; `agent`. A `-` or nothing means that there is no value.
-A pattern may name a second place of some: `logged` for `time`, `escaped` for `request`, `address` for `client`, `code`
-for `status`.
+A pattern may have a second group for a role: `logged` for `time`, `escaped` for `request`, `address` for `client`,
+`code` for `status`. The second group counts if the first is empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SECOND: Final = {"logged": "time", "escaped": "request", "address": "client", "
 
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of lines that any of the rows describe; what none does is malformed."""
+    """Creates a reader for lines in any of the formats; lines that match no format are malformed."""
     readers = [(compiled(row), _opener(row, settings)) for row in rows]
     names = " or ".join(row.name for row in rows[:1])
     word = settings.word if not rows[0].is_body_logged else b""
@@ -43,13 +43,13 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 
 def _has_target(match: re.Match[bytes]) -> bool:
-    """Whether something that went to a path is where the request is."""
+    """Whether a request, target or path of the line contains a `/`."""
     groups = match.groupdict()
     return any(b"/" in (groups.get(name) or b"") for name in ("request", "escaped", "target", "path"))
 
 
 def claims(row: Format, line: bytes) -> bool:
-    """Whether a line matches a row's pattern."""
+    """Whether a line matches a format's pattern."""
     return bool(compiled(row).match(line))
 
 
@@ -59,11 +59,12 @@ def _compiled(pattern: bytes) -> re.Pattern[bytes]:
 
 
 def compiled(row: Format) -> re.Pattern[bytes]:
-    """A row's pattern, which must match whole lines."""
+    """Returns a format's pattern, compiled to match whole lines."""
     return _compiled(row.pattern or b"(?!)")
 
 
 def _opener(row: Format, settings: Settings) -> Callable[[re.Match[bytes]], Record]:
+    """Returns a function that turns a match of the format's pattern into a record."""
     undo, read_time = ESCAPES[row.escape], time_reader(row.time)
 
     def opened(match: re.Match[bytes]) -> Record:

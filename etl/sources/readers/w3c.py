@@ -1,7 +1,8 @@
-"""Logs in the W3C extended format: IIS and its like, and CloudFront.
+"""Parses logs in the W3C extended format: IIS and similar servers, and CloudFront.
 
-A `#Fields` line says what the columns of the lines after it are, and may come again with others. Where a shipper cut it
-off, CloudFront's columns stand in their documented order, and those of IIS are told by what they hold.
+A `#Fields` line names the columns of the following lines; a file may contain several. If a log shipper removed the
+`#Fields` line, CloudFront's columns are assumed in their documented order, and IIS columns are recognised by their
+contents.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _GROUPS: Final = (
 )
 _STATUS: Final = re.compile(r"[1-5]\d\d|000|0")
 
-#: The columns of CloudFront's standard log of which this tool reads some, in their order.
+#: The first columns of CloudFront's standard log, in order; later columns are not needed.
 CLOUDFRONT: Final = (
     *("date", "time", "x-edge-location", "sc-bytes", "c-ip", "cs-method", "cs(host)", "cs-uri-stem", "sc-status"),
     *("cs(referer)", "cs(user-agent)", "cs-uri-query"),
@@ -90,7 +91,7 @@ _IIS, _CLOUDFRONT = FORMATS
 
 
 def claims(row: Format, line: bytes) -> bool:
-    """Whether a line is a `#Fields` line, or a request without one before it, of a row's format."""
+    """Whether a line is a `#Fields` line of the given format, or looks like a request in it without such a line."""
     header = _FIELDS.match(line)
     if header:
         names = _names(header[1])
@@ -100,7 +101,7 @@ def claims(row: Format, line: bytes) -> bool:
 
 
 def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of one file, from its first line on."""
+    """Creates a reader for one file, from its first line."""
     fields: list[str] = []
     day = b""
 
@@ -122,7 +123,7 @@ def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 
 def start_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
-    """What tells the layout of the lines of one file: the last `#Fields` line, or that they are CloudFront's."""
+    """Creates a layout reader for one file; the last `#Fields` line names the columns, else CloudFront's apply."""
 
     def text_of(names: list[str]) -> str:
         is_encoded = _EDGE_NAME in names and settings.is_cloudfront_encoded
@@ -142,13 +143,13 @@ def start_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
 
 
 def _names(text: bytes) -> list[str]:
-    """Names of fields in lower case, without quotes and blanks of no width."""
+    """Returns field names in lower case, without quotes and zero-width spaces."""
     words = text.decode("utf-8", "replace").replace("\u200b", "").replace("\ufeff", "").split()
     return [word.strip('"').lower() for word in words]
 
 
 def _values(line: bytes, fields: list[str]) -> dict[str, str] | None:
-    """Field -> value; None for a line with too few."""
+    """Returns field -> value; None if the line has too few values."""
     spans = w3c_spans(line, tuple(fields))
     if spans is None:
         return None
@@ -156,7 +157,10 @@ def _values(line: bytes, fields: list[str]) -> dict[str, str] | None:
 
 
 def _guessed(line: bytes) -> dict[str, str] | None:
-    """Field -> value of a line without a header: after the client's address come a user agent and the status."""
+    """Guesses field -> value of a line without a `#Fields` line; None if that is not possible.
+
+    In IIS lines, the user agent and the status are looked for after the client's address.
+    """
     if _EDGE.match(line):
         return _values(line, list(CLOUDFRONT))
     match = _REQUESTED.match(line)
@@ -172,6 +176,7 @@ def _guessed(line: bytes) -> dict[str, str] | None:
 
 
 def _record(values: dict[str, str], settings: Settings) -> Record:
+    """Turns field -> value into a record."""
     is_edge = _EDGE_NAME in values
     escape = ESCAPES["cloudfront" if is_edge and settings.is_cloudfront_encoded else "none"]
     roles = {
@@ -191,7 +196,7 @@ def _record(values: dict[str, str], settings: Settings) -> Record:
 
 
 def _agent(text: str, *, is_edge: bool) -> str:
-    """A user agent without the encoding of its blanks, which in CloudFront's older files is done twice."""
+    """Decodes a user agent: `+` in IIS logs, percent-encoding in CloudFront logs, which older files encode twice."""
     if not is_edge:
         return text.replace("+", " ")
     once = ESCAPES["cloudfront"](text.encode("utf-8", "surrogateescape"))

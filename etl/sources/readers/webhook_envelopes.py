@@ -1,4 +1,4 @@
-"""Webhook dumps: JSON records that are bare payloads, or envelopes around a body or a query (the contract)."""
+"""Parses webhook dumps: JSON records that are bare payloads, or envelopes with a body or a query (the contract)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from etl.sources.record import Record, split_target
 
 _FRAMES: Final = frozenset(("method", "path", "url", "headers", "received_at"))
 
-#: Where an envelope says who sent it, the likeliest first.
+#: Envelope keys for the sender's address, the likeliest first.
 ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
 
 
 def read_record(text: bytes) -> Record:
-    """One JSON record.
+    """Parses one JSON record: an envelope or a bare payload.
 
     Source: the contract's "Envelopes and payloads"; rules 1.3.
 
@@ -39,18 +39,19 @@ def read_record(text: bytes) -> Record:
 
 
 def read_value(value: Any) -> Record:
-    """One JSON record, parsed."""
+    """Turns a parsed JSON value into a record: an envelope or a bare payload."""
     if not isinstance(value, dict):
         return Record("malformed_body", "The record is JSON, but not an object")
     return _open_envelope(value) if is_envelope(value) else Record(fields=value)
 
 
 def is_envelope(value: dict[str, Any]) -> bool:
-    """Whether an object is an envelope of the contract: a body or a query beside what frames a request."""
+    """Whether an object is an envelope of the contract: it has a body or query, and a key such as method or path."""
     return ("body" in value or "query" in value) and not _FRAMES.isdisjoint(value)
 
 
 def _open_envelope(envelope: dict[str, Any]) -> Record:
+    """Turns an envelope into a record."""
     query = envelope.get("query")
     query_fields = pairs(query) if query and isinstance(query, dict) else None
     query_text = (_text(query) or "").removeprefix("?")
@@ -81,7 +82,7 @@ def _target(text: str) -> tuple[str, str | None]:
 
 
 def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
-    """The body as text or as an object, and what is wrong with it."""
+    """Returns the body as text, the body as an object, and its fault; at most one of the three is not None."""
     if isinstance(body, dict):
         return None, body, None
     if body is None or isinstance(body, str):
@@ -90,7 +91,7 @@ def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
 
 
 def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
-    """A query given as an object; its lists of scalars are repeated parameters."""
+    """Returns the parameters of a query given as an object; a list of scalars is a repeated parameter."""
     return [
         (name, item)
         for name, value in query.items()
@@ -99,11 +100,13 @@ def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _header(headers: dict[str, Any], name: str) -> str | None:
+    """Returns a header's value, or the first of several; letter case of the name does not matter."""
     value = next((value for key, value in headers.items() if key.lower() == name), None)
     return _text(value[0] if isinstance(value, list) and value else value)
 
 
 def _text(value: Any) -> str | None:
+    """Returns the text of a scalar; None if it is empty or not a scalar."""
     return json_codec.scalar(value) or None
 
 
@@ -113,7 +116,7 @@ def _instant(value: Any) -> datetime | None:
 
 
 def what_is_wrong(text: bytes) -> str:
-    """Why a record that is no JSON is none, for a person."""
+    """Explains why a record is not valid JSON."""
     head = text.lstrip()[:1]
     if head not in (b"{", b"["):
         return "Not JSON: it begins with neither { nor ["
