@@ -84,8 +84,8 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     )
     if found is None:
         raise FormatError(
-            f"{label} is in no known format: none of its first {len(content)} lines is.",
-            "Say what it is with --format NAME or --log-format, or leave it out.",
+            f"{label} is in no known format: none of its first {len(content)} lines matches one.",
+            "Name its format with --format NAME or --log-format, or leave the file out.",
         )
     return found
 

@@ -42,7 +42,7 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
     check_zone("--log-timezone", timezone)
     unknown = [role for role in columns if role not in ROLES]
     if unknown:
-        raise UsageError(f"--columns {unknown[0]!r} is nothing a column can hold.", f"Known: {', '.join(ROLES)}.")
+        raise UsageError(f"--columns {unknown[0]!r} is not a known role.", f"Known roles: {', '.join(ROLES)}.")
     rows = read_formats(Path(formats)) if formats else ()
     return Settings(timezone=timezone, columns=tuple(columns.items()), formats=rows)
 
@@ -60,7 +60,9 @@ def check_zone(option: str, zone: str) -> None:
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError) as error:
-        raise UsageError(f"{option} {zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.") from error
+        raise UsageError(
+            f"{option} {zone!r} is not a known time zone.", "Give an IANA name, such as Europe/Berlin."
+        ) from error
 
 
 def read_formats(path: Path) -> tuple[Format, ...]:
@@ -74,7 +76,7 @@ def read_formats(path: Path) -> tuple[Format, ...]:
     except OSError as error:
         raise FormatError(f"--formats {str(path)!r} cannot be read: {error.strerror}.", "Check the name.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} is no TOML: {error}", "Correct it there.") from error
+        raise FormatError(f"{path} is not valid TOML: {error}", "Correct the file.") from error
     return tuple(_row(path, name, table) for name, table in tables.items())
 
 
@@ -82,7 +84,7 @@ def _row(path: Path, name: str, table: Any) -> Format:
     """Builds a format from its TOML table; raises FormatError if the table is not valid."""
     where = f"{path}: [{name}]"
     if not isinstance(table, dict) or len(_KINDS.keys() & table.keys()) != 1:
-        raise FormatError(f"{where} has to have either a pattern or keys.", "Give one of them.")
+        raise FormatError(f"{where} must have either a pattern or keys.", "Give exactly one of the two.")
     unknown = table.keys() - {*_TEXTS, *_TRUTHS, *_LISTS, "keys"}
     if unknown:
         raise FormatError(f"{where} has an unknown key {min(unknown)!r}.", "Correct its name, or leave it out.")
@@ -96,7 +98,7 @@ def _row(path: Path, name: str, table: Any) -> Format:
         values["keys"] = _keys(where, table["keys"])
     for key, known in (("escape", ESCAPES), ("time", TIMES)):
         if key in values and values[key] not in known and not values[key].startswith("layout "):
-            raise FormatError(f"{where} has {key} {values[key]!r}.", f"Known: {', '.join(known)}.")
+            raise FormatError(f"{where} has an unknown {key}: {values[key]!r}.", f"Known: {', '.join(known)}.")
     return Format(**{"what": f"a format of {path.name}", "link": "", **values, "name": name, "family": _KINDS[kind]})
 
 
@@ -105,11 +107,14 @@ def _pattern(where: str, text: Any) -> bytes:
     try:
         groups = re.compile(text.encode()).groupindex
     except (re.error, AttributeError) as error:
-        raise FormatError(f"{where} has a pattern that is no regular expression: {error}", "Correct it.") from error
+        raise FormatError(
+            f"{where} has a pattern that is not a valid regular expression: {error}", "Correct the pattern."
+        ) from error
     if not _GROUPS & groups.keys() or groups.keys() - _ALL_GROUPS:
         raise FormatError(
-            f"{where} has a pattern with the groups {', '.join(groups) or 'of no name'}.",
-            f"Name request, target, path or query, and of the others only {', '.join(sorted(_ALL_GROUPS - _GROUPS))}.",
+            f"{where} has a pattern with unsuitable named groups: {', '.join(groups) or 'none'}.",
+            "Name a group request, target, path or query. "
+            f"Other groups can only be {', '.join(sorted(_ALL_GROUPS - _GROUPS))}.",
         )
     return bytes(text.encode())
 
@@ -117,8 +122,8 @@ def _pattern(where: str, text: Any) -> bytes:
 def _keys(where: str, table: Any) -> dict[str, tuple[str, ...]]:
     """Checks the keys of a format: role -> key paths. In TOML, a role may have one path or a list of paths."""
     if not isinstance(table, dict):
-        raise FormatError(f"{where} has keys that are no table.", 'Write [name.keys] with payload = "body".')
+        raise FormatError(f"{where} has keys that are not a table.", 'Write [name.keys] with payload = "body".')
     unknown = [role for role in table if role not in ROLES]
     if unknown:
-        raise FormatError(f"{where} has keys for {unknown[0]!r}.", f"Known: {', '.join(ROLES)}.")
+        raise FormatError(f"{where} has keys for an unknown role: {unknown[0]!r}.", f"Known: {', '.join(ROLES)}.")
     return {ROLES[role]: (paths,) if isinstance(paths, str) else tuple(paths) for role, paths in table.items()}

@@ -48,7 +48,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "nginx_json",
         "json",
-        "nginx access log in JSON, home-made: the request line or the URI as sent, in keys of any common name",
+        "Home-made nginx access log in JSON, with the request line or the raw URI under any common key",
         _NGINX,
         (
             (
@@ -68,7 +68,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "nginx_json_garbage",
         "json",
-        "nginx access log in JSON, where what came was no HTTP request",
+        "Home-made nginx access log in JSON, for connections that sent no HTTP request",
         _NGINX,
         (b'{"time_local":"01/May/2024:12:00:00 +0000","client":"192.0.2.7","request":"","status":400}',),
         keys=_NGINX_KEYS,
@@ -86,7 +86,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "json_access_log",
         "json",
-        "Access log in JSON with path, method, status, address and time in keys of any common name",
+        "Access log in JSON with path, method, status, address and time under any common keys",
         _NGINX,
         (
             (
@@ -110,7 +110,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "log_wrapper",
         "json",
-        "One line of a log as text in a JSON record, as Docker, Upsun, Filebeat and other shippers write it",
+        "Log line as text in a JSON record, as Docker, Upsun, Filebeat and other log shippers write it",
         "https://docs.docker.com/engine/logging/drivers/json-file/",
         (
             (
@@ -124,7 +124,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "docker",
         "json",
-        "Docker's json-file: any line of a container as text",
+        "Docker's json-file: any other line of a container as text",
         "https://docs.docker.com/engine/logging/drivers/json-file/",
         (b'{"log":"{\\"click_id\\": \\"a\\"}\\n","stream":"stdout","time":"2024-05-01T12:00:00.000000001Z"}',),
         keys={"record": ("log",), "time": ("time",)},
@@ -144,7 +144,7 @@ EXPORTS: Final[tuple[Format, ...]] = (
     Format(
         "json_table",
         "json",
-        "Rows of a table as JSON, of which one column holds payloads as text, as BigQuery exports them",
+        "Table rows as JSON with a column of payload texts, as BigQuery exports them",
         _BIGQUERY,
         (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","payload":"{\\"click_id\\": \\"a\\"}"}',),
         keys={**_EXPORT_KEYS, "body": _PAYLOAD_KEYS},
@@ -160,7 +160,7 @@ EXPORTS: Final[tuple[Format, ...]] = (
     Format(
         "json_table_body",
         "json",
-        "The same, where that column is called body and nothing else frames a request",
+        "Like json_table, where the column of payload texts is named body",
         _BIGQUERY,
         (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","body":"{\\"click_id\\": \\"a\\"}"}',),
         keys={**_EXPORT_KEYS, "body": ("body",)},

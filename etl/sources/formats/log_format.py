@@ -113,7 +113,7 @@ def compile_log_format(text: str) -> Format:
     return Format(
         "custom",
         "custom",
-        "a log format of one's own",
+        "A custom log format",
         "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format",
         pattern=pattern,
         escape={"none": "none", "json": "json"}.get(escape, "backslash"),

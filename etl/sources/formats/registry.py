@@ -27,7 +27,7 @@ from etl.sources.record import Record
 BARE_LINES: Final = Format(
     "jsonl",
     "json",
-    "JSON lines: one bare payload or envelope a line",
+    "JSON lines: one bare payload or envelope per line",
     "https://jsonlines.org",
     (b'{"click_id": "a", "value": 12.5}', b'{"method": "GET", "path": "/a/collect/b", "query": "click_id=a"}'),
     moment="none",

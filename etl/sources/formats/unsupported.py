@@ -20,7 +20,7 @@ def _row(name: str, pattern: bytes, what: str, instead: str) -> Refusal:
 
 
 _ACCESS_LOG: Final = "Name the access log that the same server writes."
-_WITH_TIME: Final = "Let it log in the combined format, which has the time of each request."
+_WITH_TIME: Final = "Set the server to log in the combined format, which has the time of each request."
 
 #: Types recognised by the first bytes of an input.
 BY_HEAD: Final = (
@@ -40,19 +40,19 @@ BY_HEAD: Final = (
         "clickbank_encrypted",
         rb"\s*\[?\s*\{\s*(?:\"notification\"\s*:\s*\"[^\"]*\"\s*,\s*\"iv\"|\"iv\"\s*:\s*\"[^\"]*\"\s*,\s*\"notification\")\s*:",
         "a dump of encrypted ClickBank notifications",
-        "Decrypt them with your secret key, and name the file of what they say.",
+        "Decrypt the notifications with your secret key, and name the decrypted file.",
     ),
     _row(
         "event_xml",
         rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<Events?[ >]",
         "a Windows event log in XML",
-        "Name the W3C log of IIS, which holds the same requests.",
+        "Name the W3C log of IIS, which contains the same requests.",
     ),
     _row(
         "cloudfront_rtmp",
         rb"(?:#Version[^\n]*\n)?#Fields:[^\n]*x-event[^\n]*x-sname",
         "a CloudFront log of RTMP streams",
-        "Name the log of a web distribution: streams hold no postbacks.",
+        "Name the log of a web distribution: stream logs contain no postbacks.",
     ),
     _row(
         "nginx_status",
@@ -86,19 +86,19 @@ BY_LINE: Final = (
     _row(
         "uvicorn",
         rb"(?:INFO:\s+)?\[?[\w.:]+\]?:\d+ - \"[A-Z]+ \S.* HTTP/[\d.]+\" \d{3}",
-        "a log of uvicorn, which holds no times",
+        "a log of uvicorn, which has no times",
         _WITH_TIME,
     ),
     _row(
         "morgan",
         rb"(?:\x1b\[\d*m)?(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) /\S*(?:\x1b\[\d*m)* (?:\x1b\[\d*m)*\d{3}(?:\x1b\[\d*m)* .*\bms\b",
-        "a log of morgan's tiny or dev format, which holds no times",
+        "a log in morgan's tiny or dev format, which has no times",
         _WITH_TIME,
     ),
     _row(
         "ssl_request_log",
         rb"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] \S+ (?:TLS|SSL)v[\d.]+ \S+ \"",
-        "a log of mod_ssl's requests, which holds no statuses",
+        "a request log of mod_ssl, which has no statuses",
         _ACCESS_LOG,
     ),
     _row(
@@ -110,13 +110,13 @@ BY_LINE: Final = (
     _row(
         "browser_hits",
         rb".*\"GET /assets/[^/ ]+/collect\?",
-        "a log of the tracker's own browser hits, which are no postbacks",
+        "a log of the tracker's own browser hits, which are not postbacks",
         "Name the log of the Custom Integration endpoint.",
     ),
     _row(
         "print_r",
         rb"(?:\[[\w .-]+\] => |Array$|Array \(|\($|\)$)",
-        "a dump by PHP's print_r",
+        "output of PHP's print_r",
         "Write the payloads as JSON lines, with json_encode.",
     ),
 )

@@ -92,7 +92,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "webhook_site",
         "json",
-        "webhook.site: requests of a token, as its API gives them",
+        "webhook.site: requests of a token, as its API returns them",
         "https://docs.webhook.site/api/about.html",
         (
             (
@@ -111,7 +111,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "pipedream",
         "json",
-        "Pipedream: events of an HTTP trigger, alone or within an exported step",
+        "Pipedream: events of an HTTP trigger, alone or in an exported step",
         "https://pipedream.com/docs/workflows/building-workflows/triggers/",
         (
             (
@@ -147,7 +147,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "requestbin",
         "json",
-        "RequestBin as it was, and its forks",
+        "The original RequestBin and its forks",
         "https://github.com/Runscope/requestbin",
         (
             (
@@ -171,7 +171,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "hookdeck",
         "json",
-        "Hookdeck: requests or events, as its API gives them",
+        "Hookdeck: requests or events, as its API returns them",
         "https://hookdeck.com/docs/api",
         (
             (
@@ -196,7 +196,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "svix",
         "json",
-        "Svix: messages of an application, as its API gives them",
+        "Svix: messages of an application, as its API returns them",
         "https://api.svix.com/docs",
         (
             (
@@ -250,7 +250,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "segment_capture",
         "json",
-        "A request as an object, in the style of RudderStack and Segment",
+        "Requests as JSON objects, in the style of RudderStack and Segment",
         "https://www.rudderstack.com/docs/sources/event-streams/cloud-apps/webhook-source/",
         (
             b'{"request":{"method":"POST","query":{"click_id":["a"]},"headers":{"User-Agent":"Acme/1"},"body":"{\\"b\\":1}"}}',

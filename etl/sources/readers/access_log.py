@@ -152,7 +152,7 @@ FORMATS: Final = (
     Format(
         "combined",
         "access_log",
-        "Apache or nginx access log with referer and user agent, a virtual host before and anything after",
+        "Apache or nginx access log with referer and user agent, optionally with a virtual host and more fields",
         "https://httpd.apache.org/docs/2.4/logs.html#combined",
         (
             b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "-"',

@@ -154,7 +154,7 @@ def _read_cells(header: list[str], cells: list[str], settings: Settings) -> Reco
     """Turns the cells of a row into a record; malformed if cells are missing or surplus cells are not empty."""
     surplus = cells[len(header) :]
     if len(cells) < len(header) or any(surplus):
-        return Record("malformed_record", f"{len(cells)} cells, where the table has {len(header)} columns")
+        return Record("malformed_record", f"{len(cells)} cells, but the table has {len(header)} columns")
     return read_row(_filled(header, cells), settings)
 
 
@@ -245,7 +245,7 @@ FORMATS: Final = (
     Format(
         "postgres_copy",
         "copy",
-        "Postgres COPY in its text format, alone or within a dump by pg_dump",
+        "Postgres COPY in text format, alone or within a pg_dump file",
         "https://www.postgresql.org/docs/current/sql-copy.html",
         (b"COPY public.webhooks (id, created_at, payload) FROM stdin;",),
         moment="start",
@@ -255,7 +255,7 @@ FORMATS: Final = (
     Format(
         "csv",
         "table",
-        "CSV table with a header: a column of payloads, URLs or queries, or columns named like the parameters",
+        "CSV with a column of payloads, URLs or queries, or a header that names columns like the parameters",
         _CSV,
         (b"click_id,value,currency", b'id,created_at,payload\n1,2024-05-01 12:00:00,"{""click_id"": ""a""}"'),
         moment="start",
@@ -265,7 +265,7 @@ FORMATS: Final = (
     Format(
         "tsv",
         "table",
-        "The same, divided by tabs",
+        "Like csv, with tabs between cells",
         "https://www.iana.org/assignments/media-types/text/tab-separated-values",
         (b"click_id\tvalue\tcurrency",),
         moment="start",
@@ -275,7 +275,7 @@ FORMATS: Final = (
     Format(
         "semicolon",
         "table",
-        "The same, divided by semicolons, as Excel writes CSV in much of Europe",
+        "Like csv, with semicolons between cells, as Excel writes CSV in much of Europe",
         _CSV,
         (b"click_id;value;currency",),
         moment="start",

@@ -49,8 +49,8 @@ def sample_columns(stream: BinaryIO, label: str, settings: Settings) -> tuple[tu
     columns = guess_columns(names, rows, settings)
     if not columns and not are_parameters(names):
         raise FormatError(
-            f"{label} has no column of payloads, URLs or queries among {', '.join(names[:8])}.",
-            "Name one with --columns payload=NAME.",
+            f"{label} has no recognisable column of payloads, URLs or queries. Its columns: {', '.join(names[:8])}.",
+            "Name a column with --columns payload=NAME.",
         )
     return columns
 
@@ -98,7 +98,7 @@ def _open(stream: BinaryIO, label: str) -> Any:
 
 
 def _broken(label: str, error: Exception) -> InputError:
-    return InputError(f"{label} is not sound Parquet: {str(error).splitlines()[0]}", "Export it again.")
+    return InputError(f"{label} is not valid Parquet: {str(error).splitlines()[0]}", "Export the file again.")
 
 
 def _plain_row(row: dict[str, Any]) -> dict[str, Any]:

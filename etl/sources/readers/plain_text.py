@@ -32,7 +32,7 @@ FORMATS: Final = (
     Format(
         "plain_text",
         "plain_text",
-        "Plain text: one URL, path or query a line, with or without a time before it",
+        "Plain text: one URL, path or query per line, with or without a time before it",
         "https://url.spec.whatwg.org/#concept-urlencoded",
         (
             b"https://t.example.com/acme/collect/shop?click_id=a&value=1",
@@ -49,7 +49,7 @@ FORMATS: Final = (
     Format(
         "dated_json",
         "dated_json",
-        "A date and JSON after it, on one line or many, as receivers in PHP or Node write it",
+        "A date followed by JSON, on one line or several, as receivers in PHP or Node write it",
         "https://www.rfc-editor.org/rfc/rfc8259",
         (
             b'2024-05-01 12:00:00 - {"click_id": "a"}',

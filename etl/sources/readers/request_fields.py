@@ -53,7 +53,7 @@ class _Place(NamedTuple):
 
 
 def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  # noqa: B008  a tuple never changes
-    """Builds a record from role -> value. Texts may contain bytes that are not UTF-8, as `surrogateescape` decodes them.
+    """Builds a record from role -> value. Bytes that are not UTF-8 must be lone surrogates (`surrogateescape`).
 
     Examples:
         >>> record = record_of({"url": "https://example.com/a/collect/b?x=1", "status": "200", "time": 1714564800})
@@ -131,7 +131,7 @@ def _content(body: Any, *, is_base64: bool) -> Record:
         try:
             raw = base64.b64decode(raw, validate=True)
         except binascii.Error:
-            return Record("malformed_body", "The body is said to be base64, and is not")
+            return Record("malformed_body", "The body is marked as base64, but is not valid base64")
     return Record(body=body_text(raw) or None)
 
 

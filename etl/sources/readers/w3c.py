@@ -61,7 +61,7 @@ FORMATS: Final = (
     Format(
         "iis",
         "w3c",
-        "W3C extended log, as IIS and others write it, with or without its header",
+        "W3C extended log of IIS and other servers, with or without its header",
         _MICROSOFT,
         (
             b"#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip sc-status",
@@ -205,5 +205,5 @@ def _agent(text: str, *, is_edge: bool) -> str:
 
 def _what_is_wrong(line: bytes, fields: list[str]) -> str:
     if fields:
-        return f"{len(W3C_TOKEN.findall(line))} values, where #Fields names {len(fields)}"
-    return "No #Fields line before it, and no request told by what stands where"
+        return f"{len(W3C_TOKEN.findall(line))} values, but #Fields names {len(fields)}"
+    return "No #Fields line before this line, and no request recognised without one"

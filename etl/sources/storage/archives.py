@@ -48,7 +48,7 @@ def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path
         raise InputError(f"{label} is an archive that cannot be read: {error}", "Pack it again.") from error
     seen = [(name, place) for name, place in members if not _is_hidden(name)]
     if not seen:
-        raise InputError(f"{label} is an archive without files.", "Name another one.")
+        raise InputError(f"{label} is an archive without files.", "Name another archive.")
     return seen
 
 
@@ -57,10 +57,10 @@ def _in_zip(location: Location, label: str) -> list[tuple[str, Location]]:
         members = [member for member in archive.infolist() if not member.is_dir()]
     if any(member.filename == _EXCEL for member in members):
         raise InputError(
-            f"{label} is an Excel workbook, which is not read.", "Save the sheet as CSV and name that file."
+            f"{label} is an Excel workbook, which is not supported.", "Save the sheet as CSV and name that file."
         )
     if any(member.flag_bits & 1 for member in members):
-        raise InputError(f"{label} is encrypted.", "Unpack it with its password and name the files in it.")
+        raise InputError(f"{label} is encrypted.", "Extract it with its password and name the extracted files.")
     return [(member.filename, ZipMember(location, member.filename, member.file_size)) for member in members]
 
 

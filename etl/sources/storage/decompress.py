@@ -37,7 +37,7 @@ _MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz"),
 )
 _REFUSED: Final = (
-    (b"PK\x03\x04", "a zip archive within another", "Unpack the outer one and name the files in it."),
+    (b"PK\x03\x04", "a zip archive within another archive", "Extract the outer archive and name the extracted files."),
     (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
     (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
 )
@@ -227,7 +227,9 @@ def _codec(location: Location, label: str) -> str:
     codec, head = sniff(location, label)
     _refuse(head, label)
     if is_tar(head):
-        raise InputError(f"{label} is an archive within another.", "Unpack the outer one and name the files in it.")
+        raise InputError(
+            f"{label} is an archive within another archive.", "Extract the outer archive and name the extracted files."
+        )
     return codec
 
 
@@ -302,11 +304,11 @@ def _refuse(head: bytes, label: str) -> None:
     """Raises `InputError` if the first bytes are those of a type that is not supported."""
     for magic, what, hint in _REFUSED:
         if head.startswith(magic):
-            raise InputError(f"{label} is {what}, which is not read.", hint)
+            raise InputError(f"{label} is {what}, which is not supported.", hint)
 
 
 def _unreadable(label: str, error: BaseException) -> InputError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return InputError(
-        f"{label} cannot be read: {reason}", "Check that the file is there, whole and readable, and run again."
+        f"{label} cannot be read: {reason}", "Check that the file exists, is complete and is readable, and run again."
     )

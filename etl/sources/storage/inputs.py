@@ -81,13 +81,13 @@ def _files(argument: str, out: Path) -> list[Input]:
         files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
         files = [file for file in files if out not in file.resolve().parents]
         if not files:
-            raise InputError(f"{argument} is a folder without files.", "Name another one.")
+            raise InputError(f"{argument} is a folder without files.", "Name another folder.")
     elif path.exists():
         files = [path]
     else:
         files = sorted(Path(name) for name in glob.iglob(argument, recursive=True) if Path(name).is_file())  # noqa: PTH207
         if not files:
-            raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that it arrives as it is.")
+            raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it.")
     return [Input(_shown(file), file) for file in files]
 
 
@@ -111,4 +111,4 @@ def _spooled(files: ExitStack, stream: IO[bytes]) -> Path:
     for place in (Path(f"/proc/{os.getpid()}/fd/{spool.fileno()}"), Path(f"/dev/fd/{spool.fileno()}")):
         if place.exists():
             return place
-    raise InputError("A stream cannot be read twice on this system.", "Write it to a file and name the file.")
+    raise InputError("This system cannot read a stream twice.", "Write the stream to a file and name the file.")

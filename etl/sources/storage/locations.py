@@ -169,14 +169,15 @@ def find_objects(address: str) -> list[StoredObject]:
     match = _ADDRESS.fullmatch(address)
     if not match or match[1] not in SCHEMES:
         raise UsageError(
-            f"{address} is no address of an object store.", f"Give one of {', '.join(SCHEMES)}://BUCKET/PATH."
+            f"{address} is not an object-store address.",
+            f"Give SCHEME://BUCKET/PATH, where SCHEME is one of {', '.join(SCHEMES)}.",
         )
     refuse_credentials(address, match[2])
     store, path = f"{match[1]}://{match[2]}", match[3]
     prefix = _GLOB.split(path)[0].rpartition("/")[0] if _GLOB.search(path) else path.rstrip("/")
     found = [found for found in _listed(store, prefix, address) if _is_named(found.path, path)]
     if not found:
-        raise InputError(f"{address} names no object.", "Check the name; a prefix ends with /, a glob is quoted.")
+        raise InputError(f"{address} names no object.", "Check the name; end a prefix with /, and quote a glob.")
     return found
 
 
@@ -188,8 +189,8 @@ def refuse_credentials(address: str, bucket: str) -> None:
     """
     if "@" in bucket or ":" in bucket:
         raise UsageError(
-            f"{address} holds credentials, which no address may.",
-            "Give them in the environment (AWS_*, GOOGLE_*, AZURE_*), and the bucket alone in the address.",
+            f"{address} contains credentials, which addresses must not contain.",
+            "Set the credentials in the environment (AWS_*, GOOGLE_*, AZURE_*) and only the bucket in the address.",
         )
 
 
@@ -254,7 +255,8 @@ def library() -> Any:
         import obstore.exceptions
     except ImportError as error:
         raise UsageError(
-            "Object stores need a library that is not installed.", "Run: pip install 'postback-etl[object-stores]'"
+            "Object stores need the library obstore, which is not installed.",
+            "Run: pip install 'postback-etl[object-stores]'",
         ) from error
     return obstore
 
