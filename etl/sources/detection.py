@@ -14,12 +14,12 @@ from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.errors import FormatError
 from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
-from etl.sources.formats.queue_messages import unwrapped
+from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
-from etl.sources.formats.unsupported import refusal_of
-from etl.sources.framing import Frame, read_batches
+from etl.sources.formats.unsupported import find_unsupported
+from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import csv_tables, json_records, plain_text, w3c
-from etl.sources.readers.access_log import not_a_record
+from etl.sources.readers.access_log import blank_or_comment
 from etl.sources.readers.escapes import without_prefix
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
@@ -64,15 +64,15 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
         FormatError: No record matches a known format, or the format is known but not supported.
     """
     sample = _sample(samples)
-    refusal = refusal_of(sample.head, [line for line in sample.lines if line.strip()])
-    if refusal:
-        raise FormatError(f"{label} is {refusal.what}.", refusal.instead)
+    unsupported = find_unsupported(sample.head, [line for line in sample.lines if line.strip()])
+    if unsupported:
+        raise FormatError(f"{label} is {unsupported.what}.", unsupported.advice)
     headed = next(
         (row for line in sample.lines for row in w3c.FORMATS if line[:1] == b"#" and w3c.claims(row, line)), None
     )
     if headed:
         return Detected(headed, HEADED)
-    content = [line for line in sample.lines if not_a_record(line) is None]
+    content = [line for line in sample.lines if blank_or_comment(line) is None]
     if not content:
         return Detected(FORMATS[0], LINES)
     bare = [without_prefix(line) for line in content]
@@ -90,7 +90,7 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     return found
 
 
-def as_said(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Detected:
+def assume_format(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Detected:
     """Returns the format that the user named, with the framing and the columns that the samples show."""
     sample = _sample(samples)
     if row in (BARE_LINES, BARE_DOCUMENTS):
@@ -122,8 +122,8 @@ def _sample(samples: tuple[bytes, ...]) -> Sample:
 
 def _records(head: bytes, framing: str, delimiter: str = ",", container: tuple[str, ...] = ()) -> list[bytes]:
     """Cuts the beginning of an input into records, and drops the last record if it may be cut off."""
-    frame = Frame(framing, 0, len(head), max(len(head), 1), container, delimiter)
-    records = [text for batch in read_batches(io.BytesIO(head), frame) for text in batch.texts()]
+    part = StreamPart(framing, 0, len(head), max(len(head), 1), container, delimiter)
+    records = [text for batch in read_batches(io.BytesIO(head), part) for text in batch.texts()]
     return records[:-1] if len(records) > 1 and not head.endswith((b"\n", b"}", b"]")) else records
 
 
@@ -136,7 +136,9 @@ def _detect_json(head: bytes, content: list[bytes], settings: Settings) -> Detec
         return Detected(_most_claimed(held, _records(head, DOCUMENTS, container=container)) or held[0], DOCUMENTS)
     framing = _json_framing(head, content)
     records = (
-        _records(head, DOCUMENTS) if framing == DOCUMENTS else [one for line in content for one in unwrapped(line)]
+        _records(head, DOCUMENTS)
+        if framing == DOCUMENTS
+        else [record for line in content for record in unwrap_messages(line)]
     )
     bare = BARE_DOCUMENTS if framing == DOCUMENTS else BARE_LINES
     return Detected(_most_claimed(rows, records) or bare, framing)
@@ -147,7 +149,7 @@ def _json_framing(head: bytes, lines: list[bytes]) -> str:
     objects = [line for line in lines if _is_object(line)]
     if head.lstrip().startswith(b"[") or len(objects) * 2 < len([line for line in lines if line.strip()]):
         return DOCUMENTS
-    return MESSAGES if any(unwrapped(line) != [line] for line in objects) else LINES
+    return MESSAGES if any(unwrap_messages(line) != [line] for line in objects) else LINES
 
 
 def _is_object(line: bytes) -> bool:
@@ -190,10 +192,10 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     best: tuple[int, Format | None] = (0, None)
     for name in _BY_LINE:
         votes = Counter[str]()
-        for line in map(without_prefix, content) if FAMILIES[name].is_shipped else content:
+        for line in map(without_prefix, content) if FAMILIES[name].allows_prefix else content:
             votes.update(row.name for row in rows_of(name, settings) if FAMILIES[name].claims(row, line))
         if votes.total() > best[0]:
-            top = max(votes, key=lambda one: votes[one])
+            top = max(votes, key=lambda name: votes[name])
             best = votes.total(), next(row for row in rows_of(name, settings) if row.name == top)
     blocks = _records(head, BLOCKS)
     dated = BY_NAME["dated_json"]

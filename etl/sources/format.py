@@ -16,7 +16,7 @@ Reader = Callable[[bytes], Record]
 
 #: Takes the records of a split in order, and returns for each the text of its `delimited_rows.Layout`: the table
 #: grammar and the column names. None if the record is not a table row or the layout is not known yet.
-Layouts = Callable[[bytes], str | None]
+LayoutReader = Callable[[bytes], str | None]
 
 
 #: Framings: how bytes are cut into records. Only LINES can be read from the middle of a file.
@@ -98,12 +98,12 @@ class Family(NamedTuple):
         start: Creates a reader for formats of the family. A reader reads one split from its beginning, because it may
             keep state, such as the columns of a header.
         claims: Returns whether a record is in a format.
-        is_shipped: Whether a container runtime or log shipper may have put a prefix before each line.
-        layouts: Creates a layout reader for one split, from its beginning. None for families without tables.
+        allows_prefix: Whether a container runtime or log shipper may have put a prefix before each line.
+        start_layout_reader: Creates a layout reader for one split. None for families without tables.
     """
 
     framing: str
     start: Callable[[tuple[Format, ...], Settings], Reader]
     claims: Callable[[Format, bytes], bool]
-    is_shipped: bool = True
-    layouts: Callable[[tuple[Format, ...], Settings], Layouts] | None = None
+    allows_prefix: bool = True
+    start_layout_reader: Callable[[tuple[Format, ...], Settings], LayoutReader] | None = None

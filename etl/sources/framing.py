@@ -7,13 +7,13 @@ from typing import BinaryIO, Final, NamedTuple
 
 from etl.columnar.delimited_rows import row_patterns
 from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS
-from etl.sources.formats.queue_messages import unwrapped
+from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.readers.timestamps import DATED
 from etl.sources.records.json_documents import read_documents
 from etl.sources.records.lines import KEPT_BYTES, Batch, Element, as_batch, read_lines
 
 
-class Frame(NamedTuple):
+class StreamPart(NamedTuple):
     """The part of a stream to cut into records, and how to cut it.
 
     Attributes:
@@ -33,36 +33,36 @@ class Frame(NamedTuple):
     delimiter: str = ","
 
 
-def read_batches(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
+def read_batches(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
     """Yields the records of a part of a stream, in order.
 
     The stream must stand one byte before the part's start, or at 0 if the part starts there.
     """
-    return _CUTS[frame.framing](stream, frame)
+    return _CUTTERS[part.framing](stream, part)
 
 
-def _lines(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    return read_lines(stream, frame.start, frame.end, frame.max_record_bytes)
+def _lines(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    return read_lines(stream, part.start, part.end, part.max_record_bytes)
 
 
-def _documents(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    for elements in read_documents(stream, frame.max_record_bytes, frame.container):
-        yield as_batch([inner for element in elements for inner in _carried(element)])
+def _documents(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    for elements in read_documents(stream, part.max_record_bytes, part.container):
+        yield as_batch([inner for element in elements for inner in _unwrap(element)])
 
 
-def _messages(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    for batch in _lines(stream, frame):
-        yield as_batch([inner for line in _elements(batch) for inner in _carried(line)])
+def _messages(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    for batch in _lines(stream, part):
+        yield as_batch([inner for line in _lines_of(batch) for inner in _unwrap(line)])
 
 
-def _carried(element: Element) -> list[Element]:
+def _unwrap(element: Element) -> list[Element]:
     """Returns the records inside a queue message, or the record itself; oversized records are not opened."""
     if element.length > len(element.text):
         return [element]
-    return [Element(text, element.offset, len(text)) for text in unwrapped(element.text)]
+    return [Element(text, element.offset, len(text)) for text in unwrap_messages(element.text)]
 
 
-def _elements(batch: Batch) -> list[Element]:
+def _lines_of(batch: Batch) -> list[Element]:
     """Returns the lines of a batch, each with its line end."""
     data = batch.buffer.tobytes()
     starts = batch.starts.tolist()
@@ -75,7 +75,7 @@ def _elements(batch: Batch) -> list[Element]:
     ]
 
 
-def _joined(lines: list[Element], limit: int) -> Element:
+def _join(lines: list[Element], limit: int) -> Element:
     """Joins lines into one record, without the line end of the last line."""
     length = sum(line.length for line in lines)
     if length > limit:
@@ -84,52 +84,52 @@ def _joined(lines: list[Element], limit: int) -> Element:
     return Element(text, lines[0].offset, len(text))
 
 
-def _blocks(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
+def _blocks(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
     """Yields blocks: a dated line and the following lines without a date. Lines before the first date stand alone."""
-    limit = frame.max_record_bytes
+    limit = part.max_record_bytes
     waiting: list[Element] = []
     is_dated, length = False, 0
-    for batch in _lines(stream, frame):
+    for batch in _lines(stream, part):
         records: list[Element] = []
-        for line in _elements(batch):
+        for line in _lines_of(batch):
             begins = bool(DATED.match(line.text))
             if waiting and (begins or not is_dated or length > limit):
-                records.append(_joined(waiting, limit))
+                records.append(_join(waiting, limit))
                 waiting, length, is_dated = [], 0, False
             waiting.append(line)
             length += line.length
             is_dated |= begins
         yield as_batch(records)
-    yield as_batch([_joined(waiting, limit)] if waiting else [])
+    yield as_batch([_join(waiting, limit)] if waiting else [])
 
 
-def _table_rows(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
+def _table_rows(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
     """Yields table rows; a row spans several lines if a quoted cell contains line ends.
 
     If a quote is not closed within the size limit, each of its lines is a record of its own.
     """
-    limit = frame.max_record_bytes
-    rows = row_patterns(frame.delimiter)
+    limit = part.max_record_bytes
+    rows = row_patterns(part.delimiter)
     waiting: list[Element] = []
     length = 0
-    for batch in _lines(stream, frame):
+    for batch in _lines(stream, part):
         records: list[Element] = []
-        for line in _elements(batch):
+        for line in _lines_of(batch):
             is_whole = (rows.rest if waiting else rows.whole).fullmatch(line.text)
             waiting.append(line)
             length += line.length
             if is_whole:
-                records.append(_joined(waiting, limit))
+                records.append(_join(waiting, limit))
             elif length > limit:
-                records += [_joined([one], limit) for one in waiting]
+                records += [_join([waiting_line], limit) for waiting_line in waiting]
             else:
                 continue
             waiting, length = [], 0
         yield as_batch(records)
-    yield as_batch([_joined([line], limit) for line in waiting])
+    yield as_batch([_join([line], limit) for line in waiting])
 
 
-_CUTS: Final[dict[str, Callable[[BinaryIO, Frame], Iterator[Batch]]]] = {
+_CUTTERS: Final[dict[str, Callable[[BinaryIO, StreamPart], Iterator[Batch]]]] = {
     LINES: _lines,
     HEADED: _lines,
     MESSAGES: _messages,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from etl.errors import FormatError
-from etl.sources.detection import Detected, as_said, detect
+from etl.sources.detection import Detected, assume_format, detect
 from etl.sources.format import LINES, PARQUET, Settings
 from etl.sources.formats.log_format import compile_log_format
 from etl.sources.formats.registry import BY_NAME
@@ -61,7 +61,7 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
         return Detected(BY_NAME["parquet"], PARQUET, columns)
     if reading.format == "auto":
         return detect(samples, item.source, reading.settings)
-    return as_said(known[reading.format], samples, reading.settings)
+    return assume_format(known[reading.format], samples, reading.settings)
 
 
 def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading, word: bytes = b"") -> Iterator[Split]:

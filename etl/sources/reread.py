@@ -19,10 +19,10 @@ from etl.columnar.delimited_rows import DELIMITERS
 from etl.sources.detection import Detected
 from etl.sources.format import Format, Settings
 from etl.sources.formats.log_format import compile_log_format
-from etl.sources.formats.registry import BY_NAME, start_layouts, start_reader
-from etl.sources.framing import Frame, read_batches
+from etl.sources.formats.registry import BY_NAME, start_layout_reader, start_reader
+from etl.sources.framing import StreamPart, read_batches
 from etl.sources.planning import Reading
-from etl.sources.readers.csv_tables import is_numbered
+from etl.sources.readers.csv_tables import has_numbered_columns
 from etl.sources.records.lines import Batch
 from etl.sources.splits import batch_reader
 
@@ -48,13 +48,13 @@ class Origin(NamedTuple):
     def is_enough(self) -> bool:
         """Whether a record can be parsed without the records before it."""
         if self.row.family == "table":
-            return self.header is not None or is_numbered(self.settings)
-        return self.row.family != "w3c" and (self.row.family != "copy" or is_numbered(self.settings))
+            return self.header is not None or has_numbered_columns(self.settings)
+        return self.row.family != "w3c" and (self.row.family != "copy" or has_numbered_columns(self.settings))
 
     @property
     def layout(self) -> str | None:
         """The layout text of the input's records, if they are rows of one table; else None."""
-        return start_layouts(self.row, self.settings)((self.header or "").encode("utf-8", "surrogateescape"))
+        return start_layout_reader(self.row, self.settings)((self.header or "").encode("utf-8", "surrogateescape"))
 
 
 def describe_origin(found: Detected, reading: Reading, head: bytes) -> dict[str, Any]:
@@ -72,14 +72,14 @@ def describe_origin(found: Detected, reading: Reading, head: bytes) -> dict[str,
         "framing": found.framing,
         "timezone": settings.timezone,
         "columns": settings.columns,
-        "formats": [_plain(row) for row in settings.formats],
+        "formats": [_format_as_data(row) for row in settings.formats],
         "header": _header(found, settings, head),
     }
 
 
 def origin_of(described: dict[str, Any]) -> Origin:
     """Restores an origin from its description by `describe_origin`."""
-    own = tuple(_row(row) for row in described["formats"])
+    own = tuple(_format_from_data(row) for row in described["formats"])
     columns = tuple((role, name) for role, name in described["columns"])
     settings = Settings(described["timezone"], columns, own)
     known = {row.name: row for row in own}
@@ -118,21 +118,21 @@ def _batch(texts: list[bytes]) -> Batch:
 
 def _header(found: Detected, settings: Settings, head: bytes) -> str | None:
     """Returns the header record of a table; None if the input is not a table or its beginning has no header."""
-    if found.row.family != "table" or is_numbered(settings):
+    if found.row.family != "table" or has_numbered_columns(settings):
         return None
     read = start_reader(found.row, settings)
-    frame = Frame(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[found.row.name])
-    records = (text for batch in read_batches(io.BytesIO(head), frame) for text in batch.texts())
+    part = StreamPart(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[found.row.name])
+    records = (text for batch in read_batches(io.BytesIO(head), part) for text in batch.texts())
     return next((text.decode("utf-8", "surrogateescape") for text in records if read(text).fault == "header"), None)
 
 
-def _plain(row: Format) -> dict[str, Any]:
+def _format_as_data(row: Format) -> dict[str, Any]:
     """Returns a format as plain data for JSON, without samples and functions."""
     pattern = row.pattern and row.pattern.decode("latin-1")
     return {**row._asdict(), "samples": (), "pattern": pattern, "read": None}
 
 
-def _row(plain: dict[str, Any]) -> Format:
+def _format_from_data(plain: dict[str, Any]) -> Format:
     """Restores a format from plain data."""
     pattern, keys = plain["pattern"], plain["keys"]
     return Format(

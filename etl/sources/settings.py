@@ -17,7 +17,7 @@ from etl.sources.readers.timestamps import TIMES
 
 _KINDS: Final = {"pattern": "text", "keys": "json"}
 _TEXTS: Final = ("what", "link", "pattern", "escape", "time", "moment")
-_TRUTHS: Final = ("is_zoned", "is_body_logged")
+_FLAGS: Final = ("is_zoned", "is_body_logged")
 _LISTS: Final = ("marks", "container", "samples")
 _GROUPS: Final = frozenset(("request", "target", "path", "query"))
 _ALL_GROUPS: Final = _GROUPS | {"method", "body", "time", "status", "client", "agent"}
@@ -85,11 +85,11 @@ def _row(path: Path, name: str, table: Any) -> Format:
     where = f"{path}: [{name}]"
     if not isinstance(table, dict) or len(_KINDS.keys() & table.keys()) != 1:
         raise FormatError(f"{where} must have either a pattern or keys.", "Give exactly one of the two.")
-    unknown = table.keys() - {*_TEXTS, *_TRUTHS, *_LISTS, "keys"}
+    unknown = table.keys() - {*_TEXTS, *_FLAGS, *_LISTS, "keys"}
     if unknown:
         raise FormatError(f"{where} has an unknown key {min(unknown)!r}.", "Correct its name, or leave it out.")
     kind = next(kind for kind in _KINDS if kind in table)
-    values: dict[str, Any] = {key: table[key] for key in (*_TEXTS, *_TRUTHS) if key in table}
+    values: dict[str, Any] = {key: table[key] for key in (*_TEXTS, *_FLAGS) if key in table}
     values |= {key: tuple(table[key]) for key in ("marks", "container") if key in table}
     values["samples"] = tuple(str(sample).encode() for sample in table.get("samples", ()))
     if kind == "pattern":

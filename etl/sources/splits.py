@@ -13,8 +13,15 @@ from etl.columnar.delimited_rows import DELIMITERS
 from etl.columnar.string_buffers import texts_of
 from etl.schema import REQUESTS
 from etl.sources.format import DOCUMENTS, LINES, MESSAGES, PARQUET, Format, Settings
-from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, FAMILIES, rows_of, start_layouts, start_reader
-from etl.sources.framing import Frame, read_batches
+from etl.sources.formats.registry import (
+    BARE_DOCUMENTS,
+    BARE_LINES,
+    FAMILIES,
+    rows_of,
+    start_layout_reader,
+    start_reader,
+)
+from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import access_log, json_batch, json_matching, parquet_tables
 from etl.sources.readers.escapes import without_prefix
 from etl.sources.record import Record, as_columns
@@ -86,8 +93,8 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
     if split.start:
         stream.seek(split.start - 1)
     delimiter = DELIMITERS.get(split.row.name, ",")
-    frame = Frame(split.framing, split.start, split.end, split.max_record_bytes, split.row.container, delimiter)
-    return read_batches(stream, frame)
+    part = StreamPart(split.framing, split.start, split.end, split.max_record_bytes, split.row.container, delimiter)
+    return read_batches(stream, part)
 
 
 def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Batch], dict[str, pl.Series]]:
@@ -104,11 +111,11 @@ def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Bat
     if row.family == "access_log":
         return partial(access_log.read_batch, read=read, word=settings.word)
     has_comments = framing in (LINES, MESSAGES)
-    is_shipped = FAMILIES[row.family].is_shipped and framing != DOCUMENTS
+    allows_prefix = FAMILIES[row.family].allows_prefix and framing != DOCUMENTS
 
     def read_one(text: bytes) -> Record:
-        passed_over = access_log.not_a_record(text) if has_comments else None
-        return passed_over or read(without_prefix(text) if is_shipped else text)
+        skipped = access_log.blank_or_comment(text) if has_comments else None
+        return skipped or read(without_prefix(text) if allows_prefix else text)
 
     def read_at(batch: Batch, i: int) -> Record:
         if i in batch.oversized:
@@ -120,7 +127,7 @@ def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Bat
 
     if row not in (BARE_LINES, BARE_DOCUMENTS) or settings.columns:
         return read_all
-    is_claimed = json_matching.choice(rows_of(row.family, settings)).is_possible
+    is_claimed = json_matching.format_matcher(rows_of(row.family, settings)).may_match
     return lambda batch: json_batch.read_batch(batch, partial(read_at, batch), is_claimed)
 
 
@@ -135,9 +142,9 @@ def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
 
 def _layout_reader(split: Split) -> Callable[[Batch], pl.Series]:
     """Returns a function that takes batches in order and returns each record's layout text; null outside tables."""
-    if not FAMILIES[split.row.family].layouts:
+    if not FAMILIES[split.row.family].start_layout_reader:
         return lambda batch: pl.Series("layout", [None], dtype=pl.String).new_from_index(0, len(batch.starts))
-    read = start_layouts(split.row, split.settings)
+    read = start_layout_reader(split.row, split.settings)
     return lambda batch: pl.Series("layout", list(map(read, batch.texts())), dtype=pl.String)
 
 
@@ -186,10 +193,10 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
     first = split.first_record
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
         for batch in _batches(split, stream):
-            mine = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
-            lines = mine - first
+            selected = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
+            lines = selected - first
             raws = texts_of(batch.buffer, batch.starts[lines], batch.ends[lines])
-            found.append(pl.DataFrame({"record_no": mine, "raw": raws, "layout": layouts(batch)[lines]}))
+            found.append(pl.DataFrame({"record_no": selected, "raw": raws, "layout": layouts(batch)[lines]}))
             first += len(batch.starts)
     return pl.concat(found)
 

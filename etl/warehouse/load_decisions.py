@@ -16,7 +16,7 @@ import polars as pl
 
 from etl.errors import InputError
 from etl.runner.stage_inputs import Surveyed
-from etl.sources.storage.decompress import RUNG_BYTES
+from etl.sources.storage.decompress import PREFIX_DIGEST_BYTES
 
 #: What becomes of an input, and what is said of it.
 LOAD: Final = "load"
@@ -134,7 +134,7 @@ def _candidates(new: list[_Shape], old: list[_Shape]) -> Iterator[tuple[_Shape, 
     """Pairs, the shorter first, that agree up to the last rung of the shorter."""
     for one, other in [*combinations(new, 2), *product(new, old)]:
         short, long = sorted((one, other), key=lambda shape: shape.size)
-        last = slice(len(short.ladder) - RUNG_BYTES, len(short.ladder))
+        last = slice(len(short.ladder) - PREFIX_DIGEST_BYTES, len(short.ladder))
         if short.ladder and short.size < long.size and short.ladder[last] == long.ladder[last]:
             yield short, long
 

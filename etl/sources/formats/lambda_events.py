@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from etl.columnar import json_codec
 from etl.sources.format import Format
-from etl.sources.readers.json_matching import at
+from etl.sources.readers.json_matching import value_at
 from etl.sources.readers.request_fields import record_of
 from etl.sources.record import Record
 
@@ -18,10 +18,10 @@ def read_rest_event(event: dict[str, Any]) -> Record:
     return record_of(
         {
             **_common(event),
-            "time": at(event, "requestContext.requestTimeEpoch") or at(event, "requestContext.requestTime"),
-            "path": event.get("path") or at(event, "requestContext.path"),
+            "time": value_at(event, "requestContext.requestTimeEpoch") or value_at(event, "requestContext.requestTime"),
+            "path": event.get("path") or value_at(event, "requestContext.path"),
             "query": event.get("multiValueQueryStringParameters") or event.get("queryStringParameters"),
-            "client": at(event, "requestContext.identity.sourceIp") or _header(event, "x-forwarded-for"),
+            "client": value_at(event, "requestContext.identity.sourceIp") or _header(event, "x-forwarded-for"),
         }
     )
 
@@ -32,11 +32,11 @@ def read_http_event(event: dict[str, Any]) -> Record:
     return record_of(
         {
             **_common(event),
-            "time": at(event, "requestContext.timeEpoch") or at(event, "requestContext.time"),
-            "method": at(event, "requestContext.http.method"),
-            "path": event.get("rawPath") or at(event, "requestContext.http.path"),
+            "time": value_at(event, "requestContext.timeEpoch") or value_at(event, "requestContext.time"),
+            "method": value_at(event, "requestContext.http.method"),
+            "path": event.get("rawPath") or value_at(event, "requestContext.http.path"),
             "query": event.get("queryStringParameters") if raw is None else raw,
-            "client": at(event, "requestContext.http.sourceIp") or _header(event, "x-forwarded-for"),
+            "client": value_at(event, "requestContext.http.sourceIp") or _header(event, "x-forwarded-for"),
         }
     )
 
@@ -60,7 +60,7 @@ def _common(event: dict[str, Any]) -> dict[str, Any]:
         "method": event.get("httpMethod"),
         "body": event.get("body"),
         "is_base64": event.get("isBase64Encoded"),
-        "agent": _header(event, "user-agent") or at(event, "requestContext.http.userAgent"),
+        "agent": _header(event, "user-agent") or value_at(event, "requestContext.http.userAgent"),
     }
 
 

@@ -20,7 +20,7 @@ from etl.sources.formats.json_logs import FORMATS as ACCESS_LOGS
 from etl.sources.formats.lambda_events import FORMATS as EVENTS
 from etl.sources.formats.webhook_captures import FORMATS as CAPTURES
 from etl.sources.readers import webhook_envelopes
-from etl.sources.readers.json_matching import at, choice
+from etl.sources.readers.json_matching import format_matcher, value_at
 from etl.sources.readers.request_fields import body_text, instant_of
 
 #: Limits for one record: the decompressed bytes of all its messages, and the depth of nesting.
@@ -32,7 +32,7 @@ _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
 #: Every message envelope has one of these names. Envelopes that contain no further object begin with `_FLAT`.
 _NAMES: Final = re.compile(rb'"(?:[Rr]ecords|topic|schema|logEvents|Messages|TopicArn|awslogs)"')
 _FLAT: Final = re.compile(rb'\s*\{\s*"(?:topic|Type|schema)"')
-_TOPS, _, _ROW_OF = choice((*EVENTS, *CAPTURES, *ACCESS_LOGS))
+_TOP_KEYS, _, _FORMAT_OF = format_matcher((*EVENTS, *CAPTURES, *ACCESS_LOGS))
 
 
 class _Message(NamedTuple):
@@ -46,19 +46,19 @@ class _TooMuchError(ValueError):
     """The messages of a record decompress to more than MAX_INFLATED bytes."""
 
 
-def unwrapped(record: bytes) -> list[bytes]:
+def unwrap_messages(record: bytes) -> list[bytes]:
     r"""Returns the records within a message envelope, or the record itself. Never raises, whatever the bytes.
 
     Examples:
-        >>> unwrapped(b'{"topic": "t", "offset": 1, "ts": 1714564800123, "payload": "click_id=a"}')
+        >>> unwrap_messages(b'{"topic": "t", "offset": 1, "ts": 1714564800123, "payload": "click_id=a"}')
         [b'{"received_at":"2024-05-01T12:00:00.123000+00:00","body":"click_id=a"}']
-        >>> unwrapped(b'{"click_id": "a", "records": [1], "data": {}}')
+        >>> unwrap_messages(b'{"click_id": "a", "records": [1], "data": {}}')
         [b'{"click_id": "a", "records": [1], "data": {}}']
     """
     if not _may_hold_messages(record):
         return [record]
     try:
-        return _Unwrapping().records(record, 0) or [record]
+        return _Unwrapper().records(record, 0) or [record]
     except (_TooMuchError, RecursionError):
         return [record]
 
@@ -69,11 +69,11 @@ def _may_hold_messages(text: bytes) -> bool:
     return not is_flat and bool(_NAMES.search(text))
 
 
-class _Unwrapping:
-    """Unwraps one record; `room` is the number of bytes that its messages may still decompress to."""
+class _Unwrapper:
+    """Unwraps one record; `bytes_left` is the number of bytes that its messages may still decompress to."""
 
     def __init__(self) -> None:
-        self.room = MAX_INFLATED
+        self.bytes_left = MAX_INFLATED
 
     def records(self, text: bytes, depth: int) -> list[bytes] | None:
         """Returns the records within a text; None if the text is not a message envelope."""
@@ -100,11 +100,11 @@ class _Unwrapping:
         """Decompresses gzip bytes within the limit; returns them unchanged if they are damaged."""
         inflater = zlib.decompressobj(wbits=31)
         try:
-            content = inflater.decompress(packed, self.room + 1)
+            content = inflater.decompress(packed, self.bytes_left + 1)
         except zlib.error:
             return packed
-        self.room -= len(content)
-        if self.room < 0:
+        self.bytes_left -= len(content)
+        if self.bytes_left < 0:
             raise _TooMuchError
         return content
 
@@ -129,7 +129,7 @@ def _is_payload(content: bytes) -> bool:
         return False
     if not isinstance(value, dict) or webhook_envelopes.is_envelope(value):
         return False
-    return _TOPS.isdisjoint(value) or _ROW_OF(value) is None
+    return _TOP_KEYS.isdisjoint(value) or _FORMAT_OF(value) is None
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _text(value: Any) -> bytes | None:
+def _content_bytes(value: Any) -> bytes | None:
     """Returns the bytes of a message's content, which may be text or, in some exports, an object."""
     if isinstance(value, str):
         return value.encode()
@@ -152,7 +152,7 @@ def _base64(value: Any) -> bytes | None:
         return None
 
 
-class _Shape(NamedTuple):
+class _ListEnvelope(NamedTuple):
     """An envelope with a list of messages.
 
     Attributes:
@@ -167,30 +167,32 @@ class _Shape(NamedTuple):
     marks: tuple[str, ...]
     content: str
     times: tuple[str, ...] = ()
-    decode: Callable[[Any], bytes | None] = _text
+    decode: Callable[[Any], bytes | None] = _content_bytes
 
 
-_SHAPES: Final = (
-    _Shape("Records", (), "Sns.Message", ("Sns.Timestamp",)),
-    _Shape("Records", (), "kinesis.data", ("kinesis.approximateArrivalTimestamp",), _base64),
-    _Shape("records", ("deliveryStreamArn|requestId",), "data", ("approximateArrivalTimestamp",), _base64),
-    _Shape("logEvents", ("logGroup", "messageType"), "message", ("timestamp",)),
+_LIST_ENVELOPES: Final = (
+    _ListEnvelope("Records", (), "Sns.Message", ("Sns.Timestamp",)),
+    _ListEnvelope("Records", (), "kinesis.data", ("kinesis.approximateArrivalTimestamp",), _base64),
+    _ListEnvelope("records", ("deliveryStreamArn|requestId",), "data", ("approximateArrivalTimestamp",), _base64),
+    _ListEnvelope("logEvents", ("logGroup", "messageType"), "message", ("timestamp",)),
 )
 _SQS_KEYS: Final = ("receiptHandle", "messageId", "eventSourceARN", "md5OfBody")
 _SQS_OUTPUT_KEYS: Final = ("ReceiptHandle", "MessageId", "MD5OfBody")
 
 
-def _listed(shape: _Shape) -> Callable[[dict[str, Any]], list[_Message] | None]:
+def _list_reader(envelope: _ListEnvelope) -> Callable[[dict[str, Any]], list[_Message] | None]:
     """Returns a function that extracts the messages of an envelope; None if a value is no such envelope."""
 
     def read(value: dict[str, Any]) -> list[_Message] | None:
-        items = value.get(shape.messages)
-        is_marked = all(any(key in value for key in mark.split("|")) for mark in shape.marks)
+        items = value.get(envelope.messages)
+        is_marked = all(any(key in value for key in mark.split("|")) for mark in envelope.marks)
         if not is_marked or not isinstance(items, list) or not items:
             return None
-        contents = [shape.decode(at(item, shape.content)) if isinstance(item, dict) else None for item in items]
+        contents = [
+            envelope.decode(value_at(item, envelope.content)) if isinstance(item, dict) else None for item in items
+        ]
         times = [
-            next((t for path in shape.times if (t := at(item, path))), value.get("timestamp"))
+            next((time for path in envelope.times if (time := value_at(item, path))), value.get("timestamp"))
             for item in _objects(items)
         ]
         if any(content is None for content in contents):
@@ -208,7 +210,7 @@ def _read_sqs(value: dict[str, Any]) -> list[_Message] | None:
     ):
         items = _objects(value.get(name))
         if items and all(isinstance(item.get(content), str) and any(key in item for key in keys) for item in items):
-            return [_Message(item[content].encode(), at(item, f"{attributes}.SentTimestamp")) for item in items]
+            return [_Message(item[content].encode(), value_at(item, f"{attributes}.SentTimestamp")) for item in items]
     return None
 
 
@@ -221,7 +223,7 @@ def _read_notification(value: dict[str, Any]) -> list[_Message] | None:
 
 def _read_cloudwatch(value: dict[str, Any]) -> list[_Message] | None:
     """Extracts the compressed log events of a CloudWatch Logs subscription."""
-    content = _base64(at(value, "awslogs.data"))
+    content = _base64(value_at(value, "awslogs.data"))
     return None if content is None or not content.startswith(_GZIP) else [_Message(content, None)]
 
 
@@ -239,7 +241,7 @@ def _read_kafka(value: dict[str, Any]) -> list[_Message] | None:
 
 def _read_kcat(value: dict[str, Any]) -> list[_Message] | None:
     """Extracts the message of a line of `kcat -J`."""
-    content = _text(value.get("payload"))
+    content = _content_bytes(value.get("payload"))
     is_kcat = isinstance(value.get("topic"), str) and ("offset" in value or "partition" in value)
     return [_Message(content, value.get("ts"))] if is_kcat and content is not None else None
 
@@ -248,12 +250,12 @@ def _read_connect(value: dict[str, Any]) -> list[_Message] | None:
     """Extracts the message of Kafka Connect's JSON converter: an object with the keys schema and payload only."""
     schema = value.get("schema")
     is_schema = schema is None or (isinstance(schema, dict) and "type" in schema)
-    content = _text(value.get("payload"))
+    content = _content_bytes(value.get("payload"))
     return [_Message(content, None)] if value.keys() == {"schema", "payload"} and is_schema and content else None
 
 
 _READERS: Final = (
-    *map(_listed, _SHAPES),
+    *map(_list_reader, _LIST_ENVELOPES),
     _read_sqs,
     _read_notification,
     _read_cloudwatch,

@@ -16,7 +16,7 @@ from etl.sources.format import (
     TABLE_ROWS,
     Family,
     Format,
-    Layouts,
+    LayoutReader,
     Reader,
     Settings,
 )
@@ -62,16 +62,24 @@ FAMILIES: Final[dict[str, Family]] = {
     "json": Family(LINES, json_records.start, json_records.claims),
     "text": Family(LINES, text_lines.start, text_lines.claims),
     "custom": Family(LINES, text_lines.start, text_lines.claims),
-    "plain_text": Family(LINES, plain_text.start, text_lines.claims, is_shipped=False),
-    "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated, is_shipped=False),
-    "w3c": Family(HEADED, w3c.start, w3c.claims, is_shipped=False, layouts=w3c.start_layouts),
+    "plain_text": Family(LINES, plain_text.start, text_lines.claims, allows_prefix=False),
+    "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated, allows_prefix=False),
+    "w3c": Family(HEADED, w3c.start, w3c.claims, allows_prefix=False, start_layout_reader=w3c.start_layout_reader),
     "table": Family(
-        TABLE_ROWS, csv_tables.start, csv_tables.claims, is_shipped=False, layouts=csv_tables.start_layouts
+        TABLE_ROWS,
+        csv_tables.start,
+        csv_tables.claims,
+        allows_prefix=False,
+        start_layout_reader=csv_tables.start_layout_reader,
     ),
     "copy": Family(
-        HEADED, csv_tables.start_copy, csv_tables.claims_copy, is_shipped=False, layouts=csv_tables.start_copy_layouts
+        HEADED,
+        csv_tables.start_copy,
+        csv_tables.claims_copy,
+        allows_prefix=False,
+        start_layout_reader=csv_tables.start_copy_layout_reader,
     ),
-    "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False, is_shipped=False),
+    "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False, allows_prefix=False),
 }
 
 
@@ -94,10 +102,10 @@ def start_reader(row: Format, settings: Settings) -> Reader:
     others = [_start(name, settings) for name in _MIXED if name != row.family] if row.family in _MIXED else []
 
     def read_any(record: bytes) -> Record:
-        seen = read(record)
-        if seen.fault != "malformed_record":
-            return seen
-        return next((other for start in others if _is_logged(other := start(record))), seen)
+        parsed = read(record)
+        if parsed.fault != "malformed_record":
+            return parsed
+        return next((other for start in others if _is_logged(other := start(record))), parsed)
 
     return read_any if others else read
 
@@ -114,10 +122,10 @@ def _start(family: str, settings: Settings, first: Format | None = None) -> Read
     return FAMILIES[family].start(ordered, settings)
 
 
-def start_layouts(row: Format, settings: Settings) -> Layouts:
+def start_layout_reader(row: Format, settings: Settings) -> LayoutReader:
     """Creates a layout reader for one split; it returns None for every record of a family without tables."""
-    layouts = FAMILIES[row.family].layouts
-    return layouts((row,), settings) if layouts else lambda _record: None
+    start = FAMILIES[row.family].start_layout_reader
+    return start((row,), settings) if start else lambda _record: None
 
 
 def framing_of(row: Format) -> str:

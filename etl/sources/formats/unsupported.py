@@ -6,17 +6,17 @@ import re
 from typing import Final, NamedTuple
 
 
-class Refusal(NamedTuple):
+class UnsupportedInput(NamedTuple):
     """A type of input that is not supported: the pattern of its text, a description, and advice for the user."""
 
     name: str
     pattern: re.Pattern[bytes]
     what: str
-    instead: str
+    advice: str
 
 
-def _row(name: str, pattern: bytes, what: str, instead: str) -> Refusal:
-    return Refusal(name, re.compile(pattern, re.DOTALL), what, instead)
+def _row(name: str, pattern: bytes, what: str, advice: str) -> UnsupportedInput:
+    return UnsupportedInput(name, re.compile(pattern, re.DOTALL), what, advice)
 
 
 _ACCESS_LOG: Final = "Name the access log that the same server writes."
@@ -122,7 +122,7 @@ BY_LINE: Final = (
 )
 
 
-def refusal_of(head: bytes, lines: list[bytes]) -> Refusal | None:
+def find_unsupported(head: bytes, lines: list[bytes]) -> UnsupportedInput | None:
     """Returns the unsupported type of an input; None if it is not recognised as one.
 
     Args:

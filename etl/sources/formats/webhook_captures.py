@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from etl.columnar import json_codec
 from etl.sources.format import Format
-from etl.sources.readers.json_matching import at
-from etl.sources.readers.request_fields import Manner, record_of
+from etl.sources.readers.json_matching import value_at
+from etl.sources.readers.request_fields import ParseOptions, record_of
 from etl.sources.record import Record
 
-_CAPTURE: Final = Manner(is_pathless=True)
+_OPTIONS: Final = ParseOptions(is_pathless=True)
 
 
 def read_webhook_site(capture: dict[str, Any]) -> Record:
@@ -28,9 +28,9 @@ def read_webhook_site(capture: dict[str, Any]) -> Record:
             "query": capture.get("query"),
             "body": capture.get("content") or capture.get("request"),
             "client": capture.get("ip"),
-            "agent": capture.get("user_agent") or at(capture, "headers.user-agent"),
+            "agent": capture.get("user_agent") or value_at(capture, "headers.user-agent"),
         },
-        _CAPTURE,
+        _OPTIONS,
     )
     own = f"/{json_codec.scalar(capture.get('token_id'))}"
     return record._replace(path=None) if record.path in (own, f"{own}/") else record
@@ -47,9 +47,9 @@ def read_ngrok(capture: dict[str, Any]) -> Record:
             "target": None if line else request.get("uri"),
             "request": line,
             "body": body,
-            "status": at(capture, "response.status_code"),
+            "status": value_at(capture, "response.status_code"),
             "client": capture.get("remote_addr"),
-            "agent": at(request, "headers.User-Agent"),
+            "agent": value_at(request, "headers.User-Agent"),
         }
     )
 
@@ -76,7 +76,7 @@ def read_har(entry: dict[str, Any]) -> Record:
             "url": request.get("url"),
             "body": posted.get("text") or urlencode(_named(posted.get("params"))),
             "is_base64": posted.get("encoding") == "base64" and bool(posted.get("text")),
-            "status": at(entry, "response.status"),
+            "status": value_at(entry, "response.status"),
             "agent": headers.get("user-agent"),
         }
     )

@@ -27,15 +27,15 @@ from etl.sources.record import Record, split_request, split_target
 from etl.sources.records.lines import Batch
 
 _TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}(?::\d\d:\d\d:\d\d [+-]\d{4}| \d\d:\d\d:\d\d))\]"
-_ANSWER: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
+_STATUS_AND_SIZE: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
 _PREFIX: Final = rb"^(?P<prefix>[^\[]*?|[^\[]*\[(?!\d\d/)[^\[]*?) ?" + _TIME + rb'(?: \([^)]*\))? "'
-_LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _ANSWER, re.DOTALL)
-_LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _ANSWER, re.DOTALL)
+_LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _STATUS_AND_SIZE, re.DOTALL)
+_LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _STATUS_AND_SIZE, re.DOTALL)
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
 #: What Traefik writes after status and size. Traefik does not escape requests.
 _TRAEFIK: Final = re.compile(rb' (?:".*"|-) (?:".*"|-) \d+ (?:".*"|-) (?:".*"|-) \d+ms$')
 #: The time of a line with a regular request.
-_OTHER: Final = re.compile(
+_REGULAR_REQUEST: Final = re.compile(
     rb"^[^\[]*\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     rb'"[A-Za-z]+ /[^"\\]* HTTP/[\d.]+" (?:\d{3}|-) (?:\d+|-)(?: |$)'
 )
@@ -63,13 +63,13 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
     """
     match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
     if not match:
-        return Record("malformed_record", _what_is_wrong(line))
+        return Record("malformed_record", _malformed_reason(line))
     received_at = _read_clock(match["clock"].decode(), zone)
     if received_at is None:
         return Record("malformed_record", "The time in brackets does not exist")
     agent = _AGENT.match(line, match.end())
     status = match["status"]
-    seen = Record(
+    record = Record(
         received_at=received_at,
         http_status=None if status == b"-" else int(status),
         client_ip=_client(match["prefix"].decode("utf-8", "replace")),
@@ -78,9 +78,9 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
     is_escaped = not _TRAEFIK.match(line, match.end())
     request = split_request(undo_backslashes(match["request"]) if is_escaped else match["request"])
     if request is None:
-        return seen._replace(fault="not_a_request")
+        return record._replace(fault="not_a_request")
     path, query = split_target(request[1])
-    return seen._replace(http_method=request[0], path=path, query=query)
+    return record._replace(http_method=request[0], path=path, query=query)
 
 
 def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
@@ -88,8 +88,8 @@ def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     word, zone = settings.word, settings.timezone
 
     def read(line: bytes) -> Record:
-        other = _OTHER.search(line) if word and word not in line else None
-        return Record("not_a_postback") if other and _read_clock(other[1].decode(), zone) else read_line(line, zone)
+        regular = _REGULAR_REQUEST.search(line) if word and word not in line else None
+        return Record("not_a_postback") if regular and _read_clock(regular[1].decode(), zone) else read_line(line, zone)
 
     return read
 
@@ -122,7 +122,7 @@ def _present(text: str) -> str | None:
     return None if text in ("", "-") else text
 
 
-def _what_is_wrong(line: bytes) -> str:
+def _malformed_reason(line: bytes) -> str:
     """Explains why a line is not an access-log line."""
     time = _TIME_ONLY.search(line)
     if not time:
@@ -140,7 +140,7 @@ def oversized(length: int) -> Record:
     return Record("malformed_record", f"A record of {length:,} bytes is longer than --max-record allows")
 
 
-def not_a_record(line: bytes) -> Record | None:
+def blank_or_comment(line: bytes) -> Record | None:
     """Returns a record for a blank, comment or directive line (rules 1.1); None for any other line."""
     if line.startswith(b"#"):
         return Record("comment")
@@ -194,7 +194,7 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
     def text(starts: Positions, ends: Positions) -> pl.Series:
         return sound_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
 
-    def sent(starts: Positions, ends: Positions) -> pl.Series:
+    def text_or_null(starts: Positions, ends: Positions) -> pl.Series:
         texts = text(starts, ends)
         return texts.set((texts == "-") | (texts == ""), None)
 
@@ -204,8 +204,8 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
         "http_method": text(method, method_end),
         "http_status": pl.Series(status, dtype=pl.Int32),
-        "client_ip": sent(batch.starts, client_end),
-        "user_agent": sent(agent, agent_end),
+        "client_ip": text_or_null(batch.starts, client_end),
+        "user_agent": text_or_null(agent, agent_end),
         "path": text(method_end + 1, path_end),
         "query": text(np.minimum(path_end + 1, target_end), target_end).set(pl.Series(path_end == target_end), None),
         "fault": pl.Series(["not_a_postback"]).new_from_index(0, len(kinds)).set(pl.Series(is_wanted), None),
@@ -222,4 +222,4 @@ def _read_slow(batch: Batch, i: int, read: Reader) -> Record:
     line = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
     if i in batch.oversized:
         return oversized(batch.oversized[i])
-    return not_a_record(line) or read(without_prefix(line))
+    return blank_or_comment(line) or read(without_prefix(line))

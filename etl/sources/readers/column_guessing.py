@@ -13,7 +13,7 @@ from typing import Any, Final
 from etl.columnar import json_codec
 from etl.rules import page
 from etl.sources.format import Settings
-from etl.sources.readers.request_fields import Manner, record_of
+from etl.sources.readers.request_fields import ParseOptions, record_of
 from etl.sources.readers.timestamps import read_any
 from etl.sources.record import Record
 
@@ -50,7 +50,7 @@ GUESSES: Final[dict[str, tuple[str, ...]]] = {
     "client_ip": ("client_ip", "ip", "remote_addr", "remote_ip", "ip_address"),
     "user_agent": ("user_agent", "useragent", "agent", "ua"),
 }
-_CONTENT: Final = {
+_CONTENT_PATTERNS: Final = {
     "payload": re.compile(r"\s*(?:\{\s*(?:\"|\})|\"\{|\[|\??[\w.%\[\]+-]+=)"),
     "url": re.compile(r"https?://|/[^\s]*\?"),
     "request": re.compile(r"[A-Z]{3,7} (?:/|https?://)"),
@@ -86,14 +86,16 @@ def guess_columns(
         (role, column) pairs. If the columns are the parameters themselves, only a time column and columns that the user
         named.
     """
-    said = {role: name for role, name in settings.columns if name in names}
-    taken = {**_named(names, rows), **said}
-    if not _CONTENT.keys() & taken.keys():
+    user_columns = {role: name for role, name in settings.columns if name in names}
+    columns = {**_columns_by_name(names, rows), **user_columns}
+    if not _CONTENT_PATTERNS.keys() & columns.keys():
         found = next((name for name in names if _is_mostly(_OBJECT, _texts(rows, name))), None)
-        taken = {**taken, "payload": found} if found else taken
-    if not _CONTENT.keys() & taken.keys():
-        return tuple((role, name) for role, name in taken.items() if role in said or folded(name) == "received_at")
-    return tuple(taken.items())
+        columns = {**columns, "payload": found} if found else columns
+    if not _CONTENT_PATTERNS.keys() & columns.keys():
+        return tuple(
+            (role, name) for role, name in columns.items() if role in user_columns or folded(name) == "received_at"
+        )
+    return tuple(columns.items())
 
 
 def are_parameters(names: Iterable[str]) -> bool:
@@ -103,15 +105,17 @@ def are_parameters(names: Iterable[str]) -> bool:
     return bool(plain & identities) or len(plain & _PARAMETERS) >= 2
 
 
-def _named(names: list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _columns_by_name(names: list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Finds a column for each role by common names; content columns must also look like the content."""
     by_fold = {folded(name): name for name in reversed(names)}
     found: dict[str, str] = {}
     for role, guesses in GUESSES.items():
         candidates = [by_fold[guess] for guess in guesses if guess in by_fold]
-        if role in _CONTENT:
+        if role in _CONTENT_PATTERNS:
             filled = {name: texts for name in candidates if (texts := _texts(rows, name))}
-            candidates = [name for name in candidates if name not in filled or _is_mostly(_CONTENT[role], filled[name])]
+            candidates = [
+                name for name in candidates if name not in filled or _is_mostly(_CONTENT_PATTERNS[role], filled[name])
+            ]
             candidates.sort(key=lambda name: name not in filled)
         if candidates:
             found[role] = candidates[0]
@@ -148,12 +152,12 @@ def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
     columns = dict(settings.columns)
     if "token_id" in row and row.get("type") in ("email", "dns"):
         return Record("not_a_request")
-    if not _CONTENT.keys() & columns.keys():
+    if not _CONTENT_PATTERNS.keys() & columns.keys():
         time = columns.get("received_at", "")
         fields = {name: value for name, value in row.items() if name != time}
         return Record(received_at=_instant(row.get(time), settings), fields=json_codec.without_surrogates(fields))
     roles = {ROLES[role]: row[name] for role, name in columns.items() if name in row}
-    record = record_of(roles, Manner(zone=settings.timezone, is_pathless=True))
+    record = record_of(roles, ParseOptions(zone=settings.timezone, is_pathless=True))
     if "request" in columns and record.fault is None and record.path is None:
         return record._replace(fault="not_a_request")
     is_bin = "token_id" in row and (record.path or "").strip("/") == row["token_id"]

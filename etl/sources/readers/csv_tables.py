@@ -9,13 +9,12 @@ from typing import Any, Final
 
 from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS, Layout, copy_cells, row_patterns
-from etl.sources.format import Format, Layouts, Reader, Settings
-from etl.sources.readers.column_guessing import GUESSES as _GUESSES
-from etl.sources.readers.column_guessing import are_parameters, folded, guess_columns, read_row
+from etl.sources.format import Format, LayoutReader, Reader, Settings
+from etl.sources.readers.column_guessing import GUESSES, are_parameters, folded, guess_columns, read_row
 from etl.sources.record import Record
 
 #: Column names that mark a header, besides the names of parameters.
-_KNOWN: Final = frozenset(name for guesses in _GUESSES.values() for name in guesses)
+_KNOWN: Final = frozenset(name for guesses in GUESSES.values() for name in guesses)
 _NAME: Final = re.compile(r"[\w .()\[\]/#:-]{1,64}")
 _SAMPLED: Final = 100
 
@@ -59,24 +58,24 @@ def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tup
     tables = [cells for cells in parsed if cells and len(cells) > 1]
     if not tables or len(tables) * 2 <= len(parsed):
         return None
-    if is_header(tables[0]) or _names_said(tables[0], settings):
+    if is_header(tables[0]) or _has_user_column(tables[0], settings):
         header, rows = tables[0], tables[1 : _SAMPLED + 1]
-        return _guessed(header, rows, settings) if are_parameters(header) or rows else None
-    return _guessed_headerless(tables, settings)
+        return _guess_columns(header, rows, settings) if are_parameters(header) or rows else None
+    return _guess_headerless_columns(tables, settings)
 
 
-def _names_said(header: list[str], settings: Settings) -> bool:
+def _has_user_column(header: list[str], settings: Settings) -> bool:
     """Whether a header contains a column that the user named."""
     return any(name in header for _, name in settings.columns)
 
 
-def _guessed(header: list[str], rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+def _guess_columns(header: list[str], rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
     columns = guess_columns(header, [_filled(header, cells) for cells in rows], settings)
-    is_told = {role for role, _ in columns} - {"received_at"}
-    return columns if is_told or are_parameters(header) else None
+    request_roles = {role for role, _ in columns} - {"received_at"}
+    return columns if request_roles or are_parameters(header) else None
 
 
-def _guessed_headerless(rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+def _guess_headerless_columns(rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
     """Guesses columns of a table without a header by contents: the first column of objects, the first of times.
 
     Columns are named by number, from 1. None if there is no column of objects.
@@ -106,7 +105,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """Creates a reader for one table, from its first row."""
     delimiter = DELIMITERS[rows[0].name]
     header: list[str] = []
-    is_headerless = is_numbered(settings)
+    is_headerless = has_numbered_columns(settings)
 
     def read(record: bytes) -> Record:
         if not record.strip():
@@ -131,10 +130,10 @@ def _numbers(cells: list[str]) -> list[str]:
     return [str(i + 1) for i in range(len(cells))]
 
 
-def start_layouts(rows: tuple[Format, ...], settings: Settings) -> Layouts:
+def start_layout_reader(rows: tuple[Format, ...], settings: Settings) -> LayoutReader:
     """Creates a layout reader for one table; the first well-formed row names the columns."""
     kind = rows[0].name
-    known = [Layout(kind).text] if is_numbered(settings) else []
+    known = [Layout(kind).text] if has_numbered_columns(settings) else []
 
     def read(record: bytes) -> str | None:
         if not known and record.strip():
@@ -145,7 +144,7 @@ def start_layouts(rows: tuple[Format, ...], settings: Settings) -> Layouts:
     return read
 
 
-def is_numbered(settings: Settings) -> bool:
+def has_numbered_columns(settings: Settings) -> bool:
     """Whether the settings name columns by number, as for a table without a header."""
     return bool(settings.columns) and all(name.isdigit() for _, name in settings.columns)
 
@@ -167,7 +166,7 @@ def claims(row: Format, record: bytes) -> bool:
 def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     r"""Creates a reader for COPY text: rows between `COPY ... FROM stdin;` and `\.` in a dump, or rows alone."""
     header: list[str] = []
-    is_alone = is_numbered(settings)
+    is_alone = has_numbered_columns(settings)
 
     def read(line: bytes) -> Record:
         begin = _COPY.fullmatch(line.strip())
@@ -190,9 +189,9 @@ def _copied_names(begin: re.Match[bytes]) -> list[str]:
     return [name.strip(' "') for name in begin[1].decode("utf-8", "replace").split(",")]
 
 
-def start_copy_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
+def start_copy_layout_reader(_rows: tuple[Format, ...], settings: Settings) -> LayoutReader:
     """Creates a layout reader for COPY text; the `COPY ... FROM stdin;` line names the columns."""
-    alone = Layout("postgres_copy").text if is_numbered(settings) else None
+    alone = Layout("postgres_copy").text if has_numbered_columns(settings) else None
     known = alone
 
     def read(line: bytes) -> str | None:
@@ -218,10 +217,10 @@ def _sample_copy(records: list[bytes], settings: Settings) -> tuple[tuple[str, s
         lines = [record for record in records if b"\t" in record and record.rstrip() != b"\\."]
         rows = [copy_cells(line) for line in lines]
         is_copied = bool(rows) and not is_header(rows[0]) and any(map(_is_copied, lines))
-        return _guessed_headerless(rows, settings) if is_copied else None
+        return _guess_headerless_columns(rows, settings) if is_copied else None
     header = _copied_names(_COPY.fullmatch(records[begin].strip()))  # type: ignore[arg-type]
     rows = [copy_cells(record) for record in records[begin + 1 :][:_SAMPLED] if b"\t" in record]
-    return _guessed(header, rows, settings)
+    return _guess_columns(header, rows, settings)
 
 
 def _is_copied(line: bytes) -> bool:

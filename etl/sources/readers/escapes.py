@@ -74,13 +74,13 @@ def undo_haproxy(text: bytes) -> bytes:
     return _HASHED.sub(lambda match: bytes([int(match[1], 16)]), text)
 
 
-def _as_it_is(text: bytes) -> bytes:
+def _unchanged(text: bytes) -> bytes:
     return text
 
 
 #: Name of an escape -> the function that undoes it.
 ESCAPES: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "none": _as_it_is,
+    "none": _unchanged,
     "backslash": undo_backslashes,
     "json": undo_json,
     "haproxy": undo_haproxy,

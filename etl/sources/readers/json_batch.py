@@ -32,11 +32,11 @@ _NOTHING: Final = np.empty(0, np.int64)
 _TARGET: Final = pl.Struct({"path": pl.String, "query": pl.String})
 
 
-class _Objects:
+class _JsonRecords:
     """The records of a batch as an index of JSON values.
 
-    `is_regular` says which records are regular so far; later steps may still mark records irregular. `bare` holds the
-    members of bare payloads, `sent` the members of envelopes by name.
+    `is_regular` says which records are regular so far; later steps may still mark records irregular. `payload_members`
+    holds the members of bare payloads, `envelope_members` the members of envelopes by name.
     """
 
     def __init__(self, batch: Batch, is_claimed: Callable[[tuple[str, ...]], bool]) -> None:
@@ -51,12 +51,12 @@ class _Objects:
         self.is_regular &= kinds != _IRREGULAR
         self.is_envelope = kinds == _ENVELOPE
         kinds = np.where(self.is_regular, kinds, _IRREGULAR)[self.values.rows[members]]
-        self.bare = members[kinds == _BARE]
-        self.sent = self.values.by_name(members[kinds == _ENVELOPE])
+        self.payload_members = members[kinds == _BARE]
+        self.envelope_members = self.values.by_name(members[kinds == _ENVELOPE])
 
     def column(self, name: str) -> pl.Series:
         """Returns each envelope's value under a name as text; null if it is missing, empty or not a scalar."""
-        return self.texts(self.sent.get(name, _NOTHING))
+        return self.texts(self.envelope_members.get(name, _NOTHING))
 
     def texts(self, members: Positions) -> pl.Series:
         """Returns the values of members as text, at most one per record; null as in `column`."""
@@ -66,7 +66,7 @@ class _Objects:
 
     def inner(self, name: str) -> Positions:
         """Returns the members of the objects that are the envelopes' values under a name."""
-        held = self.sent.get(name, _NOTHING)
+        held = self.envelope_members.get(name, _NOTHING)
         return self.values.held_by(held[self.values.kinds[held] == json_tokenizer.OBJECT])
 
     def user_agent(self) -> pl.Series:
@@ -80,20 +80,20 @@ class _Objects:
 
     def body(self) -> pl.Series:
         """Returns the text bodies of envelopes; envelopes with a number, truth value or array as body are irregular."""
-        bodies = self.sent.get("body", _NOTHING)
-        is_odd = np.isin(
+        bodies = self.envelope_members.get("body", _NOTHING)
+        is_irregular = np.isin(
             self.values.kinds[bodies], (json_tokenizer.SCALAR, json_tokenizer.NUMBER, json_tokenizer.ARRAY)
         )
-        self.is_regular[self.values.rows[bodies[is_odd]]] = False
+        self.is_regular[self.values.rows[bodies[is_irregular]]] = False
         return self.column("body")
 
     def fields(self) -> pl.Series:
         """Returns the fields of bare payloads and of envelope bodies that are objects; null for other records."""
         values = self.values
-        bodies = self.sent.get("body", _NOTHING)
+        bodies = self.envelope_members.get("body", _NOTHING)
         has_fields = ~self.is_envelope
         has_fields[values.rows[bodies[values.kinds[bodies] == json_tokenizer.OBJECT]]] = True
-        sent = np.sort(np.concatenate([self.bare, self.inner("body")]), kind="stable")
+        sent = np.sort(np.concatenate([self.payload_members, self.inner("body")]), kind="stable")
         sent = sent[values.kinds[sent] != json_tokenizer.NULL]
         fields = pl.DataFrame(
             {
@@ -120,7 +120,7 @@ def read_batch(
     Returns:
         The columns of `schema.REQUESTS` that a JSON record can fill, except lineage.
     """
-    objects = _Objects(batch, is_claimed)
+    objects = _JsonRecords(batch, is_claimed)
     sent = {name: objects.column(name) for name in ("received_at", "method", *ADDRESS_KEYS)}
     targets = [_targets(objects.column(name)) for name in ("url", "path")]
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(batch.starts))
@@ -163,10 +163,12 @@ def _kinds_of(
 
     def kind_of(record: int) -> int:
         keys = {names[number]: None for number in numbers_of_names[offsets[record] : offsets[record + 1]]}
-        is_one = is_envelope(keys)
-        if is_claimed(tuple(keys)) or (is_one and not keys.keys().isdisjoint(("query", "status", "http_status"))):
+        has_envelope_keys = is_envelope(keys)
+        if is_claimed(tuple(keys)) or (
+            has_envelope_keys and not keys.keys().isdisjoint(("query", "status", "http_status"))
+        ):
             return _IRREGULAR
-        return _ENVELOPE if is_one else _BARE
+        return _ENVELOPE if has_envelope_keys else _BARE
 
     return np.array([kind_of(record) for record in firsts], np.int64)[numbers]
 

@@ -15,8 +15,8 @@ from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers import access_log, webhook_envelopes
 from etl.sources.readers.column_guessing import ROLES
 from etl.sources.readers.escapes import ESCAPES
-from etl.sources.readers.json_matching import at, choice, marks_of
-from etl.sources.readers.request_fields import Manner, instant_of, record_of
+from etl.sources.readers.json_matching import format_matcher, marks_of, value_at
+from etl.sources.readers.request_fields import ParseOptions, instant_of, record_of
 from etl.sources.record import Record
 from etl.sources.records.json_documents import read_documents
 
@@ -29,7 +29,7 @@ _SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """Creates a reader for records in the given formats, for envelopes and for bare payloads."""
-    tops, _, row_of = choice(rows)
+    top_keys, _, format_of = format_matcher(rows)
     columns: dict[str, tuple[str, ...]] = {ROLES.get(role, role): (path,) for role, path in settings.columns}
 
     word = settings.word if rows and not rows[0].is_body_logged else b""
@@ -40,35 +40,35 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
         try:
             value = json_codec.parse(record)
         except json_codec.JsonError:
-            return irregular(record)
-        if not columns and (type(value) is not dict or tops.isdisjoint(value)):
+            return read_irregular(record)
+        if not columns and (type(value) is not dict or top_keys.isdisjoint(value)):
             return webhook_envelopes.read_value(value)
-        return one(record, value)
+        return read_value(record, value)
 
-    def irregular(record: bytes) -> Record:
+    def read_irregular(record: bytes) -> Record:
         try:
             value = json_codec.parse_exactly(json_codec.repaired(record)) if b"\\x" in record else None
         except json_codec.JsonError:
             value = None
-        if isinstance(value, dict) and (columns or row_of(value)):
-            return _tidy(one(b"", value))
-        return Record("malformed_record", webhook_envelopes.what_is_wrong(record))
+        if isinstance(value, dict) and (columns or format_of(value)):
+            return _replace_surrogates(read_value(b"", value))
+        return Record("malformed_record", webhook_envelopes.malformed_reason(record))
 
-    def one(record: bytes, value: Any) -> Record:
-        row = row_of(value) if isinstance(value, dict) else None
+    def read_value(record: bytes, value: Any) -> Record:
+        row = format_of(value) if isinstance(value, dict) else None
         base = (
-            by_row(record, value, row)
+            read_in_format(record, value, row)
             if row
             else webhook_envelopes.read_value(value if record else json_codec.without_surrogates(value))
         )
-        return _overlaid(base, value, columns, settings) if columns and isinstance(value, dict) else base
+        return _apply_columns(base, value, columns, settings) if columns and isinstance(value, dict) else base
 
-    def by_row(record: bytes, value: dict[str, Any], row: Format) -> Record:
+    def read_in_format(record: bytes, value: dict[str, Any], row: Format) -> Record:
         exact = value if _is_utf8(record) else json_codec.parse_exactly(record)
         if row.keys and "record" in row.keys:
             return _read_wrapped(exact, row, read)
         seen = _read_row(exact, row, settings)
-        return seen if exact is value else _tidy(seen)
+        return seen if exact is value else _replace_surrogates(seen)
 
     return read
 
@@ -79,9 +79,9 @@ def claims(row: Format, record: bytes) -> bool:
     marks = marks_of(row)
     if not isinstance(value, dict) or not marks:
         return False
-    inner = at(value, ".".join(row.container)) if row.container else None
+    inner = value_at(value, ".".join(row.container)) if row.container else None
     first = inner[0] if isinstance(inner, list) and inner else value
-    return isinstance(first, dict) and all(mark.is_on(first) for mark in marks)
+    return isinstance(first, dict) and all(mark.matches(first) for mark in marks)
 
 
 def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def _read_row(value: dict[str, Any], row: Format, settings: Settings) -> Record:
         return row.read(value)
     escape = row.escape if row.escape != "cloudfront" or settings.is_cloudfront_encoded else "none"
     zone = "UTC" if row.is_zoned else settings.timezone
-    return record_of(_roles(value, row.keys or {}), Manner(ESCAPES[escape], row.time, zone, row.is_body_logged))
+    return record_of(_roles(value, row.keys or {}), ParseOptions(ESCAPES[escape], row.time, zone, row.is_body_logged))
 
 
 def _roles(value: dict[str, Any], keys: dict[str, tuple[str, ...]]) -> dict[str, Any]:
@@ -121,7 +121,11 @@ def _roles(value: dict[str, Any], keys: dict[str, tuple[str, ...]]) -> dict[str,
     return {
         role: found
         for role, paths in keys.items()
-        if (found := next((seen for path in paths if (seen := at(value, path)) not in (None, "", "-")), None))
+        if (
+            found := next(
+                (candidate for path in paths if (candidate := value_at(value, path)) not in (None, "", "-")), None
+            )
+        )
         is not None
     }
 
@@ -145,24 +149,26 @@ def _time(value: Any) -> Any:
     return instant_of(text) if text else None
 
 
-def _overlaid(base: Record, value: dict[str, Any], columns: dict[str, tuple[str, ...]], settings: Settings) -> Record:
+def _apply_columns(
+    base: Record, value: dict[str, Any], columns: dict[str, tuple[str, ...]], settings: Settings
+) -> Record:
     """Replaces the parts of a record for which the user named columns."""
     roles = _roles(value, columns)
     if not roles:
         return base
-    said = record_of(roles, Manner(zone=settings.timezone, is_pathless=True))
-    if said.fault == "malformed_record":
-        return said
-    is_told = not _CONTENTS.isdisjoint(roles)
+    override = record_of(roles, ParseOptions(zone=settings.timezone, is_pathless=True))
+    if override.fault == "malformed_record":
+        return override
+    has_content = not _CONTENTS.isdisjoint(roles)
     is_bare = base.fields == value
-    kept = base._replace(fields=None) if is_bare and is_told else base
-    if base.fault == "not_a_request" and is_told:
+    kept = base._replace(fields=None) if is_bare and has_content else base
+    if base.fault == "not_a_request" and has_content:
         kept = kept._replace(fault=None)
     if "body" in roles:
-        kept = kept._replace(fault=said.fault, fault_message=said.fault_message, body=None, fields=None)
-    if said.query is not None or said.query_fields:
+        kept = kept._replace(fault=override.fault, fault_message=override.fault_message, body=None, fields=None)
+    if override.query is not None or override.query_fields:
         kept = kept._replace(query=None, query_fields=None)
-    return kept._replace(**{name: seen for name, seen in said._asdict().items() if seen is not None})
+    return kept._replace(**{name: value for name, value in override._asdict().items() if value is not None})
 
 
 def _is_utf8(record: bytes) -> bool:
@@ -175,7 +181,7 @@ def _is_utf8(record: bytes) -> bool:
     return True
 
 
-def _tidy(record: Record) -> Record:
+def _replace_surrogates(record: Record) -> Record:
     """Replaces lone surrogates in a record's fields and query fields."""
     clean = json_codec.without_surrogates
     sent = record.query_fields

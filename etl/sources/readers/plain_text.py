@@ -80,9 +80,9 @@ def start_dated(_rows: tuple[Format, ...], settings: Settings) -> Reader:
             return Record("malformed_record", "No JSON after a date")
         before, content = split
         record = webhook_envelopes.read_record(content)
-        seen = find_time(before.decode("utf-8", "replace"), settings.timezone)
+        time = find_time(before.decode("utf-8", "replace"), settings.timezone)
         if record.received_at is None:
-            record = record._replace(received_at=seen)
+            record = record._replace(received_at=time)
         request = _REQUEST.search(DATED.sub(b"", before))
         if record.path is not None or not request or b"/" not in request[2][1:]:
             return record

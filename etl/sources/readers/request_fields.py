@@ -27,18 +27,18 @@ _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m":
 _OPENERS: Final = (b"{", b"[")
 
 
-class Manner(NamedTuple):
+class ParseOptions(NamedTuple):
     """How the values of a record are written.
 
     Attributes:
-        undo: Undoes the server's escapes.
+        unescape: Undoes the server's escapes.
         time: A key of `timestamps.TIMES`, which is tried first.
         zone: IANA name of the zone for times without a zone.
         is_pathless: Whether a record without a path, or with the path `/`, is a bare payload. If not, a record without
             a path is not a request.
     """
 
-    undo: Callable[[bytes], bytes] = ESCAPES["none"]
+    unescape: Callable[[bytes], bytes] = ESCAPES["none"]
     time: str = "iso8601"
     zone: str = "UTC"
     is_pathless: bool = False
@@ -52,7 +52,7 @@ class _Place(NamedTuple):
     query: str | None
 
 
-def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  # noqa: B008  a tuple never changes
+def record_of(roles: Mapping[str, Any], options: ParseOptions = ParseOptions()) -> Record:  # noqa: B008  a tuple never changes
     """Builds a record from role -> value. Bytes that are not UTF-8 must be lone surrogates (`surrogateescape`).
 
     Examples:
@@ -62,17 +62,17 @@ def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  #
         >>> record_of({"method": "GET"}).fault
         'not_a_request'
     """
-    seen = {role: text for role in _TEXTS if role in roles and (text := manner.undo(_bytes(roles[role])))}
-    texts = {role: text.decode("utf-8", "replace") for role, text in seen.items()}
-    received_at = _received_at(texts, roles.get("duration"), manner)
+    byte_values = {role: text for role in _TEXTS if role in roles and (text := options.unescape(_bytes(roles[role])))}
+    texts = {role: text.decode("utf-8", "replace") for role, text in byte_values.items()}
+    received_at = _received_at(texts, roles.get("duration"), options)
     if received_at is None and "time" in texts:
         return Record("malformed_record", "The time in the record does not exist")
-    place = _place(seen)
+    place = _place(byte_values)
     query = roles.get("query")
     fields = pairs(query) if query and isinstance(query, dict) else None
-    content = _content(roles.get("body"), is_base64=json_codec.scalar(roles.get("is_base64")) in ("true", "1"))
-    is_bare = manner.is_pathless and (place is not None or "request" not in seen)
-    record = content._replace(
+    record = _body_record(roles.get("body"), is_base64=json_codec.scalar(roles.get("is_base64")) in ("true", "1"))
+    is_bare = options.is_pathless and (place is not None or "request" not in byte_values)
+    record = record._replace(
         received_at=received_at,
         http_method=texts.get("method"),
         http_status=_status(texts.get("status", "")),
@@ -80,13 +80,13 @@ def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  #
         user_agent=texts.get("agent"),
     )
     if place is None:
-        sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
+        sent = as_text(byte_values["query"]).removeprefix("?") if "query" in byte_values else None
         fault = record.fault if is_bare else "not_a_request"
         message = record.fault_message if is_bare else None
         return record._replace(fault=fault, fault_message=message, query=sent, query_fields=fields)
     return record._replace(
         http_method=place.method or texts.get("method"),
-        path=None if manner.is_pathless and place.path in ("", "/") else place.path,
+        path=None if options.is_pathless and place.path in ("", "/") else place.path,
         query=place.query,
         query_fields=fields if place.query is None else None,
     )
@@ -99,14 +99,14 @@ def _bytes(value: Any) -> bytes:
     return b"" if text == b"-" else text
 
 
-def _place(seen: dict[str, bytes]) -> _Place | None:
+def _place(byte_values: dict[str, bytes]) -> _Place | None:
     """Returns method, path and query. A target takes precedence over a request line, and that over a path."""
-    target = seen.get("target", seen.get("url"))
-    sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
-    if target is None and seen.get("request", b"").startswith(b"/"):
-        target = seen["request"]
-    if target is None and "request" in seen:
-        parts = split_request(seen["request"])
+    target = byte_values.get("target", byte_values.get("url"))
+    sent = as_text(byte_values["query"]).removeprefix("?") if "query" in byte_values else None
+    if target is None and byte_values.get("request", b"").startswith(b"/"):
+        target = byte_values["request"]
+    if target is None and "request" in byte_values:
+        parts = split_request(byte_values["request"])
         if parts is None:
             return None
         path, query = split_target(parts[1])
@@ -114,19 +114,19 @@ def _place(seen: dict[str, bytes]) -> _Place | None:
     if target is not None:
         path, query = split_target(target)
         return _Place(None, path, sent if query is None else query)
-    if "path" not in seen:
+    if "path" not in byte_values:
         return None
-    path, query = split_target(seen["path"])
+    path, query = split_target(byte_values["path"])
     return _Place(None, path if path.startswith("/") else f"/{path}", query if sent is None else sent)
 
 
-def _content(body: Any, *, is_base64: bool) -> Record:
+def _body_record(body: Any, *, is_base64: bool) -> Record:
     """Returns a record with the body as text or fields, or with a fault."""
     if isinstance(body, dict):
         return Record(fields=body)
     if isinstance(body, list):
         return Record("malformed_body", "The body is JSON, but not an object")
-    raw = _bytes(_inner(body))
+    raw = _bytes(_decode_nested_string(body))
     if is_base64:
         try:
             raw = base64.b64decode(raw, validate=True)
@@ -135,7 +135,7 @@ def _content(body: Any, *, is_base64: bool) -> Record:
     return Record(body=body_text(raw) or None)
 
 
-def _inner(body: Any) -> Any:
+def _decode_nested_string(body: Any) -> Any:
     """Decodes a body that was encoded as a JSON string twice; returns other bodies unchanged."""
     if not isinstance(body, str) or not body.startswith('"{'):
         return body
@@ -156,12 +156,12 @@ def _status(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else None
 
 
-def _received_at(texts: dict[str, str], duration: Any, manner: Manner) -> datetime | None:
+def _received_at(texts: dict[str, str], duration: Any, options: ParseOptions) -> datetime | None:
     """Returns the instant of date and time, minus the duration if there is one."""
     if "time" not in texts:
         return None
     text = f"{texts['date']} {texts['time']}" if "date" in texts else texts["time"]
-    instant = instant_of(text, manner.time, manner.zone)
+    instant = instant_of(text, options.time, options.zone)
     return instant - timedelta(seconds=_seconds(duration)) if instant and duration is not None else instant
 
 

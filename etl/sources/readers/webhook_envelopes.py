@@ -11,7 +11,7 @@ from etl.rules.page import WHITE_SPACE
 from etl.rules.value_parsing import read_instant
 from etl.sources.record import Record, split_target
 
-_FRAMES: Final = frozenset(("method", "path", "url", "headers", "received_at"))
+_REQUEST_KEYS: Final = frozenset(("method", "path", "url", "headers", "received_at"))
 
 #: Envelope keys for the sender's address, the likeliest first.
 ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
@@ -34,7 +34,7 @@ def read_record(text: bytes) -> Record:
     try:
         value = json_codec.parse(text)
     except json_codec.JsonError:
-        return Record("malformed_record", what_is_wrong(text))
+        return Record("malformed_record", malformed_reason(text))
     return read_value(value)
 
 
@@ -47,7 +47,7 @@ def read_value(value: Any) -> Record:
 
 def is_envelope(value: dict[str, Any]) -> bool:
     """Whether an object is an envelope of the contract: it has a body or query, and a key such as method or path."""
-    return ("body" in value or "query" in value) and not _FRAMES.isdisjoint(value)
+    return ("body" in value or "query" in value) and not _REQUEST_KEYS.isdisjoint(value)
 
 
 def _open_envelope(envelope: dict[str, Any]) -> Record:
@@ -115,7 +115,7 @@ def _instant(value: Any) -> datetime | None:
     return read_instant(text) if text else None
 
 
-def what_is_wrong(text: bytes) -> str:
+def malformed_reason(text: bytes) -> str:
     """Explains why a record is not valid JSON."""
     head = text.lstrip()[:1]
     if head not in (b"{", b"["):

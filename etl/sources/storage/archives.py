@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from etl.errors import InputError
-from etl.sources.storage.decompress import BROKEN, is_tar, open_decompressed, sniff
-from etl.sources.storage.locations import Location, Slice, ZipMember, opened
+from etl.sources.storage.decompress import READ_ERRORS, is_tar, open_decompressed, sniff
+from etl.sources.storage.locations import Location, Slice, ZipMember, open_location
 
 _ZIP: Final = b"PK\x03\x04"
 _EXCEL: Final = "[Content_Types].xml"
-_BROKEN_ARCHIVE: Final[tuple[type[Exception], ...]] = (
-    *BROKEN,
+_ARCHIVE_ERRORS: Final[tuple[type[Exception], ...]] = (
+    *READ_ERRORS,
     tarfile.TarError,
     zipfile.BadZipFile,
     NotImplementedError,
@@ -44,16 +44,16 @@ def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path
         else:
             with open_decompressed(location, codec, label) as (stream, _):
                 members = _in_tar(spool(stream))
-    except _BROKEN_ARCHIVE as error:
+    except _ARCHIVE_ERRORS as error:
         raise InputError(f"{label} is an archive that cannot be read: {error}", "Pack it again.") from error
-    seen = [(name, place) for name, place in members if not _is_hidden(name)]
-    if not seen:
+    visible = [(name, place) for name, place in members if not _is_hidden(name)]
+    if not visible:
         raise InputError(f"{label} is an archive without files.", "Name another archive.")
-    return seen
+    return visible
 
 
 def _in_zip(location: Location, label: str) -> list[tuple[str, Location]]:
-    with opened(location) as stored, zipfile.ZipFile(stored) as archive:
+    with open_location(location) as stored, zipfile.ZipFile(stored) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
     if any(member.filename == _EXCEL for member in members):
         raise InputError(
@@ -65,7 +65,7 @@ def _in_zip(location: Location, label: str) -> list[tuple[str, Location]]:
 
 
 def _in_tar(location: Location) -> list[tuple[str, Location]]:
-    with opened(location) as stored, tarfile.open(fileobj=stored, mode="r:") as archive:
+    with open_location(location) as stored, tarfile.open(fileobj=stored, mode="r:") as archive:
         members = [member for member in archive if member.isfile() and not member.issparse()]
     return [(member.name, Slice(location, member.offset_data, member.size)) for member in members]
 

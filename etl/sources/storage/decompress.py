@@ -17,7 +17,7 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from etl.errors import InputError
-from etl.sources.storage.locations import Location, is_seekable, opened, size_of
+from etl.sources.storage.locations import Location, is_seekable, open_location, size_of
 
 BLOCK_BYTES: Final = 4 * 2**20
 _HEAD_BYTES: Final = 512
@@ -25,7 +25,7 @@ SAMPLE_BYTES: Final = 64 * 2**10
 LATER_SAMPLE_BYTES: Final = 16 * 2**10
 
 #: A glance at an uncompressed input samples about this many places.
-_PLACES: Final = 8
+_SAMPLED_PLACES: Final = 8
 
 #: zstd files that need a larger window are treated as damaged or hostile.
 _WINDOW_BYTES: Final = 512 * 2**20
@@ -36,7 +36,7 @@ _MAGIC: Final = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
 )
-_REFUSED: Final = (
+_UNSUPPORTED: Final = (
     (b"PK\x03\x04", "a zip archive within another archive", "Extract the outer archive and name the extracted files."),
     (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
     (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
@@ -45,7 +45,7 @@ _REFUSED: Final = (
 #: isal's type stub declares this class as an instance.
 _INFLATE_ERROR: Final[type[Exception]] = isal_zlib.error  # type: ignore[assignment]
 
-BROKEN: Final[tuple[type[Exception], ...]] = (
+READ_ERRORS: Final[tuple[type[Exception], ...]] = (
     OSError,
     EOFError,
     zlib.error,
@@ -56,7 +56,7 @@ BROKEN: Final[tuple[type[Exception], ...]] = (
 )
 
 #: Codecs that are fast enough for several splits, although each split of a compressed file decompresses from the start.
-QUICK: Final = ("plain", "gzip", "zstd")
+_FAST_CODECS: Final = ("plain", "gzip", "zstd")
 
 
 class Survey(NamedTuple):
@@ -70,8 +70,8 @@ class Survey(NamedTuple):
         starts: Offsets at which the splits of the decompressed bytes begin. The first is 0.
         first_lines: For each split, the 1-based number of the first line that begins in the split.
         samples: The first decompressed bytes, then blocks from later places.
-        ladder: Prefix digests, concatenated: for each size in `RUNGS` up to the input's size, the first eight bytes of
-            the SHA-256 of that many first bytes. They show whether an input is the beginning of another.
+        ladder: Prefix digests, concatenated: for each size in `PREFIX_SIZES` up to the input's size, the first eight
+            bytes of the SHA-256 of that many first bytes. They show whether an input is the beginning of another.
     """
 
     codec: str
@@ -97,7 +97,7 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     """
     codec = _codec(location, label)
     stored = size_of(location)
-    can_split = codec in QUICK and is_seekable(location)
+    can_split = codec in _FAST_CODECS and is_seekable(location)
     digest, size, lines = hashlib.sha256(), 0, 0
     head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
@@ -105,7 +105,7 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     ladder = b""
     with open_decompressed(location, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
-            ladder += _climb(digest, block, size, len(ladder) // RUNG_BYTES)
+            ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
             if size >= BLOCK_BYTES << len(later):
                 later.append(block[:LATER_SAMPLE_BYTES])
             head += block[: SAMPLE_BYTES - len(head)]
@@ -128,25 +128,25 @@ def _newlines(block: bytes) -> int:
 
 #: Prefix sizes at which digests are taken: four per doubling. If two inputs agree at the last size within the shorter
 #: input, at least four fifths of the shorter input agree.
-RUNGS: Final = tuple(sorted({2**octave * quarter // 4 for octave in range(2, 44) for quarter in range(4, 8)}))
-RUNG_BYTES: Final = 8
+PREFIX_SIZES: Final = tuple(sorted({2**octave * quarter // 4 for octave in range(2, 44) for quarter in range(4, 8)}))
+PREFIX_DIGEST_BYTES: Final = 8
 
 
-def _climb(digest: Any, block: bytes, size: int, rung: int) -> bytes:
-    """Feeds a block to a running digest, and returns the prefix digests at the `RUNGS` that the block reaches.
+def _prefix_digests(digest: Any, block: bytes, size: int, step: int) -> bytes:
+    """Feeds a block to a running digest, and returns the prefix digests at the `PREFIX_SIZES` that the block reaches.
 
     Args:
         digest: SHA-256 of the first `size` bytes; updated with the block.
         block: The bytes that follow.
         size: How many bytes the digest has seen.
-        rung: Index of the next size in `RUNGS`.
+        step: Index of the next size in `PREFIX_SIZES`.
     """
     found, place = b"", 0
-    while RUNGS[rung] <= size + len(block):
-        digest.update(block[place : RUNGS[rung] - size])
-        place = RUNGS[rung] - size
-        found += digest.copy().digest()[:RUNG_BYTES]
-        rung += 1
+    while PREFIX_SIZES[step] <= size + len(block):
+        digest.update(block[place : PREFIX_SIZES[step] - size])
+        place = PREFIX_SIZES[step] - size
+        found += digest.copy().digest()[:PREFIX_DIGEST_BYTES]
+        step += 1
     digest.update(block[place:])
     return found
 
@@ -198,7 +198,7 @@ def glance(location: Location, label: str, head_bytes: int) -> Glance:
         size = len(head)
         if not is_whole and codec == "plain":
             size = stored
-            for place in range(head_bytes, stored, max(stored // _PLACES, 1)) if is_seekable(location) else ():
+            for place in range(head_bytes, stored, max(stored // _SAMPLED_PLACES, 1)) if is_seekable(location) else ():
                 stream.seek(place)
                 later.append(stream.read(LATER_SAMPLE_BYTES))
         elif not is_whole:
@@ -225,7 +225,7 @@ def _codec(location: Location, label: str) -> str:
         InputError: The input cannot be opened, or its type is not supported.
     """
     codec, head = sniff(location, label)
-    _refuse(head, label)
+    _refuse_unsupported(head, label)
     if is_tar(head):
         raise InputError(
             f"{label} is an archive within another archive.", "Extract the outer archive and name the extracted files."
@@ -239,7 +239,7 @@ def sniff(location: Location, label: str) -> tuple[str, bytes]:
     Raises:
         InputError: The input cannot be opened.
     """
-    with readable(location, label) as stored:
+    with open_stored(location, label) as stored:
         head = stored.read(_HEAD_BYTES)
     codec = next((codec for magic, codec in _MAGIC if head.startswith(magic)), "plain")
     if codec == "plain":
@@ -257,16 +257,16 @@ def is_tar(head: bytes) -> bool:
 
 
 @contextmanager
-def readable(location: Location, label: str) -> Iterator[io.BufferedReader]:
+def open_stored(location: Location, label: str) -> Iterator[io.BufferedReader]:
     """Opens the stored bytes of an input. Errors in the `with` block that mean a broken input become `InputError`."""
     try:
-        with opened(location) as stream:
+        with open_location(location) as stream:
             yield stream
-    except BROKEN as error:
+    except READ_ERRORS as error:
         raise _unreadable(label, error) from error
 
 
-class Opened(NamedTuple):
+class DecompressedStream(NamedTuple):
     """A decompressed stream, and a function that returns how many stored bytes have been read."""
 
     stream: BinaryIO
@@ -274,7 +274,7 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Opened]:
+def open_decompressed(location: Location, codec: str, label: str) -> Iterator[DecompressedStream]:
     """Opens an input as one stream of decompressed bytes; concatenated members or frames are read in sequence.
 
     Args:
@@ -285,7 +285,7 @@ def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Op
     Raises:
         InputError: The input cannot be read; also raised while the stream is read.
     """
-    with readable(location, label) as stored:
+    with open_stored(location, label) as stored:
         if codec == "gzip":
             stream: Any = igzip.IGzipFile(fileobj=stored)  # type: ignore[no-untyped-call]
         elif codec == "zstd":
@@ -297,12 +297,12 @@ def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Op
             stream = lzma.LZMAFile(stored)
         else:
             stream = stored
-        yield Opened(stream, stored.tell)
+        yield DecompressedStream(stream, stored.tell)
 
 
-def _refuse(head: bytes, label: str) -> None:
+def _refuse_unsupported(head: bytes, label: str) -> None:
     """Raises `InputError` if the first bytes are those of a type that is not supported."""
-    for magic, what, hint in _REFUSED:
+    for magic, what, hint in _UNSUPPORTED:
         if head.startswith(magic):
             raise InputError(f"{label} is {what}, which is not supported.", hint)
 

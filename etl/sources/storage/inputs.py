@@ -45,25 +45,25 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
     if arguments.count(STANDARD_INPUT) > 1:
         raise UsageError("Standard input ('-') is named twice.", "Name it once.")
     with ExitStack() as files:
-        spool = partial(_spooled, files)
+        spool = partial(_spool, files)
         found: dict[Location, Input] = {}
         for argument in arguments:
-            for item in _named(argument, out.resolve(), spool):
-                for member in _opened(item, spool):
+            for item in _find_named(argument, out.resolve(), spool):
+                for member in _expand_archive(item, spool):
                     found.setdefault(_identity(member), member)
         yield list(found.values())
 
 
-def _named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
+def _find_named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
     """Finds the inputs that one argument names; archives are not opened yet."""
     if argument == STANDARD_INPUT:
         return [Input(STANDARD_INPUT, spool(sys.stdin.buffer))]
     if "://" in argument:
         return [Input(f"{item.store}/{item.path}", item) for item in find_objects(argument)]
-    return _files(argument, out)
+    return _find_files(argument, out)
 
 
-def _opened(item: Input, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
+def _expand_archive(item: Input, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
     """Returns the members of an archive as inputs, or the input itself if it is not an archive."""
     members = members_of(item.path, item.source, spool)
     return [item] if members is None else [Input(f"{item.source}/{name}", place) for name, place in members]
@@ -75,7 +75,7 @@ def _identity(item: Input) -> Location:
     return item.path.resolve() if is_file else item.path  # type: ignore[union-attr]
 
 
-def _files(argument: str, out: Path) -> list[Input]:
+def _find_files(argument: str, out: Path) -> list[Input]:
     path = Path(argument)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
@@ -88,10 +88,10 @@ def _files(argument: str, out: Path) -> list[Input]:
         files = sorted(Path(name) for name in glob.iglob(argument, recursive=True) if Path(name).is_file())  # noqa: PTH207
         if not files:
             raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it.")
-    return [Input(_shown(file), file) for file in files]
+    return [Input(_display_name(file), file) for file in files]
 
 
-def _shown(file: Path) -> str:
+def _display_name(file: Path) -> str:
     """Returns a file's path as text, with escapes for bytes that are not valid UTF-8."""
     return os.fsencode(file).decode(errors="backslashreplace")
 
@@ -100,7 +100,7 @@ def _is_hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def _spooled(files: ExitStack, stream: IO[bytes]) -> Path:
+def _spool(files: ExitStack, stream: IO[bytes]) -> Path:
     """Copies a stream to an unnamed temporary file, and returns a path by which other processes can open it.
 
     The file lives until `files` is closed.

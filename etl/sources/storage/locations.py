@@ -70,7 +70,7 @@ def is_seekable(location: Location) -> bool:
 
 
 @contextmanager
-def opened(location: Location) -> Iterator[io.BufferedReader]:
+def open_location(location: Location) -> Iterator[io.BufferedReader]:
     """Opens a location as a seekable stream of bytes.
 
     Raises:
@@ -83,20 +83,20 @@ def opened(location: Location) -> Iterator[io.BufferedReader]:
     elif isinstance(location, Held):
         yield io.BufferedReader(io.BytesIO(location.content))
     elif isinstance(location, Slice):
-        with opened(location.whole) as whole:
-            yield io.BufferedReader(_Part(whole, location.offset, location.size))
+        with open_location(location.whole) as whole:
+            yield io.BufferedReader(_RangeStream(whole, location.offset, location.size))
     elif isinstance(location, ZipMember):
         with (
-            opened(location.archive) as stored,
+            open_location(location.archive) as stored,
             zipfile.ZipFile(stored) as archive,
             archive.open(location.name) as member,
         ):
             yield io.BufferedReader(cast("Any", member))
     else:
-        yield io.BufferedReader(_Remote(open_object(location.store, location.path)), buffer_size=1 << 20)
+        yield io.BufferedReader(_ObjectStream(open_object(location.store, location.path)), buffer_size=1 << 20)
 
 
-class _Part(io.RawIOBase):
+class _RangeStream(io.RawIOBase):
     """A stream over a byte range of another stream."""
 
     def __init__(self, whole: IO[bytes], offset: int, size: int) -> None:
@@ -126,7 +126,7 @@ class _Part(io.RawIOBase):
         return len(data)
 
 
-class _Remote(io.RawIOBase):
+class _ObjectStream(io.RawIOBase):
     """A stream over an object store's reader, which can only read and seek."""
 
     def __init__(self, reader: Any) -> None:
@@ -175,7 +175,7 @@ def find_objects(address: str) -> list[StoredObject]:
     refuse_credentials(address, match[2])
     store, path = f"{match[1]}://{match[2]}", match[3]
     prefix = _GLOB.split(path)[0].rpartition("/")[0] if _GLOB.search(path) else path.rstrip("/")
-    found = [found for found in _listed(store, prefix, address) if _is_named(found.path, path)]
+    found = [found for found in _list_objects(store, prefix, address) if _matches(found.path, path)]
     if not found:
         raise InputError(f"{address} names no object.", "Check the name; end a prefix with /, and quote a glob.")
     return found
@@ -206,14 +206,14 @@ def open_object(store: str, path: str) -> Any:
         raise OSError(reason_of(error)) from error
 
 
-def _is_named(path: str, named: str) -> bool:
+def _matches(path: str, named: str) -> bool:
     """Whether an object's path matches the path of an address: equal, under the prefix, or matching the glob."""
     if _GLOB.search(named):
         return fnmatch.fnmatchcase(path, named)
     return path == named or path.startswith(f"{named.rstrip('/')}/") or not named
 
 
-def _listed(store: str, prefix: str, address: str) -> list[StoredObject]:
+def _list_objects(store: str, prefix: str, address: str) -> list[StoredObject]:
     """Lists the non-empty objects at and under a prefix, in order of path."""
     stores = library()
     try:
@@ -225,7 +225,7 @@ def _listed(store: str, prefix: str, address: str) -> list[StoredObject]:
             "Check the bucket, the credentials and the endpoint in the environment (AWS_*, GOOGLE_*, AZURE_*).",
         ) from error
     listed = (StoredObject(store, meta["path"], meta["size"]) for meta in [*filter(None, alone), *metas])
-    return sorted({one.path: one for one in listed if one.size}.values(), key=lambda one: one.path)
+    return sorted({item.path: item for item in listed if item.size}.values(), key=lambda item: item.path)
 
 
 def _head(store: str, path: str) -> Any:
