@@ -166,7 +166,7 @@ def _request(
     from etl.options import Options
     from etl.rules.ruleset import Ruleset
     from etl.runner.stage_inputs import Request
-    from etl.sources.planning import Reading
+    from etl.sources.planning import ReadOptions
     from etl.sources.settings import make_settings
     from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES
 
@@ -177,7 +177,7 @@ def _request(
         open_engine=workers,
         ruleset=ruleset or Ruleset(),
         options=Options(**options),
-        reading=Reading(
+        reading=ReadOptions(
             format_,
             log_format,
             make_settings(timezone, columns or {}, formats),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from etl.rules.ruleset import Ruleset
     from etl.runner.stage_inputs import Request
-    from etl.sources.planning import Reading
+    from etl.sources.planning import ReadOptions
 
 
 class EventsMode(enum.StrEnum):
@@ -132,17 +132,19 @@ def read_reading(
     columns: str | None,
     formats: Path | None,
     max_record: str = DEFAULT_MAX_RECORD,
-) -> Reading:
+) -> ReadOptions:
     """How the inputs are to be read.
 
     Raises:
         UsageError: One of the options cannot be read.
     """
-    from etl.sources.planning import Reading
+    from etl.sources.planning import ReadOptions
     from etl.sources.settings import make_settings
 
     log_format = None if log_format == JSON else log_format  # which asks for events, see `voice`
-    return Reading(format_, log_format, make_settings(log_timezone, read_columns(columns), formats), _size(max_record))
+    return ReadOptions(
+        format_, log_format, make_settings(log_timezone, read_columns(columns), formats), _size(max_record)
+    )
 
 
 def read_ruleset(text: str | None) -> Ruleset:

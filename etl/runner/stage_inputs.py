@@ -23,7 +23,7 @@ from etl.runner.engine import Engine, Meter, OpenEngine
 from etl.runner.tasks import Report, Task, Unmatched, peak_memory_bytes, transform_split
 from etl.sources.detection import Detected
 from etl.sources.format import LINES
-from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input
 from etl.sources.storage.locations import size_of
@@ -57,7 +57,7 @@ class Request:
     open_engine: OpenEngine
     ruleset: Ruleset = field(default_factory=Ruleset)
     options: Options = field(default_factory=Options)
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadOptions = field(default_factory=ReadOptions)
     min_matched: float | None = None
     jobs: int = 1
 

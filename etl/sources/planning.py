@@ -21,7 +21,7 @@ SPLIT_BYTES: Final = 16 * 2**20
 COMPRESSED_SPLITS: Final = 4
 
 
-class Reading(NamedTuple):
+class ReadOptions(NamedTuple):
     """The user's options for reading inputs.
 
     Attributes:
@@ -37,7 +37,7 @@ class Reading(NamedTuple):
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
 
 
-def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Reading) -> Detected:
+def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: ReadOptions) -> Detected:
     """Returns the format of an input: the format the user named, else the format detected from samples.
 
     Args:
@@ -64,7 +64,9 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
     return assume_format(known[reading.format], samples, reading.settings)
 
 
-def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading, word: bytes = b"") -> Iterator[Split]:
+def plan_splits(
+    item: Input, surveyed: Survey, found: Detected, reading: ReadOptions, word: bytes = b""
+) -> Iterator[Split]:
     """Yields the splits of an input. Only formats of single lines are split; compressed inputs get few splits.
 
     Args:
@@ -95,7 +97,7 @@ def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading
         )
 
 
-def time_of(detected: Detected, timezone: str) -> str:
+def describe_times(detected: Detected, timezone: str) -> str:
     """Describes the times of an input: `none`, `zoned`, or the zone that applies to times without a zone."""
     row = detected.row
     is_table = bool(detected.columns) or row.family in ("table", "copy", "parquet")

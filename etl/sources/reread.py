@@ -21,7 +21,7 @@ from etl.sources.format import Format, Settings
 from etl.sources.formats.log_format import compile_log_format
 from etl.sources.formats.registry import BY_NAME, start_layout_reader, start_reader
 from etl.sources.framing import StreamPart, read_batches
-from etl.sources.planning import Reading
+from etl.sources.planning import ReadOptions
 from etl.sources.readers.csv_tables import has_numbered_columns
 from etl.sources.records.lines import Batch
 from etl.sources.splits import batch_reader
@@ -45,7 +45,7 @@ class Origin(NamedTuple):
     header: str | None = None
 
     @property
-    def is_enough(self) -> bool:
+    def is_self_contained(self) -> bool:
         """Whether a record can be parsed without the records before it."""
         if self.row.family == "table":
             return self.header is not None or has_numbered_columns(self.settings)
@@ -57,7 +57,7 @@ class Origin(NamedTuple):
         return start_layout_reader(self.row, self.settings)((self.header or "").encode("utf-8", "surrogateescape"))
 
 
-def describe_origin(found: Detected, reading: Reading, head: bytes) -> dict[str, Any]:
+def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[str, Any]:
     """Describes how an input was read, as plain data for JSON.
 
     Args:
@@ -88,7 +88,7 @@ def origin_of(described: dict[str, Any]) -> Origin:
     return Origin(row, described["framing"], settings, described["header"])
 
 
-def as_text(described: dict[str, Any]) -> str:
+def origin_json(described: dict[str, Any]) -> str:
     """Returns a description as ASCII JSON. Names that are not valid UTF-8 are escaped, too."""
     return json.dumps(described, sort_keys=True)
 

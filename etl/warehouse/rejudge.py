@@ -115,7 +115,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
     before = dated(rows).sort("source_digest", "record_no")
     before = before.with_columns(redact_anew(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)
-    if not origin.is_enough:
+    if not origin.is_self_contained:
         fate = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(UNTOLD.name))
         return _kept(before.with_columns(fate=fate, now=pl.lit(None, pl.String)), Tables(*_NO_TABLES), before.clear())
     judged = judge(_requests(before, origin), ruleset, options)

@@ -24,7 +24,7 @@ _HEAD_BYTES: Final = 512
 SAMPLE_BYTES: Final = 64 * 2**10
 LATER_SAMPLE_BYTES: Final = 16 * 2**10
 
-#: A glance at an uncompressed input samples about this many places.
+#: `survey_beginning` samples an uncompressed input at about this many places.
 _SAMPLED_PLACES: Final = 8
 
 #: zstd files that need a larger window are treated as damaged or hostile.
@@ -165,7 +165,7 @@ def digest_of_beginning(location: Location, codec: str, label: str, size: int) -
     return digest.hexdigest()
 
 
-class Glance(NamedTuple):
+class PartialSurvey(NamedTuple):
     """A quick survey of an input's beginning, for reports that need no digest.
 
     Attributes:
@@ -178,7 +178,7 @@ class Glance(NamedTuple):
     is_whole: bool
 
 
-def glance(location: Location, label: str, head_bytes: int) -> Glance:
+def survey_beginning(location: Location, label: str, head_bytes: int) -> PartialSurvey:
     """Reads the beginning of an input, and samples later places if the input is not compressed.
 
     Args:
@@ -204,7 +204,7 @@ def glance(location: Location, label: str, head_bytes: int) -> Glance:
         elif not is_whole:
             size = _estimated_size(stream, position, len(head) + 1, stored)
     samples = (head[:SAMPLE_BYTES], *later)
-    return Glance(Survey(codec, "", stored, size, (0,), (1,), samples, b""), is_whole)
+    return PartialSurvey(Survey(codec, "", stored, size, (0,), (1,), samples, b""), is_whole)
 
 
 def _estimated_size(stream: BinaryIO, position: Callable[[], int], size: int, stored: int) -> int:

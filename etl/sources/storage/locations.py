@@ -44,7 +44,7 @@ class StoredObject(NamedTuple):
     size: int
 
 
-class Held(NamedTuple):
+class InMemory(NamedTuple):
     """Bytes in memory."""
 
     content: bytes
@@ -56,7 +56,7 @@ class Held(NamedTuple):
 
 
 #: Locations nest: an archive may itself be an object in a store.
-Location = Path | Slice | ZipMember | StoredObject | Held
+Location = Path | Slice | ZipMember | StoredObject | InMemory
 
 
 def size_of(location: Location) -> int:
@@ -80,7 +80,7 @@ def open_location(location: Location) -> Iterator[io.BufferedReader]:
     if isinstance(location, Path):
         with location.open("rb") as stream:
             yield stream
-    elif isinstance(location, Held):
+    elif isinstance(location, InMemory):
         yield io.BufferedReader(io.BytesIO(location.content))
     elif isinstance(location, Slice):
         with open_location(location.whole) as whole:
@@ -201,9 +201,9 @@ def open_object(store: str, path: str) -> Any:
         OSError: The object cannot be opened.
     """
     try:
-        return library().open_reader(opened_store(store), path, buffer_size=4 << 20)
-    except library().exceptions.BaseError as error:
-        raise OSError(reason_of(error)) from error
+        return import_obstore().open_reader(open_store(store), path, buffer_size=4 << 20)
+    except import_obstore().exceptions.BaseError as error:
+        raise OSError(error_reason(error)) from error
 
 
 def _matches(path: str, named: str) -> bool:
@@ -215,13 +215,13 @@ def _matches(path: str, named: str) -> bool:
 
 def _list_objects(store: str, prefix: str, address: str) -> list[StoredObject]:
     """Lists the non-empty objects at and under a prefix, in order of path."""
-    stores = library()
+    stores = import_obstore()
     try:
         alone = [_head(store, prefix)] if prefix else []
-        metas = [meta for batch in stores.list(opened_store(store), prefix or None) for meta in batch]
+        metas = [meta for batch in stores.list(open_store(store), prefix or None) for meta in batch]
     except (stores.exceptions.BaseError, OSError) as error:
         raise InputError(
-            f"{address} cannot be listed: {reason_of(error)}",
+            f"{address} cannot be listed: {error_reason(error)}",
             "Check the bucket, the credentials and the endpoint in the environment (AWS_*, GOOGLE_*, AZURE_*).",
         ) from error
     listed = (StoredObject(store, meta["path"], meta["size"]) for meta in [*filter(None, alone), *metas])
@@ -231,20 +231,20 @@ def _list_objects(store: str, prefix: str, address: str) -> list[StoredObject]:
 def _head(store: str, path: str) -> Any:
     """Returns the metadata of an object; None if there is no such object."""
     try:
-        return library().head(opened_store(store), path)
+        return import_obstore().head(open_store(store), path)
     except FileNotFoundError:
         return None
 
 
 @lru_cache(maxsize=8)
-def opened_store(address: str) -> Any:
+def open_store(address: str) -> Any:
     """Connects to the store at an address, as the environment configures it."""
     from obstore.store import from_url
 
     return from_url(address, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)})
 
 
-def library() -> Any:
+def import_obstore() -> Any:
     """Imports and returns `obstore`, the object-store library.
 
     Raises:
@@ -261,7 +261,7 @@ def library() -> Any:
     return obstore
 
 
-def reason_of(error: BaseException) -> str:
+def error_reason(error: BaseException) -> str:
     """Returns a store error's code or first 200 characters, without the library's debug output."""
     text = str(error).partition("\n\nDebug source")[0]
     code = re.search(r"<Code>(\w+)</Code>", text)
