@@ -153,6 +153,7 @@ def _json_framing(head: bytes, lines: list[bytes]) -> str:
 
 
 def _is_object(line: bytes) -> bool:
+    """Whether a line is a JSON object."""
     try:
         return isinstance(json_codec.parse(json_codec.repaired(line)), dict)
     except json_codec.JsonError:

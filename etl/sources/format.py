@@ -33,7 +33,7 @@ PARQUET: Final = "parquet"
 
 
 class Format(NamedTuple):
-    """One format.
+    """A format of records: how to recognise it, and how to read it.
 
     Attributes:
         name: Its name for `--format` and in the summary.

@@ -42,15 +42,18 @@ def read_batches(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
 
 
 def _lines(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields lines."""
     return read_lines(stream, part.start, part.end, part.max_record_bytes)
 
 
 def _documents(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields JSON values, or the records within them if they are queue messages."""
     for elements in read_documents(stream, part.max_record_bytes, part.container):
         yield as_batch([inner for element in elements for inner in _unwrap(element)])
 
 
 def _messages(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields the records within queue messages, one message per line; other lines are yielded unchanged."""
     for batch in _lines(stream, part):
         yield as_batch([inner for line in _lines_of(batch) for inner in _unwrap(line)])
 

@@ -15,9 +15,11 @@ from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES, Split
 from etl.sources.storage.decompress import Survey, open_decompressed
 from etl.sources.storage.inputs import Input
 
+#: Larger splits gain no time and need more memory; see "What was tried" in `bench/README.md`.
 SPLIT_BYTES: Final = 16 * 2**20
 
-#: At most this many splits for a compressed file, because each split decompresses the file again up to its start.
+#: At most this many splits for a compressed file, because each split decompresses the file again up to its start;
+#: measured in "What was tried" in `bench/README.md`.
 COMPRESSED_SPLITS: Final = 4
 
 

@@ -83,4 +83,5 @@ def as_columns(records: list[Record]) -> dict[str, pl.Series]:
     return {name: pl.Series(values, dtype=schema[name]) for name, values in by_name.items()} | fields
 
 
+#: Characters that `quote_from_bytes` leaves as they are.
 _ASCII: Final = "".join(map(chr, range(128)))

@@ -16,6 +16,7 @@ class UnsupportedInput(NamedTuple):
 
 
 def _row(name: str, pattern: bytes, what: str, advice: str) -> UnsupportedInput:
+    """Compiles the pattern of a row."""
     return UnsupportedInput(name, re.compile(pattern, re.DOTALL), what, advice)
 
 

@@ -165,5 +165,6 @@ def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
 
 
 def _instant(value: Any, settings: Settings) -> datetime | None:
+    """Returns the instant of a cell; None if it is not a time."""
     text = json_codec.scalar(value)
     return read_any(text, settings.timezone) if text else None

@@ -70,6 +70,7 @@ def _has_user_column(header: list[str], settings: Settings) -> bool:
 
 
 def _guess_columns(header: list[str], rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    """Guesses columns of a table with a header; None if no column holds requests and none is a parameter."""
     columns = guess_columns(header, [_filled(header, cells) for cells in rows], settings)
     request_roles = {role for role, _ in columns} - {"received_at"}
     return columns if request_roles or are_parameters(header) else None
@@ -123,10 +124,12 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 
 def _names(cells: list[str]) -> list[str]:
+    """Returns the column names in a header."""
     return [cell.strip() for cell in cells]
 
 
 def _numbers(cells: list[str]) -> list[str]:
+    """Returns the names of columns without a header: their numbers from 1."""
     return [str(i + 1) for i in range(len(cells))]
 
 
@@ -212,6 +215,7 @@ def claims_copy(_row: Format, line: bytes) -> bool:
 
 
 def _sample_copy(records: list[bytes], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    """Guesses columns of COPY text, with or without its `COPY ... FROM stdin;` line; None if it is not COPY text."""
     begin = next((i for i, record in enumerate(records) if _COPY.fullmatch(record.strip())), None)
     if begin is None:
         lines = [record for record in records if b"\t" in record and record.rstrip() != b"\\."]

@@ -29,6 +29,7 @@ def undo_backslashes(text: bytes) -> bytes:
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
+    """Returns the byte that a backslash escape of nginx or Apache stands for; unknown escapes stay as they are."""
     code = match[1]
     if len(code) == 3:
         return bytes([int(code[1:], 16)])
@@ -58,6 +59,7 @@ def undo_json(text: bytes) -> bytes:
 
 
 def _unescaped_json(match: re.Match[bytes]) -> bytes:
+    """Returns the bytes that a JSON escape stands for."""
     code = match[1]
     if len(code) == 5:
         return chr(int(code[1:], 16)).encode("utf-8", "replace")

@@ -42,6 +42,7 @@ class Mark(NamedTuple):
         return any(top in keys for top in _top_keys(self))
 
     def _is_at(self, record: dict[str, Any], path: str) -> bool:
+        """Whether a path is present in a record and its text begins with a match of the pattern, if there is one."""
         value = value_at(record, path, _ABSENT)
         if value is _ABSENT or self.pattern is None:
             return value is not _ABSENT
@@ -93,6 +94,7 @@ def format_matcher(rows: Iterable[Format]) -> FormatMatcher:
     possible: dict[tuple[str, ...], list[tuple[Format, tuple[Mark, ...]]]] = {}
 
     def candidates_of(keys: tuple[str, ...]) -> list[tuple[Format, tuple[Mark, ...]]]:
+        """Returns the formats that a record with these top-level keys may be in; cached."""
         candidates = possible.get(keys)
         if candidates is None:
             if len(possible) >= _CACHED_KEY_SETS:

@@ -20,10 +20,8 @@ from etl.sources.readers.request_fields import ParseOptions, instant_of, record_
 from etl.sources.record import Record
 from etl.sources.records.json_documents import read_documents
 
-FAMILY: Final = "json"
-
-_PLACES: Final = frozenset(("request", "target", "url", "path"))
 _CONTENTS: Final = frozenset(("request", "target", "url", "query", "body"))
+#: The name of the program that a log shipper put before a line.
 _SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
 
 
@@ -46,6 +44,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
         return read_value(record, value)
 
     def read_irregular(record: bytes) -> Record:
+        r"""Reads a record that is not valid JSON: a log record with nginx's `\xHH` escapes, else malformed."""
         try:
             value = json_codec.parse_exactly(json_codec.repaired(record)) if b"\\x" in record else None
         except json_codec.JsonError:
@@ -55,6 +54,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
         return Record("malformed_record", webhook_envelopes.malformed_reason(record))
 
     def read_value(record: bytes, value: Any) -> Record:
+        """Reads a parsed record by its format, or as an envelope or payload; then applies the user's columns."""
         row = format_of(value) if isinstance(value, dict) else None
         base = (
             read_in_format(record, value, row)
@@ -64,6 +64,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
         return _apply_columns(base, value, columns, settings) if columns and isinstance(value, dict) else base
 
     def read_in_format(record: bytes, value: dict[str, Any], row: Format) -> Record:
+        """Reads a parsed record by its format. Bytes that are not UTF-8 are parsed again, exactly."""
         exact = value if _is_utf8(record) else json_codec.parse_exactly(record)
         if row.keys and "record" in row.keys:
             return _read_wrapped(exact, row, read)
@@ -145,6 +146,7 @@ def _read_wrapped(value: dict[str, Any], row: Format, read: Reader) -> Record:
 
 
 def _time(value: Any) -> Any:
+    """Returns the instant of a JSON scalar; None if it is not a time."""
     text = json_codec.scalar(value)
     return instant_of(text) if text else None
 
@@ -172,6 +174,7 @@ def _apply_columns(
 
 
 def _is_utf8(record: bytes) -> bool:
+    """Whether a record is valid UTF-8."""
     if record.isascii():
         return True
     try:

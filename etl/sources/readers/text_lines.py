@@ -27,17 +27,17 @@ _SECOND_GROUPS: Final = {"logged": "time", "escaped": "request", "address": "cli
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """Creates a reader for lines in any of the formats; lines that match no format are malformed."""
     builders = [(compiled(row), _record_builder(row, settings)) for row in rows]
-    names = " or ".join(row.name for row in rows[:1])
     word = settings.word if not rows[0].is_body_logged else b""
 
     def read(line: bytes) -> Record:
+        """Reads a line by the first pattern that matches, and moves this pattern to the front for the next line."""
         for i, (pattern, build) in enumerate(builders):
             match = pattern.match(line)
             if match:
                 if i:
                     builders.insert(0, builders.pop(i))
                 return build(match) if word in line or not _has_target(match) else Record("not_a_postback")
-        return Record("malformed_record", f"Not a line of format {names}")
+        return Record("malformed_record", f"Not a line of format {rows[0].name}")
 
     return read
 
@@ -55,6 +55,7 @@ def claims(row: Format, line: bytes) -> bool:
 
 @lru_cache(maxsize=64)
 def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    """Compiles a pattern to match whole lines."""
     return re.compile(b"^(?:" + pattern + b")$", re.DOTALL)
 
 

@@ -204,6 +204,7 @@ def _agent(text: str, *, is_cloudfront: bool) -> str:
 
 
 def _malformed_reason(line: bytes, fields: list[str]) -> str:
+    """Explains why a line cannot be read."""
     if fields:
         return f"{len(W3C_TOKEN.findall(line))} values, but #Fields names {len(fields)}"
     return "No #Fields line before this line, and no request recognised without one"

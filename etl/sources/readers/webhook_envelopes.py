@@ -111,6 +111,7 @@ def _text(value: Any) -> str | None:
 
 
 def _instant(value: Any) -> datetime | None:
+    """Returns the instant of a JSON scalar; None if it is not a time."""
     text = json_codec.scalar(value)
     return read_instant(text) if text else None
 

@@ -15,7 +15,8 @@ from etl.columnar.string_buffers import Bytes, Positions
 
 BATCH_BYTES: Final = 16 * 2**20
 
-#: A batch reads 1/256 more than BATCH_BYTES, so that the last line of a split does not need a batch of its own.
+#: A batch reads 1/256 more than BATCH_BYTES, so that the last line of a split does not need a batch of its own;
+#: measured in "What was tried" in `bench/README.md`.
 _BEYOND: Final = 256
 
 #: The raw text of an oversized record is this many bytes of its beginning.

@@ -53,6 +53,7 @@ def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path
 
 
 def _in_zip(location: Location, label: str) -> list[tuple[str, Location]]:
+    """Lists the files of a zip archive; raises `InputError` for Excel workbooks and encrypted archives."""
     with open_location(location) as stored, zipfile.ZipFile(stored) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
     if any(member.filename == _EXCEL for member in members):
@@ -65,10 +66,12 @@ def _in_zip(location: Location, label: str) -> list[tuple[str, Location]]:
 
 
 def _in_tar(location: Location) -> list[tuple[str, Location]]:
+    """Lists the files of an uncompressed tar archive."""
     with open_location(location) as stored, tarfile.open(fileobj=stored, mode="r:") as archive:
         members = [member for member in archive if member.isfile() and not member.issparse()]
     return [(member.name, Slice(location, member.offset_data, member.size)) for member in members]
 
 
 def _is_hidden(name: str) -> bool:
+    """Whether a member is hidden or is macOS metadata."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.removeprefix("./").split("/"))

@@ -308,6 +308,7 @@ def _refuse_unsupported(head: bytes, label: str) -> None:
 
 
 def _unreadable(label: str, error: BaseException) -> InputError:
+    """Returns the error for an input that cannot be read, with the system's reason."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return InputError(
         f"{label} cannot be read: {reason}", "Check that the file exists, is complete and is readable, and run again."

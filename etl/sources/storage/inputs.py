@@ -76,6 +76,7 @@ def _identity(item: Input) -> Location:
 
 
 def _find_files(argument: str, out: Path) -> list[Input]:
+    """Finds the files that a file name, a folder or a glob names, sorted by path."""
     path = Path(argument)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
@@ -97,6 +98,7 @@ def _display_name(file: Path) -> str:
 
 
 def _is_hidden(file: Path, folder: Path) -> bool:
+    """Whether a file, or a folder above it within `folder`, has a name that begins with a dot."""
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
