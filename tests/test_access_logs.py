@@ -34,7 +34,7 @@ def read(data: bytes, *, slowly: bool) -> pl.DataFrame:
         lines = [batch.buffer[s:e].tobytes() for s, e in zip(batch.starts, batch.ends, strict=True)]
         if slowly:
             records: list[Record] = [
-                access_log.not_a_record(line) or access_log.read_line(without_prefix(line)) for line in lines
+                access_log.blank_or_comment(line) or access_log.read_line(without_prefix(line)) for line in lines
             ]
             columns = as_columns(records)
         else:
@@ -87,7 +87,7 @@ def test_a_line_without_the_word_is_counted_as_it_would_be_if_it_were_read(seed:
     for batch in read_lines(io.BytesIO(bytes(data)), 0, len(data), 10_000):
         faults = access_log.read_batch(batch, quick, b"collect")["fault"]
         for line, fault in zip(batch.texts(), faults, strict=True):
-            exact = (access_log.not_a_record(line) or access_log.read_line(line)).fault
+            exact = (access_log.blank_or_comment(line) or access_log.read_line(line)).fault
             assert fault == exact or (fault == "not_a_postback" and exact is None and b"collect" not in line), line
 
 

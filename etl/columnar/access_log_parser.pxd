@@ -1,4 +1,4 @@
-# The types of the names in `access_log_parser.py`.
+# C types for the functions of `access_log_parser.py`.
 cimport cython
 from libc.stdint cimport int64_t
 

@@ -22,10 +22,10 @@ from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.sources.detection import Detected
 from etl.sources.format import LINES, PARQUET
-from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits, time_of
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, describe_times, find_format, plan_splits
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split, read_split
-from etl.sources.storage.decompress import Survey, glance, open_decompressed, survey
+from etl.sources.storage.decompress import Survey, open_decompressed, survey, survey_beginning
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import is_seekable
 from etl.transform.pipeline import route_requests
@@ -187,7 +187,7 @@ class Seen:
 
 
 def inspect_inputs(
-    arguments: list[str], reading: Reading, ruleset: Ruleset, *, is_full: bool = False
+    arguments: list[str], reading: ReadOptions, ruleset: Ruleset, *, is_full: bool = False
 ) -> Iterator[Inspection | Failure]:
     """What each of the inputs holds, in their order. An input that cannot be inspected does not hide the others.
 
@@ -208,11 +208,11 @@ def inspect_inputs(
                 yield Failure(item.source, error)
 
 
-def _inspected(item: Input, reading: Reading, ruleset: Ruleset, *, is_full: bool) -> Inspection:
+def _inspected(item: Input, reading: ReadOptions, ruleset: Ruleset, *, is_full: bool) -> Inspection:
     if is_full:
         surveyed, is_whole = survey(item.path, item.source, SPLIT_BYTES), True
     else:
-        surveyed, is_whole = glance(item.path, item.source, HEAD_BYTES)
+        surveyed, is_whole = survey_beginning(item.path, item.source, HEAD_BYTES)
     detected = find_format(item, surveyed.codec, surveyed.samples, reading)
     splits = list(plan_splits(item, surveyed, detected, reading))
     seen = Seen()
@@ -227,7 +227,7 @@ def _inspected(item: Input, reading: Reading, ruleset: Ruleset, *, is_full: bool
     if detected.framing == PARQUET:
         with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
             records = parquet_tables.count_rows(stream, item.source)
-    time = time_of(detected, reading.settings.timezone)
+    time = describe_times(detected, reading.settings.timezone)
     return Inspection(item.source, detected, surveyed, is_whole, records, time, seen)
 
 

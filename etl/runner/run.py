@@ -38,7 +38,7 @@ from etl.runner.stage_inputs import (
 from etl.runner.staged_parts import REPEATED, SUSPECTS, Piece, find_suspects, parts_of, write_part
 from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import KEYS, TABLES
-from etl.sources.planning import time_of
+from etl.sources.planning import describe_times
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.transform.deduplication import DUPLICATES, find_duplicates
 
@@ -180,7 +180,7 @@ def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, tim
         "compression": plan.survey.codec,
         "bytes": plan.survey.stored_bytes,
         "records": 0 if plan.same_as else records[plan.input.source],
-        "time": time_of(plan.detected, timezone),
+        "time": describe_times(plan.detected, timezone),
         "bodies_not_logged": 0 if plan.same_as else tally.unlogged[plan.input.source],
     }
     if plan.detected.columns:

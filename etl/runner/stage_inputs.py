@@ -23,7 +23,7 @@ from etl.runner.engine import Engine, Meter, OpenEngine
 from etl.runner.tasks import Task, TaskReport, Unmatched, peak_memory_bytes, transform_split
 from etl.sources.detection import Detected
 from etl.sources.format import LINES
-from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
 from etl.sources.settings import make_settings
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input
@@ -58,7 +58,7 @@ class RunRequest:
     open_engine: OpenEngine
     ruleset: Ruleset = field(default_factory=Ruleset)
     options: Options = field(default_factory=Options)
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadOptions = field(default_factory=ReadOptions)
     min_matched: float | None = None
     jobs: int = 1
 
@@ -77,7 +77,7 @@ def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engi
         open_engine=open_engine,
         ruleset=options.ruleset or Ruleset(),
         options=options.transform_options,
-        reading=Reading(options.format, options.log_format, settings, options.max_record_bytes),
+        reading=ReadOptions(options.format, options.log_format, settings, options.max_record_bytes),
         min_matched=options.min_matched,
         jobs=options.jobs,
     )

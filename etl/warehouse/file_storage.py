@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from etl.errors import OutputError, UsageError
 from etl.runner.publish import lock_folder, sync
-from etl.sources.storage.locations import SCHEMES, library, opened_store, reason_of, refuse_credentials
+from etl.sources.storage.locations import SCHEMES, error_reason, import_obstore, open_store, refuse_credentials
 
 SNAPSHOT: Final = "snapshot.json"
 _STAGING: Final = ".staging"
@@ -110,7 +110,7 @@ def read_file(place: Place, name: str) -> StoredFile | None:
         if place.folder:
             data = (place.folder / name).read_bytes()
             return StoredFile(data, _tag(data))
-        found = library().get(opened_store(place.store), place.path + name)
+        found = import_obstore().get(open_store(place.store), place.path + name)
         return StoredFile(bytes(found.bytes()), str(found.meta["e_tag"]))
     except FileNotFoundError:
         return None
@@ -145,9 +145,9 @@ def replace(place: Place, name: str, data: bytes, tag: str | None) -> str | None
             sync(place.folder)
             return _tag(data)
         mode: Any = {"e_tag": tag} if tag else "create"
-        errors = library().exceptions
+        errors = import_obstore().exceptions
         try:
-            return str(library().put(opened_store(place.store), place.path + name, data, mode=mode)["e_tag"])
+            return str(import_obstore().put(open_store(place.store), place.path + name, data, mode=mode)["e_tag"])
         except (errors.AlreadyExistsError, errors.PreconditionError):
             return None
     except _store_errors() as error:
@@ -187,7 +187,7 @@ def publish(place: Place, staged: Path, name: str) -> None:
             staged.rename(target)
             sync(target.parent)
         else:
-            library().put(opened_store(place.store), place.path + name, staged)
+            import_obstore().put(open_store(place.store), place.path + name, staged)
             staged.unlink()
     except _store_errors() as error:
         raise _storage_error(place, "written", error) from error
@@ -198,7 +198,7 @@ def size_of(place: Place, name: str) -> int | None:
     try:
         if place.folder:
             return (place.folder / name).stat().st_size
-        return int(library().head(opened_store(place.store), place.path + name)["size"])
+        return int(import_obstore().head(open_store(place.store), place.path + name)["size"])
     except FileNotFoundError:
         return None
 
@@ -215,14 +215,14 @@ def is_within(place: Place, location: Any) -> bool:
 def _store_errors() -> tuple[type[BaseException], ...]:
     """Returns the exceptions that folders raise, and those of object stores if their library is installed."""
     try:
-        return OSError, library().exceptions.BaseError
+        return OSError, import_obstore().exceptions.BaseError
     except UsageError:
         return (OSError,)
 
 
 def _storage_error(place: Place, action: str, error: BaseException) -> OutputError:
     """Returns the error for a place that cannot be read or written."""
-    reason = getattr(error, "strerror", None) or reason_of(error)
+    reason = getattr(error, "strerror", None) or error_reason(error)
     return OutputError(
         f"{place.address} cannot be {action}: {reason}", "Check the folder or store, and run the command again."
     )

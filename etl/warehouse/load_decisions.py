@@ -17,7 +17,7 @@ import polars as pl
 
 from etl.errors import InputError
 from etl.runner.stage_inputs import SurveyedInput
-from etl.sources.storage.decompress import RUNG_BYTES
+from etl.sources.storage.decompress import PREFIX_DIGEST_BYTES
 
 #: The actions.
 LOAD: Final = "load"
@@ -155,7 +155,7 @@ def _candidate_pairs(new: list[_InputBytes], old: list[_InputBytes]) -> Iterator
     """Yields pairs, the shorter input first, that agree in the largest digested prefix of the shorter input."""
     for left, right in [*combinations(new, 2), *product(new, old)]:
         short, long = sorted((left, right), key=lambda item: item.size)
-        last = slice(len(short.ladder) - RUNG_BYTES, len(short.ladder))
+        last = slice(len(short.ladder) - PREFIX_DIGEST_BYTES, len(short.ladder))
         if short.ladder and short.size < long.size and short.ladder[last] == long.ladder[last]:
             yield short, long
 

@@ -13,7 +13,7 @@ import polars as pl
 from etl.errors import AccountingError, UsageError
 from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.runner.tasks import Task, TaskReport
-from etl.sources.reread import as_text, describe_origin
+from etl.sources.reread import describe_origin, origin_json
 from etl.warehouse.file_writer import InputCounts, WrittenPart, counts_of_parts
 from etl.warehouse.load_decisions import Decision
 from etl.warehouse.snapshots import Warehouse, open_for_reading
@@ -109,7 +109,7 @@ def _reading(plan: PlannedInput, request: RunRequest) -> str:
     """Returns the settings by which the kept records of an input can be read and judged again, as JSON."""
     origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
     options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}
-    return as_text({**origin, "options": options})
+    return origin_json({**origin, "options": options})
 
 
 def as_counts(counts: Counter[str]) -> list[dict[str, Any]]:

@@ -119,7 +119,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
     before = with_received_date(rows).sort("source_digest", "record_no")
     before = before.with_columns(redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)
-    if not origin.is_enough:
+    if not origin.is_self_contained:
         outcome = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(NEEDS_INPUT.name))
         return _rejudged(
             before.with_columns(outcome=outcome, now=pl.lit(None, pl.String)), Tables(*_NO_TABLES), before.clear()

@@ -13,7 +13,7 @@ from etl.reports.explain.targets import Target, find_target
 from etl.reports.explain.wording import ORIGINS
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
-from etl.sources.planning import Reading, time_of
+from etl.sources.planning import ReadOptions, describe_times
 from etl.transform.pipeline import Judged, judge
 
 _REASON: Final = {reason.code: reason for reason in (*page.REJECTIONS, *page.SKIPS)}
@@ -24,7 +24,7 @@ _UNCOMPARED: Final = frozenset((*page.PERSONAL_TRAITS, "client_ip", "match_key",
 __all__ = ["Explanation", "explain"]
 
 
-def explain(what: str, reading: Reading, ruleset: Ruleset, options: Options) -> Explanation:
+def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options) -> Explanation:
     """What one record becomes, and why.
 
     Args:
@@ -77,7 +77,7 @@ def _tell_record(judged: Judged, target: Target, ruleset: Ruleset, timezone: str
         columns = ", ".join(f"{role}={name}" for role, name in target.detected.columns)
         lines.append(Line("columns", columns, "guessed, or as --columns says", "--columns"))
     if row["fault"] != "malformed_record":
-        lines += _tell_request(row, time_of(target.detected, timezone), form.moment, ruleset)
+        lines += _tell_request(row, describe_times(target.detected, timezone), form.moment, ruleset)
     if row["fault"] is not None:
         reason = _REASON[row["fault"]]
         return Step(

@@ -18,11 +18,11 @@ from etl.runner.publish import MANIFEST
 from etl.schema import REQUESTS
 from etl.sources.detection import Detected
 from etl.sources.formats.registry import BY_NAME
-from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
 from etl.sources.splits import read_split
 from etl.sources.storage.decompress import survey
 from etl.sources.storage.inputs import STANDARD_INPUT, Input, found_inputs
-from etl.sources.storage.locations import Held
+from etl.sources.storage.locations import InMemory
 
 #: What a text that was given as an argument is called.
 ARGUMENT: Final = "argument"
@@ -59,7 +59,7 @@ class Target(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def find_target(what: str, reading: Reading) -> Target:
+def find_target(what: str, reading: ReadOptions) -> Target:
     """The record that a user means.
 
     Args:
@@ -72,7 +72,7 @@ def find_target(what: str, reading: Reading) -> Target:
         InputError: The file, the record or the row does not exist, or cannot be read.
     """
     if what == STANDARD_INPUT:
-        return _of_text(Input(STANDARD_INPUT, Held(sys.stdin.buffer.read())), reading)
+        return _of_text(Input(STANDARD_INPUT, InMemory(sys.stdin.buffer.read())), reading)
     folder = _FOLDER_ID.fullmatch(what)
     if folder and _is_folder(folder[1]):
         return _of_row(Path(folder[1]), folder[2], reading)
@@ -81,7 +81,7 @@ def find_target(what: str, reading: Reading) -> Target:
         return _of_record(line[1], int(line[2]), reading)
     if what and not _TEXTUAL.search(what):
         _refuse_place(what, (line or folder or [what, what])[1])
-    return _of_text(Input(ARGUMENT, Held(os.fsencode(what))), reading)
+    return _of_text(Input(ARGUMENT, InMemory(os.fsencode(what))), reading)
 
 
 def _refuse_place(what: str, place: str) -> None:
@@ -108,7 +108,7 @@ def _is_folder(place: str) -> bool:
         return False
 
 
-def _of_text(item: Input, reading: Reading) -> Target:
+def _of_text(item: Input, reading: ReadOptions) -> Target:
     """The first record of a text that says anything."""
     try:
         detected, codec, batches = _opened(item, 1, reading)
@@ -128,7 +128,7 @@ def _of_text(item: Input, reading: Reading) -> Target:
     return Target(telling.head(1), detected, codec, notes=notes)
 
 
-def _of_record(place: str, number: int, reading: Reading, digest: str | None = None) -> Target:
+def _of_record(place: str, number: int, reading: ReadOptions, digest: str | None = None) -> Target:
     """A record of an input by its number.
 
     Args:
@@ -154,7 +154,7 @@ def _of_record(place: str, number: int, reading: Reading, digest: str | None = N
 
 
 def _opened(
-    item: Input, number: int, reading: Reading, digest: str | None = None
+    item: Input, number: int, reading: ReadOptions, digest: str | None = None
 ) -> tuple[Detected, str, Iterator[pl.DataFrame]]:
     """What an input is, how it is compressed, and its records from the split on that holds a number."""
     surveyed = survey(item.path, item.source, SPLIT_BYTES)
@@ -167,7 +167,7 @@ def _opened(
     return detected, surveyed.codec, batches
 
 
-def _of_row(folder: Path, row_id: str, reading: Reading) -> Target:
+def _of_row(folder: Path, row_id: str, reading: ReadOptions) -> Target:
     """The record behind a row of the tables in a folder."""
     for table, column in _TABLE_IDS:
         if not (folder / table).is_dir():
