@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 LOOPS  := $(wildcard etl/*.pxd etl/sources/*.pxd) etl/byte_loops.py etl/json_loops.py etl/sources/access_lines.py
 AIRFLOW := $(VENV)-airflow
 
-.PHONY: help setup run test soak lint types check docs bench nights clean
+.PHONY: help setup run test soak lint types check docs site bench nights clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,10 +42,19 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	$(BIN)/mypy
 
-check: lint types test ## All of the above: what CI runs
+check: lint types test site ## Style, types, tests and documents: what CI runs
 
-docs: $(READY) ## Write the generated parts of README.md anew
+docs: $(READY) ## Write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $(VENV)/.docs
+
+site: $(VENV)/.docs ## Build the documents into build/site and check their links
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python docs/check_links.py
+	$(BIN)/python docs/check_links.py build/site
 
 $(VENV)/.bench: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
