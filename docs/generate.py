@@ -6,7 +6,6 @@ from the code that it describes. The output of commands in `console` blocks is g
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import sys
@@ -19,18 +18,22 @@ import consoles
 import typer
 
 import etl
-from etl.audit.answers import ANSWERS
 from etl.cli.schema import SchemaFormat, shown
-from etl.issues import ISSUES
-from etl.reconciliation.causes import CAUSES
-from etl.ruleset import SWITCHES
-from etl.rulesets import shipped_names
+from etl.reports.audit.catalogue import ANSWERS
+from etl.reports.reconcile.causes import CAUSES
+from etl.rules.page import REJECTIONS, SKIPS
+from etl.rules.ruleset import SWITCHES
+from etl.rules.vendors import shipped_names
 from etl.schema import TABLES
-from etl.sources.formats import FORMATS
-from etl.spec import REJECTIONS, SKIPS
+from etl.sources.formats.registry import FORMATS
 from etl.telemetry.metrics import METRICS
+from etl.transform.issues import ISSUES
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.floors import FLOORS  # noqa: E402 - the tests are no package of the installation
+
 _SIGNATURE_WIDTH = 88
 _PEERS = ("chDB", "DuckDB", "plain Python")
 
@@ -49,7 +52,7 @@ def ruled(source: str, depth: str = "../") -> str:
     return re.sub(
         r"\b[0-9]+\.[0-9]+[a-z]?\b",
         lambda match: f"[{match[0]}]({depth}rules.md#{match[0]})" if match[0] in anchors else match[0],
-        source.removeprefix("semantics "),
+        source.removeprefix("rules "),
     )
 
 
@@ -149,12 +152,12 @@ def conversion_types() -> str:
 
 
 def floors() -> str:
-    """The floors of the code, the highest first, from the test that holds them."""
-    tree = ast.parse((ROOT / "tests" / "test_floors.py").read_text(encoding="utf-8"))
-    node = next(one for one in tree.body if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "FLOORS")
-    numbered = enumerate(ast.literal_eval(ast.unparse(node.value or ast.Constant(None))))
-    lines = [f"{number:>2}  {name:<11} {'  '.join(rooms)}".rstrip() for number, (name, rooms) in numbered]
-    return "```text\n" + "\n".join(reversed(lines)) + "\n```"
+    """The house from the top floor down: its rooms, and what each is for."""
+    lines = []
+    for number, floor in reversed(list(enumerate(FLOORS))):
+        for first, room in zip([f"{number:>2}  {floor.name}", *[""] * len(floor.rooms)], floor.rooms, strict=False):
+            lines.append(f"{first:<23} {room.name + '/' if room.name else ', '.join(room.modules):<18} {room.purpose}")
+    return "```text\n" + "\n".join(line.rstrip() for line in lines) + "\n```"
 
 
 def python_api() -> str:

@@ -16,8 +16,7 @@ import pytest
 import etl
 from etl.errors import EtlError
 from etl.warehouse.export import Exported, export
-from etl.warehouse.forget import forget
-from etl.warehouse.upkeep import compact
+from etl.warehouse.maintenance import compact, forget
 from tests.test_warehouse import FULL, HOLD, assert_refused, command, lines
 
 

@@ -11,8 +11,8 @@ import pytest
 
 import etl
 from etl.errors import FormatError
-from etl.traits import HASHES, sha256_of
-from etl.urlencoded import split_forms
+from etl.privacy.trait_hashes import HASHES, sha256_of
+from etl.transform.parameter_table import split_forms
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -30,7 +30,7 @@ COLUMNS = {
     "google ph": "phone_e164_sha256",
 }
 
-#: The one published digest that rests on a country code which the input does not have (semantics 9.2: never invented).
+#: The one published digest that rests on a country code which the input does not have (rules 9.2: never invented).
 INVENTED = "(447)-234-2344"
 
 

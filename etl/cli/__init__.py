@@ -6,12 +6,13 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from etl.cli import voice
+from etl.cli import messages
 from etl.cli.audit import audit
 from etl.cli.backfill import backfill
 from etl.cli.explain import explain
@@ -67,20 +68,26 @@ def describe(
     """Conversion postbacks in access logs and webhook dumps, as four Parquet tables."""
 
 
-def main() -> None:
-    """Runs the command and ends the process with the contract's exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and ends the process with the contract's exit code.
+
+    Args:
+        arguments: Of the command; by default those of this process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    messages.set_mode(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     sys.unraisablehook = _report_unraisable
-    if voice.is_json():
-        warnings.showwarning = lambda message, *where: voice.warn(str(message))
+    if messages.MODE.is_json:
+        warnings.showwarning = lambda message, *where: messages.warn(str(message))
     try:
-        code = app(standalone_mode=not voice.is_json())
+        code = app(args=list(arguments), standalone_mode=not messages.MODE.is_json)
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
     except Exception as error:  # whatever it is, it is told here, and without credentials
-        code = voice.fail(error)
+        code = messages.fail(error)
     sys.exit(code)
 
 

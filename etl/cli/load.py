@@ -7,55 +7,38 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import options, voice
-from etl.visible import visible
+from etl.cli import messages, options
+from etl.errors import visible
 
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
 
+@options.with_options(*options.RUN)
 def load(
     inputs: options.Inputs,
     into: Into,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
-    format_: options.FormatName = "auto",
-    log_format: options.LogFormat = None,
-    log_timezone: options.LogTimezone = "UTC",
-    columns: options.Columns = None,
-    formats: options.Formats = None,
-    min_matched: options.MinMatched = None,
-    default_currency: options.DefaultCurrency = None,
-    account: options.Account = None,
-    integration: options.Integration = None,
-    pii: options.Pii = options.PiiMode.HASH,
-    ruleset: options.RulesetName = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    status: options.Status = None,
+    *,
+    typed: options.Typed,
     max_rejected: options.MaxRejected = None,
-    max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
-    jobs: options.Jobs = None,
     events: options.Events = options.EventsMode.TEXT,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Load logs or dumps into a warehouse, each once, whatever was loaded, killed or repeated before."""
+    from etl.cli.run_context import Telling, watched
     from etl.cli.summary import write_summary
-    from etl.cli.watch import Telling, watched
     from etl.warehouse.load import load as load_into
 
     with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
         limit = options.read_limit(max_rejected)
-        said = options.Said(
-            *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
-            *(pii, ruleset, status, max_record, jobs),
-        )
-        request = options.request_of(inputs, Path(), said, since, until)
+        request = typed.request(inputs, Path())
         with watch.at_work() as progress:
             watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
         if dry_run:
@@ -69,9 +52,9 @@ def load(
 
 def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
     for item in report["inputs"]:
-        voice.say("input", None, **item)
+        messages.say("input", None, **item)
     counts = {name: value for name, value in report.items() if name != "inputs"}
-    voice.say("done", None if is_quiet else "\n".join(_shown(report)), **counts)
+    messages.say("done", None if is_quiet else "\n".join(_shown(report)), **counts)
 
 
 def _line(item: dict[str, Any]) -> str:
