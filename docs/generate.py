@@ -45,14 +45,14 @@ def rows(header: str, cells: list[tuple[str, ...]]) -> str:
     return "\n".join([f"| {header} |", "|" + "---|" * columns, *lines])
 
 
-def ruled(source: str, depth: str = "../") -> str:
-    """Where a row comes from, each ruling's number a link to the rules where they have an anchor for it."""
-    page = ROOT / "docs" / "rules.md"
-    anchors = set(re.findall(r"""(?:id="|\{ ?#)([0-9]+\.[0-9]+[a-z]?)""", page.read_text(encoding="utf-8")))
+def ruled(text: str) -> str:
+    """The text, in which each number of a ruling is a link to the rules, where they have an anchor for it."""
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    anchors = set(re.findall(r'id="([0-9]+\.[0-9]+[a-z]?)"', page))
     return re.sub(
         r"\b[0-9]+\.[0-9]+[a-z]?\b",
-        lambda match: f"[{match[0]}]({depth}rules.md#{match[0]})" if match[0] in anchors else match[0],
-        source.removeprefix("rules "),
+        lambda match: f"[{match[0]}](../rules.md#{match[0]})" if match[0] in anchors else match[0],
+        text,
     )
 
 
@@ -168,7 +168,7 @@ def python_api() -> str:
         parts = [f"## etl.{name}"]
         if inspect.isfunction(thing):
             parts.append(f"```python\n{_signature(name, thing)}\n```")
-        sections.append("\n\n".join([*parts, _described(inspect.getdoc(thing) or "")]))
+        sections.append("\n\n".join([*parts, _cited(_described(inspect.getdoc(thing) or ""))]))
     return "\n\n".join(sections)
 
 
@@ -184,6 +184,10 @@ def _signature(name: str, function: Any) -> str:
     if len(line) <= _SIGNATURE_WIDTH:
         return line
     return f"etl.{name}(\n" + "".join(f"    {one},\n" for one in written) + f") -> {signature.return_annotation}"
+
+
+def _cited(text: str) -> str:
+    return re.sub(r"(?<=\brules )[0-9]+\.[0-9]+[a-z]?", lambda match: ruled(match[0]), text)
 
 
 def _described(docstring: str) -> str:
@@ -225,11 +229,19 @@ PARTS: dict[str, Callable[[], str]] = {
     "rejections": lambda: rows("reason | message", [(f"`{row.code}`", row.message) for row in REJECTIONS]),
     "skips": lambda: rows("reason | meaning", [(f"`{row.code}`", row.message) for row in SKIPS]),
     "issues": lambda: rows(
-        "code | meaning | rule", [(f"`{row.code}`", row.meaning, ruled(row.source)) for row in ISSUES]
+        "code | meaning | rule",
+        [(f"`{row.code}`", row.meaning, ruled(row.source.removeprefix("rules "))) for row in ISSUES],
     ),
     "switches": lambda: rows(
         "key | values, the default first | rule",
-        [(f"`{row.key}`", ", ".join(f"`{value}`" for value in row.accepted), ruled(row.source)) for row in SWITCHES],
+        [
+            (
+                f"`{row.key}`",
+                ", ".join(f"`{value}`" for value in row.accepted),
+                ruled(row.source.removeprefix("rules ")),
+            )
+            for row in SWITCHES
+        ],
     ),
     "rulesets": rulesets,
     "questions": lambda: rows(
