@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,8 @@ def python_api() -> str:
     sections = []
     for name in etl.__all__:
         thing = getattr(etl, name)
+        if inspect.ismodule(thing) and callable(thing):  # a package that passes calls on to the function of its name
+            thing = getattr(import_module(etl._HOMES[name]), name)
         parts = [f"## etl.{name}"]
         if inspect.isfunction(thing):
             parts.append(f"```python\n{_signature(name, thing)}\n```")
