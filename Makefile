@@ -54,6 +54,7 @@ $(VENV)/.docs: $(READY)
 
 site: $(VENV)/.docs ## Build the documents into build/site and check their links
 	$(BIN)/zensical build --clean --strict
+	rm -f build/site/*.py
 	$(BIN)/python docs/check_links.py
 	$(BIN)/python docs/check_links.py build/site
 
