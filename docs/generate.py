@@ -16,6 +16,7 @@ from typing import Any
 
 import consoles
 import typer
+from generate_rules import rules_page
 
 import etl
 from etl.cli.schema import SchemaFormat, shown
@@ -47,8 +48,7 @@ def rows(header: str, cells: list[tuple[str, ...]]) -> str:
 
 def ruled(text: str) -> str:
     """The text, in which each number of a ruling is a link to the rules, where they have an anchor for it."""
-    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-    anchors = set(re.findall(r'id="([0-9]+\.[0-9]+[a-z]?)"', page))
+    anchors = set(re.findall(r'id="([0-9]+\.[0-9]+[a-z]?)"', rules_page()))
     return re.sub(
         r"\b[0-9]+\.[0-9]+[a-z]?\b",
         lambda match: f"[{match[0]}](../rules.md#{match[0]})" if match[0] in anchors else match[0],
@@ -280,7 +280,7 @@ def written(text: str) -> str:
 if __name__ == "__main__":
     for page in [name for name in sys.argv[1:] if name != "--check"] or pages():
         present = (ROOT / page).read_text(encoding="utf-8")
-        made = written(present)
+        made = rules_page() if page == "docs/rules.md" else written(present)
         if "--check" not in sys.argv:
             (ROOT / page).write_text(made, encoding="utf-8")
         elif made != present:

@@ -22,6 +22,7 @@ from etl.cli.load import load
 from etl.cli.loads import loads
 from etl.cli.reconcile import reconcile
 from etl.cli.replay import replay
+from etl.cli.rules import rules
 from etl.cli.run import run
 from etl.cli.schema import schema
 from etl.cli.upkeep import compact, vacuum
@@ -48,6 +49,7 @@ app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(compact)
 app.command(no_args_is_help=True)(vacuum)
 app.add_typer(loads, name="loads")
+app.command()(rules)
 app.command()(schema)
 
 

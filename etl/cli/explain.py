@@ -28,7 +28,10 @@ def explain(
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Tell rule by rule what one record becomes, and which sentence of the page or ruling each step rests on."""
+    """Tell rule by rule what one record becomes.
+
+    Each statement ends with its source: a section of AnyTrack's page, or a rule that `postback-etl rules` shows.
+    """
     from etl.cli import terminal
     from etl.reports.explain import explain as explained
 
