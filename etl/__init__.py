@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from etl.transform.pipeline import Tables, transform
     from etl.warehouse.snapshots import scan
 
+    __version__: str
+
 __all__ = [
     "EtlError",
     "Options",
     "Ruleset",
     "Tables",
+    "__version__",
     "load",
     "parse_ruleset",
     "run",
@@ -58,6 +61,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(_HOMES[name]), name)
     if name == "schema":
         return import_module("etl.schema")
+    if name == "__version__":  # pyproject.toml says it, and the installation has it from there
+        return import_module("importlib.metadata").version("postback-etl")
     raise AttributeError(f"module 'etl' has no attribute {name!r}")
 
 

@@ -35,8 +35,8 @@ FLOORS: Final = (
             _room(
                 "columnar",
                 "compiled loops over bytes, string buffers, parsers of lines, rows and JSON",
-                "byte_loops json_tokenizer json_codec factorize string_buffers access_log_parser field_lists json_index"
-                " delimited_rows",
+                "byte_loops json_tokenizer json_codec factorize string_buffers access_log_parser compilation"
+                " field_lists json_index delimited_rows",
             ),
         ),
     ),

@@ -440,7 +440,7 @@ def test_cloudfront_doubles_percent_signs() -> None:
 
 def test_repair_leaves_what_is_json_alone() -> None:
     record = rb'{"a":"\\x22\\\\x41","b":"\x22\x5C\x0A\xC3\xA9"}'
-    assert json_codec.parse(json_codec.repaired(record)) == {"a": "\\x22\\\\x41", "b": '"\\\né'}
+    assert json_codec.parse(json_codec.repair_escapes(record)) == {"a": "\\x22\\\\x41", "b": '"\\\né'}
 
 
 @pytest.mark.parametrize("depth", [500, 501, 950, 100_000])

@@ -16,7 +16,7 @@ from etl.reports.rulebook import code_tables, read_document, read_rulebook
 from etl.rules import page
 from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Section, blocks_of, table_names, with_tables
-from etl.rules.value_parsing import amount, read_dressed_amount
+from etl.rules.value_parsing import amount, read_formatted_amount
 from etl.schema import CONVERSIONS, TABLES
 from etl.transform import placeholders
 from etl.transform.issues import ISSUES
@@ -163,7 +163,7 @@ def test_the_amounts_of_the_document_are_read_as_it_says() -> None:
     items = [block.text for block in blocks_of(ENTRIES["4.1"].text, {}) if block.kind == "item"]
     forms = re.findall(r"`([^`]+)`", " ".join(items))
     assert len(forms) == 11
-    assert [form for form in forms if read_dressed_amount(form) is None] == []
+    assert [form for form in forms if read_formatted_amount(form) is None] == []
 
 
 def test_without_a_number_it_lists_every_ruling() -> None:

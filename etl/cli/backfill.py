@@ -56,6 +56,7 @@ def backfill(
         limit = options.read_limit(max_rejected)
         typed.request([], Path())
         reports, failed = [], []
+        messages.warn_if_slow()
 
         def load_day(argument: str) -> dict[str, Any]:
             request = typed.request([argument], Path())

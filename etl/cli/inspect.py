@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from etl.cli import options
+from etl.cli import messages, options
 
 if TYPE_CHECKING:
     from etl.reports.inspect import Failure, Gap, Inspection
@@ -32,6 +32,7 @@ def inspect(
     from etl.reports.inspect import Failure, inspect_inputs
 
     request = typed.request(inputs, Path())
+    messages.warn_if_slow()
     failures = []
     shown = []
     for found in inspect_inputs(inputs, request.reading, request.ruleset, is_full=full):

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ from etl.errors import EtlError, UsageError, masked, visible
 
 JSON: Final = "json"
 _DEFECT: Final = "This is a defect: report it with the traceback."
+_SLOW: Final = (
+    "this runs many times slower than it could: its loops are plain Python, since they were not compiled when "
+    "postback-etl was installed. Install a C compiler and Python's headers, and then postback-etl again."
+)
 _ASKS: Final = ("--events", "--log-format")
 
 
@@ -65,6 +70,15 @@ def _safe(text: str) -> str:
 def warn(message: str, **fields: Any) -> None:
     """Says what needs a look, but stops nothing."""
     say("warning", f"warning: {visible(masked(message))}", level="warning", message=message, **fields)
+
+
+@cache
+def warn_if_slow() -> None:
+    """Warns, once a process, if the loops over bytes run as plain Python."""
+    from etl.columnar.compilation import are_loops_compiled
+
+    if not are_loops_compiled():
+        warn(_SLOW)
 
 
 def fail(error: Exception) -> int:

@@ -18,6 +18,8 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 @contextmanager
 def told(*, is_quiet: bool) -> Iterator[Progress]:
     """Events, if they are asked for; else a bar on a terminal and plain lines elsewhere, or nothing."""
+    if messages.MODE.is_json or not is_quiet:
+        messages.warn_if_slow()
     if messages.MODE.is_json:
         yield _events(is_quiet=is_quiet)
     elif is_quiet:

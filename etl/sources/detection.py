@@ -143,7 +143,7 @@ def _json_framing(head: bytes, lines: list[bytes]) -> str:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json_codec.parse(json_codec.repaired(line)), dict)
+        return isinstance(json_codec.parse(json_codec.repair_escapes(line)), dict)
     except json_codec.JsonError:
         return False
 

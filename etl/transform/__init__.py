@@ -1,4 +1,4 @@
-"""Requests to tables, one step a module.
+"""Transforms requests into tables; each module is one step.
 
 The package has the name of a function of the Python API. Python sets `etl.transform` to the package when it imports a
 module of it, so the package itself can be called: `etl.transform(requests)` is `pipeline.transform(requests)`.

@@ -17,7 +17,7 @@ from etl.columnar import json_codec
 from etl.columnar.string_buffers import Truths
 from etl.options import Options
 from etl.privacy import trait_hashes
-from etl.privacy.redaction import redact_anew
+from etl.privacy.redaction import redact_again
 from etl.privacy.redactor import DROPPED, HASHED
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
@@ -26,7 +26,7 @@ from etl.sources.reread import Origin, read_again
 from etl.transform.field_resolution import IDENTITY_EMAIL
 from etl.transform.pipeline import Judged, Tables, judge
 from etl.transform.record_ids import record_ids
-from etl.transform.rejections import JUDGED
+from etl.transform.rejections import REFUSAL_REASONS
 from etl.warehouse.table_layout import dated
 
 
@@ -113,7 +113,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
         options: Those of the load that brought them.
     """
     before = dated(rows).sort("source_digest", "record_no")
-    before = before.with_columns(redact_anew(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
+    before = before.with_columns(redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)
     if not origin.is_enough:
         fate = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(UNTOLD.name))
@@ -182,7 +182,7 @@ def _with_known_hashes(judged: Judged, options: Options) -> Tables:
     tables = judged.tables
     if options.pii != "hash":
         return tables
-    is_refused = judged.verdicts.select(pl.any_horizontal(JUDGED)).to_series()
+    is_refused = judged.verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
     texts = judged.fields.texts.filter(~is_refused)
     known = {name: texts[name].str.extract(_DIGEST, 1) for name in (IDENTITY_EMAIL, *page.PERSONAL_TRAITS)}
     conversions = tables.conversions.with_columns(

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
 from etl.reports.audit.tables import WHOSE, Frames, counted
 from etl.transform.rejections import suggest_type
@@ -21,12 +21,12 @@ def find_unknown_types(frames: Frames) -> Found:
     )
     types = counted(unknown, "conversion_type", count="rejections")
     events = dict(frames.ruleset.events)
-    correction = on_distinct(types["conversion_type"], lambda text: suggest_type(text, frames.ruleset))
+    correction = map_distinct(types["conversion_type"], lambda text: suggest_type(text, frames.ruleset))
     meant = correction.str.extract("'(.*)'")
     return {
         "types": types.with_columns(
             correction=correction.fill_null("none is near: map it in a ruleset, or send event_name"),
-            event=on_distinct(meant, events.get),
+            event=map_distinct(meant, events.get),
         ),
         "senders": counted(unknown, *WHOSE, "conversion_type", count="rejections"),
     }

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
 from etl.reports.audit.tables import WHOSE, Frames, with_issues
 from etl.rules.parameter_names import meaning_of
@@ -33,7 +33,7 @@ def find_unread(frames: Frames) -> Found:
         schema={"parameter": pl.String(), "times": pl.Int64()},
         orient="row",
     )
-    read_as = on_distinct(names["parameter"], lambda name: meaning_of(name, frames.ruleset).near_miss)
+    read_as = map_distinct(names["parameter"], lambda name: meaning_of(name, frames.ruleset).near_miss)
     return {
         "near_misses": _near_misses(frames),
         "names": names.with_columns(read_as=read_as, field=_field(read_as, frames.ruleset)),
@@ -56,7 +56,7 @@ def field_of(name: str, ruleset: Ruleset) -> str | None:
 
 
 def _field(names: pl.Series, ruleset: Ruleset) -> pl.Series:
-    return on_distinct(names, lambda name: field_of(name, ruleset))
+    return map_distinct(names, lambda name: field_of(name, ruleset))
 
 
 def _near_misses(frames: Frames) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from etl.columnar import json_codec
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.errors import InputError, UsageError
 from etl.rules import page, value_parsing
 from etl.schema import INSTANT, MONEY
@@ -207,7 +207,7 @@ def _typed(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str 
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, texts.height)
     value_texts, time_texts = sent.get("value", nothing), sent["time"]
     amount = value_parsing.amount(value_texts)
-    dressed = on_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_dressed_amount, MONEY)
+    dressed = map_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_formatted_amount, MONEY)
     value, at = amount.fill_null(dressed), _instants(time_texts, zone, layout)
     rows = pl.DataFrame(
         {
@@ -239,4 +239,4 @@ def _instants(column: pl.Series, zone: str, layout: str | None) -> pl.Series:
         zoned = column if column.dtype.time_zone else column.dt.replace_time_zone(zone, ambiguous="earliest")
         return zoned.dt.convert_time_zone("UTC").cast(INSTANT)
     read = time_reader(f"layout {layout}") if layout else read_any
-    return on_distinct(column, lambda text: read(text, zone), INSTANT)
+    return map_distinct(column, lambda text: read(text, zone), INSTANT)

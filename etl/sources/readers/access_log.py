@@ -17,7 +17,7 @@ import polars as pl
 
 from etl.columnar import access_log_parser
 from etl.columnar.byte_loops import Positions
-from etl.columnar.string_buffers import sound_texts
+from etl.columnar.string_buffers import valid_texts
 from etl.schema import INSTANT
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers.escapes import undo_backslashes, without_prefix
@@ -186,7 +186,7 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
     method, method_end, path_end, target_end, client, client_end, agent, agent_end, status, received_at = found
 
     def text(starts: Positions, ends: Positions) -> pl.Series:
-        return sound_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
+        return valid_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
 
     def sent(starts: Positions, ends: Positions) -> pl.Series:
         texts = text(starts, ends)

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from etl.columnar import json_tokenizer
-from etl.columnar.factorize import numbered_spans, on_distinct
+from etl.columnar.factorize import factorize_spans, map_distinct
 from etl.columnar.field_lists import FIELD
 from etl.columnar.json_index import JsonValues
 from etl.columnar.string_buffers import Positions, lists_of, malformed_spans
@@ -40,15 +40,15 @@ class _Objects:
         self.values, self.is_regular = JsonValues.of(batch.buffer, batch.starts, batch.ends)
         self.is_regular[list(batch.oversized)] = False
         self.is_regular[malformed_spans(batch.buffer, batch.starts, batch.ends)] = False
-        records = np.flatnonzero(self.values.holders < 0)
+        records = np.flatnonzero(self.values.parents < 0)
         self.is_regular[self.values.rows[records[self.values.kinds[records] != json_tokenizer.OBJECT]]] = False
-        members = self.values.held_by(records)
+        members = self.values.children_of(records)
         kinds = _kinds_of(self.values, members, len(batch.starts), is_claimed)
         self.is_regular &= kinds != _IRREGULAR
         self.is_envelope = kinds == _ENVELOPE
         kinds = np.where(self.is_regular, kinds, _IRREGULAR)[self.values.rows[members]]
         self.bare = members[kinds == _BARE]
-        self.sent = self.values.by_name(members[kinds == _ENVELOPE])
+        self.sent = self.values.group_by_name(members[kinds == _ENVELOPE])
 
     def column(self, name: str) -> pl.Series:
         """What envelopes hold under a name; null where there is nothing, or no text, or an empty one."""
@@ -63,11 +63,11 @@ class _Objects:
     def inner(self, name: str) -> Positions:
         """The members of the objects that envelopes hold under a name."""
         held = self.sent.get(name, _NOTHING)
-        return self.values.held_by(held[self.values.kinds[held] == json_tokenizer.OBJECT])
+        return self.values.children_of(held[self.values.kinds[held] == json_tokenizer.OBJECT])
 
     def user_agent(self) -> pl.Series:
         """The header of that name, in any case."""
-        headers = self.values.by_name(self.inner("headers"))
+        headers = self.values.group_by_name(self.inner("headers"))
         agents = [found for name, found in headers.items() if name.lower() == "user-agent"]
         first = np.sort(np.concatenate([_NOTHING, *agents]))
         first = first[np.diff(self.values.rows[first], prepend=-1) > 0]
@@ -154,7 +154,7 @@ def _kinds_of(
     """What each record is, judged once for each sequence of names."""
     offsets = np.append(0, np.cumsum(np.bincount(values.rows[members], minlength=height)))
     numbers_of_names = values.numbers[members]
-    firsts, numbers = numbered_spans(numbers_of_names.view(np.uint8), 4 * offsets[:-1], 4 * offsets[1:])
+    firsts, numbers = factorize_spans(numbers_of_names.view(np.uint8), 4 * offsets[:-1], 4 * offsets[1:])
     names = values.names.to_list()
 
     def kind_of(record: int) -> int:
@@ -174,4 +174,4 @@ def _targets(texts: pl.Series) -> pl.DataFrame:
         path, query = split_target(text.encode())
         return {"path": path, "query": query or None}
 
-    return on_distinct(texts, split, _TARGET).struct.unnest()
+    return map_distinct(texts, split, _TARGET).struct.unnest()

@@ -47,7 +47,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
 
     def irregular(record: bytes) -> Record:
         try:
-            value = json_codec.parse_exactly(json_codec.repaired(record)) if b"\\x" in record else None
+            value = json_codec.parse_exactly(json_codec.repair_escapes(record)) if b"\\x" in record else None
         except json_codec.JsonError:
             value = None
         if isinstance(value, dict) and (columns or row_of(value)):
@@ -96,7 +96,7 @@ def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
 
 def _value(record: bytes) -> Any:
     try:
-        return json_codec.parse(json_codec.repaired(record))
+        return json_codec.parse(json_codec.repair_escapes(record))
     except json_codec.JsonError:
         return None
 
