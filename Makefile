@@ -10,7 +10,7 @@ LOOPS  := $(TYPED) $(TYPED:.pxd=.py)
 AIRFLOW := $(VENV)-airflow
 PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
-.PHONY: help setup run test soak lint types check docs bench nights sdist uncompiled wheels clean
+.PHONY: help setup run test soak lint types check docs site bench nights sdist uncompiled wheels clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,10 +53,20 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	$(BIN)/mypy
 
-check: lint types test ## All of the above: what CI runs, beside `make uncompiled`
+check: lint types test site ## Style, types, tests and documents: what CI runs, beside `make uncompiled`
 
-docs: $(READY) ## Write the generated parts of README.md anew
+docs: $(READY) ## Write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py
+
+$(VENV)/.docs: $(READY)
+	$(INSTALL) 'postback-etl[docs]'
+	touch $@
+
+site: $(VENV)/.docs ## Build the documents into build/site and check their links
+	$(BIN)/zensical build --clean --strict
+	rm -f build/site/*.py
+	$(BIN)/python docs/check_links.py
+	$(BIN)/python docs/check_links.py build/site
 
 $(VENV)/.bench: $(READY)
 	$(INSTALL) 'postback-etl[bench]'

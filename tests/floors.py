@@ -70,7 +70,7 @@ FLOORS: Final = (
                 "transform",
                 "requests to tables, one step a module",
                 "parameter_table placeholders record_ids parameters field_resolution issues conversions items"
-                " passthroughs deduplication rejections pipeline",
+                " passthroughs deduplication rejections pipeline __init__",
             ),
             _room(
                 "sources/storage",
