@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -16,8 +15,9 @@ from etl.sources.format_rows import Settings
 from etl.sources.lines import read_lines
 from etl.sources.prefixes import without_prefix
 from etl.sources.requests import Record, as_columns
+from tests.places import SHARED, reads_shared
 
-CORPORA = Path(__file__).parents[2] / "shared" / "corpora" / "access_logs"
+CORPORA = SHARED / "corpora" / "access_logs"
 
 REGULAR = (
     b'192.0.2.7 - - [29/Feb/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "curl/8.5"\n'
@@ -96,7 +96,7 @@ def test_no_bytes_raise(data: bytes) -> None:
     check(data)
 
 
-@pytest.mark.skipif(not CORPORA.exists(), reason="the corpora are not here")
+@reads_shared
 def test_real_logs_read_alike_either_way() -> None:
     for path in sorted(CORPORA.rglob("*.log")):
         check(path.read_bytes())

@@ -21,7 +21,7 @@ import pytest
 import etl
 from etl.options import Pii
 from etl.warehouse.replay import replay
-from tests.test_tables import copied
+from tests.records import copied
 
 PERSON = {
     "email": "zq.wxv@example.com",

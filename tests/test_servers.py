@@ -14,7 +14,7 @@ from etl.sources.format_rows import Settings
 from etl.sources.splits import Split, read_split
 from etl.sources.streams import survey
 from etl.urlencoded import split_forms
-from tests.test_json_formats import HARD, decoded
+from tests.records import HARD, decoded
 
 PATH = b"/acme/collect/shop"
 CLIENTS = (b"192.0.2.7", b"2001:db8::7")
