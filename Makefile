@@ -3,7 +3,8 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-LOOPS  := $(wildcard etl/*.pxd etl/sources/*.pxd) etl/byte_loops.py etl/json_loops.py etl/sources/access_lines.py
+PXD    := $(shell find etl -name '*.pxd')
+LOOPS  := $(PXD) $(PXD:.pxd=.py)
 AIRFLOW := $(VENV)-airflow
 
 .PHONY: help setup run test soak lint types check docs bench nights clean
@@ -59,4 +60,4 @@ nights: $(READY) ## Measure a night that is loaded into a history of 20 million 
 	$(BIN)/python bench/nights.py
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info etl/*.so etl/sources/*.so
+	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info && find etl -name '*.so' -delete

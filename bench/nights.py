@@ -23,11 +23,11 @@ import polars as pl
 from contenders import DATA, HERE
 
 from bench import Run, measure, ratio
-from etl.warehouse import delta, places, snapshots
+from etl.warehouse import delta, file_storage, snapshots
 from etl.warehouse.delta import Addition, Exchange
-from etl.warehouse.layout import KEPT, Kept, prefix_of
-from etl.warehouse.parts import DETAILS, write_rows
+from etl.warehouse.file_writer import DETAILS, write_rows
 from etl.warehouse.snapshots import Warehouse
+from etl.warehouse.table_layout import KEPT, Kept, prefix_of
 
 WAREHOUSE = DATA / "warehouse"
 
@@ -52,7 +52,7 @@ def repeat(nights: int) -> int:
         for kept in KEPT:
             for one in added[kept.name]:
                 path = f"{kept.folder}/{one.path}"
-                places.publish(warehouse.place, warehouse.folder("new") / path, path)
+                file_storage.publish(warehouse.place, warehouse.folder("new") / path, path)
             exchange = Exchange(added[kept.name], warehouse.files[kept.name].clear())
             versions[kept.name] = delta.commit(warehouse.place, kept, warehouse.tables[kept.name], exchange, "bench")
         snapshots.put(warehouse, snapshots.signed("bench", versions, warehouse.snapshot.dedup))

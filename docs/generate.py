@@ -5,7 +5,6 @@ A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
@@ -13,18 +12,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from etl.audit.answers import ANSWERS
 from etl.cli.schema import SchemaFormat, shown
-from etl.issues import ISSUES
-from etl.reconciliation.causes import CAUSES
-from etl.ruleset import SWITCHES
-from etl.rulesets import shipped_names
+from etl.reports.audit.catalogue import ANSWERS
+from etl.reports.reconcile.causes import CAUSES
+from etl.rules.page import REJECTIONS, SKIPS
+from etl.rules.ruleset import SWITCHES
+from etl.rules.vendors import shipped_names
 from etl.schema import TABLES
-from etl.sources.formats import FORMATS
-from etl.spec import REJECTIONS, SKIPS
+from etl.sources.formats.registry import FORMATS
 from etl.telemetry.metrics import METRICS
+from etl.transform.issues import ISSUES
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.floors import FLOORS  # noqa: E402 - the tests are no package of the installation
 
 
 def _printed(*arguments: str) -> list[str]:
@@ -56,17 +58,18 @@ def _inspected() -> str:
 
 
 def _floors() -> str:
-    tree = ast.parse((ROOT / "tests" / "test_floors.py").read_text(encoding="utf-8"))
-    node = next(one for one in tree.body if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "FLOORS")
-    floors = ast.literal_eval(ast.unparse(node.value or ast.Constant(None)))
-    rows = [f"{number}  {name:<8} {'  '.join(rooms)}" for number, (name, rooms) in enumerate(floors)]
-    return "```text\n" + "\n".join(reversed(rows)) + "\n```"
+    """The house from the top floor down: its rooms, and what each is for."""
+    lines = []
+    for number, floor in reversed(list(enumerate(FLOORS))):
+        for first, room in zip([f"{number:>2}  {floor.name}", *[""] * len(floor.rooms)], floor.rooms, strict=False):
+            lines.append(f"{first:<23} {room.name + '/' if room.name else ', '.join(room.modules):<18} {room.purpose}")
+    return "```text\n" + "\n".join(line.rstrip() for line in lines) + "\n```"
 
 
 def _rulesets() -> str:
     rows = []
     for name in shipped_names():
-        path = f"etl/rulesets/{name}.toml"
+        path = f"etl/rules/vendors/{name}.toml"
         first = (ROOT / path).read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
         rows.append((f"[`{name}`]({path})", first.rstrip(".")))
     return _rows("ruleset | reads", rows)

@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from etl import schema
     from etl.errors import EtlError
     from etl.options import Options
-    from etl.pipeline import Tables, transform
-    from etl.reading import Request
-    from etl.ruleset import Ruleset
-    from etl.ruleset_file import parse_ruleset
-    from etl.rulesets import shipped_ruleset
-    from etl.warehouse.scans import scan
+    from etl.rules.ruleset import Ruleset
+    from etl.rules.ruleset_file import parse_ruleset
+    from etl.rules.vendors import shipped_ruleset
+    from etl.runner.stage_inputs import Request
+    from etl.transform.pipeline import Tables, transform
+    from etl.warehouse.snapshots import scan
 
 __all__ = [
     "EtlError",
@@ -45,12 +44,12 @@ __all__ = [
 _HOMES = {
     "EtlError": "etl.errors",
     "Options": "etl.options",
-    "Ruleset": "etl.ruleset",
-    "Tables": "etl.pipeline",
-    "parse_ruleset": "etl.ruleset_file",
-    "scan": "etl.warehouse.scans",
-    "shipped_ruleset": "etl.rulesets",
-    "transform": "etl.pipeline",
+    "Ruleset": "etl.rules.ruleset",
+    "Tables": "etl.transform.pipeline",
+    "parse_ruleset": "etl.rules.ruleset_file",
+    "scan": "etl.warehouse.snapshots",
+    "shipped_ruleset": "etl.rules.vendors",
+    "transform": "etl.transform.pipeline",
 }
 
 
@@ -99,7 +98,7 @@ def run(
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
-    from etl.job import run_job
+    from etl.runner.run import run_job
 
     said = (format, log_format, max_record_bytes, timezone, columns, formats, min_matched)
     return run_job(_request(inputs, out, ruleset, jobs, said, options))
@@ -163,10 +162,11 @@ def _request(
 ) -> Request:
     from pathlib import Path
 
+    from etl.engines.local_pool import workers
     from etl.options import Options
-    from etl.reading import Request
-    from etl.ruleset import Ruleset
-    from etl.sources.plans import Reading
+    from etl.rules.ruleset import Ruleset
+    from etl.runner.stage_inputs import Request
+    from etl.sources.planning import Reading
     from etl.sources.settings import make_settings
     from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES
 
@@ -174,6 +174,7 @@ def _request(
     return Request(
         inputs=tuple(str(item) for item in inputs),
         out=Path(out),
+        open_engine=workers,
         ruleset=ruleset or Ruleset(),
         options=Options(**options),
         reading=Reading(

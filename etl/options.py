@@ -19,10 +19,10 @@ class Options:
         default_currency: The property's default currency, three letters, for conversions that send none.
         account: Account of records whose request has no path (bare payloads).
         integration: Integration of records whose request has no path.
-        pii: What becomes of personal values: `hash`, `keep` or `drop` (semantics 9.1).
+        pii: What becomes of personal values: `hash`, `keep` or `drop` (rules 9.1).
         since: Only requests received at or after this instant.
         until: Only requests received before this instant.
-        statuses: Only requests answered with one of these HTTP statuses; empty means all (semantics 1.1).
+        statuses: Only requests answered with one of these HTTP statuses; empty means all (rules 1.1).
     """
 
     default_currency: str | None = None

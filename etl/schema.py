@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.columnar.field_lists import FIELD
+
 INSTANT: Final = pl.Datetime("us", "UTC")
 MONEY: Final = pl.Decimal(38, 9)
 
@@ -13,7 +15,6 @@ MONEY: Final = pl.Decimal(38, 9)
 SUMMABLE: Final = 10**20
 
 ISSUE: Final = pl.Struct({"code": pl.String, "parameter": pl.String, "detail": pl.String})
-FIELD: Final = pl.Struct({"name": pl.String, "text": pl.String, "is_structure": pl.Boolean})
 
 
 class Column(NamedTuple):

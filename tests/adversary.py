@@ -1,4 +1,4 @@
-"""Seeded adversarial input: logs and JSON dumps that aim at every ruling of semantics.md.
+"""Seeded adversarial input: logs and JSON dumps that aim at every ruling of the rules.
 
 The same seed gives the same bytes. Addresses are example.com (for Google's mailbox rule the published samples
 of the platforms' own documents) and the address ranges that are reserved for documentation.

@@ -1,8 +1,8 @@
 """A slow second reading of the rules: what every record of a log or dump becomes, one row at a time.
 
 Nothing here knows the package `etl`. It is written from `custom-integration-params.md` ("the page"),
-`semantics.md` and `contract.md` alone, and the tests compare it with the pipeline. The marks
-`# semantics N.N` say which ruling a function reads.
+`the rules` and `contract.md` alone, and the tests compare it with the pipeline. The marks
+`# rules N.N` say which ruling a function reads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))  # JSON may nest 500
 
 
 class Options(NamedTuple):
-    """The switches of the rules (the ⚙ of semantics.md) and of the command line."""
+    """The switches of the rules (the ⚙ of the rules) and of the command line."""
 
     default_currency: str | None = None
     account: str | None = None
@@ -142,26 +142,26 @@ ITEM_FIELDS: Final = {
     "quantity": ("qty", "quantity", "product_quantity", "item_quantity"),
 }
 MESSAGES: Final = {
-    "missing_identity": "Missing click_id, ref_id and email",  # semantics 3.1
-    "unknown_conversion_type": "Unknown conversion_type",  # semantics 5.2
-    "duplicate_transaction": "Duplicate transaction_id",  # semantics 6.3
+    "missing_identity": "Missing click_id, ref_id and email",  # rules 3.1
+    "unknown_conversion_type": "Unknown conversion_type",  # rules 5.2
+    "duplicate_transaction": "Duplicate transaction_id",  # rules 6.3
 }
 PERSONAL: Final = ("email", "phone", "first_name", "last_name", "birthdate", "city", "state", "zipcode")
 
 # --- text ---------------------------------------------------------------------------------------------------
 
-WHITE_SPACE: Final = (  # semantics 1.6
+WHITE_SPACE: Final = (  # rules 1.6
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
 ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-def trim(text: str) -> str:  # semantics 1.6
+def trim(text: str) -> str:  # rules 1.6
     return text.strip(WHITE_SPACE)
 
 
-def is_empty(value: Any) -> bool:  # semantics 1.6
+def is_empty(value: Any) -> bool:  # rules 1.6
     return value is None or (isinstance(value, str) and not trim(value))
 
 
@@ -169,7 +169,7 @@ def ascii_lower(text: str) -> str:
     return text.translate(ASCII_LOWER)
 
 
-def fold(name: str) -> str:  # semantics 2.1
+def fold(name: str) -> str:  # rules 2.1
     return ascii_lower(name).replace("_", "").replace("-", "")
 
 
@@ -182,11 +182,11 @@ KNOWN_NAMES: Final = (*(name for names in CORE.values() for name in names), *EXA
 # --- decoding -----------------------------------------------------------------------------------------------
 
 
-def percent_decode(data: bytes) -> bytes:  # semantics 1.2
+def percent_decode(data: bytes) -> bytes:  # rules 1.2
     return re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), data)
 
 
-def urlencoded(query: bytes) -> list[tuple[str, str]]:  # semantics 1.2
+def urlencoded(query: bytes) -> list[tuple[str, str]]:  # rules 1.2
     pairs = []
     for piece in query.split(b"&"):
         if piece:
@@ -205,7 +205,7 @@ class Number(str):
     __slots__ = ()
 
 
-def double_text(literal: str) -> str:  # semantics 1.5
+def double_text(literal: str) -> str:  # rules 1.5
     shortest = repr(float(literal))
     if "inf" in shortest:
         return literal  # no double, so no shortest text: as it is written
@@ -246,11 +246,11 @@ def is_structured(value: Any) -> bool:
     return isinstance(value, dict | list)
 
 
-def scalar_text(value: Any) -> str:  # semantics 1.5
+def scalar_text(value: Any) -> str:  # rules 1.5
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-def compact_json(value: Any) -> str:  # semantics 7.4
+def compact_json(value: Any) -> str:  # rules 7.4
     if isinstance(value, dict):
         inner = (f"{json.dumps(name, ensure_ascii=False)}:{compact_json(v)}" for name, v in value.items())
         return "{" + ",".join(inner) + "}"
@@ -274,7 +274,7 @@ class Parsed(NamedTuple):
     exponent: int
 
 
-def parse_number(text: str) -> Parsed | None:  # semantics 4.1
+def parse_number(text: str) -> Parsed | None:  # rules 4.1
     found = NUMBER.fullmatch(trim(text))
     if not found or not (found[2] or found[3]):
         return None
@@ -284,7 +284,7 @@ def parse_number(text: str) -> Parsed | None:  # semantics 4.1
     return Parsed(found[1] == "-", digits, (-power if found[4] == "-" else power) - len(found[3] or ""))
 
 
-def decimal_38_9(number: Parsed | None) -> Decimal | None:  # semantics 4.1
+def decimal_38_9(number: Parsed | None) -> Decimal | None:  # rules 4.1
     """Half even to nine places, or None where Decimal(38, 9) has no room."""
     if number is None:
         return None
@@ -310,7 +310,7 @@ GROUPED: Final = re.compile(
 )
 
 
-def value_repaired(text: str) -> Decimal | None:  # semantics 4.1
+def value_repaired(text: str) -> Decimal | None:  # rules 4.1
     found = MARKED.fullmatch(trim(text))
     if not found or (found[1] and found[2]):
         return None
@@ -368,7 +368,7 @@ def utc_time(year: str, month: int, rest: Iterable[str | None], micros: str, zon
         return None
 
 
-def iso_time(text: str) -> datetime | None:  # semantics 6.2
+def iso_time(text: str) -> datetime | None:  # rules 6.2
     found = ISO_8601.fullmatch(text)
     if not found:
         return None
@@ -376,7 +376,7 @@ def iso_time(text: str) -> datetime | None:  # semantics 6.2
     return utc_time(year, int(month), (day, hour, minute, second), (fraction or "")[:6].ljust(6, "0"), zone)
 
 
-def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | None]:  # semantics 6.2
+def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | None]:  # rules 6.2
     """(occurred_at by the parameter, what it plainly means, issue)."""
     text = trim(text)
     if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
@@ -443,19 +443,19 @@ def split_path(target: str) -> tuple[str, str]:
 def read_log_line(record_no: int, line: bytes, options: Options) -> Request | Rejected | Skip:
     found = LOG_LINE.match(line.decode("latin-1"))
     if not found or found["month"] not in MONTHS:
-        return Rejected(Origin(record_no), ["malformed_record"])  # semantics 1.3
+        return Rejected(Origin(record_no), ["malformed_record"])  # rules 1.3
     clock = (found["day"], found["hour"], found["minute"], found["second"])
     received_at = utc_time(found["year"], MONTHS.index(found["month"]) + 1, clock, "0", found["zone"])
     if received_at is None:
         return Rejected(Origin(record_no), ["malformed_record"])
     request = re.fullmatch(r"([A-Za-z_-]+) (.+)", unescape(found["request"]).decode("latin-1"), re.DOTALL)
     if not request:
-        return Skip("not_a_request")  # semantics 1.1
+        return Skip("not_a_request")  # rules 1.1
     target, _, protocol = request[2].rpartition(" ")
     path, query = split_path(target if protocol.startswith("HTTP/") else request[2])
     collect = COLLECT.search(utf8(path.encode("latin-1")))
     if not collect or request[1] not in METHODS:
-        return Skip("not_a_postback")  # semantics 1.1
+        return Skip("not_a_postback")  # rules 1.1
     agent = utf8(unescape(found["agent"] or ""))
     origin = Origin(
         record_no, collect[1], collect[2], received_at, request[1],
@@ -464,7 +464,7 @@ def read_log_line(record_no: int, line: bytes, options: Options) -> Request | Re
         None if agent in {"", "-"} else agent,
     )  # fmt: skip
     if request[1] == "POST" and not query:
-        return Rejected(origin, ["body_not_logged"])  # semantics 1.7
+        return Rejected(origin, ["body_not_logged"])  # rules 1.7
     return Request(origin, [Param(*pair, flat=True) for pair in urlencoded(query.encode("latin-1"))])
 
 
@@ -479,7 +479,7 @@ def object_params(payload: dict[str, Any], *, flat: bool) -> list[Param]:
     return params
 
 
-def body_params(body: Any) -> list[Param] | None:  # semantics 1.3
+def body_params(body: Any) -> list[Param] | None:  # rules 1.3
     """A body's parameters, or None for `malformed_body`."""
     if is_empty(body):
         return []
@@ -501,7 +501,7 @@ def query_params(query: Any, addresses: Iterable[str]) -> list[Param]:
     return [Param(*pair, flat=True) for pair in urlencoded(chosen.encode())]
 
 
-def envelope_time(value: Any) -> datetime | None:  # semantics 6.1
+def envelope_time(value: Any) -> datetime | None:  # rules 6.1
     text = trim(scalar_text(value)) if value is not None and not is_structured(value) else ""
     if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
         return epoch_time(text, 1, first=0, last=253_402_300_799)
@@ -524,7 +524,7 @@ def read_payload(record_no: int, payload: Any, options: Options) -> Request | Re
     method = None if is_empty(payload.get("method")) else scalar_text(payload["method"])
     collect = COLLECT.search(split_path(addresses[0])[0]) if addresses else None
     if (addresses and not collect) or method not in {None, *METHODS}:
-        return Skip("not_a_postback")  # semantics 1.1
+        return Skip("not_a_postback")  # rules 1.1
     headers: Any = payload.get("headers")
     headers = headers if isinstance(headers, dict) else {}
     agents = [value for name, value in headers.items() if name.lower() == "user-agent"]
@@ -555,7 +555,7 @@ def read_lines(data: bytes, read: Callable[..., Any], options: Options) -> Itera
     lines = data.split(b"\n")
     for record_no, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
         if not trim(utf8(line)):
-            yield Skip("blank")  # semantics 1.1
+            yield Skip("blank")  # rules 1.1
         elif line.startswith(b"#"):
             yield Skip("comment")
         else:
@@ -582,13 +582,13 @@ def read_records(data: bytes, kind: str, options: Options) -> Iterator[Request |
 BRACKETS: Final = re.compile(r"([^\[\]]+)\[([0-9]*)\](?:\[([^\[\]]+)\])?")
 
 
-def fills_core(name: str, field: str, options: Options) -> bool:  # semantics 2.2, 2.5
+def fills_core(name: str, field: str, options: Options) -> bool:  # rules 2.2, 2.5
     if field == "email" and options.email_identity == "exact":
         return name == "email"
     return fold(name) in CORE_FOLDS[field]
 
 
-def core_params(params: list[Param], field: str, options: Options) -> list[Param]:  # semantics 2.2
+def core_params(params: list[Param], field: str, options: Options) -> list[Param]:  # rules 2.2
     """The scalar parameters that could fill a core field, the winner first."""
     could = [p for p in params if not is_structured(p.value) and fills_core(p.name, field, options)]
     if options.alias_order == "listed":
@@ -596,21 +596,21 @@ def core_params(params: list[Param], field: str, options: Options) -> list[Param
     return could
 
 
-def exact_params(params: list[Param], names: Iterable[str]) -> list[Param]:  # semantics 2.4, 7.1
+def exact_params(params: list[Param], names: Iterable[str]) -> list[Param]:  # rules 2.4, 7.1
     return [p for name in names for p in params if p.name == name and not is_structured(p.value)]
 
 
-def is_bracket_key(param: Param) -> bool:  # semantics 8.1
+def is_bracket_key(param: Param) -> bool:  # rules 8.1
     found = BRACKETS.fullmatch(param.name) if param.flat else None
     return found is not None and fold(found[1]) in ITEM_ARRAY_FOLDS
 
 
-def is_absent_field(param: Param) -> bool:  # semantics 1.5
+def is_absent_field(param: Param) -> bool:  # rules 1.5
     found = BRACKETS.fullmatch(param.name)
     return found is not None and found[3] is not None and is_structured(param.value)
 
 
-def is_passthrough(name: str) -> bool:  # semantics 7.4
+def is_passthrough(name: str) -> bool:  # rules 7.4
     return name.startswith("xat_") and len(name) > len("xat_")
 
 
@@ -618,7 +618,7 @@ def is_named_field(name: str, options: Options) -> bool:
     return name in EXACT_NAMES or any(fills_core(name, field, options) for field in CORE)
 
 
-def is_recognised(param: Param, options: Options) -> bool:  # semantics 2.6
+def is_recognised(param: Param, options: Options) -> bool:  # rules 2.6
     named = is_named_field(param.name, options) or fold(param.name) in ITEM_ARRAY_FOLDS
     return named or is_passthrough(param.name) or is_bracket_key(param)
 
@@ -632,7 +632,7 @@ def one_edit_apart(left: str, right: str) -> bool:
 
 
 @cache
-def is_near_miss(name: str) -> bool:  # semantics 2.6
+def is_near_miss(name: str) -> bool:  # rules 2.6
     folded = fold(name)
     if folded in map(fold, EXACT_NAMES):
         return True
@@ -655,17 +655,17 @@ NULL_WORDS: Final = ("null", "undefined", "none", "nan", "n/a", "[object object]
 TEST_VALUES: Final = ("test", "testing", "demo", "test123")
 
 
-def is_macro(text: str) -> bool:  # semantics 3.2
+def is_macro(text: str) -> bool:  # rules 3.2
     plain = trim(text)
     return any(MACROS.fullmatch(form) for form in (plain, utf8(percent_decode(plain.encode()))))
 
 
-def is_null_word(text: str) -> bool:  # semantics 3.2
+def is_null_word(text: str) -> bool:  # rules 3.2
     return ascii_lower(trim(text)) in NULL_WORDS
 
 
 def junk_issues(core: dict[str, str], conversion_type: str | None, match_key: str) -> Iterator[str]:
-    texts = [*core.values(), conversion_type]  # semantics 3.2
+    texts = [*core.values(), conversion_type]  # rules 3.2
     if any(is_macro(text) for text in texts if text is not None):
         yield "unresolved_macro"
     ids = [match_key, core.get("transaction_id", match_key)]
@@ -681,11 +681,11 @@ def name_issues(params: list[Param], options: Options) -> Iterator[str]:
     groups = [core_params(params, field, options) for field in CORE]
     groups += [exact_params(params, names) for names in (*TRAITS.values(), ("conversion_type",))]
     if any(len({param.value for param in group}) > 1 for group in groups):
-        yield "alias_conflict"  # semantics 2.3
+        yield "alias_conflict"  # rules 2.3
     if any(is_structured(param.value) and is_named_field(param.name, options) for param in params):
-        yield "not_scalar"  # semantics 1.5
+        yield "not_scalar"  # rules 1.5
     if any(not is_recognised(param, options) and is_near_miss(param.name) for param in params):
-        yield "near_miss_name"  # semantics 2.6
+        yield "near_miss_name"  # rules 2.6
 
 
 @cache
@@ -693,7 +693,7 @@ def active_currencies() -> frozenset[str]:
     return frozenset(currency.code for currency in iso4217.Currency)
 
 
-def read_currency(sent: str | None, options: Options) -> tuple[str | None, str | None]:  # semantics 4.3
+def read_currency(sent: str | None, options: Options) -> tuple[str | None, str | None]:  # rules 4.3
     """(currency, issue)."""
     if sent is None:
         return options.default_currency, None
@@ -703,19 +703,19 @@ def read_currency(sent: str | None, options: Options) -> tuple[str | None, str |
     return code, None if code in active_currencies() else "unknown_currency"
 
 
-def standard_event(conversion_type: str, options: Options) -> str | None:  # semantics 5.2
+def standard_event(conversion_type: str, options: Options) -> str | None:  # rules 5.2
     text = trim(conversion_type) if options.conversion_type_match == "trimmed" else conversion_type
     return next((event for event, names in EVENTS.items() if ascii_lower(text) in names), None)
 
 
-def has_positive_commission(params: list[Param]) -> bool:  # semantics 5.3
+def has_positive_commission(params: list[Param]) -> bool:  # rules 5.3
     texts = [p.value for p in params if fold(p.name) == "commission" and not is_structured(p.value)]
     return any(number and number.digits and not number.negative for number in map(parse_number, texts))
 
 
 def decide_event(
     event_name: str | None, conversion_type: str | None, params: list[Param], options: Options
-) -> tuple[str | None, str]:  # semantics 5
+) -> tuple[str | None, str]:  # rules 5
     """(event, rule); no event means an unknown conversion_type."""
     if event_name is not None:
         return trim(event_name), "event_name"
@@ -736,7 +736,7 @@ class Array(NamedTuple):
     malformed: bool = False
 
 
-def native_array(value: Any) -> Array:  # semantics 8.1, 8.3
+def native_array(value: Any) -> Array:  # rules 8.1, 8.3
     if isinstance(value, str):
         try:
             value = parse_json(value)
@@ -749,7 +749,7 @@ def native_array(value: Any) -> Array:  # semantics 8.1, 8.3
     return Array([(at, one if isinstance(one, dict) else None) for at, one in enumerate(value)])
 
 
-def bracket_array(params: list[Param]) -> Array:  # semantics 8.1
+def bracket_array(params: list[Param]) -> Array:  # rules 8.1
     elements: list[tuple[int, dict[str, Any] | None]] = []
     numbered: dict[int, dict[str, Any]] = {}
     current: dict[str, Any] | None = None
@@ -772,11 +772,11 @@ def bracket_array(params: list[Param]) -> Array:  # semantics 8.1
     return Array([(at, one if at < 2**31 else None) for at, one in sorted(elements, key=lambda one: one[0])])
 
 
-def item_candidates(params: list[Param]) -> Iterator[Array]:  # semantics 8.1
+def item_candidates(params: list[Param]) -> Iterator[Array]:  # rules 8.1
     for base in ITEM_ARRAY_FOLDS:
         brackets = [p for p in params if is_bracket_key(p) and fold(p.name.partition("[")[0]) == base]
         brackets = [p for p in brackets if not is_absent_field(p)]
-        plain = next((p for p in params if fold(p.name) == base), None)  # semantics 2.2
+        plain = next((p for p in params if fold(p.name) == base), None)  # rules 2.2
         for param in params:
             if param is plain:
                 yield native_array(param.value)
@@ -784,7 +784,7 @@ def item_candidates(params: list[Param]) -> Iterator[Array]:  # semantics 8.1
                 yield bracket_array(brackets)
 
 
-def item_text(element: dict[str, Any], field: str) -> str | None:  # semantics 8.1
+def item_text(element: dict[str, Any], field: str) -> str | None:  # rules 8.1
     for alias in dict.fromkeys(map(fold, ITEM_FIELDS[field])):
         for name, value in element.items():
             if fold(name) == alias and not is_structured(value) and not is_empty(value):
@@ -795,7 +795,7 @@ def item_text(element: dict[str, Any], field: str) -> str | None:  # semantics 8
 def read_item(position: int, element: dict[str, Any], issues: set[str]) -> dict[str, Any]:
     item: dict[str, Any] = {"position": position}
     item |= {field: item_text(element, field) for field in ITEM_FIELDS}
-    for field in ("price", "quantity"):  # semantics 8.2
+    for field in ("price", "quantity"):  # rules 8.2
         if (text := item[field]) is not None:
             item[field] = decimal_38_9(parse_number(text))
             if item[field] is None:
@@ -804,7 +804,7 @@ def read_item(position: int, element: dict[str, Any], issues: set[str]) -> dict[
 
 
 def read_items(params: list[Param], value: Decimal | None, issues: set[str]) -> list[dict[str, Any]]:
-    chosen, skipped = Array([]), False  # semantics 8.1, 8.3
+    chosen, skipped = Array([]), False  # rules 8.1, 8.3
     for array in item_candidates(params):
         if array.malformed:
             issues.add("malformed_items")
@@ -820,7 +820,7 @@ def read_items(params: list[Param], value: Decimal | None, issues: set[str]) -> 
     return items
 
 
-def total_differs(items: list[dict[str, Any]], value: Decimal) -> bool:  # semantics 8.4
+def total_differs(items: list[dict[str, Any]], value: Decimal) -> bool:  # rules 8.4
     if not items or any(item[field] is None for item in items for field in ("price", "quantity")):
         return False
     room, total = Context(prec=200), Decimal(0)
@@ -829,7 +829,7 @@ def total_differs(items: list[dict[str, Any]], value: Decimal) -> bool:  # seman
     return room.subtract(total, value).copy_abs() > Decimal("0.01")
 
 
-def read_passthroughs(params: list[Param]) -> list[dict[str, Any]]:  # semantics 7.4
+def read_passthroughs(params: list[Param]) -> list[dict[str, Any]]:  # rules 7.4
     kept: dict[str, str] = {}
     for param in params:
         if is_passthrough(param.name):
@@ -844,7 +844,7 @@ def read_passthroughs(params: list[Param]) -> list[dict[str, Any]]:  # semantics
 # --- traits and personal data -------------------------------------------------------------------------------
 
 
-def split_full_name(full_name: str) -> tuple[str | None, str | None]:  # semantics 7.2
+def split_full_name(full_name: str) -> tuple[str | None, str | None]:  # rules 7.2
     """(first, last)."""
     words = [word for word in re.split(f"[{WHITE_SPACE}]+", full_name) if word]
     name = " ".join(words)
@@ -854,7 +854,7 @@ def split_full_name(full_name: str) -> tuple[str | None, str | None]:  # semanti
     return words[0], " ".join(words[1:]) or None
 
 
-def read_traits(params: list[Param]) -> tuple[dict[str, str | None], str | None, bool]:  # semantics 7.1-7.3
+def read_traits(params: list[Param]) -> tuple[dict[str, str | None], str | None, bool]:  # rules 7.1-7.3
     """(traits with the names filled, name_rule, whether a winner is prehashed)."""
     winners = {trait: first_value(exact_params(params, names)) for trait, names in TRAITS.items()}
     prehashed = any(prehash(text) for text in winners.values() if text is not None)
@@ -871,7 +871,7 @@ def first_value(could: list[Param]) -> str | None:
     return could[0].value if could else None
 
 
-def prehash(text: str) -> str | None:  # semantics 7.3
+def prehash(text: str) -> str | None:  # rules 7.3
     found = re.fullmatch("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{32}", trim(text))
     return found[0].lower() if found else None
 
@@ -884,18 +884,18 @@ def without_blanks(text: str) -> str:
     return re.sub(f"[{WHITE_SPACE}]", "", text)
 
 
-def normal_email(text: str) -> str:  # semantics 9.2
+def normal_email(text: str) -> str:  # rules 9.2
     return trim(text).lower()
 
 
-def normal_google_email(text: str) -> str:  # semantics 9.2
+def normal_google_email(text: str) -> str:  # rules 9.2
     local, at, domain = normal_email(text).rpartition("@")
     if at and domain in {"gmail.com", "googlemail.com"}:
         local = local.partition("+")[0].replace(".", "")
     return local + at + domain
 
 
-def normal_phone(text: str) -> str:  # semantics 9.2
+def normal_phone(text: str) -> str:  # rules 9.2
     text = trim(text)
     trunk = re.match(r"(?:\+|00)([0-9]{1,3})[-. ](0+)", text)
     if trunk and trunk[1] != "39":
@@ -903,20 +903,20 @@ def normal_phone(text: str) -> str:  # semantics 9.2
     return re.sub("[^0-9]", "", text).lstrip("0")
 
 
-def normal_e164(text: str) -> str:  # semantics 9.2
+def normal_e164(text: str) -> str:  # rules 9.2
     digits = normal_phone(text)
     return "+" + digits if digits else ""
 
 
-def normal_name(text: str) -> str:  # semantics 9.2
+def normal_name(text: str) -> str:  # rules 9.2
     return trim(without_punctuation(text))
 
 
-def normal_city(text: str) -> str:  # semantics 9.2
+def normal_city(text: str) -> str:  # rules 9.2
     return without_blanks(without_punctuation(text))
 
 
-def normal_birthdate(text: str) -> str:  # semantics 9.2
+def normal_birthdate(text: str) -> str:  # rules 9.2
     text = trim(text)
     year_first = re.fullmatch("([0-9]{4})(-|/|)([0-9]{2})\\2([0-9]{2})", text)
     year_last = re.fullmatch("([0-9]{1,2})([/.])([0-9]{1,2})\\2([0-9]{4})", text)
@@ -945,7 +945,7 @@ def countries() -> dict[str, str]:
     }
 
 
-def normal_country(text: str) -> str:  # semantics 9.2
+def normal_country(text: str) -> str:  # rules 9.2
     plain = trim(text).lower()
     return countries().get(plain, plain)
 
@@ -956,12 +956,12 @@ def us_states() -> dict[str, str]:
     return {normal_city(state.name): state.code.removeprefix("US-").lower() for state in states}
 
 
-def normal_state(text: str, country: str | None) -> str:  # semantics 9.2
+def normal_state(text: str, country: str | None) -> str:  # rules 9.2
     state = normal_city(text)
     return us_states().get(state, state) if country == "us" else state
 
 
-def normal_zipcode(text: str, country: str | None) -> str:  # semantics 9.2
+def normal_zipcode(text: str, country: str | None) -> str:  # rules 9.2
     zipcode = without_blanks(text.lower()).replace("-", "")
     return zipcode[:5] if country == "us" else zipcode
 
@@ -973,7 +973,7 @@ def hashed(text: str | None, normal: Callable[[str], str]) -> str | None:
     return hashlib.sha256(form.encode()).hexdigest() if form else None
 
 
-def hash_columns(traits: dict[str, str | None]) -> dict[str, str | None]:  # semantics 9.2
+def hash_columns(traits: dict[str, str | None]) -> dict[str, str | None]:  # rules 9.2
     country = normal_country(traits["country"]) if traits["country"] is not None else None
     rules: tuple[tuple[str, str, Callable[[str], str]], ...] = (
         ("email_sha256", "email", normal_email),
@@ -991,7 +991,7 @@ def hash_columns(traits: dict[str, str | None]) -> dict[str, str | None]:  # sem
     return {column: hashed(traits[trait], normal) for column, trait, normal in rules}
 
 
-def shown_match_key(match_type: str, match_key: str, options: Options) -> str | None:  # semantics 9.3
+def shown_match_key(match_type: str, match_key: str, options: Options) -> str | None:  # rules 9.3
     if match_type != "email" or options.pii == "keep":
         return match_key
     return hashed(match_key, normal_email) if options.pii == "hash" else None
@@ -1010,7 +1010,7 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     match_type = next((field for field in ("click_id", "ref_id", "email") if field in core), None)  # 3.1
     reasons = ["missing_identity"] * (match_type is None) + ["unknown_conversion_type"] * (event is None)
     if match_type is None or event is None:
-        return Rejected(origin, reasons)  # semantics 5.4
+        return Rejected(origin, reasons)  # rules 5.4
 
     issues = set(name_issues(params, options)) | set(junk_issues(text, conversion_type, text[match_type]))
     money = judge_value(core.get("value"), event_rule, issues)
@@ -1021,7 +1021,7 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     issues |= {"prehashed_trait"} if prehashed else set()
     items = read_items(params, money["value"], issues)
     passthroughs = read_passthroughs(params)
-    issues |= {"passthrough_dropped"} if len(passthroughs) > 5 else set()  # semantics 7.4
+    issues |= {"passthrough_dropped"} if len(passthroughs) > 5 else set()  # rules 7.4
 
     hashes = hash_columns(traits)
     row = origin._asdict() | times | money | {
@@ -1056,7 +1056,7 @@ def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[
     if value is not None and value < 0:
         issues.add("negative_value")
     if value is not None and value > 0 and event_rule == "automatic_lead":
-        issues.add("lead_by_default")  # semantics 5.3
+        issues.add("lead_by_default")  # rules 5.3
     return {
         "value": value,
         "value_param": param.name if param else None,
@@ -1065,7 +1065,7 @@ def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[
 
 
 def judge_time(text: str | None, received_at: datetime | None, issues: set[str]) -> dict[str, Any]:
-    # semantics 6.2, 6.1
+    # rules 6.2, 6.1
     occurred_at, meant, issue = read_timestamp(text) if text is not None else (None, None, None)
     issues |= {issue} if issue else set()
     if occurred_at and received_at and occurred_at - received_at > timedelta(days=1):
@@ -1080,7 +1080,7 @@ def judge_time(text: str | None, received_at: datetime | None, issues: set[str])
 # --- duplicates ---------------------------------------------------------------------------------------------
 
 
-def dedup_key(row: dict[str, Any], options: Options) -> tuple[str | None, ...] | None:  # semantics 6.3
+def dedup_key(row: dict[str, Any], options: Options) -> tuple[str | None, ...] | None:  # rules 6.3
     sent = row["transaction_id"]
     if options.dedup_scope == "off" or sent is None or is_macro(sent) or is_null_word(sent):
         return None
@@ -1088,17 +1088,17 @@ def dedup_key(row: dict[str, Any], options: Options) -> tuple[str | None, ...] |
     return row["account_id"], row["integration"], event, trim(sent)
 
 
-def winner_order(candidate: Candidate) -> tuple[bool, datetime, int]:  # semantics 6.3
+def winner_order(candidate: Candidate) -> tuple[bool, datetime, int]:  # rules 6.3
     received_at = candidate.row["received_at"]
     return received_at is None, received_at or EPOCH, candidate.row["record_no"]
 
 
-def within(window: timedelta | None, winner: Candidate, later: Candidate) -> bool:  # semantics 6.3
+def within(window: timedelta | None, winner: Candidate, later: Candidate) -> bool:  # rules 6.3
     first, second = winner.row["received_at"], later.row["received_at"]
     return window is None or first is None or second is None or second - first <= window
 
 
-def find_duplicates(candidates: list[Candidate], options: Options) -> dict[int, Candidate]:  # semantics 6.3
+def find_duplicates(candidates: list[Candidate], options: Options) -> dict[int, Candidate]:  # rules 6.3
     """record_no of every duplicate -> its winner."""
     winners: dict[tuple[str | None, ...], Candidate] = {}
     duplicates: dict[int, Candidate] = {}
@@ -1113,7 +1113,7 @@ def find_duplicates(candidates: list[Candidate], options: Options) -> dict[int, 
     return duplicates
 
 
-def duplicate_kind(duplicate: Candidate, winner: Candidate) -> str:  # semantics 6.3
+def duplicate_kind(duplicate: Candidate, winner: Candidate) -> str:  # rules 6.3
     told = [(one.row["value"], one.row["currency"], one.raw_match_key) for one in (duplicate, winner)]
     return "identical" if told[0] == told[1] else "conflicting"
 

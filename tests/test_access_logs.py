@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.sources import access_batches, access_logs
-from etl.sources.format_rows import Settings
-from etl.sources.lines import read_lines
-from etl.sources.prefixes import without_prefix
-from etl.sources.requests import Record, as_columns
+from etl.sources.format import Settings
+from etl.sources.readers import access_log
+from etl.sources.readers.escapes import without_prefix
+from etl.sources.record import Record, as_columns
+from etl.sources.records.lines import read_lines
 from tests.places import SHARED, reads_shared
 
 CORPORA = SHARED / "corpora" / "access_logs"
@@ -33,11 +33,11 @@ def read(data: bytes, *, slowly: bool) -> pl.DataFrame:
         lines = [batch.buffer[s:e].tobytes() for s, e in zip(batch.starts, batch.ends, strict=True)]
         if slowly:
             records: list[Record] = [
-                access_logs.not_a_record(line) or access_logs.read_line(without_prefix(line)) for line in lines
+                access_log.not_a_record(line) or access_log.read_line(without_prefix(line)) for line in lines
             ]
             columns = as_columns(records)
         else:
-            columns = access_batches.read_batch(batch)
+            columns = access_log.read_batch(batch)
         frames.append(pl.DataFrame(columns).select(sorted(NAMES)))
     return pl.concat(frames) if frames else pl.DataFrame()
 
@@ -53,8 +53,8 @@ def check(data: bytes) -> None:
 def test_regular_lines_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     (batch,) = read_lines(io.BytesIO(REGULAR.replace(b"29/Feb", b"28/Feb")), 0, len(REGULAR), 10_000)
     exact: list[int] = []
-    monkeypatch.setattr(access_batches, "_read_slow", lambda batch, i, read: exact.append(i))
-    access_batches.read_batch(batch)
+    monkeypatch.setattr(access_log, "_read_slow", lambda batch, i, read: exact.append(i))
+    access_log.read_batch(batch)
     assert exact == []
     monkeypatch.undo()
     check(REGULAR)
@@ -82,11 +82,11 @@ def test_a_line_without_the_word_is_counted_as_it_would_be_if_it_were_read(seed:
     for _ in range(damages):
         place = chance.randrange(len(data))
         data[place : place + chance.randint(0, 2)] = chance.choice([b"", b'"', b" ", b"\\", b"[", b"0", b"39", b"-"])
-    quick = access_logs.start((), Settings(word=b"collect"))
+    quick = access_log.start((), Settings(word=b"collect"))
     for batch in read_lines(io.BytesIO(bytes(data)), 0, len(data), 10_000):
-        faults = access_batches.read_batch(batch, quick, b"collect")["fault"]
+        faults = access_log.read_batch(batch, quick, b"collect")["fault"]
         for line, fault in zip(batch.texts(), faults, strict=True):
-            exact = (access_logs.not_a_record(line) or access_logs.read_line(line)).fault
+            exact = (access_log.not_a_record(line) or access_log.read_line(line)).fault
             assert fault == exact or (fault == "not_a_postback" and exact is None and b"collect" not in line), line
 
 

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 import etl
-from etl.audit.answers import ANSWERS, BY_NAME
-from etl.audit.report import as_json, make_report
 from etl.errors import EtlError, InputError, UsageError
+from etl.reports.audit.catalogue import ANSWERS, BY_NAME
+from etl.reports.audit.report import as_json, make_report
 from tests import planted
 from tests.commands import run
 from tests.published import query
@@ -266,7 +266,7 @@ def test_likely_duplicates_without_an_id(part: int, folders: dict[str, Path], mo
                and len(list_filter(issues, lambda i: i.parameter = match_param and i.code in
                  ('unresolved_macro', 'null_word', 'test_value', 'double_encoded'))) = 0)
              where gap <= 600 group by 1, 2 order by 3 desc, 1, 2"""
-    monkeypatch.setattr("etl.audit.duplicates._AT_A_TIME", part)
+    monkeypatch.setattr("etl.reports.audit.duplicates._AT_A_TIME", part)
     rows = sheets_of(folders["samples"])["duplicates"]["likely"]
     got = [(row["account_id"], row["integration"], row["conversions"]) for row in rows]
     assert got == query(folders["samples"], sql)

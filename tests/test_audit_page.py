@@ -12,10 +12,10 @@ from typing import Final
 
 import pytest
 
-from etl.audit.cells import cell
-from etl.audit.page import check_library, page_of, write_page
-from etl.audit.report import Report, make_report
 from etl.errors import UsageError
+from etl.reports.audit.formatting import cell
+from etl.reports.audit.html_page import check_library, page_of, write_page
+from etl.reports.audit.report import Report, make_report
 from tests import planted
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")

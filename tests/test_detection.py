@@ -11,7 +11,7 @@ import pytest
 import etl
 from etl.errors import FormatError
 from etl.sources.detection import detect
-from etl.sources.format_rows import DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Settings
+from etl.sources.format import DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Settings
 from tests import commands
 
 LOG = '192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=c{} HTTP/1.1" 200 2 "-" "-"\n'

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 import etl
-from etl import spec
-from etl.explain.wording import CURRENCY_FAULTS, EVENTS, NAMES, ORIGINS, TIMES, USES
-from etl.issues import ISSUES
+from etl.reports.explain.wording import CURRENCY_FAULTS, EVENTS, NAMES, ORIGINS, TIMES, USES
+from etl.rules import page
+from etl.transform.issues import ISSUES
 from tests.adversary import FORMATS, GENERATORS
 from tests.commands import on_terminal, run
 from tests.records import HIDDEN, HOSTILE, LINE, RECORDS
@@ -80,7 +80,7 @@ def test_every_wording_issue_and_reason_is_told_somewhere() -> None:
     assert {row.code for row in USES} - uses == set()
     lines = [line for one in told for step in one["steps"] for line in step["lines"]]
     reasons = {line["value"] for line in lines if line["what"] == "rejection"}
-    assert {row.code for row in spec.REJECTIONS} - reasons == {"duplicate_transaction"}
+    assert {row.code for row in page.REJECTIONS} - reasons == {"duplicate_transaction"}
     issues = {line["what"] for line in lines} & {issue.code for issue in ISSUES}
     assert len(issues) >= 12
     whys = " ".join(line["why"] for line in lines) + str([one["record"] for one in told])
@@ -95,9 +95,9 @@ def test_every_wording_issue_and_reason_is_told_somewhere() -> None:
 
 
 def test_every_statement_names_what_it_rests_on() -> None:
-    headings = {field.source.partition(":")[0] for field in (*spec.CORE_FIELDS, *spec.EXACT_FIELDS)}
+    headings = {field.source.partition(":")[0] for field in (*page.CORE_FIELDS, *page.EXACT_FIELDS)}
     headings |= {"Items Array", "Passthrough Parameters", "Limits and Defaults", "conversion_type to Event Mapping"}
-    pattern = rf"(?:(?:{'|'.join(map(re.escape, headings))}|ruleset \w+)(?:: [^;]*)?; )?semantics [\d., ]+|https?://\S+"
+    pattern = rf"(?:(?:{'|'.join(map(re.escape, headings))}|ruleset \w+)(?:: [^;]*)?; )?rules [\d., ]+|https?://\S+"
     for words in TOLD.values():
         told = data_of(*words)
         lines = [*told["record"], *told["parameters"], *(line for step in told["steps"] for line in step["lines"])]
@@ -121,7 +121,7 @@ def test_json_has_one_shape() -> None:
 def test_a_row_that_was_written_is_what_its_record_becomes(sample_tables: Path) -> None:
     conversions = pl.read_parquet(sample_tables / "conversions").gather_every(300)
     rejections = pl.read_parquet(sample_tables / "rejections").group_by("reason").head(2)
-    assert rejections["reason"].n_unique() == len(spec.REJECTIONS)
+    assert rejections["reason"].n_unique() == len(page.REJECTIONS)
     for table, rows in (("conversions", conversions), ("rejections", rejections)):
         for row in rows.to_dicts():
             told = data_of(f"{sample_tables}:{row['conversion_id' if table == 'conversions' else 'rejection_id']}")

@@ -14,8 +14,7 @@ import pytest
 import etl
 from etl.errors import EtlError
 from etl.warehouse.export import Exported, export
-from etl.warehouse.forget import forget
-from etl.warehouse.upkeep import compact
+from etl.warehouse.maintenance import compact, forget
 from tests.commands import assert_refused, run
 from tests.warehouses import assert_full_disk_is_told, held, lines
 

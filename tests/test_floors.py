@@ -1,99 +1,141 @@
-"""The house: a module imports only from floors below its own. The README's diagram is this tuple."""
+"""A module imports only from floors below its own, and in its room from modules before it: `tests/floors.py`."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pytest
 
-FLOORS: Final = (
-    ("bytes", ("byte_loops", "json_loops")),
-    ("facts", ("errors", "options", "schema", "spec")),
-    ("letters", ("distinct", "json_text", "lists", "ruleset", "spans", "visible")),
-    ("parameters", ("json_values", "pairs")),
-    (
-        "words",
-        (
-            "cells",
-            "identifiers",
-            "issues",
-            "junk",
-            "meanings",
-            "paths",
-            "raw_lines",
-            "ruleset_file",
-            "splices",
-            "traits",
-            "urlencoded",
-            "values",
-        ),
-    ),
-    ("fields", ("aliases", "params", "personal", "templates")),
-    ("raws", ("raw_objects",)),
-    ("tables", ("conversions", "duplicates", "findings", "items", "passthroughs", "redaction", "rejections")),
-    ("edges", ("pipeline", "rulesets", "sinks", "sources")),
-    ("engines", ("engines",)),
-    ("readings", ("reading",)),
-    ("runs", ("job",)),
-    ("stores", ("warehouse",)),
-    ("stories", ("audit", "explain", "inspection", "reconciliation", "telemetry", "what_if")),
-    ("door", ("__init__", "__main__", "cli")),
-)
-FLOOR_OF: Final = {room: number for number, (_, rooms) in enumerate(FLOORS) for room in rooms}
+from tests.floors import FLOORS, Floor, Room
+
 PACKAGE: Final = Path(__file__).parents[1] / "etl"
+MODULES: Final = {
+    ".".join(("etl", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
-def imported_rooms(text: str) -> set[str]:
-    """The rooms of the house that a module's text imports, wherever in it."""
+class Place(NamedTuple):
+    """Where a module stands: its floor, its room's number there, its own number in that room."""
+
+    floor: int
+    room: int
+    number: int
+
+
+def dotted(room: Room, module: str) -> str:
+    parts = ("etl", *room.name.split("/"), module)
+    return ".".join(part for part in parts if part and part != "__init__")
+
+
+def places_of(floors: tuple[Floor, ...]) -> dict[str, Place]:
+    return {
+        dotted(room, module): Place(floor_no, room_no, number)
+        for floor_no, floor in enumerate(floors)
+        for room_no, room in enumerate(floor.rooms)
+        for number, module in enumerate(room.modules)
+    }
+
+
+PLACES: Final = places_of(FLOORS)
+
+
+def imported_modules(text: str) -> set[str]:
+    """The modules of the house that a text imports, wherever in it, also within functions."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module == "etl":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("etl."):
-            found.add(str(node.module).split(".")[1])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "etl":
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("etl.")}
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "etl"}
     return found
 
 
-def upward_imports(room: str, text: str) -> set[str]:
-    return {other for other in imported_rooms(text) - {room} if FLOOR_OF[other] >= FLOOR_OF[room]}
+def package_of(module: str) -> str:
+    """The package of `etl` that a module is in."""
+    return module.split(".")[1] if module.count(".") > 1 or MODULES[module].name == "__init__.py" else ""
 
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+def misplaced_imports(module: str, text: str) -> set[str]:
+    """What a module imports from above, from other packages on its floor, or from further down its package's list."""
+    own = PLACES[module]
+    return {
+        other
+        for other in imported_modules(text) - {module}
+        if PLACES[other].floor > own.floor
+        or (PLACES[other].floor == own.floor and (package_of(other) != package_of(module) or PLACES[other] >= own))
+    }
 
 
-@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
-def test_a_module_imports_only_from_below(path: Path) -> None:
-    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert FLOOR_OF[room] >= 0
-    if room not in {"__init__", "__main__"}:
-        assert upward_imports(room, path.read_text(encoding="utf-8")) == set()
+def holds_code(path: Path) -> bool:
+    return len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
 
 
-def test_a_planted_upward_import_is_caught() -> None:
-    assert upward_imports("values", "from etl.pipeline import transform") == {"pipeline"}
-    assert upward_imports("values", "def f():\n    from etl import junk") == {"junk"}
+def test_every_module_has_one_place() -> None:
+    listed = [dotted(room, module) for floor in FLOORS for room in floor.rooms for module in room.modules]
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py" and not holds_code(path)}
+    assert [name for name, count in Counter(listed).items() if count > 1] == []
+    assert set(listed) == set(MODULES) - packages
+
+
+@pytest.mark.parametrize("module", sorted(PLACES))
+def test_a_module_imports_only_from_below(module: str) -> None:
+    assert misplaced_imports(module, MODULES[module].read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "caught"),
+    [
+        ("etl.rules.value_parsing", "from etl.transform.pipeline import transform", "etl.transform.pipeline"),
+        ("etl.rules.value_parsing", "def f():\n    from etl.transform import items", "etl.transform.items"),
+        ("etl.rules.page", "from etl.rules import ruleset", "etl.rules.ruleset"),
+        ("etl.transform.items", "import etl.sources.storage.inputs", "etl.sources.storage.inputs"),
+        ("etl.runner.run", "from etl.engines.local_pool import workers", "etl.engines.local_pool"),
+    ],
+    ids=["from above", "within a function", "from further down its room", "from beside", "the run its engine"],
+)
+def test_a_planted_import_is_caught(module: str, text: str, caught: str) -> None:
+    assert misplaced_imports(module, text) == {caught}
+
+
+def test_no_two_modules_have_one_name() -> None:
+    """A command's module is called as the command, and so may share its name with what it calls."""
+    names = Counter(
+        name.rpartition(".")[2]
+        for name, path in MODULES.items()
+        if path.name not in {"__init__.py", "__main__.py"} and not name.startswith("etl.cli.")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 IMPURE: Final = {"os", "pathlib", "time", "random", "uuid", "socket", "subprocess", "tempfile", "shutil", "logging"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
-def test_the_floors_below_the_edges_are_pure(path: Path) -> None:
-    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if FLOOR_OF[room] > FLOOR_OF["rejections"] and room != "pipeline":
-        return
+@pytest.mark.parametrize(
+    "module",
+    [
+        dotted(room, module)
+        for floor in FLOORS
+        for room in floor.rooms
+        for module in room.modules
+        if room.name in {"columnar", "rules", "privacy", "transform"} or floor.name == "facts"
+    ],
+)
+def test_the_floors_below_the_edges_are_pure(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     names = {
-        alias.name.split(".")[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    } | {
-        str(node.module).split(".")[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom)
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [str(node.module)]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
     }
     assert names & IMPURE == set()

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import etl
-from etl.cells import DELIMITERS
+from etl.columnar.delimited_rows import DELIMITERS
 from etl.errors import EtlError
 from etl.sources.detection import detect
-from etl.sources.format_rows import Format, Settings
-from etl.sources.formats import FAMILIES, FORMATS, framing_of, start_reader
+from etl.sources.format import Format, Settings
+from etl.sources.formats.registry import FAMILIES, FORMATS, framing_of, start_reader
 from etl.sources.framing import Frame, read_batches
 
 SAMPLES = [pytest.param(row, sample, id=f"{row.name} {i}") for row in FORMATS for i, sample in enumerate(row.samples)]

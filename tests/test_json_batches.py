@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import json_text
-from etl.sources import access_logs, json_batches
-from etl.sources.format_rows import Settings
-from etl.sources.formats import BARE_LINES, rows_of, start_reader
-from etl.sources.json_marks import choice
-from etl.sources.lines import Batch, read_lines
-from etl.sources.prefixes import without_prefix
-from etl.sources.requests import Record, as_columns
+from etl.columnar import json_codec
+from etl.sources.format import Settings
+from etl.sources.formats.registry import BARE_LINES, rows_of, start_reader
+from etl.sources.readers import access_log, json_batch
+from etl.sources.readers.escapes import without_prefix
+from etl.sources.readers.json_matching import choice
+from etl.sources.record import Record, as_columns
+from etl.sources.records.lines import Batch, read_lines
 from tests import adversary
 
 READ = start_reader(BARE_LINES, Settings())
@@ -40,7 +40,7 @@ def batches(data: bytes) -> Iterator[Batch]:
 
 def record_of(batch: Batch, i: int) -> Record:
     text = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
-    return access_logs.not_a_record(text) or READ(without_prefix(text))
+    return access_log.not_a_record(text) or READ(without_prefix(text))
 
 
 def told(columns: dict[str, pl.Series]) -> list[dict[str, object]]:
@@ -49,14 +49,14 @@ def told(columns: dict[str, pl.Series]) -> list[dict[str, object]]:
     for row in rows:
         for field in row["fields"] or ():
             if field["is_structure"]:
-                field["text"] = json_text.compact(json_text.parse(field["text"].encode()))
+                field["text"] = json_codec.compact(json_codec.parse(field["text"].encode()))
     return rows
 
 
 def check(data: bytes) -> None:
     for batch in batches(data):
         slow = as_columns([record_of(batch, i) for i in range(len(batch.starts))])
-        fast = json_batches.read_batch(batch, lambda i, batch=batch: record_of(batch, i), IS_CLAIMED)
+        fast = json_batch.read_batch(batch, lambda i, batch=batch: record_of(batch, i), IS_CLAIMED)
         for ours, theirs in zip(told(fast), told({name: slow[name] for name in fast}), strict=True):
             assert ours == theirs
         assert {name: column.dtype for name, column in fast.items()} == {n: slow[n].dtype for n in fast}
@@ -68,7 +68,7 @@ def test_regular_records_are_read_the_fast_way() -> None:
     def refuse(i: int) -> Record:
         raise AssertionError(batch.buffer[batch.starts[i] : batch.ends[i]].tobytes())
 
-    json_batches.read_batch(batch, refuse, IS_CLAIMED)
+    json_batch.read_batch(batch, refuse, IS_CLAIMED)
     check(REGULAR)
 
 

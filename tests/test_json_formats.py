@@ -15,19 +15,20 @@ from typing import Any
 import polars as pl
 import pytest
 
-from etl import json_text
-from etl.sources import captures, json_formats, json_records, lambda_events, message_envelopes
-from etl.sources.documents import Element, read_documents
-from etl.sources.dumps import read_record
-from etl.sources.escapes import ESCAPES
-from etl.sources.format_rows import Format, Settings
-from etl.sources.message_envelopes import unwrapped
-from etl.sources.requests import Record
-from etl.urlencoded import split_forms
+from etl.columnar import json_codec
+from etl.sources.format import Format, Settings
+from etl.sources.formats import json_logs, lambda_events, queue_messages, webhook_captures
+from etl.sources.formats.queue_messages import unwrapped
+from etl.sources.readers import json_records
+from etl.sources.readers.escapes import ESCAPES
+from etl.sources.readers.webhook_envelopes import read_record
+from etl.sources.record import Record
+from etl.sources.records.json_documents import Element, read_documents
+from etl.transform.parameter_table import split_forms
 from tests.places import SHARED, reads_shared
 from tests.records import HARD, decoded
 
-ROWS = (*json_formats.FORMATS, *captures.FORMATS, *lambda_events.FORMATS)
+ROWS = (*json_logs.FORMATS, *webhook_captures.FORMATS, *lambda_events.FORMATS)
 SAMPLES = [pytest.param(row, sample, id=f"{row.name} {i}") for row in ROWS for i, sample in enumerate(row.samples)]
 CORPORA = SHARED / "corpora"
 needs_cloudfront = pytest.mark.skipif("cloudfront" not in ESCAPES, reason="CloudFront's escape is not known here")
@@ -383,13 +384,13 @@ def test_a_body_in_base64_decodes_to_what_was_sent(key: str, query: bytes) -> No
 def test_cloudfront_doubles_percent_signs() -> None:
     record = b'{"timestamp":"1714564800","cs-uri-stem":"/a","cs-uri-query":"x=%2541%20"}'
     assert read(record).query == "x=%41%20"
-    plain = json_records.start(json_formats.FORMATS, Settings(is_cloudfront_encoded=False))
+    plain = json_records.start(json_logs.FORMATS, Settings(is_cloudfront_encoded=False))
     assert plain(record).query == "x=%2541%20"
 
 
 def test_repair_leaves_what_is_json_alone() -> None:
     record = rb'{"a":"\\x22\\\\x41","b":"\x22\x5C\x0A\xC3\xA9"}'
-    assert json_text.parse(json_text.repaired(record)) == {"a": "\\x22\\\\x41", "b": '"\\\né'}
+    assert json_codec.parse(json_codec.repaired(record)) == {"a": "\\x22\\\\x41", "b": '"\\\né'}
 
 
 @pytest.mark.parametrize("depth", [500, 501, 950, 100_000])
@@ -586,7 +587,7 @@ def test_message(record: bytes, expected: list[Any]) -> None:
 
 
 def test_a_bomb_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(message_envelopes, "MAX_INFLATED", 1 << 16)
+    monkeypatch.setattr(queue_messages, "MAX_INFLATED", 1 << 16)
     bomb = b64(gzip.compress(bytes(1 << 20)))
     many = dumped({"Records": [{"kinesis": {"data": bomb}}] * 3})
     small = dumped({"Records": [{"kinesis": {"data": b64(gzip.compress(bytes(1 << 15)))}}] * 3})

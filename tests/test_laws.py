@@ -17,16 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import etl
-from etl import job
-from etl.engines import work
-from etl.engines.seen import Seen
-from etl.pipeline import Tables, transform
-from etl.sources import lines, splits
-from etl.sources.format_rows import LINES, Settings
-from etl.sources.formats import BY_NAME
-from etl.sources.lines import read_lines
+from etl.runner import run, tasks
+from etl.runner.hash_set import Seen
+from etl.sources import splits
+from etl.sources.format import LINES, Settings
+from etl.sources.formats.registry import BY_NAME
+from etl.sources.records import lines
+from etl.sources.records.lines import read_lines
 from etl.sources.splits import Split, read_split
-from etl.sources.streams import survey
+from etl.sources.storage.decompress import survey
+from etl.transform.pipeline import Tables, transform
 from tests import adversary
 
 SPLIT = 2_000
@@ -141,9 +141,9 @@ def test_shuffled_inputs_give_the_same_tables(tmp_path: Path) -> None:
 
 
 def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from etl import reading
+    from etl.runner import stage_inputs
 
-    monkeypatch.setattr(reading, "POOL_BYTES", 0)
+    monkeypatch.setattr(stage_inputs, "POOL_BYTES", 0)
     for seed in range(3):
         (tmp_path / f"{seed}.log").write_bytes(adversary.log_lines(seed, 500))
     summaries = [etl.run([tmp_path / "*.log"], tmp_path / f"out{jobs}", jobs=jobs) for jobs in (1, 2)]
@@ -160,8 +160,8 @@ def test_in_which_order_keys_are_met_plays_no_part(
     records_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "BATCH_BYTES", 6_000)
-    monkeypatch.setattr(work, "ROWS_PER_PIECE", 20)
-    monkeypatch.setattr(job, "ROWS_PER_PIECE", records_per_part)
+    monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 20)
+    monkeypatch.setattr(run, "ROWS_PER_PIECE", records_per_part)
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, 200), mtime=0))
     (tmp_path / "b.log").write_bytes(adversary.log_lines(2, 200) + adversary.log_lines(1, 200))
     (tmp_path / "c.jsonl").write_bytes(adversary.json_lines(3, 200))

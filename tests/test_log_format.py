@@ -9,10 +9,10 @@ import pytest
 
 import etl
 from etl.errors import EtlError, FormatError
-from etl.sources import text_lines
-from etl.sources.format_rows import Settings
-from etl.sources.log_format import NAMED, compile_log_format
-from etl.sources.requests import Record
+from etl.sources.format import Settings
+from etl.sources.formats.log_format import NAMED, compile_log_format
+from etl.sources.readers import text_lines
+from etl.sources.record import Record
 
 NOON = "2024-05-01 12:00:00+00:00"
 

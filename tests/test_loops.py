@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import byte_loops, json_loops
-from etl.sources import access_lines
+from etl.columnar import byte_loops, json_tokenizer
+from etl.sources.readers import access_log_parser
 
-PACKAGE = Path(byte_loops.__file__).parent
+PACKAGE = Path(byte_loops.__file__).parents[1]
 
 pytestmark = pytest.mark.skipif(not byte_loops.__file__.endswith(".so"), reason="the loops are not compiled here")
 
@@ -27,9 +27,9 @@ def interpreted(path: str) -> ModuleType:
     return module
 
 
-PLAIN_LOOPS = interpreted("byte_loops.py")
-PLAIN_JSON = interpreted("json_loops.py")
-PLAIN_LINES = interpreted("sources/access_lines.py")
+PLAIN_LOOPS = interpreted("columnar/byte_loops.py")
+PLAIN_JSON = interpreted("columnar/json_tokenizer.py")
+PLAIN_LINES = interpreted("sources/readers/access_log_parser.py")
 
 #: Bytes that mean something to one of the loops, and some that mean nothing.
 ODD = (b"&", b"=", b"%", b"%41", b"%e9", b"+", b"a", b"name", "é€😀".encode(), b"\x80", b"\xff")
@@ -83,7 +83,7 @@ def test_hashes_are_added_alike_either_way(values: list[int], size: int) -> None
 
 
 def values(loops: ModuleType, parts: list[bytes]) -> list[object]:
-    """All that the loops of `json_loops` make of some parts."""
+    """All that the loops of `json_tokenizer` make of some parts."""
     buffer, starts, ends = placed(parts)
     found, is_regular = np.zeros((7, len(buffer) + len(parts)), np.int64), np.zeros(len(parts), np.uint8)
     count = loops.split_texts(buffer.data, starts, ends, found, is_regular.data)
@@ -105,7 +105,7 @@ JSON_DAMAGE = st.tuples(st.integers(0, len(OBJECT)), st.integers(0, 2), st.sampl
 @given(st.lists(st.lists(JSON_DAMAGE, max_size=2), min_size=1, max_size=3))
 def test_texts_are_split_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
     parts = [damaged(OBJECT, damage) for damage in damages]
-    assert values(json_loops, parts) == values(PLAIN_JSON, parts)
+    assert values(json_tokenizer, parts) == values(PLAIN_JSON, parts)
 
 
 def damaged(text: bytes, damage: list[tuple[int, int, str]]) -> bytes:
@@ -126,9 +126,9 @@ def found(lines: ModuleType, parts: list[bytes]) -> list[object]:
 @given(st.lists(st.lists(DAMAGE, max_size=2), min_size=1, max_size=3))
 def test_lines_are_read_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
     parts = [damaged(LINE, damage) for damage in damages]
-    assert found(access_lines, parts) == found(PLAIN_LINES, parts)
+    assert found(access_log_parser, parts) == found(PLAIN_LINES, parts)
 
 
 def test_what_is_undamaged_is_regular() -> None:
-    assert values(json_loops, [OBJECT])[1] == [1]
-    assert found(access_lines, [LINE, LINE.replace(b"collect", b"product"), b""])[1] == [2, 1, 0]
+    assert values(json_tokenizer, [OBJECT])[1] == [1]
+    assert found(access_log_parser, [LINE, LINE.replace(b"collect", b"product"), b""])[1] == [2, 1, 0]

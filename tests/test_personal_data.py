@@ -1,4 +1,4 @@
-"""No personal value reaches any output unless it is asked for, wherever in a record it stands (semantics 9.1)."""
+"""No personal value reaches any output unless it is asked for, wherever in a record it stands (rules 9.1)."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from etl.options import Pii
-from etl.personal import Redactor
-from etl.raw_objects import MANY, redact_objects
-from etl.redaction import redact_raws
-from etl.ruleset import Ruleset
+from etl.privacy.json_redaction import MANY, redact_objects
+from etl.privacy.redaction import redact_raws
+from etl.privacy.redactor import Redactor
+from etl.rules.ruleset import Ruleset
 from tests import adversary
 
 #: Names that tell something, of a person, of an item or of an address, and some that hold something or tell nothing.

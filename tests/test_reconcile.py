@@ -15,11 +15,11 @@ import pytest
 
 import etl
 from etl.errors import InputError, UsageError
-from etl.reconciliation.causes import CAUSES
-from etl.reconciliation.exports import ROLES, find_columns, read_export
-from etl.reconciliation.gaps import BANDS
-from etl.reconciliation.matching import Tolerance
-from etl.reconciliation.reconcile import Reconciliation, Request, reconcile, say
+from etl.reports.reconcile.causes import CAUSES
+from etl.reports.reconcile.exports import ROLES, find_columns, read_export
+from etl.reports.reconcile.gaps import BANDS
+from etl.reports.reconcile.matching import Tolerance
+from etl.reports.reconcile.reconciliation import Reconciliation, Request, reconcile, say
 from tests.commands import run
 from tests.published import query
 from tests.records import LINE

@@ -8,13 +8,13 @@ from random import Random
 import polars as pl
 import pytest
 
+from etl.columnar.string_buffers import glued
 from etl.options import Pii
-from etl.personal import Redactor
-from etl.raw_lines import regular_lines
-from etl.raw_objects import MANY
-from etl.redaction import redact_raws
-from etl.ruleset import Ruleset
-from etl.spans import glued
+from etl.privacy.json_redaction import MANY
+from etl.privacy.log_redaction import regular_lines
+from etl.privacy.redaction import redact_raws
+from etl.privacy.redactor import Redactor
+from etl.rules.ruleset import Ruleset
 from tests import adversary
 
 LINE = (

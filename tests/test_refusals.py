@@ -6,8 +6,8 @@ import pytest
 
 from etl.errors import FormatError
 from etl.sources.detection import detect
-from etl.sources.format_rows import Settings
-from etl.sources.refusals import BY_HEAD, BY_LINE
+from etl.sources.format import Settings
+from etl.sources.formats.unsupported import BY_HEAD, BY_LINE
 
 KNOWN: dict[str, bytes] = {
     "excel_xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00\x00",

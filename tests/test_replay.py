@@ -12,9 +12,9 @@ import pytest
 
 import etl
 from etl.errors import EtlError
-from etl.ruleset import ASCII_LOWER, fold
-from etl.spec import EXACT_FIELDS, PERSONAL_TRAITS
-from etl.warehouse.forget import forget
+from etl.rules.page import EXACT_FIELDS, PERSONAL_TRAITS
+from etl.rules.ruleset import ASCII_LOWER, fold
+from etl.warehouse.maintenance import forget
 from etl.warehouse.replay import replay
 from etl.warehouse.verify import verify
 from tests import adversary

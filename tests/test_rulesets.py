@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 
 import etl
+from etl.columnar.field_lists import fields_of
 from etl.errors import RulesetError
-from etl.params import explode_params, fields_of
-from etl.ruleset import Ruleset
-from etl.rulesets import find_ruleset, shipped_names
+from etl.rules.ruleset import Ruleset
+from etl.rules.vendors import find_ruleset, shipped_names
 from etl.schema import REQUESTS
+from etl.transform.parameters import explode_params
 from tests import adversary
 from tests.case_files import FOLDER, shown
 from tests.places import SHARED, reads_shared

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 import etl
-from etl import spec
-from etl.issues import ISSUES, RULES
+from etl.rules import page
 from etl.schema import TABLES
+from etl.transform.issues import ISSUES, RULES
 from sample_data import generate
 
 ROOT = Path(__file__).parents[1]
@@ -33,11 +33,11 @@ def test_everything_occurs(sample: tuple[dict[str, Any], dict[str, pl.DataFrame]
     assert set(conversions["event_rule"]) == {"event_name", "conversion_type", "automatic_commission", "automatic_lead"}
     assert set(conversions["match_type"]) == {"click_id", "ref_id", "email"}
     assert set(conversions["name_rule"].drop_nulls()) == {"parts", "full_name"}
-    assert {value for value, _ in spec.EVENTS} <= {text.lower() for text in conversions["conversion_type"].drop_nulls()}
+    assert {value for value, _ in page.EVENTS} <= {text.lower() for text in conversions["conversion_type"].drop_nulls()}
     assert set(summary["issues"]) == {issue.code for issue in ISSUES}
-    assert set(summary["rejections"]["by_reason"]) == {reason.code for reason in spec.REJECTIONS}
+    assert set(summary["rejections"]["by_reason"]) == {reason.code for reason in page.REJECTIONS}
     elsewhere = {"outside_period", "no_received_at", "other_status", "header"}
-    assert set(summary["skipped"]["by_reason"]) == {reason.code for reason in spec.SKIPS} - elsewhere
+    assert set(summary["skipped"]["by_reason"]) == {reason.code for reason in page.SKIPS} - elsewhere
     assert set(tables["rejections"]["duplicate_kind"].drop_nulls()) == {"identical", "conflicting"}
 
 

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from etl.sources.detection import detect
-from etl.sources.format_rows import Settings
+from etl.sources.format import Settings
 from etl.sources.splits import Split, read_split
-from etl.sources.streams import survey
-from etl.urlencoded import split_forms
+from etl.sources.storage.decompress import survey
+from etl.transform.parameter_table import split_forms
 from tests.records import HARD, decoded
 
 PATH = b"/acme/collect/shop"

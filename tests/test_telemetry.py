@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from etl.cli import voice
+from etl.cli import messages
 from etl.telemetry.metrics import METRICS, PREFIX
 from tests.commands import run, start_process
 from tests.records import LINE
@@ -125,12 +125,12 @@ def test_debug_gives_the_way_and_keeps_the_exit_code(log: Path, tmp_path: Path) 
 
 def test_a_defect_is_told_with_its_way(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["postback-etl", "run", "--events=json"])
-    assert voice.fail(KeyError("s3://key:secret@bucket")) == 1
+    assert messages.fail(KeyError("s3://key:secret@bucket")) == 1
     told = json.loads(capsys.readouterr().err)
     assert told["error"] == "KeyError: 's3://***@bucket'"
     assert "secret" not in told["traceback"]
     monkeypatch.setattr(sys, "argv", ["postback-etl", "run"])
-    assert voice.fail(KeyError("x")) == 1
+    assert messages.fail(KeyError("x")) == 1
     assert capsys.readouterr().err == "KeyError: 'x'\n"
 
 
@@ -146,7 +146,7 @@ def test_a_defect_is_told_with_its_way(monkeypatch: pytest.MonkeyPatch, capsys: 
     ],
 )
 def test_who_asks_for_events(arguments: list[str], is_json: bool) -> None:
-    assert voice.is_json(arguments) == is_json
+    assert messages.is_json(arguments) == is_json
 
 
 def test_warnings_and_exit_3_are_events(log: Path, tmp_path: Path) -> None:

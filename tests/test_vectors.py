@@ -6,8 +6,8 @@ import json
 
 import polars as pl
 
-from etl.traits import HASHES, sha256_of
-from etl.urlencoded import split_forms
+from etl.privacy.trait_hashes import HASHES, sha256_of
+from etl.transform.parameter_table import split_forms
 from tests.places import DATA
 
 #: What a vector's platform and field are hashed as here; Google's e-mail and phone have columns of their own.
@@ -22,7 +22,7 @@ COLUMNS = {
     "google ph": "phone_e164_sha256",
 }
 
-#: The one published digest that rests on a country code which the input does not have (semantics 9.2: never invented).
+#: The one published digest that rests on a country code which the input does not have (rules 9.2: never invented).
 INVENTED = "(447)-234-2344"
 
 

@@ -20,9 +20,8 @@ import pytest
 
 import etl
 from etl.errors import EtlError, UsageError
-from etl.warehouse.entries import listed
-from etl.warehouse.forget import forget
-from etl.warehouse.upkeep import vacuum
+from etl.warehouse.load_history import listed
+from etl.warehouse.maintenance import forget, vacuum
 from etl.warehouse.verify import verify
 from tests.commands import assert_refused, run, run_process, start_process
 from tests.warehouses import assert_full_disk_is_told, held, lines, tables
@@ -468,10 +467,10 @@ main()
         ("load.transform_inputs", signal.SIGINT, 1),
         ("load.transform_inputs", signal.SIGTERM, 1),
         ("load.transform_inputs", signal.SIGKILL, 1),
-        ("places.publish", signal.SIGKILL, 1),
+        ("file_storage.publish", signal.SIGKILL, 1),
         ("delta.commit", signal.SIGKILL, 1),
-        ("places.replace", signal.SIGKILL, 1),
-        ("places.replace", signal.SIGINT, 2),  # what publishes goes on to its end
+        ("file_storage.replace", signal.SIGKILL, 1),
+        ("file_storage.replace", signal.SIGINT, 2),  # what publishes goes on to its end
     ],
 )
 def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
@@ -555,7 +554,7 @@ def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> No
         run_process(*words, env={**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": jump})
 
     at("+30d", "load", log, *into)
-    ahead = [sys.executable, "-c", STOP, "places.replace", str(int(signal.SIGKILL)), *map(str, period)]
+    ahead = [sys.executable, "-c", STOP, "file_storage.replace", str(int(signal.SIGKILL)), *map(str, period)]
     faked = {**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": "+1d"}
     assert subprocess.run(ahead, env=faked, capture_output=True, check=False).returncode == -signal.SIGKILL
     at("-2d", *period)

@@ -35,18 +35,18 @@ import pytest
 import etl
 from etl.errors import EtlError
 from etl.warehouse.backfill import backfill, days_between
-from etl.warehouse.forget import forget
+from etl.warehouse.maintenance import compact, forget
 from etl.warehouse.replay import replay
-from etl.warehouse.upkeep import compact
 from etl.warehouse.verify import verify
 
-HISTORIES = int(os.environ.get("HISTORIES", "208"))
+HISTORIES = int(os.environ.get("HISTORIES", "64"))
 STORED_HISTORIES = HISTORIES // 26
 SHARDS = 16
 
 #: Calls that last, at the n-th of which a command is killed: the moves of files, the commits, the snapshot.
 LASTING = tuple(
-    f"etl.warehouse.{name}" for name in ("places.publish", "places.replace", "delta.commit", "delta.restore")
+    f"etl.warehouse.{name}"
+    for name in ("file_storage.publish", "file_storage.replace", "delta.commit", "delta.restore")
 )
 
 #: What a type is that the page does not know.

@@ -13,10 +13,12 @@ import polars as pl
 import pytest
 
 import etl
-from etl import job, reading, what_if
-from etl.engines import work
-from etl.ruleset import Ruleset
-from etl.what_if import CHANGES, VERDICT, compare_rulesets
+from etl.engines.local_pool import workers
+from etl.reports import what_if
+from etl.reports.what_if import CHANGES, VERDICT, compare_rulesets
+from etl.rules.ruleset import Ruleset
+from etl.runner import run as job
+from etl.runner import stage_inputs, tasks
 from tests.commands import on_terminal, run, run_process
 from tests.records import HIDDEN, HOSTILE, LINE, RECORDS
 
@@ -134,7 +136,7 @@ def test_any_number_of_ranges_says_the_same(log: Path, tmp_path: Path, monkeypat
     log.write_text(log.read_text(encoding="utf-8") * 40, encoding="utf-8")
 
     def compared(name: str) -> tuple[dict[str, Any], bytes]:
-        request = reading.Request(inputs=(str(log), str(SAMPLES[1])), out=tmp_path / name)
+        request = stage_inputs.Request(inputs=(str(log), str(SAMPLES[1])), out=tmp_path / name, open_engine=workers)
         request.out.mkdir()
         data = compare_rulesets(request, rulesets, changes=tmp_path / f"{name}.parquet").as_data()
         rows = pl.read_parquet(tmp_path / f"{name}.parquet")
@@ -142,7 +144,7 @@ def test_any_number_of_ranges_says_the_same(log: Path, tmp_path: Path, monkeypat
 
     whole = compared("whole")
     monkeypatch.setattr(what_if, "PARTS_PER_RANGE", 1)
-    monkeypatch.setattr(work, "ROWS_PER_PIECE", 50)
+    monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 50)
     monkeypatch.setattr(job, "ROWS_PER_PIECE", 50)
     assert compared("parts") == whole
     assert whole[0]["changed"] > 200

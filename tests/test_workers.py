@@ -9,26 +9,27 @@ import time
 
 import pytest
 
-from etl.engines.local import workers
+from etl.engines.local_pool import workers
 from etl.errors import EtlError, InputError
+from etl.runner.engine import TaskContext
 
 JOBS = 3
 
 
-def note(number: int) -> tuple[int, int]:
+def note(_context: TaskContext, number: int) -> tuple[int, int]:
     """Its number, and who did it."""
     time.sleep(0.02)
     return number, os.getpid()
 
 
-def refuse(parent: int) -> None:
+def refuse(_context: TaskContext, parent: int) -> None:
     """Fails anywhere but in the parent."""
     time.sleep(0.02)
     if os.getpid() != parent:
         raise InputError("A worker cannot read this.", "Look at it.")
 
 
-def die(parent: int) -> None:
+def die(_context: TaskContext, parent: int) -> None:
     """Ends any process but the parent, as the system does for want of memory."""
     time.sleep(0.02)
     if os.getpid() != parent:

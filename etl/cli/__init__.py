@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from etl.cli import voice
+from etl.cli import messages
 from etl.cli.audit import audit
 from etl.cli.backfill import backfill
 from etl.cli.explain import explain
@@ -72,15 +72,15 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     sys.unraisablehook = _report_unraisable
-    if voice.is_json():
-        warnings.showwarning = lambda message, *where: voice.warn(str(message))
+    if messages.is_json():
+        warnings.showwarning = lambda message, *where: messages.warn(str(message))
     try:
-        code = app(standalone_mode=not voice.is_json())
+        code = app(standalone_mode=not messages.is_json())
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
     except Exception as error:  # whatever it is, it is told here, and without credentials
-        code = voice.fail(error)
+        code = messages.fail(error)
     sys.exit(code)
 
 

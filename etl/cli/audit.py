@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from etl.audit.report import Report
+    from etl.reports.audit.report import Report
 
 
 def audit(
@@ -30,11 +30,11 @@ def audit(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Answer where attribution is lost: as tables, as JSON, as one page."""
-    from etl.audit.report import as_json, make_report
-    from etl.cli.frames import print_json
+    from etl.cli.terminal import print_json
+    from etl.reports.audit.report import as_json, make_report
 
     if html is not None:
-        from etl.audit.page import check_library, write_page
+        from etl.reports.audit.html_page import check_library, write_page
 
         check_library()
     report = make_report(folder, ruleset, timezone, tuple(answers or ()))
@@ -52,10 +52,10 @@ def print_report(report: Report, rows: int) -> None:
     """Every answer: what it says, and its frames but those that only a chart can show."""
     from rich.text import Text
 
-    from etl.cli.frames import console, print_frame
-    from etl.visible import visible
+    from etl.cli.terminal import print_frame, table_console
+    from etl.errors import visible
 
-    out = console()
+    out = table_console()
     for note in report.notes:
         out.print(Text(f"note: {note}", style="yellow"))
     for section in report.sections:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from etl.cli import options, voice
+from etl.cli import messages, options
 from etl.cli.load import Into
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def backfill(
     """Load many days, each whole or not at all; go on after a failed one; exit 1 with the days that failed."""
     from zoneinfo import ZoneInfo
 
-    from etl.cli.watch import Telling, watched
+    from etl.cli.run_context import Telling, watched
     from etl.errors import EtlError
     from etl.telemetry.attempts import added_up
     from etl.warehouse.backfill import backfill as backfilled
     from etl.warehouse.backfill import days_between, named
     from etl.warehouse.load import load
 
-    with watched("backfill", into, Telling(not voice.is_json(), metrics, openlineage)) as watch:
+    with watched("backfill", into, Telling(not messages.is_json(), metrics, openlineage)) as watch:
         said = options.Said(
             *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
             *(pii, ruleset, status, max_record, jobs),
@@ -84,11 +84,11 @@ def backfill(
 
         for day in backfilled(template, days, zone, load_day):
             typer.echo(_line(day))
-            voice.say("day", None, **{**day._asdict(), "seconds": round(day.seconds, 3)})
+            messages.say("day", None, **{**day._asdict(), "seconds": round(day.seconds, 3)})
             if day.error:
                 failed.append(f"{day.day}")
         watch.outcome = added_up(reports) | {"days": len(days), "days_failed": len(failed)}
-        voice.say("done", None, **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
+        messages.say("done", None, **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
             problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."
             raise EtlError(problem, "Run the same command again.")

@@ -26,7 +26,7 @@ from etl.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from etl.explain.story import Explanation, Line, ParameterUse, Step
+    from etl.reports.explain.explanation import Explanation, Line, ParameterUse, Step
 
 
 def explain(
@@ -53,8 +53,8 @@ def explain(
 ) -> None:
     """Tell rule by rule what one record becomes, and which sentence of the page or ruling each step rests on."""
     from etl.cli import terminal
-    from etl.explain import explain as explained
     from etl.options import Options
+    from etl.reports.explain import explain as explained
 
     explanation = explained(
         what,
@@ -75,7 +75,7 @@ def explain(
 def _print_lines(explanation: Explanation) -> None:
     """One statement a line, never folded: for pipes and files."""
     from etl.cli.terminal import write_line
-    from etl.visible import visible
+    from etl.errors import visible
 
     def write(title: str, lines: list[str]) -> None:
         write_line(title)
@@ -104,7 +104,7 @@ def _sentence(line: Line) -> str:
 
 def _becomes(use: ParameterUse) -> str:
     """What became of a parameter, in words."""
-    from etl.explain.wording import USE
+    from etl.reports.explain.wording import USE
 
     words = USE[use.use].words
     if use.use == "lost":
@@ -116,7 +116,7 @@ def _becomes(use: ParameterUse) -> str:
 
 def _cells(row: dict[str, Any]) -> list[tuple[str, str]]:
     """The columns of a row that hold something."""
-    from etl.explain.steps import plain
+    from etl.reports.explain.steps import plain
 
     cells = []
     for name, value in row.items():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from etl.cli import options, voice
+from etl.cli import messages, options
 from etl.cli.load import Into
 
 
@@ -30,4 +30,4 @@ def export(
             f"{table.table}: {table.written:,} days written, with {table.rows:,} rows; {table.removed:,} removed, "
             f"{table.kept:,} as they were"
         )
-    voice.say("done", None, warehouse=into, out=str(out))
+    messages.say("done", None, warehouse=into, out=str(out))

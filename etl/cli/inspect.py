@@ -23,7 +23,7 @@ from etl.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from etl.inspection import Failure, Gap, Inspection
+    from etl.reports.inspect import Failure, Gap, Inspection
 
 #: So many gaps, and integrations, are shown; JSON has them all.
 _SHOWN: Final = 5
@@ -43,7 +43,7 @@ def inspect(
 ) -> None:
     """Say what each input is and holds: format, size, times, gaps, postbacks. Writes nothing."""
     from etl.cli import terminal
-    from etl.inspection import Failure, inspect_inputs
+    from etl.reports.inspect import Failure, inspect_inputs
 
     reading = read_reading(format_, log_format, log_timezone, columns, formats)
     failures = []
@@ -63,7 +63,7 @@ def inspect(
 
 def _print(found: Inspection | Failure) -> None:
     from etl.cli import terminal
-    from etl.inspection import Failure
+    from etl.reports.inspect import Failure
 
     facts = [("problem", found.error.problem), ("", found.error.hint)] if isinstance(found, Failure) else _facts(found)
     terminal.print_facts(found.path, facts, _STYLES, 12)

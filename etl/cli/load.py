@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import options, voice
-from etl.visible import visible
+from etl.cli import messages, options
+from etl.errors import visible
 
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
@@ -45,8 +45,8 @@ def load(
     debug: options.Debug = False,
 ) -> None:
     """Load logs or dumps into a warehouse, each once, whatever was loaded, killed or repeated before."""
+    from etl.cli.run_context import Telling, watched
     from etl.cli.summary import write_summary
-    from etl.cli.watch import Telling, watched
     from etl.warehouse.load import load as load_into
 
     with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
@@ -69,9 +69,9 @@ def load(
 
 def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
     for item in report["inputs"]:
-        voice.say("input", None, **item)
+        messages.say("input", None, **item)
     counts = {name: value for name, value in report.items() if name != "inputs"}
-    voice.say("done", None if is_quiet else "\n".join(_shown(report)), **counts)
+    messages.say("done", None if is_quiet else "\n".join(_shown(report)), **counts)
 
 
 def _line(item: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import options, voice
+from etl.cli import messages, options
 from etl.cli.load import Into
 
 loads = typer.Typer(
@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 @loads.command("list")
 def list_(into: Into, json: AsJson = False) -> None:
     """List the inputs, one a line: digest, records, when it was loaded, name."""
-    from etl.warehouse.entries import listed
+    from etl.warehouse.load_history import listed
 
     rows = listed(into)
     if json:
@@ -34,7 +34,7 @@ def list_(into: Into, json: AsJson = False) -> None:
 @loads.command()
 def show(named: Named, into: Into, json: AsJson = False) -> None:
     """Show all that is known of an input."""
-    from etl.warehouse.entries import shown
+    from etl.warehouse.load_history import shown
 
     row = shown(into, named)
     if json:
@@ -52,11 +52,11 @@ def forget(
     debug: options.Debug = False,
 ) -> None:
     """Take an input out, and bring back what only it had made duplicates."""
-    from etl.warehouse.forget import forget as forget_input
+    from etl.warehouse.maintenance import forget as forget_input
 
     done = forget_input(named, into)
     text = f"forgot {done['names'][0]} ({done['digest'][:12]}); {done['promoted']:,} duplicates are conversions now"
-    voice.say("done", text, **done)
+    messages.say("done", text, **done)
 
 
 @loads.command()

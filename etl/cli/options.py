@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from etl.cli.voice import JSON
+from etl.cli.messages import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etl.reading import Request
-    from etl.ruleset import Ruleset
-    from etl.sources.plans import Reading
+    from etl.rules.ruleset import Ruleset
+    from etl.runner.stage_inputs import Request
+    from etl.sources.planning import Reading
 
 
 class EventsMode(enum.StrEnum):
@@ -99,12 +99,14 @@ def request_of(inputs: list[str], out: Path, said: Said, since: str | None = Non
     Raises:
         UsageError: An option makes no sense.
     """
+    from etl.engines.local_pool import workers
     from etl.options import Options
-    from etl.reading import Request
+    from etl.runner.stage_inputs import Request
 
     return Request(
         inputs=tuple(inputs),
         out=Path(os.path.abspath(out)),
+        open_engine=workers,
         ruleset=read_ruleset(said.ruleset),
         options=Options(
             default_currency=read_currency(said.default_currency),
@@ -136,7 +138,7 @@ def read_reading(
     Raises:
         UsageError: One of the options cannot be read.
     """
-    from etl.sources.plans import Reading
+    from etl.sources.planning import Reading
     from etl.sources.settings import make_settings
 
     log_format = None if log_format == JSON else log_format  # which asks for events, see `voice`
@@ -149,8 +151,8 @@ def read_ruleset(text: str | None) -> Ruleset:
     Raises:
         RulesetError: There is none of that name.
     """
-    from etl.ruleset import Ruleset
-    from etl.rulesets import find_ruleset
+    from etl.rules.ruleset import Ruleset
+    from etl.rules.vendors import find_ruleset
 
     return find_ruleset(text) if text is not None else Ruleset()
 
@@ -167,7 +169,7 @@ def read_currency(code: str | None) -> str | None:
 def read_instant(option: str, text: str | None) -> datetime | None:
     """The instant that an option says."""
     from etl.errors import UsageError
-    from etl.values import read_iso8601
+    from etl.rules.value_parsing import read_iso8601
 
     instant = read_iso8601(text) if text else None
     if text and instant is None:
@@ -248,9 +250,11 @@ def refuse_rejected(rejected: int, max_rejected: str | None, what: str) -> None:
         max_rejected: As it was said.
         what: What is done all the same.
     """
-    from etl.cli import voice
+    from etl.cli import messages
 
-    voice.warn(f"{rejected:,} records were rejected; --max-rejected {max_rejected} allows fewer. {what}", exit_code=3)
+    messages.warn(
+        f"{rejected:,} records were rejected; --max-rejected {max_rejected} allows fewer. {what}", exit_code=3
+    )
     raise typer.Exit(3)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from etl.cli import voice
-from etl.reading import SILENT, Progress
+from etl.cli import messages
+from etl.runner.stage_inputs import SILENT, Progress
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 @contextmanager
 def told(*, is_quiet: bool) -> Iterator[Progress]:
     """Events, if they are asked for; else a bar on a terminal and plain lines elsewhere, or nothing."""
-    if voice.is_json():
+    if messages.is_json():
         yield _events(is_quiet=is_quiet)
     elif is_quiet:
         yield SILENT
@@ -43,21 +43,21 @@ def _events(*, is_quiet: bool) -> Progress:
     """What is quiet tells no phases, only what is found."""
 
     def survey(described: dict[str, Any]) -> None:
-        voice.say("surveyed", None, **described)
+        messages.say("surveyed", None, **described)
 
     if is_quiet:
-        return SILENT._replace(warn=voice.warn, survey=survey)
+        return SILENT._replace(warn=messages.warn, survey=survey)
     counter = _Counter()
 
     def begin(phase: str, total: int) -> None:
         counter.begin(phase, total)
-        voice.say("phase", None, phase=phase, total_bytes=total)
+        messages.say("phase", None, phase=phase, total_bytes=total)
 
     def tell() -> None:
         done: dict[str, Any] = {"bytes": counter.size, "total_bytes": counter.total, "records": counter.records}
-        voice.say("progress", None, phase=counter.phase, **done)
+        messages.say("progress", None, phase=counter.phase, **done)
 
-    return Progress(begin, _every_few_seconds(counter, tell), voice.warn, survey)
+    return Progress(begin, _every_few_seconds(counter, tell), messages.warn, survey)
 
 
 def _every_few_seconds(counter: _Counter, tell: Callable[[], None]) -> Callable[[int, int], None]:
@@ -109,7 +109,7 @@ def _bar() -> Iterator[Progress]:
 def _lines() -> Iterator[Progress]:
     counter = _Counter()
     advance = _every_few_seconds(counter, lambda: print(counter.line(), file=sys.stderr, flush=True))
-    yield Progress(counter.begin, advance, voice.warn)
+    yield Progress(counter.begin, advance, messages.warn)
 
 
 class _Counter:

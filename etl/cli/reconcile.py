@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from etl.reconciliation.reconcile import Reconciliation
+    from etl.reports.reconcile.reconciliation import Reconciliation
 
 
 #: What a terminal shows of a row that does not agree; --unmatched and --json hold all of it.
@@ -64,11 +64,11 @@ def reconcile(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Compare what a run wrote with the export of a network or an ad platform."""
-    from etl.cli.frames import print_json
     from etl.cli.options import read_columns, read_currency
-    from etl.reconciliation.matching import Tolerance
-    from etl.reconciliation.reconcile import Request, as_json
-    from etl.reconciliation.reconcile import reconcile as compare
+    from etl.cli.terminal import print_json
+    from etl.reports.reconcile.matching import Tolerance
+    from etl.reports.reconcile.reconciliation import Request, as_json
+    from etl.reports.reconcile.reconciliation import reconcile as compare
 
     most = _gap(max_gap)
     request = Request(
@@ -101,11 +101,11 @@ def print_outcome(outcome: Reconciliation, rows: int) -> None:
     """What came of it: sentences, totals, days, and why rows do not agree."""
     from rich.text import Text
 
-    from etl.cli.frames import console, print_frame
-    from etl.reconciliation.reconcile import say
-    from etl.visible import visible
+    from etl.cli.terminal import print_frame, table_console
+    from etl.errors import visible
+    from etl.reports.reconcile.reconciliation import say
 
-    out = console()
+    out = table_console()
     shown = ", ".join(f"{role}={name}" for role, name in outcome.columns.items())
     out.print(Text(visible(f"columns: {shown}"), style="dim"))
     for note in outcome.notes:
@@ -123,7 +123,7 @@ def print_outcome(outcome: Reconciliation, rows: int) -> None:
 
 def _write(rows: pl.DataFrame, path: Path) -> None:
     from etl.errors import OutputError
-    from etl.sinks.parquet import write_table
+    from etl.runner.parquet import write_table
 
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -147,7 +147,7 @@ def _gap(text: str | None) -> float | None:
 
 def _amount(text: str) -> Decimal:
     from etl.errors import UsageError
-    from etl.values import read_amount
+    from etl.rules.value_parsing import read_amount
 
     amount = read_amount(text)
     if amount is None or amount < 0:

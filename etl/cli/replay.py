@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import options, voice
+from etl.cli import messages, options
 from etl.cli.load import Into
 
 
@@ -42,7 +42,7 @@ def replay(
     text = "\n".join(_shown(report))
     if dry_run:
         typer.echo(text)
-    voice.say("done", None if quiet or dry_run else text, **report)
+    messages.say("done", None if quiet or dry_run else text, **report)
 
 
 def _shown(report: dict[str, Any]) -> list[str]:

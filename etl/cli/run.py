@@ -40,10 +40,10 @@ def run(
     debug: options.Debug = False,
 ) -> None:
     """Read logs or dumps and write the tables conversions, items, passthroughs and rejections."""
+    from etl.cli.run_context import Telling, watched
     from etl.cli.summary import say_summary, write_summary
-    from etl.cli.watch import Telling, watched
     from etl.errors import UsageError
-    from etl.job import run_job
+    from etl.runner.run import run_job
 
     with watched("run", out, Telling(quiet, metrics, openlineage)) as watch:
         limit = options.read_limit(max_rejected)

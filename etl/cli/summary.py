@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from etl.cli import voice
+from etl.cli import messages
 from etl.errors import OutputError
 
 
@@ -34,13 +34,15 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
 def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
     """What went in, what came out, and what needs a look, on standard error."""
     for item in summary["inputs"]:
-        voice.say("input", None, **item)
+        messages.say("input", None, **item)
     counts = {name: value for name, value in summary.items() if name not in ("inputs", "unrecognised_parameters")}
-    voice.say("done", None if is_quiet else "\n".join(_shown(summary, out)), **counts)
+    messages.say("done", None if is_quiet else "\n".join(_shown(summary, out)), **counts)
     unlogged = sum(item["bodies_not_logged"] for item in summary["inputs"])
-    if unlogged and (voice.is_json() or not is_quiet):
+    if unlogged and (messages.is_json() or not is_quiet):
         judged = summary["records"] - summary["skipped"]["total"]
-        voice.warn(f"{unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without body.")
+        messages.warn(
+            f"{unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without body."
+        )
 
 
 def _shown(summary: dict[str, Any], out: Path) -> list[str]:

@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from etl.cli import options, voice
+from etl.cli import messages, options
 from etl.cli.load import Into
 
 
 def compact(into: Into, events: options.Events = options.EventsMode.TEXT, debug: options.Debug = False) -> None:
     """Put small files of a warehouse together; no row changes."""
-    from etl.warehouse.upkeep import compact as compacted
+    from etl.warehouse.maintenance import compact as compacted
 
     for table in compacted(into):
         typer.echo(f"{table.table}: {table.before:,} files, now {table.after:,}")
-    voice.say("done", None, warehouse=into)
+    messages.say("done", None, warehouse=into)
 
 
 def vacuum(
@@ -27,9 +27,9 @@ def vacuum(
     debug: options.Debug = False,
 ) -> None:
     """Remove files of a warehouse that neither its tables nor readers of the last week need; name them."""
-    from etl.warehouse.upkeep import vacuum as vacuumed
+    from etl.warehouse.maintenance import vacuum as vacuumed
 
     removed = vacuumed(into, hours, is_dry_run=dry_run)
     for path in removed:
         typer.echo(path)
-    voice.say("done", None, warehouse=into, files=len(removed), is_dry_run=dry_run)
+    messages.say("done", None, warehouse=into, files=len(removed), is_dry_run=dry_run)

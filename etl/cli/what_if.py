@@ -35,8 +35,9 @@ from etl.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from etl.ruleset import Ruleset
-    from etl.what_if import Comparison, Group
+    from etl.engines.local_pool import workers
+    from etl.reports.what_if import Comparison, Group
+    from etl.rules.ruleset import Ruleset
 
 
 def what_if(
@@ -72,8 +73,8 @@ def what_if(
     from etl.cli.progress import told
     from etl.errors import InterruptedRunError, UsageError
     from etl.options import Options
-    from etl.reading import Request
-    from etl.what_if import compare_rulesets
+    from etl.reports.what_if import compare_rulesets
+    from etl.runner.stage_inputs import Request
 
     rulesets = _both(ruleset)
     if changes is not None and not changes.absolute().parent.is_dir():
@@ -87,6 +88,7 @@ def what_if(
             request = Request(
                 inputs=tuple(inputs),
                 out=Path(folder),
+                open_engine=workers,
                 options=options,
                 reading=reading,
                 min_matched=read_share(min_matched),
@@ -116,7 +118,7 @@ def _both(names: list[str]) -> tuple[Ruleset, Ruleset]:
 
 def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Titles with their rows: what is said, a name and a text each."""
-    from etl.what_if import CHANGES
+    from etl.reports.what_if import CHANGES
 
     first, second = comparison.summaries
     names = " -> ".join(ruleset.name for ruleset in comparison.rulesets)
@@ -168,7 +170,7 @@ def _sums(money: dict[str, Decimal]) -> str:
 
 def _told(row: dict[str, Any]) -> str:
     """What a record becomes under each ruleset, where that differs."""
-    from etl.what_if import VERDICT
+    from etl.reports.what_if import VERDICT
 
     return ", ".join(
         f"{name} {_shown(row[f'{name}_a'])} -> {_shown(row[f'{name}_b'])}"

@@ -7,17 +7,17 @@ import re
 from collections import Counter
 from typing import Final, NamedTuple
 
-from etl import json_text
-from etl.cells import DELIMITERS
+from etl.columnar import json_codec
+from etl.columnar.delimited_rows import DELIMITERS
 from etl.errors import FormatError
-from etl.sources import json_records, plain_text, tables, w3c
-from etl.sources.access_logs import not_a_record
-from etl.sources.format_rows import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
-from etl.sources.formats import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
+from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
+from etl.sources.formats.queue_messages import unwrapped
+from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
+from etl.sources.formats.unsupported import refusal_of
 from etl.sources.framing import Frame, read_batches
-from etl.sources.message_envelopes import unwrapped
-from etl.sources.prefixes import without_prefix
-from etl.sources.refusals import refusal_of
+from etl.sources.readers import csv_tables, json_records, plain_text, w3c
+from etl.sources.readers.access_log import not_a_record
+from etl.sources.readers.escapes import without_prefix
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -98,7 +98,7 @@ def as_said(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Dete
         return Detected(row, _json_framing(sample.head, sample.lines))
     if row.family in ("table", "copy"):
         records = _records(sample.head, TABLE_ROWS, DELIMITERS.get(row.name, "\t"))
-        return Detected(row, framing_of(row), tables.sample_columns(row, records, settings) or settings.columns)
+        return Detected(row, framing_of(row), csv_tables.sample_columns(row, records, settings) or settings.columns)
     return Detected(row, framing_of(row))
 
 
@@ -143,8 +143,8 @@ def _json_framing(head: bytes, lines: list[bytes]) -> str:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json_text.parse(json_text.repaired(line)), dict)
-    except json_text.JsonError:
+        return isinstance(json_codec.parse(json_codec.repaired(line)), dict)
+    except json_codec.JsonError:
         return False
 
 
@@ -160,10 +160,10 @@ def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | No
 
 
 def _detect_table(sample: Sample, settings: Settings) -> Detected | None:
-    for row in tables.FORMATS:
+    for row in csv_tables.FORMATS:
         framing = framing_of(row)
         records = _records(sample.head, framing, DELIMITERS.get(row.name, "\t"))
-        columns = tables.sample_columns(row, records, settings)
+        columns = csv_tables.sample_columns(row, records, settings)
         if columns is not None:
             return Detected(row, framing, columns)
     return None

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import BinaryIO, Final, NamedTuple
 
-from etl.sources.documents import read_documents
-from etl.sources.format_rows import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS
-from etl.sources.lines import KEPT_BYTES, Batch, Element, as_batch, read_lines
-from etl.sources.message_envelopes import unwrapped
-
-#: How a dated line begins: brackets and a few words such as `Date:` may stand before the date.
-DATED: Final = re.compile(
-    rb"[\s\[(=*#-]*(?:[A-Za-z]{2,12}:? +)?[\[(]?"
-    rb"(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4}|\d\d?/[A-Z][a-z]{2}/\d{4})[T ,:]+\d\d?:\d\d"
-)
+from etl.columnar.delimited_rows import row_patterns
+from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS
+from etl.sources.formats.queue_messages import unwrapped
+from etl.sources.readers.timestamps import DATED
+from etl.sources.records.json_documents import read_documents
+from etl.sources.records.lines import KEPT_BYTES, Batch, Element, as_batch, read_lines
 
 
 class Frame(NamedTuple):
@@ -126,26 +120,6 @@ def _table_rows(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
             waiting, length = [], 0
         yield as_batch(records)
     yield as_batch([_joined([line], limit) for line in waiting])
-
-
-class RowPatterns(NamedTuple):
-    """Patterns of a whole row, and of the rest of one that began within quotes on a line before."""
-
-    whole: re.Pattern[bytes]
-    rest: re.Pattern[bytes]
-
-
-@lru_cache(maxsize=8)
-def row_patterns(delimiter: str) -> RowPatterns:
-    """The patterns of rows whose cells a delimiter divides; a quote counts where it begins a cell."""
-    mark = re.escape(delimiter.encode())
-    bare = rb"[^" + mark + rb"]*+"
-    cells = rb"(?:" + mark + rb'(?>"(?:[^"]++|"")*+"' + bare + rb'|(?!")' + bare + rb"))*+"
-    quoted = rb'(?:[^"]++|"")*+"' + bare
-    return RowPatterns(
-        re.compile(rb'(?>"' + quoted + rb'|(?!")' + bare + rb")" + cells, re.DOTALL),
-        re.compile(quoted + cells, re.DOTALL),
-    )
 
 
 _CUTS: Final[dict[str, Callable[[BinaryIO, Frame], Iterator[Batch]]]] = {

@@ -10,10 +10,10 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from etl.errors import FormatError, UsageError
-from etl.sources.columns import ROLES
-from etl.sources.escapes import ESCAPES
-from etl.sources.format_rows import Format, Settings
-from etl.sources.times import TIMES
+from etl.sources.format import Format, Settings
+from etl.sources.readers.column_guessing import ROLES
+from etl.sources.readers.escapes import ESCAPES
+from etl.sources.readers.timestamps import TIMES
 
 _KINDS: Final = {"pattern": "text", "keys": "json"}
 _TEXTS: Final = ("what", "link", "pattern", "escape", "time", "moment")

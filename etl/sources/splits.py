@@ -9,18 +9,18 @@ from typing import BinaryIO, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from etl.cells import DELIMITERS
+from etl.columnar.delimited_rows import DELIMITERS
+from etl.columnar.string_buffers import texts_of
 from etl.schema import REQUESTS
-from etl.sources import access_batches, access_logs, json_batches, json_marks, parquet_files
-from etl.sources.format_rows import DOCUMENTS, LINES, MESSAGES, PARQUET, Format, Settings
-from etl.sources.formats import BARE_DOCUMENTS, BARE_LINES, FAMILIES, rows_of, start_layouts, start_reader
+from etl.sources.format import DOCUMENTS, LINES, MESSAGES, PARQUET, Format, Settings
+from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, FAMILIES, rows_of, start_layouts, start_reader
 from etl.sources.framing import Frame, read_batches
-from etl.sources.lines import Batch
-from etl.sources.locations import Location
-from etl.sources.prefixes import without_prefix
-from etl.sources.requests import Record, as_columns
-from etl.sources.streams import open_decompressed
-from etl.spans import texts_of
+from etl.sources.readers import access_log, json_batch, json_matching, parquet_tables
+from etl.sources.readers.escapes import without_prefix
+from etl.sources.record import Record, as_columns
+from etl.sources.records.lines import Batch
+from etl.sources.storage.decompress import open_decompressed
+from etl.sources.storage.locations import Location
 
 DEFAULT_MAX_RECORD_BYTES: Final = 4 * 2**20
 
@@ -81,7 +81,7 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
 
 def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
     if split.framing == PARQUET:
-        return parquet_files.read_rows(stream, split.source, split.settings)
+        return parquet_tables.read_rows(stream, split.source, split.settings)
     if split.start:
         stream.seek(split.start - 1)
     delimiter = DELIMITERS.get(split.row.name, ",")
@@ -99,17 +99,17 @@ def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Bat
     """
     read = start_reader(row, settings)
     if row.family == "access_log":
-        return partial(access_batches.read_batch, read=read, word=settings.word)
+        return partial(access_log.read_batch, read=read, word=settings.word)
     has_comments = framing in (LINES, MESSAGES)
     is_shipped = FAMILIES[row.family].is_shipped and framing != DOCUMENTS
 
     def read_one(text: bytes) -> Record:
-        passed_over = access_logs.not_a_record(text) if has_comments else None
+        passed_over = access_log.not_a_record(text) if has_comments else None
         return passed_over or read(without_prefix(text) if is_shipped else text)
 
     def read_at(batch: Batch, i: int) -> Record:
         if i in batch.oversized:
-            return access_logs.oversized(batch.oversized[i])
+            return access_log.oversized(batch.oversized[i])
         return read_one(batch.buffer[batch.starts[i] : batch.ends[i]].tobytes())
 
     def read_all(batch: Batch) -> dict[str, pl.Series]:
@@ -117,8 +117,8 @@ def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Bat
 
     if row not in (BARE_LINES, BARE_DOCUMENTS) or settings.columns:
         return read_all
-    is_claimed = json_marks.choice(rows_of(row.family, settings)).is_possible
-    return lambda batch: json_batches.read_batch(batch, partial(read_at, batch), is_claimed)
+    is_claimed = json_matching.choice(rows_of(row.family, settings)).is_possible
+    return lambda batch: json_batch.read_batch(batch, partial(read_at, batch), is_claimed)
 
 
 def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from etl.errors import UsageError
-from etl.spec import REJECTIONS, SKIPS
+from etl.rules.page import REJECTIONS, SKIPS
+from etl.rules.value_parsing import active_currencies
 from etl.telemetry.attempts import Attempt, counts_of
-from etl.values import active_currencies
 
 PREFIX: Final = "postback_etl_"
 _LAST_SUCCESS: Final = "last_success_timestamp_seconds"

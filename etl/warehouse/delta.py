@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import OutputError, UsageError
-from etl.warehouse import places
-from etl.warehouse.layout import RECEIVED_DATE, Kept
-from etl.warehouse.places import ConflictError, Place
+from etl.warehouse import file_storage
+from etl.warehouse.file_storage import ConflictError, Place
+from etl.warehouse.table_layout import RECEIVED_DATE, Kept
 
 #: One row is a Parquet file of a table: where it lies, its rows, its bytes, its day, the first and the last key.
 FILES: Final = pl.Schema(
@@ -172,7 +172,7 @@ def commit(place: Place, kept: Kept, table: Any, exchange: Exchange, run: str) -
     except (deltalake.exceptions.DeltaError, OSError) as error:
         raise failed(place, kept, error) from error
     version = int(table.version()) + 1
-    places.settle(place, f"{kept.folder}/_delta_log/{version:020}.json")
+    file_storage.settle(place, f"{kept.folder}/_delta_log/{version:020}.json")
     return version
 
 

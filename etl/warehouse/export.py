@@ -23,12 +23,12 @@ import orjson
 import polars as pl
 
 from etl.errors import OutputError, UsageError
-from etl.sinks.parquet import write_table
-from etl.sinks.publish import MANIFEST, staged
-from etl.warehouse import places, snapshots
+from etl.runner.parquet import write_table
+from etl.runner.publish import MANIFEST, staged
+from etl.warehouse import file_storage, snapshots
 from etl.warehouse.delta import path_of
-from etl.warehouse.layout import BY_NAME, PUBLIC, RECEIVED_DATE, Kept
 from etl.warehouse.snapshots import Warehouse
+from etl.warehouse.table_layout import BY_NAME, PUBLIC, RECEIVED_DATE, Kept
 
 #: A file of a partition has about so many rows: what is kept in memory.
 _ROWS: Final = 200_000
@@ -72,7 +72,7 @@ def export(address: str, out: Path, since: date | None = None, until: date | Non
         day = path.partition("=")[2]
         return not day[:1].isdigit() or (day >= f"{since or ''}" and (until is None or day < f"{until}"))
 
-    if places.is_within(warehouse.place, out):
+    if file_storage.is_within(warehouse.place, out):
         raise UsageError(f"--out {str(out)!r} lies in the warehouse.", "Name a folder outside of it.")
     with staged(out, _check) as stage:
         before = _exported(out, warehouse)

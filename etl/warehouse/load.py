@@ -9,13 +9,11 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.engines.local import Inline, Pool, workers
-from etl.engines.pieces import parts_of
-from etl.engines.tallies import Tally
-from etl.engines.work import Report
 from etl.errors import EtlError, UsageError
-from etl.job import value_total
-from etl.reading import (
+from etl.runner.counts import Tally
+from etl.runner.engine import Engine, TaskContext
+from etl.runner.run import value_total
+from etl.runner.stage_inputs import (
     SILENT,
     Progress,
     Request,
@@ -29,17 +27,19 @@ from etl.reading import (
     survey_inputs,
     transform_inputs,
 )
-from etl.sources.inputs import Input, found_inputs
-from etl.sources.object_stores import find_objects
-from etl.sources.streams import digest_of_beginning, sniff
-from etl.warehouse import places, snapshots
-from etl.warehouse.changes import Change, apply, judged
-from etl.warehouse.entries import Run, new_entries, rules_digest, seen_entries
-from etl.warehouse.known import RELOAD, SKIP, Compare, Decision, decide, described
-from etl.warehouse.layout import LOADS
-from etl.warehouse.parts import RECORDS_PER_PART, Part, files_of_parts, write_part
+from etl.runner.staged_parts import parts_of
+from etl.runner.tasks import Report
+from etl.sources.storage.decompress import digest_of_beginning, sniff
+from etl.sources.storage.inputs import Input, found_inputs
+from etl.sources.storage.locations import find_objects
+from etl.warehouse import file_storage, snapshots
+from etl.warehouse.file_writer import RECORDS_PER_PART, Part, files_of_parts, write_part
+from etl.warehouse.load_decisions import RELOAD, SKIP, Compare, Decision, decide, described
+from etl.warehouse.load_duplicates import Verdict, agreed_dedup, dedup_of
+from etl.warehouse.load_history import Run, new_entries, rules_digest, seen_entries
+from etl.warehouse.row_changes import Change, apply, judged
 from etl.warehouse.snapshots import Warehouse
-from etl.warehouse.winners import Verdict, agreed_dedup, dedup_of
+from etl.warehouse.table_layout import LOADS
 
 _NUMBERS: Final = ("records", "conversions", "items", "passthroughs", "rejections", "skipped")
 _MOVES: Final = ("duplicates", "demoted", "promoted")
@@ -80,7 +80,7 @@ def load(
         ConflictError: Another command changed the warehouse meanwhile.
         EtlError: The load failed; the warehouse is as it was.
     """
-    folder = places.place_of(into).folder or Path("/nonexistent")  # whose files are no inputs
+    folder = file_storage.place_of(into).folder or Path("/nonexistent")  # whose files are no inputs
     with found_inputs(list(request.inputs), folder) as inputs:
         _refuse_within(into, inputs)
         if is_dry_run:
@@ -93,9 +93,9 @@ def load(
 
 
 def _refuse_within(into: str, inputs: list[Input]) -> None:
-    place = places.place_of(into)
+    place = file_storage.place_of(into)
     for item in inputs:
-        if places.is_within(place, item.path):
+        if file_storage.is_within(place, item.path):
             raise UsageError(f"{item.source} lies in the warehouse.", "Name logs and dumps that lie outside of it.")
 
 
@@ -157,15 +157,15 @@ def _read(run: Run, read: list[Decision], warehouse: Warehouse, removed: frozens
     stage = Stage(warehouse.folder("pieces"), keeps_raws=True)
     inputs = [_representative(decision) for decision in read]
     jobs = jobs_for([one.input for one in inputs], request)
-    with workers(jobs, progress.advance) as pool:
+    with request.open_engine(jobs, progress.advance) as engine:
         planned = plan_inputs(inputs, request)
-        tasks, reports = transform_inputs(planned, request, pool, progress, stage)
+        tasks, reports = transform_inputs(planned, request, engine, progress, stage)
         prove_unchanged(planned, tasks, reports)
         progress.begin("writing", 0)
         keys = [piece.path(stage.folder, "keys") for report in reports for piece in report.pieces]
         verdict = judged(warehouse, keys, removed, dedup_of(request.ruleset))
         verdict.new.write_parquet(stage.folder / "duplicates.parquet")
-        parts = _written(pool, reports, stage.folder, warehouse.folder("new"), run.run_id)
+        parts = _written(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, planned, (tasks, reports), parts)
     return _Read(entries, parts, verdict, memory_of(jobs, reports))
 
@@ -176,10 +176,10 @@ def _representative(decision: Decision) -> Surveyed:
     return Surveyed(one.input._replace(source=decision.names[0]), one.survey, None)
 
 
-def _written(pool: Inline | Pool, reports: list[Report], stage: Path, out: Path, run: str) -> list[Part]:
+def _written(engine: Engine, reports: list[Report], stage: Path, out: Path, run: str) -> list[Part]:
     parts = parts_of([piece for report in reports for piece in report.pieces], RECORDS_PER_PART)
     calls = [(pieces, stage, out, f"{run}-{number:05d}") for number, pieces in enumerate(parts)]
-    return list(pool.map(write_part, calls))
+    return list(engine.map(_write_part, calls))
 
 
 def _counted(done: _Read) -> dict[str, Any]:
@@ -209,3 +209,8 @@ def _counted(done: _Read) -> dict[str, Any]:
 def _report(address: str, decisions: list[Decision]) -> dict[str, Any]:
     inputs = [described(one) for one in decisions]
     return {"run_id": None, "warehouse": address, "inputs": inputs, **_NOTHING}
+
+
+def _write_part(_context: TaskContext, *call: Any) -> Part:
+    """`write_part` as a task of an engine."""
+    return write_part(*call)

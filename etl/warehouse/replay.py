@@ -17,23 +17,23 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.engines.pieces import Piece, parts_of
 from etl.errors import AccountingError, UsageError
 from etl.options import Options
-from etl.reading import SILENT, Progress, run_id
-from etl.ruleset import Ruleset
+from etl.rules.page import REJECTIONS
+from etl.rules.ruleset import Ruleset
+from etl.runner.parquet import write_table
+from etl.runner.stage_inputs import SILENT, Progress, run_id
+from etl.runner.staged_parts import Piece, parts_of
 from etl.schema import SUMMABLE
-from etl.sinks.parquet import write_table
-from etl.sources.again import origin_of
-from etl.spec import REJECTIONS
+from etl.sources.reread import origin_of
 from etl.warehouse import snapshots
-from etl.warehouse.changes import Change, apply, judged
-from etl.warehouse.entries import as_counts
-from etl.warehouse.layout import LOADS, prefix_of
-from etl.warehouse.parts import RECORDS_PER_PART, Part, counts_of_parts, files_of_parts, write_part
-from etl.warehouse.rejudging import CHANGED, FATES, LEFT, PASSED, SAME, SKIPPED, rejudge
+from etl.warehouse.file_writer import RECORDS_PER_PART, Part, counts_of_parts, files_of_parts, write_part
+from etl.warehouse.load_duplicates import Verdict, agreed_dedup
+from etl.warehouse.load_history import as_counts
+from etl.warehouse.rejudge import CHANGED, FATES, LEFT, PASSED, SAME, SKIPPED, rejudge
+from etl.warehouse.row_changes import Change, apply, judged
 from etl.warehouse.snapshots import Warehouse
-from etl.warehouse.winners import Verdict, agreed_dedup
+from etl.warehouse.table_layout import LOADS, prefix_of
 
 #: So many rejections are judged at once: what is kept in memory.
 _ROWS: Final = 20_000

@@ -19,9 +19,9 @@ import orjson
 import polars as pl
 
 from etl.errors import OutputError, UsageError
-from etl.warehouse import delta, places
-from etl.warehouse.layout import BY_NAME, KEPT, Kept
-from etl.warehouse.places import SNAPSHOT, ConflictError, Place
+from etl.warehouse import delta, file_storage
+from etl.warehouse.file_storage import SNAPSHOT, ConflictError, Place
+from etl.warehouse.table_layout import BY_NAME, KEPT, PUBLIC, Kept
 
 _FORMAT: Final = 1
 
@@ -89,7 +89,7 @@ class Warehouse:
 
 def is_warehouse(address: str) -> bool:
     """Whether anything was loaded there."""
-    return places.read(places.place_of(address), SNAPSHOT) is not None
+    return file_storage.read(file_storage.place_of(address), SNAPSHOT) is not None
 
 
 def viewed(address: str) -> Warehouse:
@@ -99,7 +99,7 @@ def viewed(address: str) -> Warehouse:
         UsageError: There is none.
         OutputError: It cannot be read.
     """
-    place = places.place_of(address)
+    place = file_storage.place_of(address)
     snapshot, tag = _read(place)
     if tag is None:
         raise UsageError(f"{address} is no warehouse.", "Name one that something was loaded into.")
@@ -115,9 +115,9 @@ def written(address: str) -> Iterator[Warehouse]:
         OutputError: Another command holds it, or it cannot be written.
         UsageError: There is something else.
     """
-    place = places.place_of(address)
+    place = file_storage.place_of(address)
     _refuse_foreign(place)
-    with places.staging(place) as folder:
+    with file_storage.staging(place) as folder:
         snapshot, tag = _read(place)
         if tag is None:
             for kept in KEPT:
@@ -146,7 +146,7 @@ def put(warehouse: Warehouse, snapshot: Snapshot) -> str:
     place = warehouse.place
     known = {"format": _FORMAT, **{name: getattr(snapshot, name) for name in ("run", "written_at", "writer", "dedup")}}
     data = orjson.dumps({**known, "tables": snapshot.versions}, option=orjson.OPT_INDENT_2) + b"\n"
-    tag = places.replace(place, SNAPSHOT, data, warehouse.tag)
+    tag = file_storage.replace(place, SNAPSHOT, data, warehouse.tag)
     if tag is None:
         other = _read(place)[0]
         raise ConflictError(place.address, f"{other.writer}, run {other.run}")
@@ -173,7 +173,7 @@ def _table(place: Place, kept: Kept, version: int | None) -> Any:
 
 
 def _read(place: Place) -> tuple[Snapshot, str | None]:
-    stored = places.read(place, SNAPSHOT)
+    stored = file_storage.read(place, SNAPSHOT)
     if stored is None:
         return NOTHING, None
     try:
@@ -197,3 +197,30 @@ def _refuse_foreign(place: Place) -> None:
         raise UsageError(
             f"{place.address} holds {foreign[0]!r} and is no warehouse.", "Name a folder that is empty or not there."
         )
+
+
+def scan(warehouse: str, table: str) -> pl.LazyFrame:
+    """A table as of the last load that was done, whole, while another may be at work.
+
+    Args:
+        warehouse: A folder or an address of an object store.
+        table: One of the four tables, or `loads`.
+
+    Returns:
+        The contract's columns and `received_date`, by which files are passed over; the order of rows is not promised.
+
+    Raises:
+        UsageError: There is no such warehouse or table.
+    """
+    names = (*PUBLIC, "loads")
+    if table not in names:
+        raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
+    return pinned(viewed(warehouse), table)
+
+
+def pinned(warehouse: Warehouse, table: str) -> pl.LazyFrame:
+    """A table of a warehouse at the version of its snapshot, `received_date` included."""
+    kept = BY_NAME[table]
+    delta.library()
+    rows = pl.scan_delta(warehouse.place.uri(kept.folder), version=warehouse.snapshot.versions[table])
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in kept.schema.items())

@@ -7,13 +7,13 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.duplicates import find_duplicates
 from etl.errors import OutputError
-from etl.warehouse import places, snapshots
-from etl.warehouse.layout import BY_NAME, KEPT, id_prefix, prefix_of
-from etl.warehouse.parts import DETAILS
+from etl.transform.deduplication import find_duplicates
+from etl.warehouse import file_storage, snapshots
+from etl.warehouse.file_writer import DETAILS
+from etl.warehouse.load_duplicates import window_of
 from etl.warehouse.snapshots import Warehouse
-from etl.warehouse.winners import window_of
+from etl.warehouse.table_layout import BY_NAME, KEPT, id_prefix, prefix_of
 
 _SHOWN: Final = 3
 
@@ -50,7 +50,7 @@ def _files(warehouse: Warehouse) -> Iterator[str]:
     for kept in KEPT:
         files = warehouse.files[kept.name]
         for path, expected in files.select("path", "bytes").iter_rows():
-            found = places.size_of(warehouse.place, f"{kept.folder}/{path}")
+            found = file_storage.size_of(warehouse.place, f"{kept.folder}/{path}")
             if found != expected:
                 yield f"{kept.folder}/{path} {f'has {found} bytes' if found else 'is gone'}, {expected} are recorded"
         expected = int(files["records"].sum())

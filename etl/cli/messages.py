@@ -1,0 +1,74 @@
+"""What goes to standard error: text for people; for programs, if they ask, one JSON object a line and nothing else.
+
+`--events json` asks for it. So does `--log-format json`, since no format of an access log is called so.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, Final
+
+import typer
+
+from etl.errors import EtlError, UsageError, masked, visible
+
+JSON: Final = "json"
+_DEFECT: Final = "This is a defect: report it with the traceback."
+_ASKS: Final = ("--events", "--log-format")
+
+
+def is_json(arguments: Sequence[str] | None = None) -> bool:
+    """Whether the command was asked to speak to programs; known from its arguments before they are parsed."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = words[: words.index("--")] if "--" in words else words
+    joined = {f"{name}={JSON}" for name in _ASKS}
+    return any(pair[0] in _ASKS and pair[1] == JSON for pair in pairwise(words)) or not joined.isdisjoint(words)
+
+
+def say(event: str, text: str | None, *, level: str = "info", **fields: Any) -> None:
+    """Says one thing: the text to people, if there is one, or the event and its fields to programs."""
+    if is_json():
+        from etl.cli.terminal import json_text
+
+        safe = {name: _safe(value) if isinstance(value, str) else value for name, value in fields.items()}
+        text = json_text({"ts": datetime.now(UTC), "level": level, "event": event, **safe})
+    if text is not None:
+        typer.echo(text, err=True)
+
+
+def _safe(text: str) -> str:
+    """The text without credentials; a name of a file may hold bytes that are no text."""
+    return masked(text).encode(errors="backslashreplace").decode()
+
+
+def warn(message: str, **fields: Any) -> None:
+    """Says what needs a look, but stops nothing."""
+    say("warning", f"warning: {visible(masked(message))}", level="warning", message=message, **fields)
+
+
+def fail(error: Exception) -> int:
+    """Says why a command has failed, and what to do; the way there too, if it was asked for or is a defect's.
+
+    Returns:
+        The exit code.
+    """
+    told = _told(error)
+    known = {"error": told.problem, "hint": told.hint, "exit_code": told.exit_code}
+    text = f"error: {visible(told.problem)}\n       {visible(told.hint)}"
+    if "--debug" in sys.argv or told.hint == _DEFECT:
+        text = known["traceback"] = masked("".join(traceback.format_exception(error)).rstrip())
+    say("failed", text, level="error", **known)
+    return told.exit_code
+
+
+def _told(error: Exception) -> EtlError:
+    """The error as its two lines: its own, those of words that the parser does not know, or those of a defect."""
+    if isinstance(error, EtlError):
+        return error
+    if hasattr(error, "format_message"):
+        return UsageError(error.format_message(), "See --help.")
+    return EtlError(f"{type(error).__name__}: {error}", _DEFECT)

@@ -1,0 +1,1 @@
+"""What is personal: trait hashes, and raw records with personal values replaced."""

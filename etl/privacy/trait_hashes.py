@@ -1,0 +1,259 @@
+"""Personal traits: the normal form the ad platforms document, then SHA-256 (rules 9.2).
+
+Meta's customer-information document gives every normal form; Google's differs for e-mail (gmail.com and googlemail.com
+lose dots and `+suffix`) and phone (E.164, with `+`). A value that is a digest already is never hashed again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+from itertools import groupby
+from typing import Final, NamedTuple
+
+import polars as pl
+import polars_hash as plh
+
+from etl.columnar.factorize import numbered, on_distinct
+from etl.rules.page import WHITE_SPACE
+
+_SHORTEST_DIGEST: Final = 32
+_IS_DIGEST: Final = pl.col("text").str.strip_chars().str.contains(r"^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})$")
+
+
+class TraitHash(NamedTuple):
+    """One hash column: its name, the trait it is made of, the normal form, and another for people in the US."""
+
+    column: str
+    trait: str
+    normalise: Callable[[pl.Series], pl.Series]
+    normalise_in_us: Callable[[pl.Series], pl.Series] | None = None
+
+
+def sha256_of(trait_hash: TraitHash, texts: pl.Series, countries: pl.Series | None = None) -> pl.Series:
+    """SHA-256 (hex) of the normal form of each text; a digest stays what it is, in lower case; null for null.
+
+    Args:
+        trait_hash: A row of HASHES.
+        texts: String, as sent.
+        countries: As sent, which states and zip codes depend on.
+    """
+    us = is_us(countries) if countries is not None and trait_hash.normalise_in_us else None
+    return _hash_columns((trait_hash,), texts, us)[0]
+
+
+def hash_columns(person: pl.DataFrame) -> list[pl.Series]:
+    """The columns of HASHES.
+
+    Args:
+        person: A column for each trait, as sent.
+    """
+    us = is_us(person["country"])
+    by_trait = groupby(HASHES, key=lambda row: row.trait)
+    return [column for trait, rows in by_trait for column in _hash_columns(tuple(rows), person[trait], us)]
+
+
+def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, us: pl.Series | None) -> list[pl.Series]:
+    """The columns of one trait. What has the same normal form in two columns is hashed once."""
+    if texts.null_count() == len(texts):
+        return [pl.Series(row.column, [None], dtype=pl.String).new_from_index(0, len(texts)) for row in rows]
+    distinct, numbers = numbered(texts)
+    forms = rows[0].normalise(distinct)
+    digests = first = _digests(forms, distinct)
+    columns = []
+    for row in rows:
+        if row is not rows[0]:
+            others = row.normalise(distinct)
+            differs = others.ne_missing(forms).arg_true()
+            digests = first.clone().scatter(differs, _digests(others.gather(differs), distinct.gather(differs)))
+        column = digests[numbers]
+        if row.normalise_in_us is not None and us is not None and us.any():
+            column = _digests(row.normalise_in_us(distinct), distinct)[numbers].zip_with(us, column)
+        columns.append(column.alias(row.column))
+    return columns
+
+
+def are_prehashed(texts: pl.Series) -> pl.Series:
+    """Whether each trimmed text is 64 or 32 hex digits (rules 7.3); false for null.
+
+    Examples:
+        >>> are_prehashed(pl.Series(["ab" * 16, " " + "AB" * 32, "ab", None])).to_list()
+        [True, True, False, False]
+    """
+    suspects = (texts.str.len_bytes() >= _SHORTEST_DIGEST).arg_true()
+    truth = pl.Series([False]).new_from_index(0, len(texts))
+    return truth.scatter(suspects, texts.gather(suspects).alias("text").to_frame().select(_IS_DIGEST).to_series())
+
+
+def is_us(countries: pl.Series) -> pl.Series:
+    """Whether a country, as sent, is the United States; false for null."""
+    return (on_distinct(countries, read_country) == "us").fill_null(False)
+
+
+def _at_once(word: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Series], pl.Series]:
+    """A word over an expression as one over a column, which is built once and costs one step."""
+    built = word(pl.col("text"))
+    return lambda texts: texts.alias("text").to_frame().select(built).to_series()
+
+
+#: SHA-256 of a normal form; what was sent, if that is a digest.
+_DIGEST: Final = (
+    pl.when(_IS_DIGEST)
+    .then(pl.col("text").str.strip_chars().str.to_lowercase())
+    .when(pl.col("form") != "")
+    .then(plh.col("form").chash.sha2_256())
+)
+
+
+def _digests(forms: pl.Series, texts: pl.Series) -> pl.Series:
+    return pl.DataFrame([forms.alias("form"), texts.alias("text")]).select(_DIGEST).to_series()
+
+
+@_at_once
+def _email(text: pl.Expr) -> pl.Expr:
+    return text.str.strip_chars().str.to_lowercase()
+
+
+def _email_google(texts: pl.Series) -> pl.Series:
+    lowered = _email(texts)
+    is_google = lowered.str.contains(r"@(?:gmail|googlemail)\.com$")
+    if not is_google.any():
+        return lowered
+    parts = lowered.str.extract_groups(r"^([^@+]*).*@(g.*)$").struct.unnest()
+    google = pl.select(pl.lit(parts["1"]).str.replace_all(".", "", literal=True) + "@" + parts["2"]).to_series()
+    return google.zip_with(is_google.fill_null(False), lowered)
+
+
+#: A zero before the area code of a number that is written with its country code; Italy's belongs to the number.
+_TRUNK_ZERO: Final = r"^(\+|00)([1-9][0-9]{0,2})[-. ]0+([1-9])"
+_ITALIAN: Final = r"^(?:\+|00)39[-. ]"
+
+
+@_at_once
+def _phone(text: pl.Expr) -> pl.Expr:
+    trimmed = text.str.strip_chars()
+    kept = pl.when(trimmed.str.contains(_ITALIAN)).then(trimmed).otherwise(trimmed.str.replace(_TRUNK_ZERO, "$1$2$3"))
+    return kept.str.replace_all(r"[^0-9]", "").str.strip_chars_start("0")
+
+
+def _phone_e164(texts: pl.Series) -> pl.Series:
+    digits = _phone(texts)
+    return pl.select(pl.when(pl.lit(digits) != "").then("+" + pl.lit(digits))).to_series()
+
+
+@_at_once
+def _name(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().str.replace_all(r"\p{P}", "").str.strip_chars()
+
+
+@_at_once
+def _city(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().str.replace_all(r"[\p{P}\s]", "")
+
+
+def _us_state(texts: pl.Series) -> pl.Series:
+    return on_distinct(texts, read_us_state).fill_null(_city(texts))
+
+
+@_at_once
+def _zipcode(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().str.replace_all(r"[\s-]", "")
+
+
+def _us_zipcode(texts: pl.Series) -> pl.Series:
+    return _zipcode(texts).str.slice(0, 5)
+
+
+def _birthdate(texts: pl.Series) -> pl.Series:
+    return on_distinct(texts, read_birthdate)
+
+
+def _country(texts: pl.Series) -> pl.Series:
+    return on_distinct(texts, read_country)
+
+
+HASHES: Final = (
+    TraitHash("email_sha256", "email", _email),
+    TraitHash("email_google_sha256", "email", _email_google),
+    TraitHash("phone_sha256", "phone", _phone),
+    TraitHash("phone_e164_sha256", "phone", _phone_e164),
+    TraitHash("first_name_sha256", "first_name", _name),
+    TraitHash("last_name_sha256", "last_name", _name),
+    TraitHash("birthdate_sha256", "birthdate", _birthdate),
+    TraitHash("city_sha256", "city", _city),
+    TraitHash("state_sha256", "state", _city, _us_state),
+    TraitHash("zipcode_sha256", "zipcode", _zipcode, _us_zipcode),
+    TraitHash("country_sha256", "country", _country),
+)
+
+#: The first hash column of each trait, by trait: what a personal value in a raw record is replaced by.
+HASH_OF: Final = {row.trait: row for row in reversed(HASHES)} | {"full_name": HASHES[4]}
+
+_DATE_FORMS: Final = (
+    (re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})"), (0, 1, 2)),
+    (re.compile(r"([0-9]{4})/([0-9]{2})/([0-9]{2})"), (0, 1, 2)),
+    (re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})"), (0, 1, 2)),
+    (re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})"), (2, 0, 1)),
+    (re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})"), (2, 1, 0)),
+    (re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})"), (2, 1, 0)),
+)
+
+
+def read_birthdate(text: str) -> str | None:
+    """YYYYMMDD of a date written year first, as M/D/YYYY, or as D/M/YYYY where only that can be meant; else None.
+
+    Examples:
+        >>> [read_birthdate(t) for t in ("1991-05-26", "2/16/1997", "26.05.1991", "5/1991")]
+        ['19910526', '19970216', '19910526', None]
+    """
+    for pattern, (year, month, day) in _DATE_FORMS:
+        match = pattern.fullmatch(text.strip(WHITE_SPACE))
+        if match:
+            numbers = [int(group) for group in match.groups()]
+            try:
+                return date(numbers[year], numbers[month], numbers[day]).strftime("%Y%m%d")
+            except ValueError:
+                continue
+    return None
+
+
+def read_country(text: str) -> str:
+    """The lowercase two-letter code of a country's code or name; other text in lower case.
+
+    Examples:
+        >>> [read_country(t) for t in ("United States", "USA", " de ", "Atlantis")]
+        ['us', 'us', 'de', 'atlantis']
+    """
+    lowered = text.strip(WHITE_SPACE).lower()
+    return _countries().get(lowered, lowered)
+
+
+def read_us_state(text: str) -> str | None:
+    """The lowercase two-letter code of a US state's name; None for other text."""
+    return _us_states().get(text.strip(WHITE_SPACE).lower())
+
+
+@cache
+def _countries() -> dict[str, str]:
+    import pycountry
+
+    codes: dict[str, str] = {}
+    for country in pycountry.countries:
+        names = (
+            country.name,
+            country.alpha_3,
+            getattr(country, "common_name", None),
+            getattr(country, "official_name", None),
+        )
+        codes |= {name.lower(): country.alpha_2.lower() for name in names if name}
+    return codes
+
+
+@cache
+def _us_states() -> dict[str, str]:
+    import pycountry
+
+    states = pycountry.subdivisions.get(country_code="US")  # type: ignore[no-untyped-call]
+    return {state.name.lower(): state.code.removeprefix("US-").lower() for state in states}

@@ -1,0 +1,1 @@
+"""Answers about what was read and written."""

@@ -1,0 +1,247 @@
+"""Charts as Vega-Lite specifications, and their pictures.
+
+A picture is SVG with the page's own colours: it is light or dark with the page, and each mark says its numbers to who
+points at it. `vl-convert` draws it without a browser or a network.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+import polars as pl
+
+from etl.errors import visible
+from etl.reports.audit.formatting import cell, heading
+from etl.reports.audit.question import Chart
+
+_VERSION: Final = "6.4"
+_SVG: Final = "http://www.w3.org/2000/svg"
+_MOST_BARS: Final = 12
+_LONGEST_LABEL: Final = 44
+
+#: What a mark says of its place in a stack, which nobody wants to read.
+_ORDER: Final = re.compile(r"; order: [0-9]+$")
+
+_DAY: Final = "%a %d %b"
+
+#: Pixels that a date takes on an axis.
+_DATE_WIDTH: Final = 60
+
+#: A chart's width is that of all of it, labels included.
+_FIT: Final = {"autosize": {"type": "fit-x", "contains": "padding"}}
+
+#: Colours of series, in their order, as the page's variables.
+_SERIES: Final = [f"var(--series-{number})" for number in range(1, 9)]
+
+#: States of an hour and their colours.
+_STATES: Final = {
+    "silent": "var(--bad)",
+    "under half": "var(--low)",
+    "as usual": "var(--usual)",
+    "over half more": "var(--high)",
+    "too few to tell": "var(--faint)",
+}
+
+_INK: Final = "var(--ink-2)"
+_CONFIG: Final = {
+    "font": "Helvetica, Arial, sans-serif",
+    "background": None,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": _INK,
+        "titleColor": _INK,
+        "domainColor": "var(--line)",
+        "tickColor": "var(--line)",
+        "gridColor": "var(--line)",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelLimit": 260,
+    },
+    "legend": {
+        "labelColor": _INK,
+        "titleColor": _INK,
+        "labelFontSize": 12,
+        "orient": "bottom",
+        "title": None,
+        "symbolType": "square",
+        "labelLimit": 240,
+    },
+    "header": {"labelColor": _INK, "labelFontSize": 12, "title": None, "labelAnchor": "start"},
+}
+
+
+def draw(chart: Chart, rows: pl.DataFrame, width: int) -> str:
+    """The picture of a frame as an SVG element; empty where there is nothing to draw.
+
+    Args:
+        chart: How to draw it.
+        rows: The frame.
+        width: Of the plot, in pixels.
+    """
+    import vl_convert
+
+    if chart.kind == "days":
+        rows = rows.drop_nulls("day")
+    if not rows.height or (
+        chart.kind != "heat_map" and not any(sum(row) for row in rows.select(chart.series).iter_rows())
+    ):
+        return ""
+    spec = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "config": _CONFIG}
+    spec |= _KINDS[chart.kind](chart, rows, width)
+    return _finished(vl_convert.vegalite_to_svg(spec, vl_version=_VERSION), chart.title)
+
+
+def _bars(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
+    shown = rows.head(_MOST_BARS)
+    labels = _distinct(_labels(shown, chart.label, min(_LONGEST_LABEL, width // 12)))
+    values = [
+        {"label": label, "series": heading(name), "count": count, "order": place, "text": f"{count:,}"}
+        for place, name in enumerate(chart.series)
+        for label, count in zip(labels, shown[name], strict=True)
+    ]
+    color = _color([heading(name) for name in chart.series], width)
+    bars = {
+        "mark": {"type": "bar", "height": 16},
+        "encoding": {"order": {"field": "order", "type": "ordinal"}, "color": color},
+    }
+    numbers = {
+        "mark": {"type": "text", "align": "left", "dx": 4, "color": "var(--ink)", "fontSize": 12},
+        "encoding": {"text": {"field": "text", "type": "nominal"}},
+    }
+    side = {"ticks": False, "domain": False, "labelLimit": width // 2}
+    return {
+        "data": {"values": values},
+        **_FIT,
+        "width": width,
+        "height": {"step": 25},
+        "encoding": {
+            "y": {"field": "label", "type": "nominal", "sort": labels, "title": None, "axis": side},
+            "x": {
+                "field": "count",
+                "type": "quantitative",
+                "title": None,
+                "axis": _count_axis(values, max(3, width // 100)),
+            },
+        },
+        "layer": [bars, numbers] if len(chart.series) == 1 else [bars],
+    }
+
+
+def _days(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
+    drawn = [name for name in chart.series if any(rows[name])] or list(chart.series[:1])
+    values = [
+        {"day": day.isoformat(), "series": heading(name), "count": count, "order": place}
+        for place, name in enumerate(drawn)
+        for day, count in zip(rows["day"], rows[name], strict=True)
+    ]
+    days = [day.isoformat() for day in _days_between(rows["day"])]
+    shown = days[:: max(1, -(-len(days) * _DATE_WIDTH // width))]
+    bottom = {
+        "values": shown,
+        "labelExpr": "utcFormat(toDate(datum.value), '%e %b')",
+        "labelAngle": 0,
+        "ticks": False,
+        "domain": False,
+    }
+    band = {"paddingInner": 0.15 if len(days) < width // 5 else 0, "domain": days}
+    return {
+        "data": {"values": values},
+        **_FIT,
+        "width": width,
+        "height": 210,
+        "mark": "bar",
+        "encoding": {
+            "x": {"field": "day", "type": "ordinal", "scale": band, "title": None, "axis": bottom},
+            "y": {"field": "count", "type": "quantitative", "title": None, "axis": _count_axis(values, 3)},
+            "order": {"field": "order", "type": "ordinal"},
+            "color": _color([heading(name) for name in drawn], width),
+        },
+    }
+
+
+def _days_between(days: pl.Series) -> list[date]:
+    """Every day from the first to the last."""
+    first, last = min(days), max(days)
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _heat_map(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
+    whose = _labels(rows, chart.label, 80)
+    shown = rows.with_columns(pl.col("day").dt.strftime(_DAY)).select("day", "hour", "state")
+    values = [{"whose": name, **row} for name, row in zip(whose, shown.to_dicts(), strict=True)]
+    integrations, whole_day = list(dict.fromkeys(whose)), {"domain": list(range(24))}
+    days = [day.strftime(_DAY) for day in sorted(rows["day"].unique())]
+    bare = {"domain": False, "ticks": False}
+    hours = {**bare, "labelAngle": 0, "values": list(range(0, 24, 3))}
+    states = {"domain": list(_STATES), "range": list(_STATES.values())}
+    legend = {"columns": 3 if width > 500 else 2}
+    return {
+        "data": {"values": values},
+        "width": {"step": max(9, (width - 90) // 24)},
+        "height": {"step": 15},
+        "mark": {"type": "rect", "stroke": "var(--paper)", "strokeWidth": 1},
+        "encoding": {
+            "row": {"field": "whose", "type": "nominal", "sort": integrations, "header": {"orient": "top"}},
+            "x": {"field": "hour", "type": "ordinal", "scale": whole_day, "title": "hour", "axis": hours},
+            "y": {"field": "day", "type": "ordinal", "sort": days, "title": None, "axis": bare},
+            "color": {"field": "state", "type": "nominal", "scale": states, "legend": legend},
+        },
+    }
+
+
+_KINDS: Final = {"bars": _bars, "days": _days, "heat_map": _heat_map}
+
+
+def _color(names: list[str], width: int) -> dict[str, Any]:
+    scale = {"domain": names, "range": [_SERIES[place % len(_SERIES)] for place in range(len(names))]}
+    legend = None if len(names) == 1 else {"columns": _legend_columns(width)}
+    return {"field": "series", "type": "nominal", "scale": scale, "legend": legend}
+
+
+def _legend_columns(width: int) -> int:
+    return max(1, width // 190)
+
+
+def _count_axis(values: list[dict[str, Any]], ticks: int) -> dict[str, Any]:
+    """An axis of whole numbers."""
+    most = max(value["count"] for value in values)
+    few = {"values": list(range(most + 1))} if most <= ticks else {"tickCount": ticks}
+    return {"format": ",d", "domain": False, "ticks": False, **few}
+
+
+def _labels(rows: pl.DataFrame, columns: tuple[str, ...], longest: int) -> list[str]:
+    """What names each row: its label columns, without those that are the same in all rows."""
+    telling = [name for name in columns if rows[name].n_unique() > 1] or list(columns[-1:])
+    texts = [" · ".join(cell(name, row[name]) for name in telling) for row in rows.iter_rows(named=True)]
+    return [text if len(text) <= longest else f"{text[: longest - 1]}…" for text in texts]
+
+
+def _distinct(labels: list[str]) -> list[str]:
+    """The labels, those that occur again with invisible blanks, so that each is a bar of its own."""
+    return [label + "\u200a" * labels[:place].count(label) for place, label in enumerate(labels)]
+
+
+def _finished(svg: str, title: str) -> str:
+    """The SVG as an image of that title that takes the width it is given; its marks show their numbers as titles."""
+    ET.register_namespace("", _SVG)
+    root = ET.fromstring(svg)
+    root.attrib |= {"role": "img", "aria-label": visible(title), "class": "chart"}
+    root.attrib["style"] = f"max-width:{root.attrib.pop('width')}px"
+    root.attrib.pop("height")
+    for mark in root.iter():
+        is_bar = mark.get("role") == "graphics-symbol" and mark.get("aria-roledescription") in (
+            "bar",
+            "rect",
+            "rect mark",
+        )
+        label = mark.attrib.pop("aria-label", None) if mark is not root else None
+        for name in ("role", "aria-roledescription", "aria-hidden"):
+            if mark is not root:
+                mark.attrib.pop(name, None)
+        if is_bar and label:
+            ET.SubElement(mark, f"{{{_SVG}}}title").text = _ORDER.sub("", label)
+    return ET.tostring(root, encoding="unicode")

@@ -1,0 +1,88 @@
+"""Answer 1: from records to conversions, and where they are lost on the way."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import polars as pl
+
+from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole
+from etl.reports.audit.tables import Frames
+from etl.rules import page
+
+#: Records that hold no request at all, whatever it asks for.
+_NO_REQUEST: Final = ("blank", "comment", "header", "not_a_request")
+_REASONS: Final = tuple(reason.code for reason in page.REJECTIONS)
+_STAGES: Final = pl.Schema({"stage": pl.String(), "count": pl.Int64(), "lost": pl.Int64(), "lost_as": pl.String()})
+
+
+def find_funnel(frames: Frames) -> Found:
+    """stages: one row a stage; skipped: one row a reason. Both from what the run counted, for the whole only."""
+    manifest = frames.manifest
+    skipped, rejected = manifest["skipped"]["by_reason"], manifest["rejections"]["by_reason"]
+    unread = {reason: count for reason, count in skipped.items() if reason in _NO_REQUEST}
+    unread |= {reason: count for reason, count in rejected.items() if reason == "malformed_record"}
+    other = {reason: count for reason, count in skipped.items() if reason not in _NO_REQUEST}
+    unjudged = {reason: count for reason, count in rejected.items() if reason in ("malformed_body", "body_not_logged")}
+    refused = {
+        reason: rejected[reason] for reason in ("missing_identity", "unknown_conversion_type") if reason in rejected
+    }
+    repeated = {reason: count for reason, count in rejected.items() if reason == "duplicate_transaction"}
+    left = manifest["records"]
+    rows: list[dict[str, Any]] = []
+    for stage, lost in (
+        ("records", unread),
+        ("requests", other),
+        ("postbacks", unjudged),
+        ("with parameters", refused),
+        ("accepted", repeated),
+        ("conversions", {}),
+    ):
+        named = ", ".join(f"{reason} {count:,}" for reason, count in lost.items())
+        rows.append({"stage": stage, "count": left, "lost": sum(lost.values()), "lost_as": named or None})
+        left -= sum(lost.values())
+    reasons = {reason.code: reason.message for reason in page.SKIPS}
+    return {
+        "stages": pl.DataFrame(rows, schema=_STAGES),
+        "skipped": pl.DataFrame(
+            [(reason, reasons.get(reason), count) for reason, count in sorted(skipped.items(), key=lambda i: -i[1])],
+            schema={"reason": pl.String(), "what": pl.String(), "records": pl.Int64()},
+            orient="row",
+        ),
+    }
+
+
+def _say(whole: Whole, found: Found) -> list[str]:
+    counts = dict(found["stages"].select("stage", "count").iter_rows())
+    rejections = {reason: whole.counts[reason] for reason in _REASONS if whole.counts[reason]}
+    sentences = [
+        (
+            f"Of {counts['records']:,} records {counts['postbacks']:,} are postbacks, and {counts['conversions']:,} of"
+            f" these became conversions{whole.worth('conversions')}."
+        ),
+        f"{whole.n('rejections')} were rejected{whole.worth('rejections')}.",
+    ]
+    if rejections:
+        worst = max(rejections, key=lambda reason: rejections[reason])
+        sentences.append(f"Most rejections are {worst}: {rejections[worst]:,}{whole.worth(worst)}.")
+    return sentences
+
+
+ANSWER: Final = Answer(
+    key="funnel",
+    title="The funnel",
+    question="How many requests become conversions, and where are the others lost?",
+    base="postbacks",
+    measures=("postbacks", "conversions", "rejections", *_REASONS),
+    find=find_funnel,
+    sheets=(
+        Sheet("stages", "From records to conversions", Chart("bars", ("stage",), ("count",), "records left, by stage")),
+        Sheet("skipped", "Skipped before they were judged"),
+    ),
+    days_chart=("conversions", *_REASONS),
+    says=_say,
+    unknown=(
+        "Skipped records are counted for the whole run only. A value is known where a record could be judged: of"
+        " malformed records and bodies that were not logged nobody knows what they were worth."
+    ),
+)

@@ -1,0 +1,223 @@
+"""What is counted by integration and day: measures as rows, in one pass over each table.
+
+A measure is a truth about one row of a table; its count and, where it says so, the money of these rows are columns of
+`days`. Measures that need a look at other rows come from the answers' own modules as frames of the same keys.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from etl.reports.audit.tables import AMOUNTS, IS_SUMMABLE, WHOSE, Frames, amounts, has_issue, has_key_issue
+from etl.rules import page
+from etl.runner.published_tables import read
+from etl.transform import placeholders
+
+#: The keys of `days`.
+KEYS: Final = ("account_id", "integration", "day", "currency")
+
+
+class Measure(NamedTuple):
+    """Something that is counted: its column, what it is, its table, which rows, whether their money is added up."""
+
+    name: str
+    title: str
+    table: str
+    rows: pl.Expr | None
+    has_money: bool = False
+
+
+def _is_junk(ids: pl.Series) -> pl.Series:
+    return placeholders.is_macro(ids) | placeholders.is_null_word(ids)
+
+
+_ALL: Final = pl.lit(value=True)
+_HAS_VALUE: Final = pl.col("value").is_not_null()
+_IS_DUPLICATE: Final = pl.col("reason") == "duplicate_transaction"
+_SECONDS_LATE: Final = (pl.col("received_at") - pl.coalesce("occurred_at_repaired", "occurred_at")).dt.total_seconds()
+#: Codes of values that are junk though present (rules 3.2), and what a key of that kind is called.
+JUNK_KEYS: Final = (
+    ("unresolved_macro", "macro_key", "match key is a macro that was not replaced"),
+    ("null_word", "null_word_key", "match key is a word for nothing"),
+    ("test_value", "test_key", "match key is a test value"),
+    ("double_encoded", "double_encoded_key", "match key is encoded twice"),
+)
+TRAITS: Final = (*(name for name in page.PERSONAL_TRAITS if name != "full_name"), "country")
+_OTHER_TIMES: Final = ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601")
+
+
+def was_sent(trait: str) -> pl.Expr:
+    """Whether a trait was sent, as the tables show it with hashes or without."""
+    return pl.any_horizontal(pl.col(name).is_not_null() for name in (trait, f"{trait}_sha256"))
+
+
+def _conversions(name: str, title: str, rows: pl.Expr, *, has_money: bool = False) -> Measure:
+    return Measure(name, title, "conversions", rows, has_money)
+
+
+def _rejections(name: str, title: str, rows: pl.Expr, *, has_money: bool = False) -> Measure:
+    return Measure(name, title, "rejections", rows, has_money)
+
+
+MEASURES: Final = (
+    _conversions("conversions", "conversions", _ALL, has_money=True),
+    _rejections("rejections", "rejections", _ALL, has_money=True),
+    *(
+        _rejections(reason.code, f"rejected: {reason.message}", pl.col("reason") == reason.code, has_money=True)
+        for reason in page.REJECTIONS
+    ),
+    *(
+        _conversions(f"by_{name}", f"matched by {name}", pl.col("match_type") == name, has_money=True)
+        for name in ("click_id", "ref_id", "email")
+    ),
+    *(_conversions(name, title, has_key_issue(code), has_money=True) for code, name, title in JUNK_KEYS),
+    _conversions("lead_by_default", "positive values that became a Lead", has_issue("lead_by_default"), has_money=True),
+    _rejections(
+        "unknown_type",
+        "rejected with an unknown type",
+        pl.col("reasons").list.contains("unknown_conversion_type"),
+        has_money=True,
+    ),
+    _conversions("near_miss_name", "with a parameter that is nearly a known one", has_issue("near_miss_name")),
+    _rejections(
+        "near_miss_identity",
+        "rejected, though a parameter nearly named them",
+        (pl.col("reason") == "missing_identity") & pl.col("suggestion").str.contains(" is not read; "),
+        has_money=True,
+    ),
+    _conversions("alias_conflict", "with several values for one field", has_issue("alias_conflict"), has_money=True),
+    _conversions("own_time", "say themselves when they happened", pl.col("occurred_at_rule") == "parameter"),
+    _conversions("other_time", "timestamps that are not in seconds", has_issue(*_OTHER_TIMES)),
+    _conversions("invalid_time", "timestamps that cannot be read", has_issue("invalid_timestamp")),
+    _conversions("late", "received more than a day after they happened", _SECONDS_LATE > 86_400),
+    _conversions("future", "happened more than a day after they were received", has_issue("future_timestamp")),
+    _rejections(
+        "identical_duplicate",
+        "duplicates that say the same",
+        _IS_DUPLICATE & (pl.col("duplicate_kind") == "identical"),
+        has_money=True,
+    ),
+    _rejections(
+        "conflicting_duplicate",
+        "duplicates that say something else",
+        _IS_DUPLICATE & (pl.col("duplicate_kind") == "conflicting"),
+        has_money=True,
+    ),
+    _conversions("without_id", "without a transaction_id", pl.col("transaction_id").is_null(), has_money=True),
+    _conversions(
+        "junk_id",
+        "with a transaction_id that is a macro or a word for nothing",
+        pl.col("transaction_id").map_batches(_is_junk, return_dtype=pl.Boolean, is_elementwise=True),
+        has_money=True,
+    ),
+    _conversions("with_value", "with a value that can be read", _HAS_VALUE, has_money=True),
+    _conversions("negative_value", "with a value below zero", pl.col("value") < 0, has_money=True),
+    _conversions("invalid_value", "with a value that cannot be read", has_issue("invalid_value")),
+    _conversions(
+        "no_currency", "with a value and no currency", _HAS_VALUE & pl.col("currency").is_null(), has_money=True
+    ),
+    _conversions(
+        "defaulted_currency",
+        "with a value in the default currency",
+        _HAS_VALUE & pl.col("currency").is_not_null() & pl.col("currency_defaulted"),
+        has_money=True,
+    ),
+    _conversions("unknown_currency", "with a currency that ISO 4217 does not list", has_issue("unknown_currency")),
+    _conversions("invalid_currency", "with a currency that is not three letters", has_issue("invalid_currency")),
+    _conversions("items_mismatch", "with items that add up to something else", has_issue("items_total_mismatch")),
+    _conversions("outlandish_value", "with a value too large to be added up", ~IS_SUMMABLE),
+    *(_conversions(f"with_{name}", f"with {name}", was_sent(name)) for name in TRAITS),
+    _conversions("prehashed_trait", "with a trait that was hashed before it was sent", has_issue("prehashed_trait")),
+    _conversions("passthrough_dropped", "with passthroughs past the fifth", has_issue("passthrough_dropped")),
+)
+
+
+def count_days(frames: Frames) -> pl.DataFrame:
+    """One row an account, integration, day and currency, with every measure of `MEASURES`.
+
+    Returns:
+        `KEYS`, a count (Int64) of each measure's name, and `NAME_money` (Decimal) where it has money. Null: the
+        measure is of another table.
+    """
+    tables = {"conversions": frames.conversions, "rejections": frames.rejections}
+    return pl.concat([_count(table, tables[table]) for table in tables], how="diagonal")
+
+
+def _count(table: str, frame: pl.LazyFrame) -> pl.DataFrame:
+    measures = [measure for measure in MEASURES if measure.table == table]
+    truths = frame.select(
+        *KEYS,
+        pl.when(IS_SUMMABLE).then("value").alias("value"),
+        *(measure.rows.fill_null(value=False).alias(measure.name) for measure in measures if measure.rows is not None),
+    )
+    return read(truths.group_by(KEYS).agg(counts_of(measures)))
+
+
+def counts_of(measures: list[Measure]) -> list[pl.Expr]:
+    """The columns of measures whose truths are columns already, beside `value`."""
+    counts = [pl.col(measure.name).sum().cast(pl.Int64) for measure in measures]
+    money = [
+        pl.col("value").filter(measure.name).sum().alias(f"{measure.name}_money")
+        for measure in measures
+        if measure.has_money
+    ]
+    return counts + money
+
+
+#: The keys of each level below the whole.
+LEVELS: Final[dict[str, tuple[str, ...]]] = {
+    "by_integration": WHOSE,
+    "by_day": ("day",),
+    "by_integration_and_day": (*WHOSE, "day"),
+}
+
+#: One row a measure of the whole. share is null where nothing could be shared, money where the measure has none.
+WHOLE: Final = pl.Schema(
+    {"measure": pl.String(), "what": pl.String(), "count": pl.Int64(), "share": pl.Float64(), "money": AMOUNTS}
+)
+
+
+def measure_whole(days: pl.DataFrame, measures: tuple[Measure, ...], base: str) -> pl.DataFrame:
+    """One row a measure, in their order: `WHOLE`.
+
+    Args:
+        days: Of `measures.count_days`, with the measures that answers add.
+        measures: What to show.
+        base: The measure that shares are of.
+    """
+    everything = measure_by(days.with_columns(whole=pl.lit(0)), ("whole",), measures)
+    of = int(days[base].sum() or 0)
+
+    def row(measure: Measure) -> tuple[object, ...]:
+        count = int(everything[measure.name].sum())
+        money = everything[f"{measure.name}_money"].to_list() if measure.has_money else [None]
+        return measure.name, measure.title, count, count / of if of else None, money[0] if money else []
+
+    return pl.DataFrame([row(measure) for measure in measures], schema=WHOLE, orient="row")
+
+
+def measure_by(days: pl.DataFrame, keys: tuple[str, ...], measures: tuple[Measure, ...]) -> pl.DataFrame:
+    """One row a combination of keys, in their order, the undated last.
+
+    Returns:
+        The keys, a count (Int64, 0 where there is none) of each measure, and `NAME_money` (`AMOUNTS`) where it has
+        money, that of the first measure last.
+    """
+    names = [measure.name for measure in measures]
+    money = [f"{measure.name}_money" for measure in (*measures[1:], measures[0]) if measure.has_money]
+    return (
+        days.group_by(*keys, "currency")
+        .agg(pl.col(*names, *money).sum())
+        .sort("currency")
+        .group_by(*keys, maintain_order=True)
+        .agg(pl.col(*names).sum().cast(pl.Int64), *(amounts(pl.col(name)).alias(name) for name in money))
+        .sort(keys, nulls_last=True)
+    )
+
+
+def join_days(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Frames with `KEYS` and measures as one; a measure counts where it is not null."""
+    days = pl.concat(parts, how="diagonal_relaxed")
+    return days.select(*KEYS, pl.exclude(KEYS))

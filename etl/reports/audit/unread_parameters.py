@@ -1,0 +1,140 @@
+"""Answer 5: parameters that nobody reads, and what the nearly right ones would have filled (rules 2.6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from etl.columnar.factorize import on_distinct
+from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
+from etl.reports.audit.tables import WHOSE, Frames, with_issues
+from etl.rules.parameter_names import meaning_of
+from etl.rules.ruleset import Ruleset
+from etl.runner.published_tables import read
+
+_ITEMS: Final = "items"
+
+#: When a conversion has nothing in the field; for others, the columns of the field's name, hashed or not, are null.
+_IS_EMPTY: Final = {
+    "email": pl.col("email_sha256").is_null() & (pl.col("match_type") != "email"),
+    "currency": pl.col("currency_defaulted"),
+    "event_name": pl.col("event_rule") != "event_name",
+    "timestamp": (pl.col("occurred_at_rule") == "received") & pl.col("occurred_at_repaired").is_null(),
+    "full_name": pl.col("name_rule").is_null(),
+    _ITEMS: pl.col("item_count") == 0,
+}
+
+
+def find_unread(frames: Frames) -> Found:
+    """names: one row a parameter, as the run counted it; near_misses: one row an integration and parameter."""
+    names = pl.DataFrame(
+        list(frames.manifest["unrecognised_parameters"].items()),
+        schema={"parameter": pl.String(), "times": pl.Int64()},
+        orient="row",
+    )
+    read_as = on_distinct(names["parameter"], lambda name: meaning_of(name, frames.ruleset).near_miss)
+    return {
+        "near_misses": _near_misses(frames),
+        "names": names.with_columns(read_as=read_as, field=_field(read_as, frames.ruleset)),
+    }
+
+
+def field_of(name: str, ruleset: Ruleset) -> str | None:
+    """The field that a parameter of a known name fills; None where nothing reads it.
+
+    Examples:
+        >>> field_of("clickid", Ruleset()), field_of("firstName", Ruleset()), field_of("line_items", Ruleset())
+        ('click_id', 'first_name', 'items')
+    """
+    meaning = meaning_of(name, ruleset)
+    if meaning.core >= 0:
+        return ruleset.core_fields[meaning.core].name
+    if meaning.exact >= 0:
+        return ruleset.exact_fields[meaning.exact].name
+    return _ITEMS if meaning.container >= 0 else None
+
+
+def _field(names: pl.Series, ruleset: Ruleset) -> pl.Series:
+    return on_distinct(names, lambda name: field_of(name, ruleset))
+
+
+def _near_misses(frames: Frames) -> pl.DataFrame:
+    """account_id, integration, parameter, read_as, field, conversions, would_fill, rejections; most first.
+
+    would_fill counts conversions in which the field is empty: nothing else filled it. rejections are postbacks without
+    identity that name the parameter as the reason.
+    """
+    keys = (*WHOSE, "parameter", "read_as")
+    found = with_issues(frames.conversions, "near_miss_name").rename({"detail": "read_as"})
+    known = [name for field in frames.ruleset.exact_fields + frames.ruleset.core_fields for name in field.accepted]
+    known += frames.ruleset.item_containers.accepted
+    columns = set(frames.conversions.collect_schema())
+    is_empty = pl.coalesce(
+        pl.when(pl.col("read_as") == name).then(_emptiness(field, columns))
+        for name in dict.fromkeys(known)
+        if (field := field_of(name, frames.ruleset)) is not None
+    )
+    conversions = read(
+        found.group_by(keys).agg(pl.len().cast(pl.Int64).alias("conversions"), would_fill=is_empty.sum().cast(pl.Int64))
+    )
+    told = pl.col("suggestion").str.extract_groups("^(?s)(?<parameter>.*) is not read; (?<read_as>.*) would be$")
+    rejections = read(
+        frames.rejections.filter(pl.col("reason") == "missing_identity")
+        .select(*WHOSE, told.alias("told"))
+        .unnest("told")
+        .drop_nulls("parameter")
+        .group_by(keys)
+        .agg(pl.len().cast(pl.Int64).alias("rejections"))
+    )
+    counts = ("conversions", "would_fill", "rejections")
+    both = conversions.join(rejections, on=keys, how="full", coalesce=True, nulls_equal=True)
+    return both.select(*keys, _field(both["read_as"], frames.ruleset).alias("field"), pl.col(counts).fill_null(0)).sort(
+        pl.col("conversions") + pl.col("rejections"), *keys, descending=[True, *([False] * 4)]
+    )
+
+
+def _emptiness(field: str, columns: set[str]) -> pl.Expr:
+    if field in _IS_EMPTY:
+        return _IS_EMPTY[field]
+    return pl.all_horizontal(pl.col(name).is_null() for name in (field, f"{field}_sha256") if name in columns)
+
+
+def _say(whole: Whole, found: Found) -> list[str]:
+    names, near = found["names"], found["near_misses"]
+    if not names.height:
+        return ["Every parameter that was sent is read."]
+    first = names.row(0, named=True)
+    sentences = [
+        (
+            f"{plural(names.height, 'parameter is', 'parameters are')} read by nobody; the most frequent is"
+            f" {first['parameter']!r}, sent {plural(first['times'], 'time')}."
+        ),
+    ]
+    if near.height:
+        sentences.append(
+            f"{plural(names['read_as'].drop_nulls().len(), 'name is', 'names are')} nearly a known one. In"
+            f" {int(near['would_fill'].sum()):,} conversions the field they were meant for is empty, and"
+            f" {plural(int(near['rejections'].sum()), 'postback was', 'postbacks were')} rejected without identity."
+        )
+    return sentences
+
+
+ANSWER: Final = Answer(
+    key="unread_parameters",
+    title="Parameters nobody reads",
+    question="Which parameters are dropped, and which of them are nearly right?",
+    base="postbacks",
+    measures=("postbacks", "near_miss_name", "near_miss_identity"),
+    find=find_unread,
+    sheets=(
+        Sheet("near_misses", "Nearly right: what would have been read"),
+        Sheet("names", "Ranked", Chart("bars", ("parameter",), ("times",), "how often a parameter was sent in vain")),
+    ),
+    days_chart=(),
+    says=_say,
+    unknown=(
+        "Which integration sent a parameter is known of near misses only: other names are counted for the whole run."
+        " With --pii drop the tables do not show whether a trait was filled."
+    ),
+)

@@ -1,0 +1,187 @@
+"""What became of each parameter: read off the pipeline's frames, row by row, and masked where it is personal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from etl.columnar import json_codec
+from etl.options import Options
+from etl.privacy.redaction import redact_raws
+from etl.reports.explain.explanation import ParameterUse
+from etl.reports.explain.wording import USE
+from etl.rules import page
+from etl.rules.parameter_names import Meaning, meaning_of
+from etl.rules.ruleset import Ruleset, fold
+from etl.transform.conversions import read_amounts
+from etl.transform.field_resolution import IDENTITY_EMAIL, field_columns, resolve_aliases
+from etl.transform.items import build_items
+from etl.transform.pipeline import Judged
+
+_PAGE_NAMES: Final = {
+    name for field in (*page.CORE_FIELDS, *page.EXACT_FIELDS, page.ITEM_CONTAINERS) for name in field.accepted
+}
+_PAGE_FOLDS: Final = {fold(name) for name in _PAGE_NAMES}
+
+
+class _Param(NamedTuple):
+    """One parameter with what the pipeline knows of it."""
+
+    place: int
+    name: str
+    value: str
+    is_structure: bool
+    is_json: bool
+    is_sent: bool
+    meaning: Meaning
+
+
+def list_uses(judged: Judged, ruleset: Ruleset, options: Options) -> tuple[ParameterUse, ...]:
+    """One row a parameter and field that it could fill, in the request's order.
+
+    Args:
+        judged: The frames of one postback.
+        ruleset: The rules.
+        options: Whether personal values are shown.
+
+    Source: rules 2, 7.4, 8.1, 9.1.
+    """
+    sent = judged.fields.params.frame().drop("row").with_columns(is_sent=judged.fields.is_sent)
+    rows: list[tuple[str, str, bool, bool, bool]] = sent.rows()
+    params = [_Param(place, *row, meaning_of(row[0], ruleset)) for place, row in enumerate(rows)]
+    sources = item_sources(judged, ruleset)
+    country = judged.fields.texts["country"][0]
+    shown = [_shown(param, country, ruleset, options) for param in params]
+    uses = []
+    for param, (name, value) in zip(params, shown, strict=True):
+        for field, use, instead in _uses(param, params, sources, judged, ruleset):
+            source = _source(param, field, use, ruleset)
+            uses.append(ParameterUse(name, value, fold(name), field, use, instead, source))
+    return tuple(uses)
+
+
+def _uses(
+    param: _Param, params: list[_Param], sources: set[int], judged: Judged, ruleset: Ruleset
+) -> Iterator[tuple[str | None, str, str | None]]:
+    """(field, use, instead) of one parameter; sources are the places of those that the items come from."""
+    meaning = param.meaning
+    is_refused = not judged.tables.conversions.height
+    columns = field_columns(ruleset)
+    core = len(ruleset.core_fields)
+    places = [place for place in (meaning.core, meaning.exact + core if meaning.exact >= 0 else -1) if place >= 0]
+    for column in (columns[place] for place in places):
+        yield (_field_name(column), *_use_for(column, param, params, judged))
+    if meaning.container >= 0:
+        field = ruleset.item_containers.name
+        in_json = param.is_json and meaning.bracket_index is not None
+        read = "item" if param.place in sources else "bracket_in_json" if in_json else "no_item"
+        yield field, "empty" if not param.is_sent else "refused" if is_refused else read, None
+    if meaning.is_passthrough:
+        yield _passthrough(param, params, judged)
+    if meaning.is_path_root and not places and meaning.container < 0:
+        yield None, "path_root", None
+    if not meaning.is_recognised:
+        use = "empty" if not param.is_sent else "near_miss" if meaning.near_miss else "unread"
+        yield None, use, meaning.near_miss
+
+
+def _use_for(column: str, param: _Param, params: list[_Param], judged: Judged) -> tuple[str, str | None]:
+    """What became of a parameter that could fill a field, and which one won instead."""
+    if not param.is_sent:
+        return "empty", None
+    if param.is_structure:
+        return "not_scalar", None
+    winner = judged.fields.winners[column][0]
+    return ("fills", None) if winner == param.place else ("lost", params[winner].name)
+
+
+def _passthrough(param: _Param, params: list[_Param], judged: Judged) -> tuple[str, str, str | None]:
+    name = param.name.removeprefix(page.PASSTHROUGH_PREFIX)
+    field = f"passthrough {name}"
+    if not param.is_sent:
+        return field, "empty", None
+    stored = dict(judged.tables.passthroughs.select("name", "stored").iter_rows())
+    if name not in stored:
+        return field, "refused", None
+    first = next(one.place for one in params if one.name == param.name and one.is_sent)
+    if first != param.place:
+        return field, "repeated", None
+    return field, "stored" if stored[name] else "dropped", None
+
+
+def _field_name(column: str) -> str:
+    return "email (identity)" if column == IDENTITY_EMAIL else column
+
+
+def _source(param: _Param, field: str | None, use: str, ruleset: Ruleset) -> str:
+    """Where it is said that a name stands for a field, and what was made of it."""
+    if use not in ("fills", "lost") or field is None:
+        return USE[use].source
+    is_core = field not in {one.name for one in ruleset.exact_fields} and param.meaning.core >= 0
+    ruling = ("rules 2.2" if is_core else "rules 2.4") + (", 2.3" if use == "lost" else "")
+    if param.name in ruleset.path_ranks or not (param.name in _PAGE_NAMES or fold(param.name) in _PAGE_FOLDS):
+        return f"ruleset {ruleset.name}; {ruling}, 11.1"
+    known = ruleset.core_fields[param.meaning.core] if is_core else ruleset.exact_fields[param.meaning.exact]
+    return f"{known.source}; {ruling}"
+
+
+def _shown(param: _Param, country: str | None, ruleset: Ruleset, options: Options) -> tuple[str, str]:
+    """Name and value as they may be seen: what the tables hold as sent stays, all else goes the way of raw records."""
+    if options.pii == "keep" or _is_own_value(param.meaning, ruleset):
+        return param.name, param.value
+    try:
+        value = json_codec.parse(param.value.encode()) if param.is_structure else param.value
+        record = json_codec.compact({"country": country, param.name: value})
+        redacted = redact_raws(pl.Series("raw", [record]), options.pii, ruleset)[0]
+        _, (name, seen) = json_codec.parse(redacted.encode()).items()
+    except json_codec.JsonError:  # too deep to be looked through
+        return param.name, "redacted"
+    return name, json_codec.compact(seen) if json_codec.is_structure(seen) else json_codec.scalar(seen) or ""
+
+
+def _is_own_value(meaning: Meaning, ruleset: Ruleset) -> bool:
+    """Whether the tables show a parameter of this meaning whatever it holds."""
+    core = ruleset.core_fields[meaning.core].name if meaning.core >= 0 else None
+    exact = ruleset.exact_fields[meaning.exact].name if meaning.exact >= 0 else None
+    if core == "email" or exact in page.PERSONAL_TRAITS:
+        return False
+    item_names = {fold(name) for field in ruleset.item_fields for name in field.accepted}
+    is_of_item = meaning.bracket_field is not None and fold(meaning.bracket_field) in item_names
+    return is_of_item or core is not None or exact is not None or meaning.is_passthrough
+
+
+#: With more parameters that could hold items, all of them are taken as read.
+_MOST: Final = 200
+
+
+def item_sources(judged: Judged, ruleset: Ruleset) -> set[int]:
+    """The places of the parameters that the items of one postback come from; of equal ones the first.
+
+    Args:
+        judged: Its frames.
+        ruleset: The rules.
+
+    Source: rules 8.1.
+    """
+    params = judged.fields.params
+    pairs = params.frame().select("name", "value").rows()
+    places: dict[tuple[str, str], int] = {}
+    for place, (name, value) in enumerate(pairs):
+        if meaning_of(name, ruleset).container >= 0:
+            places.setdefault((name, value), place)
+    if len(places) > _MOST:
+        return set(places.values())
+    kept = [[place for place, pair in enumerate(pairs) if pair != one] for one in (None, *places)]
+    rows = np.repeat(np.arange(len(kept)), [len(one) for one in kept])
+    trials = params.at(np.array([place for one in kept for place in one], np.int64), rows)
+    value = read_amounts(judged.fields, None)["value"]
+    accepted = pl.DataFrame({"row": pl.Series(range(len(kept)), dtype=pl.UInt32)}).with_columns(
+        value=value.new_from_index(0, len(kept))
+    )
+    items, _ = build_items(resolve_aliases(trials, len(kept), ruleset), accepted, ruleset)
+    found = {row: [item[1:] for item in group] for row, group in groupby(items.rows(), key=lambda item: item[0])}
+    return {place for row, place in enumerate(places.values(), 1) if found.get(row) != found.get(0)}

@@ -1,0 +1,244 @@
+"""The rules after the parameters, each told from what the pipeline's frames hold: no rule is decided here.
+
+In this order: aliases, identity, event, value, time, traits, items, passthroughs, duplicates, issues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from etl.options import Options
+from etl.privacy.trait_hashes import HASHES
+from etl.reports.explain.explanation import Line, ParameterUse, Step
+from etl.reports.explain.wording import CURRENCY_FAULT, EVENT, NAME, TIME
+from etl.rules import page
+from etl.rules.ruleset import Ruleset
+from etl.schema import CONVERSIONS
+from etl.transform.conversions import build_conversions, protect_match_key
+from etl.transform.issues import ISSUES
+from etl.transform.pipeline import Judged
+
+_ISSUE: Final = {issue.code: issue for issue in ISSUES}
+_MEANING: Final = {column.name: column.meaning for column in CONVERSIONS.columns}
+
+
+class Scene(NamedTuple):
+    """One postback, judged.
+
+    Attributes:
+        judged: Its frames.
+        row: What its parameters make of it, also where it is refused; the match key protected.
+        uses: What became of its parameters.
+        ruleset: The rules.
+        options: What the transform was told.
+    """
+
+    judged: Judged
+    row: dict[str, Any]
+    uses: tuple[ParameterUse, ...]
+    ruleset: Ruleset
+    options: Options
+
+
+def tell_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset, options: Options) -> tuple[Step, ...]:
+    """The steps of one postback.
+
+    Args:
+        judged: Its frames.
+        uses: What became of its parameters, masked where they are personal.
+        ruleset: The rules.
+        options: As they were told to the transform.
+    """
+    filled = build_conversions(judged.postbacks, judged.verdicts, judged.fields, options)
+    (row,) = protect_match_key(filled, options).to_dicts()
+    scene = Scene(judged, row, uses, ruleset, options)
+    steps = _STEPS if judged.tables.conversions.height else _STEPS[: -len(_OF_CONVERSIONS)]
+    return tuple(Step(name, tuple(tell(scene))) for name, tell in steps)
+
+
+def plain(value: Any) -> str | None:
+    """A cell of a table as text.
+
+    Examples:
+        >>> plain(Decimal("12.500000000")), plain(Decimal("100")), plain(True), plain(None)
+        ('12.5', '100', 'true', None)
+    """
+    if isinstance(value, Decimal):
+        text = f"{value:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else str(value)
+
+
+def _aliases(scene: Scene) -> list[Line]:
+    """Which parameter wins where several could fill a field (rules 2.2, 2.3)."""
+    conflicts = set(scene.judged.fields.conflicts["field"])
+    fields = dict.fromkeys(use.field for use in scene.uses if use.use == "lost" and use.field)
+    lines = []
+    for field in fields:
+        uses = [use for use in scene.uses if use.field == field]
+        won = next(use for use in uses if use.use == "fills")
+        lost = dict.fromkeys(use.parameter for use in uses if use.use == "lost")
+        says = "their texts differ" if field.removesuffix(" (identity)") in conflicts else "all say the same"
+        why = f"{won.parameter} wins over {', '.join(lost)} in {scene.ruleset.alias_order} order; {says}"
+        lines.append(Line(field, won.value, why, f"{won.source}, 2.3"))
+    return lines
+
+
+def _identity(scene: Scene) -> list[Line]:
+    row = scene.row
+    if row["missing_identity"]:
+        instead = [
+            f"{use.parameter} is not read; {use.instead} would be" for use in scene.uses if use.use == "near_miss"
+        ]
+        why = "; ".join(["none of click_id, ref_id and email was sent", *instead])
+        return [Line("match_key", None, why, "Identity Parameters; rules 3.1")]
+    why = f"{row['match_param']}: the first of click_id, ref_id and email that was sent"
+    if row["match_type"] == "email" and scene.options.pii != "keep":
+        why += "; its hash" if scene.options.pii == "hash" else "; not shown"
+    return [
+        Line("match_type", row["match_type"], "", "Identity Parameters; rules 3.1"),
+        Line("match_key", row["match_key"], why, "Identity Parameters; rules 3.1"),
+    ]
+
+
+def _event(scene: Scene) -> list[Line]:
+    row = scene.row
+    rule = EVENT[row["event_rule"] if row["event"] is not None else ""]
+    why = rule.words
+    if rule.code in ("conversion_type", ""):
+        why = f"conversion_type {row['conversion_type']!r}: {why}"
+    return [Line("event", row["event"], why, rule.source), Line("event_rule", row["event_rule"], "", rule.source)]
+
+
+def _value(scene: Scene) -> list[Line]:
+    row = scene.row
+    if row["value_text"] is None:
+        why = "no value was sent"
+    elif row["value"] is None:
+        why = f"{row['value_param']}={row['value_text']!r} is no plain number, and no other alias is tried"
+    else:
+        why = f"from {row['value_param']}"
+    lines = [Line("value", plain(row["value"]), why, "Conversion Value; rules 4.1")]
+    if row["value_repaired"] is not None:
+        why = "what it plainly means; the value stays as it is"
+        lines.append(Line("value_repaired", plain(row["value_repaired"]), why, "rules 4.1"))
+    if row["currency_defaulted"]:
+        default = "the default currency" if row["currency"] else "no default currency is given"
+        return [
+            *lines,
+            Line("currency", row["currency"], f"none was sent: {default}", "Limits and Defaults; rules 4.3"),
+        ]
+    fault = CURRENCY_FAULT.get(row["currency_fault"])
+    why = f"from {row['currency_param']}" + (f"; {fault.words}" if fault else "")
+    return [*lines, Line("currency", row["currency"], why, "Conversion Value; rules 4.3")]
+
+
+def _time(scene: Scene) -> list[Line]:
+    row = scene.row
+    rule = TIME[row["occurred_at_rule"]]
+    why = rule.words
+    if row["timestamp_fault"]:
+        meaning = _ISSUE[row["timestamp_fault"]].meaning.partition(";")[0]
+        why = f"{row['timestamp_param']}={row['timestamp_text']!r}: {meaning}; so the time received"
+    elif row["occurred_at_rule"] == "received" and row["occurred_at"] is None:
+        why += ", which the record does not say"
+    lines = [Line("occurred_at", plain(row["occurred_at"]), why, rule.source)]
+    if row["occurred_at_repaired"] is not None:
+        why = "what the timestamp plainly means; occurred_at stays as it is"
+        lines.append(Line("occurred_at_repaired", plain(row["occurred_at_repaired"]), why, "rules 6.2"))
+    return lines
+
+
+def _traits(scene: Scene) -> list[Line]:
+    row = scene.row
+    names = {field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits"}
+    sent = {use.field: use for use in scene.uses if use.use == "fills" and use.field in names}
+    lines = [Line(use.field or "", use.value, f"from {use.parameter}", use.source) for use in sent.values()]
+    if row["name_rule"]:
+        lines.append(Line("name_rule", row["name_rule"], NAME[row["name_rule"]].words, NAME[row["name_rule"]].source))
+    lines += [
+        Line(name, row[name], "from full_name", NAME["full_name"].source)
+        for name in ("first_name", "last_name")
+        if row["name_rule"] == "full_name" and row[name] is not None
+    ]
+    return lines + [
+        Line(trait.column, row[trait.column], _MEANING[trait.column], "rules 9.2")
+        for trait in HASHES
+        if row[trait.column] is not None
+    ]
+
+
+def _items(scene: Scene) -> list[Line]:
+    lines = []
+    for item in scene.judged.tables.items.to_dicts():
+        texts = (
+            f"{name} {plain(item[name])}"
+            for name in ("item_id", "name", "variant", "price", "quantity")
+            if item[name] is not None
+        )
+        lines.append(Line(f"items[{item['position']}]", ", ".join(texts), "", "Items Array; rules 8.1, 8.2"))
+    return lines
+
+
+def _passthroughs(scene: Scene) -> list[Line]:
+    return [
+        Line(
+            row["name"],
+            row["value"],
+            "stored" if row["stored"] else f"dropped: only the first {page.PASSTHROUGH_LIMIT} are stored",
+            "Passthrough Parameters; rules 7.4",
+        )
+        for row in scene.judged.tables.passthroughs.to_dicts()
+    ]
+
+
+def _duplicates(scene: Scene) -> list[Line]:
+    if not scene.judged.tables.keys.height:
+        why = "no transaction_id that could repeat, so never a duplicate"
+        if scene.ruleset.dedup_scope == "off":
+            why = "the ruleset looks for none"
+        return [Line("transaction_id", scene.row["transaction_id"], why, "rules 6.3")]
+    (key,) = scene.judged.tables.keys.to_dicts()
+    within = [f"{name} {key[name]}" for name in ("account_id", "integration", "event") if key[name] is not None]
+    why = f"counts once within {', '.join(within)}; one record alone does not show whether it is the first"
+    return [Line("transaction_id", key["transaction_key"], why, "Transaction and Timing; rules 6.3")]
+
+
+def _issues(scene: Scene) -> list[Line]:
+    return [
+        Line(
+            issue["code"],
+            ": ".join(text for text in (issue["parameter"], issue["detail"]) if text is not None) or None,
+            _ISSUE[issue["code"]].meaning,
+            f"rules {_ISSUE[issue['code']].source}",
+        )
+        for issues in scene.judged.tables.conversions["issues"]
+        for issue in issues
+    ]
+
+
+_Steps = tuple[tuple[str, Callable[[Scene], list[Line]]], ...]
+
+#: What a rejection has not, which keeps its whole record instead (rules 8.5).
+_OF_CONVERSIONS: Final[_Steps] = (
+    ("items", _items),
+    ("passthroughs", _passthroughs),
+    ("duplicates", _duplicates),
+    ("issues", _issues),
+)
+_STEPS: Final[_Steps] = (
+    ("aliases", _aliases),
+    ("identity", _identity),
+    ("event", _event),
+    ("value", _value),
+    ("time", _time),
+    ("traits", _traits),
+    *_OF_CONVERSIONS,
+)

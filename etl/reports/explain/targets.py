@@ -1,0 +1,200 @@
+"""What is to be explained, found and read: a text, a record of an input, or the record behind a written row."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from etl.errors import FormatError, InputError, UsageError
+from etl.runner.parquet import scan_files
+from etl.runner.publish import MANIFEST
+from etl.schema import REQUESTS
+from etl.sources.detection import Detected
+from etl.sources.formats.registry import BY_NAME
+from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits
+from etl.sources.splits import read_split
+from etl.sources.storage.decompress import survey
+from etl.sources.storage.inputs import STANDARD_INPUT, Input, found_inputs
+from etl.sources.storage.locations import Held
+
+#: What a text that was given as an argument is called.
+ARGUMENT: Final = "argument"
+
+_FILE_LINE: Final = re.compile(r"(.+):([0-9]{1,12})", re.DOTALL)
+_FOLDER_ID: Final = re.compile(r"(.+):([0-9a-f]{32})", re.DOTALL)
+_STORE: Final = re.compile(r"(?:s3|gs|az)://")
+#: A text with any of these is no name of a file that is missing.
+_TEXTUAL: Final = re.compile(r"[\s?&={\"]|://")
+
+_PASSED_OVER: Final = ("blank", "comment", "header")
+_TABLE_IDS: Final = (("conversions", "conversion_id"), ("rejections", "rejection_id"))
+
+
+class Target(NamedTuple):
+    """One record, read.
+
+    Attributes:
+        requests: Rows of `schema.REQUESTS`, one.
+        detected: What its input is.
+        codec: How its input is compressed.
+        table: The table that holds its row, where one was asked for.
+        written: That row.
+        ruleset: Name and digest of the rules it was written by.
+        notes: What else there is to know.
+    """
+
+    requests: pl.DataFrame
+    detected: Detected
+    codec: str
+    table: str | None = None
+    written: dict[str, Any] | None = None
+    ruleset: dict[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def find_target(what: str, reading: Reading) -> Target:
+    """The record that a user means.
+
+    Args:
+        what: A URL, query string, JSON payload or line of a log; `-`; `FILE:LINE`; `DIR:CONVERSION_ID`.
+        reading: What the user says of how inputs are read.
+
+    Raises:
+        UsageError: Nothing, or a file without a line.
+        FormatError: It is in no known format.
+        InputError: The file, the record or the row does not exist, or cannot be read.
+    """
+    if what == STANDARD_INPUT:
+        return _of_text(Input(STANDARD_INPUT, Held(sys.stdin.buffer.read())), reading)
+    folder = _FOLDER_ID.fullmatch(what)
+    if folder and _is_folder(folder[1]):
+        return _of_row(Path(folder[1]), folder[2], reading)
+    line = _FILE_LINE.fullmatch(what)
+    if line and (_STORE.match(what) or _existing(line[1])):
+        return _of_record(line[1], int(line[2]), reading)
+    if what and not _TEXTUAL.search(what):
+        _refuse_place(what, (line or folder or [what, what])[1])
+    return _of_text(Input(ARGUMENT, Held(os.fsencode(what))), reading)
+
+
+def _refuse_place(what: str, place: str) -> None:
+    if _is_folder(place):
+        raise UsageError(f"{what!r} is a folder.", "Name a row of the tables in it, FOLDER:CONVERSION_ID.")
+    if _existing(place):
+        raise UsageError(f"{what!r} is a file.", "Name one of its records, FILE:LINE.")
+    if place != what or "/" in what:
+        raise InputError(f"{place} does not exist.", "Check the name.")
+
+
+def _existing(place: str) -> Path | None:
+    """The file that a place is, or is a member of."""
+    try:
+        return next((path for path in (Path(place), *Path(place).parents) if path.is_file()), None)
+    except OSError:  # too long for a name
+        return None
+
+
+def _is_folder(place: str) -> bool:
+    try:
+        return Path(place).is_dir()
+    except OSError:  # too long for a name
+        return False
+
+
+def _of_text(item: Input, reading: Reading) -> Target:
+    """The first record of a text that says anything."""
+    try:
+        detected, codec, batches = _opened(item, 1, reading)
+    except FormatError as error:
+        if "no known format" not in error.problem:
+            raise
+        raise FormatError(
+            "That is no URL, query string, JSON, or line of a log in any known format.",
+            "Say what it is with --format NAME or --log-format, or name its place: FILE:LINE.",
+        ) from error
+    requests = pl.concat([REQUESTS.empty(), *batches])
+    telling = requests.filter(~pl.col("fault").is_in(_PASSED_OVER).fill_null(False))
+    if not telling.height:
+        raise UsageError("There is nothing to explain: no record was given.", "Give a URL, a payload or FILE:LINE.")
+    more = telling.height - 1
+    notes = (f"{more:,} more records were given; this is the first.",) if more else ()
+    return Target(telling.head(1), detected, codec, notes=notes)
+
+
+def _of_record(place: str, number: int, reading: Reading, digest: str | None = None) -> Target:
+    """A record of an input by its number.
+
+    Args:
+        place: The input's name, as the tables show it.
+        number: Of the record, 1-based: its line, or its place in an array.
+        reading: What the user says.
+        digest: What the input's digest has to be.
+    """
+    root = place if _STORE.match(place) else str(_existing(place) or place)
+    with found_inputs([root], Path(os.devnull)) as inputs:
+        item = next((item for item in inputs if item.source == place), None)
+        if item is None:
+            raise InputError(f"{root} holds no {place.removeprefix(root + '/')}.", f"It holds {inputs[0].source}.")
+        detected, codec, batches = _opened(item, number, reading, digest)
+        last = 0
+        for requests in batches:
+            found = requests.filter(pl.col("record_no") == number)
+            if found.height:
+                return Target(found, detected, codec)
+            last = requests["record_no"][-1] if requests.height else last
+    hint = f"Its records are numbered from 1 to {last:,}." if last else "It holds no records."
+    raise InputError(f"{place} has no record {number:,}.", hint)
+
+
+def _opened(
+    item: Input, number: int, reading: Reading, digest: str | None = None
+) -> tuple[Detected, str, Iterator[pl.DataFrame]]:
+    """What an input is, how it is compressed, and its records from the split on that holds a number."""
+    surveyed = survey(item.path, item.source, SPLIT_BYTES)
+    if digest not in (None, surveyed.digest):
+        raise InputError(f"{item.source} is not what it was when the row was written.", "Name the tables of a new run.")
+    detected = find_format(item, surveyed.codec, surveyed.samples, reading)
+    splits = list(plan_splits(item, surveyed, detected, reading))
+    first = max(place for place, split in enumerate(splits) if split.first_record <= max(number, 1))
+    batches = (requests for split in splits[first:] for requests, _ in read_split(split))
+    return detected, surveyed.codec, batches
+
+
+def _of_row(folder: Path, row_id: str, reading: Reading) -> Target:
+    """The record behind a row of the tables in a folder."""
+    for table, column in _TABLE_IDS:
+        if not (folder / table).is_dir():
+            raise UsageError(f"{folder} holds no tables.", "Name the folder that a run wrote, or a record: FILE:LINE.")
+        rows = (
+            scan_files(sorted((folder / table).glob("*.parquet"))).filter(pl.col(column) == row_id).collect().to_dicts()
+        )
+        if rows:
+            break
+    else:
+        raise InputError(f"{folder} holds no conversion and no rejection {row_id}.", "Copy the id from its tables.")
+    (row,) = rows
+    if row["source"] == STANDARD_INPUT:
+        raise InputError(f"{row_id} came from standard input, which is gone.", "Save its record and name that file.")
+    manifest = _manifest(folder)
+    known: dict[str, Any] = next(
+        (one for one in manifest.get("inputs", ()) if one["digest"] == row["source_digest"]), {}
+    )
+    if reading.format == "auto" and reading.log_format is None and known.get("format") in BY_NAME:
+        reading = reading._replace(format=known["format"])
+    target = _of_record(row["source"], row["record_no"], reading, row["source_digest"])
+    return target._replace(table=table, written=row, ruleset=manifest.get("ruleset"))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found

@@ -1,0 +1,155 @@
+"""Every row that has no equal on the other side, and why, where ours knows it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from etl.reports.reconcile.matching import Tolerance
+from etl.schema import INSTANT, MONEY
+
+#: One row a difference: a row of theirs, of ours, or a pair that does not agree.
+DIFFERENCES: Final = pl.Schema(
+    {
+        "side": pl.String(),
+        "cause": pl.String(),
+        "detail": pl.String(),
+        "matched_by": pl.String(),
+        "row_no": pl.Int64(),
+        "their_transaction_id": pl.String(),
+        "their_click_id": pl.String(),
+        "their_at": INSTANT,
+        "their_value": MONEY,
+        "their_currency": pl.String(),
+        "record_id": pl.String(),
+        "our_transaction_id": pl.String(),
+        "our_match_key": pl.String(),
+        "our_at": INSTANT,
+        "our_value": MONEY,
+        "our_currency": pl.String(),
+    }
+)
+
+
+class Cause(NamedTuple):
+    """Why a row does not agree: its name, what it means."""
+
+    name: str
+    meaning: str
+
+
+CAUSES: Final = (
+    Cause("other currency", "the same conversion in another currency"),
+    Cause("other value", "the same conversion with another value"),
+    Cause("other day", "the same conversion on another day; how much later theirs is stands beside it"),
+    Cause("rejected: REASON", "ours refused the record; message and suggestion stand beside it"),
+    Cause("duplicate", "ours removed it as a repetition"),
+    Cause("counted twice by them", "its transaction id is matched already"),
+    Cause("counted twice by us", "its transaction id is matched already: ours has it under another event"),
+    Cause("only theirs", "nothing of ours carries its ids, or its value at that time"),
+    Cause("only ours", "nothing of theirs does"),
+)
+
+_THEIRS: Final = ("transaction_id", "click_id", "at", "value", "currency")
+_OURS: Final = ("transaction_id", "match_key", "at", "value", "currency")
+
+
+class Sides(NamedTuple):
+    """What is compared.
+
+    Attributes:
+        ours: Rows of `matching.OURS`: those of the period, and those that are in a pair.
+        theirs: Rows of `exports.THEIRS`.
+        pairs: Rows of `matching.PAIRS`.
+        rejections: `OURS` of rejected records, with `reason` and `detail`.
+    """
+
+    ours: pl.DataFrame
+    theirs: pl.DataFrame
+    pairs: pl.DataFrame
+    rejections: pl.DataFrame
+
+
+def explain_differences(sides: Sides, tolerance: Tolerance, zone: str) -> pl.DataFrame:
+    """Pairs that do not agree, then rows of theirs and of ours that are in no pair.
+
+    Args:
+        sides: What is compared.
+        tolerance: Amounts within it are the same.
+        zone: Whose days are compared.
+
+    Returns:
+        Rows of `DIFFERENCES`. `record_id` is a conversion's or a rejection's.
+    """
+    ours = _named(sides.ours, "our", _OURS).rename({"conversion_id": "record_id"})
+    theirs = _named(sides.theirs, "their", _THEIRS)
+    both = sides.pairs.join(ours, on="ours").join(theirs, on="row_no").rename({"by": "matched_by"})
+    found = [
+        _disagreeing(both, tolerance, zone).with_columns(side=pl.lit("both")),
+        _explain_theirs(theirs, both, sides.rejections).with_columns(side=pl.lit("theirs")),
+        _explain_ours(ours, both).with_columns(side=pl.lit("ours")),
+    ]
+    return pl.concat([pl.DataFrame(schema=DIFFERENCES), *found], how="diagonal_relaxed").select(DIFFERENCES.names())
+
+
+def _named(rows: pl.DataFrame, whose: str, columns: tuple[str, ...]) -> pl.DataFrame:
+    return rows.rename({name: f"{whose}_{name}" for name in columns})
+
+
+def _disagreeing(both: pl.DataFrame, tolerance: Tolerance, zone: str) -> pl.DataFrame:
+    """Pairs of another currency, value or day, in this order of causes."""
+    day = {side: pl.col(f"{side}_at").dt.convert_time_zone(zone).dt.date() for side in ("our", "their")}
+    causes = (
+        ("other currency", pl.col("our_currency") != pl.col("their_currency")),
+        ("other value", (pl.col("our_value") - pl.col("their_value")).abs() > tolerance.value),
+        ("other value", pl.col("our_value").is_null() & pl.col("their_value").is_not_null()),
+        ("other day", day["our"] != day["their"]),
+    )
+    hours = ((pl.col("their_at") - pl.col("our_at")).dt.total_seconds() / 3600).round(1)
+    return both.with_columns(
+        cause=pl.coalesce(pl.when(applies.fill_null(value=False)).then(pl.lit(cause)) for cause, applies in causes),
+        detail=pl.when(hours != 0).then(pl.format("theirs is {} hours later", hours)),
+    ).drop_nulls("cause")
+
+
+def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
+    """Rows of theirs in no pair: refused by us, a duplicate of ours, counted by them twice, or theirs alone."""
+    alone = theirs.join(both, on="row_no", how="anti")
+    known = _named(rejections, "our", _OURS).rename({"conversion_id": "record_id"}).drop("ours")
+    refused = [
+        alone.drop_nulls(key).join(
+            known.unique(our_key, keep="first", maintain_order=True), left_on=key, right_on=our_key, coalesce=False
+        )
+        for key, our_key in (("their_transaction_id", "our_transaction_id"), ("their_click_id", "our_match_key"))
+    ]
+    is_duplicate = pl.col("reason") == "duplicate_transaction"
+    rejected = (
+        pl.concat(refused)
+        .unique("row_no", keep="first", maintain_order=True)
+        .with_columns(
+            cause=pl.when(is_duplicate).then(pl.lit("duplicate")).otherwise(pl.lit("rejected: ") + pl.col("reason"))
+        )
+    )
+    rest = alone.join(rejected, on="row_no", how="anti").with_columns(
+        cause=pl.when(_is_again("their_transaction_id", both))
+        .then(pl.lit("counted twice by them"))
+        .otherwise(pl.lit("only theirs"))
+    )
+    return pl.concat([rejected, rest], how="diagonal_relaxed").sort("row_no")
+
+
+def _explain_ours(ours: pl.DataFrame, both: pl.DataFrame) -> pl.DataFrame:
+    """Rows of ours in no pair: counted by us under two events, or ours alone."""
+    cause = (
+        pl.when(_is_again("our_transaction_id", both))
+        .then(pl.lit("counted twice by us"))
+        .otherwise(pl.lit("only ours"))
+    )
+    alone = ours.join(both, on="ours", how="anti")
+    return alone.with_columns(cause=cause).sort("our_at", "record_id", nulls_last=True)
+
+
+def _is_again(key: str, both: pl.DataFrame) -> pl.Expr:
+    """Whether a pair has the same key already."""
+    return pl.col(key).is_in(both[key].drop_nulls().implode()).fill_null(value=False)

@@ -1,0 +1,242 @@
+"""Another's export: a CSV, Parquet or JSON lines file, whatever its columns are called, as `THEIRS`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from etl.columnar import json_codec
+from etl.columnar.factorize import on_distinct
+from etl.errors import InputError, UsageError
+from etl.rules import page, value_parsing
+from etl.schema import INSTANT, MONEY
+from etl.sources.readers.column_guessing import folded
+from etl.sources.readers.timestamps import read_any, time_reader
+from etl.sources.storage.decompress import open_decompressed, sniff
+
+#: One row a row of the export, numbered from 1. Empty is null.
+THEIRS: Final = pl.Schema(
+    {
+        "row_no": pl.Int64(),
+        "transaction_id": pl.String(),
+        "click_id": pl.String(),
+        "value": MONEY,
+        "currency": pl.String(),
+        "at": INSTANT,
+    }
+)
+
+
+class Role(NamedTuple):
+    """What a column of an export can hold, and names that it often has, the likeliest first."""
+
+    name: str
+    names: tuple[str, ...]
+
+
+def _accepted(name: str) -> tuple[str, ...]:
+    return next(field.accepted for field in page.CORE_FIELDS if field.name == name)
+
+
+#: The endpoint's own names first, then those of networks, shops and ad platforms.
+ROLES: Final = (
+    Role(
+        "transaction_id",
+        (
+            *_accepted("transaction_id"),
+            *("order_id", "orderid", "order_number", "order_no", "order_reference", "conversion_id", "sale_id"),
+            *("action_id", "trans_id", "txn_id", "tid", "advertiser_ref", "invoice_id", "event_id", "order", "id"),
+        ),
+    ),
+    Role(
+        "click_id",
+        (
+            *_accepted("click_id"),
+            *("match_key", "subid", "sub_id", "sub_id_1", "sub1", "subid1", "aff_sub", "click_ref", "clickref"),
+            *("gclid", "fbclid", "msclkid", "tracking_id", "cid", *_accepted("ref_id")),
+        ),
+    ),
+    Role(
+        "value",
+        (
+            *_accepted("value"),
+            *("payout", "sale_amount", "order_value", "order_total", "conversion_value", "total_price", "price"),
+            *("earnings", "gross", "net"),
+        ),
+    ),
+    Role("currency", (*_accepted("currency"), "currency_code", "order_currency", "payout_currency")),
+    Role(
+        "time",
+        (
+            *("conversion_time", "conversion_date", "event_time", "event_date", "transaction_date", "order_date"),
+            *("transaction_time", "action_date", "occurred_at", "date_time", "sale_date", "received_at"),
+            *_accepted("timestamp"),
+        ),
+    ),
+)
+
+
+class Export(NamedTuple):
+    """An export that was read.
+
+    Attributes:
+        rows: Of `THEIRS`.
+        columns: Role -> the column it was read from, those that were found.
+        unread: How many of its values and times could not be read, by role.
+    """
+
+    rows: pl.DataFrame
+    columns: dict[str, str]
+    unread: dict[str, int]
+
+
+def read_export(path: Path, chosen: Mapping[str, str], zone: str, layout: str | None) -> Export:
+    """Reads an export.
+
+    Args:
+        path: The file, plain or compressed.
+        chosen: Role -> column, where that is not to be guessed.
+        zone: IANA name of the zone of times that say none.
+        layout: How its times are written, in strftime's words; None: any common way.
+
+    Raises:
+        InputError: It cannot be read.
+        UsageError: It is of no kind that is read, or lacks the columns to compare by.
+    """
+    texts = _read_texts(path)
+    columns = find_columns(texts.columns, chosen)
+    if "time" not in columns or not {"transaction_id", "click_id", "value"} & columns.keys():
+        raise UsageError(
+            f"{path} has no column that is plainly a time and one to match by among {', '.join(texts.columns[:12])}.",
+            "Say which is which: --columns time=NAME,transaction_id=NAME,click_id=NAME,value=NAME,currency=NAME.",
+        )
+    return _typed(texts, columns, zone, layout)
+
+
+def find_columns(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """Role -> column: as chosen, else the likeliest name that no other role has taken.
+
+    Raises:
+        UsageError: A role or a column that was chosen does not exist.
+
+    Examples:
+        >>> find_columns(["Order ID", "Sub1", "Sale Amount", "Date"], {"click_id": "Sub1"})
+        {'transaction_id': 'Order ID', 'click_id': 'Sub1', 'value': 'Sale Amount', 'time': 'Date'}
+    """
+    roles = [role.name for role in ROLES]
+    for said, column in chosen.items():
+        if said not in roles:
+            raise UsageError(f"--columns {said!r} is nothing a column can hold.", f"Known: {', '.join(roles)}.")
+        if column not in names:
+            raise UsageError(f"--columns names {column!r}, which is no column.", f"There are {', '.join(names[:12])}.")
+    by_fold = {folded(name): name for name in reversed(names)}
+    found: dict[str, str] = {}
+    for role in ROLES:
+        free = {fold: name for fold, name in by_fold.items() if name not in (*found.values(), *chosen.values())}
+        guess = next((free[name] for name in role.names if name in free), None)
+        if name := chosen.get(role.name, guess):
+            found[role.name] = name
+    return found
+
+
+def _read_texts(path: Path) -> pl.DataFrame:
+    """Every column as text, or as the instants that a Parquet file holds."""
+    codec, head = sniff(path, str(path))
+    with open_decompressed(path, codec, str(path)) as (stream, _):
+        content = stream.read()
+    try:
+        texts = _reader(head)(content)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).partition("\n")[0][:160]
+        raise InputError(f"{path} cannot be read: {reason}", "Check that it is whole.") from error
+    except json_codec.JsonError as error:
+        raise InputError(f"{path} is no JSON lines: {error}.", "Give one object a line.") from error
+    if not texts.width:
+        raise UsageError(f"{path} has no columns.", "Give a CSV with a header, Parquet, or JSON lines.")
+    return texts
+
+
+def _reader(head: bytes) -> Callable[[bytes], pl.DataFrame]:
+    if head.startswith(b"PAR1"):
+        return _read_parquet
+    return _read_json_lines if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else _read_csv
+
+
+def _read_parquet(content: bytes) -> pl.DataFrame:
+    rows = pl.read_parquet(io.BytesIO(content))
+    kept = [name for name, dtype in rows.schema.items() if not dtype.is_nested()]
+    return rows.select(
+        pl.col(name) if rows.schema[name] == pl.Datetime else pl.col(name).cast(pl.String) for name in kept
+    )
+
+
+def _read_csv(content: bytes) -> pl.DataFrame:
+    header = content.partition(b"\n")[0]
+    separator = max(",;\t|", key=lambda mark: header.count(mark.encode()))
+    if not content.strip():
+        return pl.DataFrame()
+    return pl.read_csv(
+        content, separator=separator, infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=True
+    )
+
+
+def _read_json_lines(content: bytes) -> pl.DataFrame:
+    rows: list[dict[str, str | None]] = []
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json_codec.parse(line)
+        except json_codec.JsonError as error:
+            raise json_codec.JsonError(f"line {number} cannot be read") from error
+        if not isinstance(row, dict):
+            raise json_codec.JsonError(f"line {number} is no object")
+        rows.append({name: json_codec.scalar(value) for name, value in row.items()})
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pl.DataFrame(
+        {name: [row.get(name) for row in rows] for name in names}, schema=dict.fromkeys(names, pl.String)
+    )
+
+
+def _typed(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str | None) -> Export:
+    sent = {role: _without_blanks(texts[name]) for role, name in columns.items()}
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, texts.height)
+    value_texts, time_texts = sent.get("value", nothing), sent["time"]
+    amount = value_parsing.amount(value_texts)
+    dressed = on_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_dressed_amount, MONEY)
+    value, at = amount.fill_null(dressed), _instants(time_texts, zone, layout)
+    rows = pl.DataFrame(
+        {
+            "row_no": pl.Series(range(1, texts.height + 1), dtype=pl.Int64),
+            "transaction_id": sent.get("transaction_id", nothing),
+            "click_id": sent.get("click_id", nothing),
+            "value": value,
+            "currency": sent.get("currency", nothing).str.to_uppercase(),
+            "at": at,
+        },
+        schema=THEIRS,
+    )
+    unread = {
+        "value": value_texts.len() - value_texts.null_count() - (value.len() - value.null_count()),
+        "time": at.null_count(),
+    }
+    return Export(rows, columns, {role: count for role, count in unread.items() if count})
+
+
+def _without_blanks(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.Datetime:
+        return column
+    trimmed = column.str.strip_chars()
+    return trimmed.set(trimmed == "", None)
+
+
+def _instants(column: pl.Series, zone: str, layout: str | None) -> pl.Series:
+    if isinstance(column.dtype, pl.Datetime):
+        zoned = column if column.dtype.time_zone else column.dt.replace_time_zone(zone, ambiguous="earliest")
+        return zoned.dt.convert_time_zone("UTC").cast(INSTANT)
+    read = time_reader(f"layout {layout}") if layout else read_any
+    return on_distinct(column, lambda text: read(text, zone), INSTANT)

@@ -1,0 +1,268 @@
+"""The same inputs under two rulesets: which records become something else, with money, by integration.
+
+Each ruleset gets a run of its own into a folder that is removed at the end. Both write their rows in the order of the
+records, so that the two are compared a range of records at a time, in bounded memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from etl.errors import OutputError
+from etl.rules.ruleset import Ruleset
+from etl.runner.parquet import scan_files, write_table
+from etl.runner.run import run_job
+from etl.runner.stage_inputs import SILENT, Progress, Request
+from etl.schema import CONVERSIONS, REJECTIONS, Table
+from etl.sources.storage.inputs import found_inputs
+
+#: Files of a run's tables that are compared at a time.
+PARTS_PER_RANGE: Final = 8
+
+#: So many examples of each change are kept, the first in the order of the records.
+EXAMPLES: Final = 3
+
+#: Amounts below it can be summed within Decimal(38, 9) however many there are.
+_SUMMABLE: Final = 10**20
+
+#: What a record becomes, as far as it is compared; `outcome` is `conversion`, a rejection's reason, or `skipped`.
+VERDICT: Final = ("outcome", "event", "value", "currency", "match_type", "match_key")
+_PLACE: Final = ("source", "record_no", "account_id", "integration", "received_at")
+
+
+class Change(NamedTuple):
+    """One way in which a record can become something else: its code, what it means, when it applies."""
+
+    code: str
+    what: str
+    applies: pl.Expr
+
+
+def _differs(column: str) -> pl.Expr:
+    return pl.col(f"{column}_a").ne_missing(pl.col(f"{column}_b"))
+
+
+_IS_A: Final = pl.col("outcome_a") == "conversion"
+_IS_B: Final = pl.col("outcome_b") == "conversion"
+
+CHANGES: Final = (
+    Change("conversion_lost", "a conversion becomes a rejection or is skipped", _IS_A & ~_IS_B),
+    Change("conversion_gained", "a rejection, or what was skipped, becomes a conversion", ~_IS_A & _IS_B),
+    Change("other_reason", "rejected or skipped for another reason", ~_IS_A & ~_IS_B & _differs("outcome")),
+    Change("event", "the event differs", _IS_A & _IS_B & _differs("event")),
+    Change("value", "the value differs", _IS_A & _IS_B & _differs("value")),
+    Change("currency", "the currency differs", _IS_A & _IS_B & _differs("currency")),
+    Change("match_key", "the match key differs", _IS_A & _IS_B & (_differs("match_type") | _differs("match_key"))),
+)
+
+
+class Group(NamedTuple):
+    """Records of one integration that change in one way: which change, whose they are."""
+
+    change: str
+    account_id: str | None
+    integration: str | None
+
+
+@dataclass
+class Comparison:
+    """What two rulesets make of the same records.
+
+    Attributes:
+        rulesets: Both.
+        summaries: Of both runs.
+        changed: How many records become something else.
+        records: Of each group.
+        money_a: Of each group, the values of its conversions under the first ruleset, by currency.
+        money_b: Under the second.
+        examples: Of each change, the first records.
+    """
+
+    rulesets: tuple[Ruleset, Ruleset]
+    summaries: tuple[dict[str, Any], dict[str, Any]]
+    changed: int = 0
+    records: Counter[Group] = field(default_factory=Counter)
+    money_a: dict[Group, dict[str, Decimal]] = field(default_factory=dict)
+    money_b: dict[Group, dict[str, Decimal]] = field(default_factory=dict)
+    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def add(self, changes: pl.DataFrame) -> None:
+        """Counts some records that become something else: rows of `changed_rows`."""
+        self.changed += changes.height
+        for change in CHANGES:
+            mine = changes.filter(pl.col("changes").list.contains(change.code))
+            owners = mine.group_by("account_id", "integration").len()
+            self.records.update({Group(change.code, *owner): count for *owner, count in owners.iter_rows()})
+            for money, side in ((self.money_a, "a"), (self.money_b, "b")):
+                _add_money(money, mine, change.code, side)
+            kept = self.examples.setdefault(change.code, [])
+            kept += mine.head(EXAMPLES - len(kept)).to_dicts()
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as dicts and lists, for programs."""
+        return {
+            "rulesets": [{"name": ruleset.name, "digest": ruleset.digest} for ruleset in self.rulesets],
+            "records": self.summaries[0]["records"],
+            "changed": self.changed,
+            "totals": [
+                {name: summary[name] for name in ("conversions", "rejections", "skipped", "value_total")}
+                for summary in self.summaries
+            ],
+            "changes": [self._change_as_data(change) for change in CHANGES],
+        }
+
+    def groups(self, code: str) -> list[tuple[Group, int]]:
+        """The integrations that a change concerns, those with most records first."""
+        mine = [(group, count) for group, count in self.records.items() if group.change == code]
+        return sorted(mine, key=lambda item: (-item[1], str(item[0])))
+
+    def _change_as_data(self, change: Change) -> dict[str, Any]:
+        groups = self.groups(change.code)
+        return {
+            "change": change.code,
+            "what": change.what,
+            "records": sum(count for _, count in groups),
+            "by_integration": [
+                {
+                    "account_id": group.account_id,
+                    "integration": group.integration,
+                    "records": count,
+                    "money_a": self.money_a.get(group, {}),
+                    "money_b": self.money_b.get(group, {}),
+                }
+                for group, count in groups
+            ],
+            "examples": self.examples.get(change.code, []),
+        }
+
+
+def compare_rulesets(
+    request: Request, rulesets: tuple[Ruleset, Ruleset], progress: Progress = SILENT, changes: Path | None = None
+) -> Comparison:
+    """Runs the same inputs under both rulesets and compares what the records become.
+
+    Args:
+        request: What to read and how; its `out` is a folder to work in, which holds both runs' tables afterwards.
+        rulesets: The first, and the one it is compared with.
+        progress: Where to tell how it gets on.
+        changes: A Parquet file for the changed rows: `changed_rows`, in the order of the records.
+
+    Raises:
+        EtlError: The inputs cannot be read, or nothing can be written.
+    """
+    outs = request.out / "a", request.out / "b"
+    with found_inputs(list(request.inputs), request.out) as inputs:
+        first, second = (
+            run_job(replace(request, out=out, ruleset=ruleset), progress, inputs)
+            for out, ruleset in zip(outs, rulesets, strict=True)
+        )
+    comparison = Comparison(rulesets, (first, second))
+    pieces = request.out / "changes"
+    pieces.mkdir()
+    for number, rows in enumerate(changed_rows(*outs)):
+        comparison.add(rows)
+        if changes is not None and (rows.height or not number):
+            write_table(rows, pieces / f"{number:06d}.parquet")
+    if changes is not None:
+        _gather(pieces, changes)
+    return comparison
+
+
+def _gather(pieces: Path, path: Path) -> None:
+    """All pieces as one file, which takes the place of an older one in one step."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scan_files(sorted(pieces.glob("*.parquet"))).sink_parquet(staged, maintain_order=True)
+        staged.replace(path)
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise OutputError(f"{path} cannot be written: {error}", "Make room, or name another file.") from error
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def changed_rows(out_a: Path, out_b: Path) -> Iterator[pl.DataFrame]:
+    """The records that two runs over the same inputs make something else of, a range of records at a time.
+
+    Args:
+        out_a: The tables of the first.
+        out_b: The tables of the second.
+
+    Yields:
+        record_id, source, record_no, account_id, integration, received_at, changes (codes of `CHANGES`), and the
+        columns of `VERDICT` twice, with `_a` and `_b`; ascending by record_id.
+    """
+    since = ""
+    for until in [*_boundaries(out_a), None]:
+        sides = [_verdicts(out, since, until).collect() for out in (out_a, out_b)]
+        yield _changes(*sides)
+        since = until or since
+
+
+def _boundaries(out: Path) -> list[str]:
+    """The last record_id of every few files of a run's tables."""
+    last: dict[str, str] = {}
+    for table, column in ((CONVERSIONS, "conversion_id"), (REJECTIONS, "rejection_id")):
+        for path in sorted((out / table.name).glob("part-*.parquet")):
+            found = scan_files([path]).select(pl.col(column).max()).collect().item()
+            if found is not None:
+                last[path.name] = max(found, last.get(path.name, ""))
+    return [last[name] for name in sorted(last)[PARTS_PER_RANGE - 1 :: PARTS_PER_RANGE]]
+
+
+def _scanned(out: Path, table: Table) -> pl.LazyFrame:
+    return scan_files(sorted((out / table.name).glob("*.parquet")))
+
+
+def _verdicts(out: Path, since: str, until: str | None) -> pl.LazyFrame:
+    """One row a record of a range: where it stands, and what it becomes."""
+    conversions = _scanned(out, CONVERSIONS).rename({"conversion_id": "record_id"})
+    rejections = _scanned(out, REJECTIONS).rename({"rejection_id": "record_id"})
+    nothing = [pl.lit(None, CONVERSIONS.schema[name]).alias(name) for name in VERDICT[1:]]
+    sides = (
+        conversions.with_columns(outcome=pl.lit("conversion")),
+        rejections.with_columns(*nothing, outcome=pl.col("reason")),
+    )
+    columns = ("record_id", *_PLACE, *VERDICT)
+    is_mine = (pl.col("record_id") > since) & (pl.lit(value=True) if until is None else pl.col("record_id") <= until)
+    return pl.concat([side.filter(is_mine).select(columns) for side in sides])
+
+
+def _changes(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    first, second = (
+        rows.rename({name: f"{name}_{side}" for name in (*VERDICT, *_PLACE)})
+        for rows, side in ((left, "a"), (right, "b"))
+    )
+    joined = first.join(second, on="record_id", how="full", coalesce=True).with_columns(
+        pl.col(f"outcome_{side}").fill_null("skipped") for side in "ab"
+    )
+    codes = pl.concat_list(pl.when(change.applies).then(pl.lit(change.code)) for change in CHANGES).list.drop_nulls()
+    return (
+        joined.select(
+            "record_id",
+            *(pl.coalesce(f"{name}_a", f"{name}_b").alias(name) for name in _PLACE),
+            codes.alias("changes"),
+            *(f"{name}_{side}" for name in VERDICT for side in "ab"),
+        )
+        .filter(pl.col("changes").list.len() > 0)
+        .sort("record_id")
+    )
+
+
+def _add_money(money: dict[Group, dict[str, Decimal]], changes: pl.DataFrame, code: str, side: str) -> None:
+    """Adds the values of one side, by integration and currency; large ones one by one, for they may not fit."""
+    value = pl.col(f"value_{side}")
+    valued = changes.drop_nulls(f"value_{side}").with_columns(pl.col(f"currency_{side}").fill_null(""))
+    sums = valued.group_by("account_id", "integration", f"currency_{side}").agg(
+        value.filter(value.abs() < _SUMMABLE).sum().alias("sum"), value.filter(value.abs() >= _SUMMABLE).alias("large")
+    )
+    for account, integration, currency, total, large in sums.iter_rows():
+        totals = money.setdefault(Group(code, account, integration), {})
+        totals[currency] = sum(large, totals.get(currency, Decimal(0)) + total)

@@ -1,0 +1,144 @@
+"""The endpoint's reference page as tables of rows, each with the sentence it rests on.
+
+Precedence is the order of rows. Where the page is silent, the number of a ruling is named. The ruleset
+(`ruleset.py`) starts from these rows; a user's file adds to them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Field(NamedTuple):
+    """One field a parameter can fill: its name, the accepted names in order of precedence, where that is said."""
+
+    name: str
+    accepted: tuple[str, ...]
+    source: str
+
+
+#: Matched by folded name: case ignored, underscores and hyphens stripped (rules 2.1, 2.2).
+CORE_FIELDS: Final = (
+    Field("click_id", ("click_id", "clickid", "click"), "Identity Parameters"),
+    Field("ref_id", ("ref_id", "refid", "ref"), "Identity Parameters"),
+    Field("email", ("email",), "Identity Parameters: used as a fallback match key"),
+    Field(
+        "value",
+        ("value", "commission", "amount", "revenue", "total", "total_value", "event_value"),
+        "Conversion Value",
+    ),
+    Field("currency", ("currency", "cur", "curr"), "Conversion Value"),
+    Field("event_name", ("event_name", "eventname", "event"), "Event Classification"),
+    Field("transaction_id", ("transaction_id", "transactionid", "transaction"), "Transaction and Timing"),
+    Field("brand_name", ("brand_name", "brandname", "brand"), "Transaction and Timing"),
+    Field("timestamp", ("timestamp", "time", "date", "datetime", "created_at"), "Transaction and Timing"),
+)
+
+#: Matched exactly as written (rules 2.4).
+EXACT_FIELDS: Final = (
+    Field("conversion_type", ("conversion_type",), "Event Classification"),
+    Field("email", ("email",), "Customer Traits"),
+    Field("first_name", ("first_name", "firstName"), "Customer Traits"),
+    Field("last_name", ("last_name", "lastName"), "Customer Traits"),
+    Field("full_name", ("full_name", "fullName", "name"), "Customer Traits"),
+    Field("phone", ("phone",), "Customer Traits"),
+    Field("birthdate", ("birthdate",), "Customer Traits"),
+    Field("city", ("city",), "Customer Traits"),
+    Field("state", ("state",), "Customer Traits"),
+    Field("zipcode", ("zipcode",), "Customer Traits"),
+    Field("country", ("country",), "Customer Traits"),
+)
+
+#: Traits whose values are personal (rules 9.1: country is not).
+PERSONAL_TRAITS: Final = (
+    "email",
+    "phone",
+    "first_name",
+    "last_name",
+    "full_name",
+    "birthdate",
+    "city",
+    "state",
+    "zipcode",
+)
+
+#: The names an items array may stand under; the first usable one is read (rules 8.1).
+ITEM_CONTAINERS: Final = Field("items", ("items", "line_items", "products"), "Items Array")
+
+ITEM_FIELDS: Final = (
+    Field("item_id", ("id", "product_id", "item_id"), "Items Array"),
+    Field("name", ("name", "title", "label", "product_name", "item_name"), "Items Array"),
+    Field("variant", ("variant", "variant_id", "product_variant", "item_variant"), "Items Array"),
+    Field("price", ("price", "product_price", "item_price"), "Items Array"),
+    Field("quantity", ("qty", "quantity", "product_quantity", "item_quantity"), "Items Array"),
+)
+
+#: conversion_type value -> event ("conversion_type to Event Mapping").
+EVENTS: Final[tuple[tuple[str, str], ...]] = (
+    ("click", "OutboundClick"),
+    ("outbound_click", "OutboundClick"),
+    ("outboundclick", "OutboundClick"),
+    ("form_submit", "FormSubmit"),
+    ("formsubmit", "FormSubmit"),
+    ("lead", "Lead"),
+    ("cpl", "Lead"),
+    ("registration", "CompleteRegistration"),
+    ("complete_registration", "CompleteRegistration"),
+    ("completeregistration", "CompleteRegistration"),
+    ("acquisition", "CompleteRegistration"),
+    ("cpa", "CompleteRegistration"),
+    ("purchase", "Purchase"),
+    ("sale", "Purchase"),
+    ("cps", "Purchase"),
+)
+
+#: "AnyTrack records a Purchase only if a positive value is sent as commission" (Event Classification).
+PURCHASE_ALIAS: Final = "commission"
+AUTOMATIC_PURCHASE: Final = "Purchase"
+AUTOMATIC_DEFAULT: Final = "Lead"
+
+PASSTHROUGH_PREFIX: Final = "xat_"
+PASSTHROUGH_LIMIT: Final = 5
+
+COLLECT_PATH: Final = "/{account}/collect/{integration}"
+COLLECT_METHODS: Final = ("GET", "POST")
+
+
+class Reason(NamedTuple):
+    """One reason why a record becomes no conversion: its code, its message, where that is said."""
+
+    code: str
+    message: str
+    source: str
+
+
+#: In the order in which they are listed where several apply (rules 5.4).
+REJECTIONS: Final = (
+    Reason("malformed_record", "The record cannot be read", "rules 1.3"),
+    Reason("malformed_body", "The body is not a JSON object", "rules 1.3"),
+    Reason(
+        "body_not_logged",
+        "A POST without a query, in a log that holds no bodies: its conversion cannot be seen",
+        "rules 1.7",
+    ),
+    Reason("missing_identity", "Missing click_id, ref_id and email", "Identity Parameters"),
+    Reason("unknown_conversion_type", "Unknown conversion_type", "conversion_type to Event Mapping"),
+    Reason("duplicate_transaction", "Duplicate transaction_id", "rules 6.3"),
+)
+
+SKIPS: Final = (
+    Reason("not_a_postback", "another path or method", "rules 1.1"),
+    Reason("not_a_request", "the request is `-`, empty or binary", "rules 1.1"),
+    Reason("blank", "a blank line", "rules 1.1"),
+    Reason("comment", "a comment or directive line", "rules 1.1"),
+    Reason("header", "the header of a table, or what stands around a table in a dump", "rules 1.1"),
+    Reason("outside_period", "received before --since or not before --until", "the contract"),
+    Reason("no_received_at", "no time to compare with --since or --until", "the contract"),
+    Reason("other_status", "an HTTP status that --status leaves out", "rules 1.1"),
+)
+
+#: Unicode White_Space: what a trim removes and what alone makes a value empty (rules 1.6).
+WHITE_SPACE: Final = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)

@@ -1,0 +1,141 @@
+"""The ruleset: the page's rows, a user's additions, and the switches for what the page leaves open (rules 11)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import orjson
+
+from etl.rules import page
+
+_FOLD: Final = str.maketrans({**{chr(c): chr(c + 32) for c in range(ord("A"), ord("Z") + 1)}, "_": None, "-": None})
+
+#: ASCII letters to lower case and nothing else, for `str.translate`.
+ASCII_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def fold(name: str) -> str:
+    """The name in ASCII lower case without `_` and `-`: how core fields are matched.
+
+    Source: "How the Endpoint Reads Parameters"; rules 2.1.
+
+    Examples:
+        >>> fold("Click-ID"), fold("total_value"), fold("ÉVENT"), fold("")
+        ('clickid', 'totalvalue', 'Évent', '')
+    """
+    return name.translate(_FOLD)
+
+
+class Switch(NamedTuple):
+    """One documented guess that a ruleset can change: key, accepted values (the default first), ruling."""
+
+    key: str
+    accepted: tuple[str, ...]
+    source: str
+
+
+SWITCHES: Final = (
+    Switch("parameter_order", ("query_first", "body_first"), "rules 1.4"),
+    Switch("alias_order", ("listed", "payload"), "rules 2.2"),
+    Switch("email_identity", ("folded", "exact"), "rules 2.5"),
+    Switch("conversion_type_match", ("exact", "trimmed"), "rules 5.2"),
+    Switch("dedup_scope", ("event", "transaction", "off"), "rules 6.3"),
+    Switch("items_names", ("folded", "exact"), "rules 8.1"),
+    Switch("item_field_names", ("folded", "exact"), "rules 8.1"),
+)
+
+
+class BodyPath(NamedTuple):
+    """A place inside a JSON body that is read as a parameter: as written, the parameter, the steps to it.
+
+    A step is a key, the index of an element, or (key, text): the first element whose key holds that text.
+    """
+
+    written: str
+    parameter: str
+    steps: tuple[str | int | tuple[str, str], ...]
+
+    @property
+    def form_name(self) -> str:
+        """The same place as PHP writes it in a form: `customer.email` is `customer[email]`."""
+        first, *rest = (step if isinstance(step, (str, int)) else "=".join(step) for step in self.steps)
+        return f"{first}" + "".join(f"[{step}]" for step in rest)
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """The rules of one run, immutable. `Ruleset()` is the page.
+
+    Attributes:
+        name: What the run's summary calls it.
+        core_fields: Fields matched by folded name, accepted names in order of precedence.
+        exact_fields: Fields matched as written.
+        item_containers: The names an items array may stand under.
+        item_fields: Fields of an item.
+        events: conversion_type value -> event.
+        paths: Places inside a JSON body that are parameters, the best first.
+        collect_path: Template of a postback's path.
+        dedup_window: How long after the kept record a repetition counts as one; None: for ever.
+    """
+
+    name: str = "builtin"
+    core_fields: tuple[page.Field, ...] = page.CORE_FIELDS
+    exact_fields: tuple[page.Field, ...] = page.EXACT_FIELDS
+    item_containers: page.Field = page.ITEM_CONTAINERS
+    item_fields: tuple[page.Field, ...] = page.ITEM_FIELDS
+    events: tuple[tuple[str, str], ...] = page.EVENTS
+    paths: tuple[BodyPath, ...] = ()
+    collect_path: str = page.COLLECT_PATH
+    parameter_order: str = "query_first"
+    alias_order: str = "listed"
+    email_identity: str = "folded"
+    conversion_type_match: str = "exact"
+    dedup_scope: str = "event"
+    dedup_window: timedelta | None = None
+    items_names: str = "folded"
+    item_field_names: str = "folded"
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything the rules say, hex. The name does not count."""
+        rules = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
+        if not self.paths:
+            del rules["paths"]  # rules without them keep the digest that earlier runs recorded
+        rules["dedup_window"] = self.dedup_window and self.dedup_window.total_seconds()
+        return hashlib.sha256(orjson.dumps(rules, option=orjson.OPT_SORT_KEYS, default=list)).hexdigest()
+
+    @cached_property
+    def path_ranks(self) -> dict[str, tuple[int, str]]:
+        """The names that paths give to parameters: the path's place in the file, and the parameter it is."""
+        ranks: dict[str, tuple[int, str]] = {}
+        for rank, path in enumerate(self.paths):
+            for name in (path.written, path.form_name):
+                ranks.setdefault(name, (rank, path.parameter))
+        return ranks
+
+    @cached_property
+    def path_roots(self) -> frozenset[str]:
+        """The names of a body that a path leads into."""
+        return frozenset(str(path.steps[0]) for path in self.paths if len(path.steps) > 1)
+
+    @property
+    def collect_pattern(self) -> str:
+        """The collect path as a regular expression with named groups; any prefix and a trailing slash are allowed."""
+        template = re.escape(self.collect_path.strip("/"))
+        for placeholder in ("account", "integration"):
+            template = template.replace(re.escape("{" + placeholder + "}"), f"(?P<{placeholder}>[^/]+)")
+        return f"/{template}/?$"
+
+    @property
+    def collect_word(self) -> bytes:
+        """The longest word of the collect path, which every postback holds as it is, however its log is escaped."""
+        words = re.findall(r"[A-Za-z0-9_-]+", re.sub(r"\{\w+\}", "/", self.collect_path))
+        return max(words, key=len, default="").encode()

@@ -1,0 +1,288 @@
+"""Text to typed value: amounts, currencies, instants, and what unreadable ones plainly meant. Nothing raises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
+from functools import cache, lru_cache
+from typing import Any, Final
+
+import polars as pl
+import pyarrow as pa
+
+from etl.columnar.factorize import on_distinct
+from etl.rules.page import WHITE_SPACE
+from etl.schema import INSTANT, MONEY
+
+_NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER_PARTS: Final = re.compile(r"([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
+_IS_NUMBER: Final = re.compile(_NUMBER)
+_PLAIN_NUMBER: Final = r"^[+-]?[0-9]{1,20}(?:\.[0-9]{1,9})?$"
+
+_CENTS: Final = Decimal("1e-9")
+_AMOUNT_LIMIT: Final = Decimal("1e29")
+_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+
+def amount(texts: pl.Series) -> pl.Series:
+    """Decimal(38, 9) of `[+-]? digits [. digits] [exponent]`, trimmed, rounded half even; null for anything else.
+
+    Source: rules 4.1.
+
+    Examples:
+        >>> amount(pl.Series(["120.00", " .5e1 ", "$12", "1e29", None])).to_list()
+        [Decimal('120.000000000'), Decimal('5.000000000'), None, None, None]
+    """
+    return _fast_or_distinct(
+        texts, _PLAIN_NUMBER, lambda plain: plain.str.strip_prefix("+").cast(MONEY), read_amount, MONEY
+    )
+
+
+def is_positive_number(texts: pl.Series) -> pl.Series:
+    """Whether the trimmed text is a number greater than zero, before rounding and of any size (rules 5.3).
+
+    Examples:
+        >>> is_positive_number(pl.Series(["1e-99", "1e99", "0.0", "-1", "x", None])).to_list()
+        [True, True, False, False, False, None]
+    """
+    trimmed = texts.str.strip_chars()
+    is_number = trimmed.str.contains(f"^{_NUMBER}$")
+    return is_number & trimmed.str.contains(r"^\+?[0-9.]*[1-9]")
+
+
+def read_amount(text: str) -> Decimal | None:
+    """One amount by the grammar of `amount`."""
+    text = text.strip(WHITE_SPACE)
+    if not _IS_NUMBER.fullmatch(text):
+        return None
+    match = _NUMBER_PARTS.fullmatch(text)
+    assert match
+    sign, whole, fraction, exponent = match.groups()
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return _CENTS * 0
+    magnitude = len(digits) - len(fraction) + _clamped(exponent or "0", len(text) + 100)
+    if magnitude > 29:
+        return None
+    if magnitude < -9:
+        return _CENTS * 0
+    rounded = Decimal(f"{sign}0.{digits}e{magnitude}").quantize(_CENTS, context=_EXACT)
+    return rounded if rounded.copy_abs() < _AMOUNT_LIMIT else None
+
+
+_SIGNS: Final = "$¢£¤¥֏؋৳฿៛\u20a0-\u20cf﷼＄￠￡￥￦"
+_BLANK: Final = f"[{WHITE_SPACE}]"
+_SIGN_OR_CODE: Final = rf"(?:[A-Za-z]{{3}}|[A-Za-z]{{0,2}}[{_SIGNS}])"
+_DRESSED: Final = re.compile(
+    rf"([+-]?){_SIGN_OR_CODE}?{_BLANK}*([+-]?)([0-9.][0-9.,'’{WHITE_SPACE}]*?){_BLANK}*{_SIGN_OR_CODE}?"
+)
+_GROUPED: Final = (
+    (re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?"), ",", "."),
+    (re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+"), ".", ","),
+    (re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}"), ".", ","),
+    (re.compile(rf"[1-9][0-9]{{0,2}}(?:[{WHITE_SPACE}'’][0-9]{{3}})+(?:[.,][0-9]+)?"), WHITE_SPACE + "'’", ",."),
+    (re.compile(r"[0-9]+(?:\.[0-9]*|,[0-9]+)?|\.[0-9]+"), "", ",."),
+)
+
+
+def read_dressed_amount(text: str) -> Decimal | None:
+    """What an amount with a currency sign or code, thousands separators or a decimal comma plainly means.
+
+    Source: rules 4.1, value_repaired.
+
+    Examples:
+        >>> [str(read_dressed_amount(t)) for t in ("$12", "1,234.50", "12,50", "1.234,5 EUR", "nan", "1_000")]
+        ['12.000000000', '1234.500000000', '12.500000000', '1234.500000000', 'None', 'None']
+    """
+    match = _DRESSED.fullmatch(text.strip(WHITE_SPACE))
+    if not match or (match[1] and match[2]):
+        return None
+    for pattern, separators, points in _GROUPED:
+        if pattern.fullmatch(match[3]):
+            digits = match[3].translate({ord(separator): None for separator in separators})
+            return read_amount(match[1] + match[2] + digits.translate({ord(point): "." for point in points}))
+    return None
+
+
+def read_currency(text: str) -> dict[str, str | None]:
+    """A currency as it is written to the tables, and what is wrong with it: `invalid` or `unknown`.
+
+    Source: rules 4.3.
+
+    Examples:
+        >>> [tuple(read_currency(text).values()) for text in (" eur", "XYZ", "euro")]
+        [('EUR', None), ('XYZ', 'unknown'), ('euro', 'invalid')]
+    """
+    code = text.strip(WHITE_SPACE)
+    if not (len(code) == 3 and code.isascii() and code.isalpha()):
+        return {"currency": text, "fault": "invalid"}
+    upper = code.upper()
+    return {"currency": upper, "fault": None if upper in active_currencies() else "unknown"}
+
+
+@cache
+def active_currencies() -> frozenset[str]:
+    """The three-letter codes that ISO 4217 lists as active."""
+    from iso4217 import Currency
+
+    return frozenset(currency.code for currency in Currency)
+
+
+_SECONDS: Final = (946_684_800, 4_102_444_800)
+_PLAIN_SECONDS: Final = r"^(?:9[5-9][0-9]{7}|[1-3][0-9]{9})$"
+_DECIMAL_SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
+_ISO_8601: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(?:(Z)|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
+)
+#: What `datetime.fromisoformat` reads as we do, and quickly.
+_PLAIN_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z")
+#: Of these, what has no minute or second past 59 and no year 0.
+_SURE_UTC: Final = r"^(?:[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?Z$"
+_UNITS: Final = ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds"))
+
+#: Seconds of as many digits lie before the year 5139.
+_EPOCH_DIGITS: Final = 11
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def epoch_instant(texts: pl.Series) -> pl.Series:
+    """The instant of `digits[.digits]` seconds since 1970, from 2000 to 2100, cut to microseconds; else null.
+
+    Source: rules 6.2.
+
+    Examples:
+        >>> [str(t) for t in epoch_instant(pl.Series(["1714564800", "1714564800.5", "1714564800000", None]))]
+        ['2024-05-01 12:00:00+00:00', '2024-05-01 12:00:00.500000+00:00', 'None', 'None']
+    """
+    return _fast_or_distinct(
+        texts,
+        _PLAIN_SECONDS,
+        lambda plain: (plain.cast(pl.Int64) * 1_000_000).cast(INSTANT),
+        _read_seconds,
+        INSTANT,
+    )
+
+
+def read_other_timestamp(text: str) -> tuple[str, datetime | None]:
+    """The issue of a timestamp that is not in seconds, and the instant it plainly means.
+
+    Source: rules 6.2.
+
+    Examples:
+        >>> read_other_timestamp("2024-05-01")
+        ('timestamp_iso8601', datetime.datetime(2024, 5, 1, 0, 0, tzinfo=datetime.timezone.utc))
+        >>> read_other_timestamp("1714564800000")[0], read_other_timestamp("yesterday")
+        ('timestamp_milliseconds', ('invalid_timestamp', None))
+    """
+    text = text.strip(WHITE_SPACE)
+    match = _DECIMAL_SECONDS.fullmatch(text)
+    if match and not match[2]:
+        digits = text.lstrip("0")
+        for factor, issue in _UNITS:
+            if len(digits) < 18 and digits and _in_range(int(digits), factor):
+                return issue, EPOCH + timedelta(microseconds=int(digits) * (1_000_000 // factor))
+    instant = read_iso8601(text)
+    return ("timestamp_iso8601", instant) if instant else ("invalid_timestamp", None)
+
+
+def read_iso8601(text: str) -> datetime | None:
+    """The UTC instant of `YYYY-MM-DD`, alone or with `T` or a blank, `HH:MM[:SS[.digits]]` and a zone (none: UTC)."""
+    if _PLAIN_UTC.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            return None
+    match = _ISO_8601.fullmatch(text)
+    if not match:
+        return None
+    year, month, day, hour, minute, second, fraction, _, sign, zone_hours, zone_minutes = match.groups()
+    micros = (fraction or "")[:6].ljust(6, "0")
+    offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0))
+    try:
+        zone = timezone(-offset if sign == "-" else offset)
+        local = datetime(
+            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), int(micros), zone
+        )
+        return local.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read_seconds(text: str) -> datetime | None:
+    match = _DECIMAL_SECONDS.fullmatch(text.strip(WHITE_SPACE))
+    whole = match[1].lstrip("0") if match else ""
+    if not match or len(whole) > 10 or not whole:
+        return None
+    seconds = Decimal(f"{whole}.{match[2] or 0}")
+    if not _SECONDS[0] <= seconds <= _SECONDS[1]:
+        return None
+    micros = (seconds * 1_000_000).quantize(Decimal(1), rounding=ROUND_DOWN, context=Context(prec=60))
+    return EPOCH + timedelta(microseconds=int(micros))
+
+
+def _in_range(number: int, factor: int) -> bool:
+    return _SECONDS[0] * factor <= number <= _SECONDS[1] * factor
+
+
+def _clamped(exponent: str, limit: int) -> int:
+    digits = exponent.lstrip("+-").lstrip("0")
+    size = int(digits) if digits and len(digits) < 10 else (limit if digits else 0)
+    return -size if exponent.startswith("-") else size
+
+
+def _fast_or_distinct(
+    texts: pl.Series,
+    plain_pattern: str,
+    convert: Callable[[pl.Series], pl.Series],
+    read: Callable[[str], Any],
+    dtype: pl.DataType,
+) -> pl.Series:
+    """`convert` for the texts that match the pattern, all at once; `read` for each distinct other one."""
+    is_plain = texts.str.contains(plain_pattern)
+    plain = convert(texts.set(~is_plain.fill_null(False), None))
+    if is_plain.all(ignore_nulls=True):
+        return plain
+    others = on_distinct(texts.set(is_plain.fill_null(False), None), read, dtype)
+    return plain.fill_null(others)
+
+
+def instants(texts: pl.Series) -> pl.Series:
+    """`read_instant` of a column: Datetime(us, UTC); null where there is none.
+
+    Examples:
+        >>> texts = pl.Series(["2024-05-01T12:00:00.250Z", "1714564800", "2024-02-30T12:00:00Z", "soon", None])
+        >>> instants(texts).dt.hour().to_list()
+        [12, 12, None, None, None]
+    """
+    parsed = _sure_instants(texts.set(~texts.str.contains(_SURE_UTC), None))
+    return parsed.fill_null(on_distinct(texts.set(parsed.is_not_null(), None), read_instant, INSTANT))
+
+
+def _sure_instants(texts: pl.Series) -> pl.Series:
+    """Arrow is ten times as fast as polars, and refuses all where there is no such day or hour."""
+    try:
+        times = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        times = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
+        return times.dt.replace_time_zone("UTC")
+    return pl.Series(pl.from_arrow(times))
+
+
+@lru_cache(maxsize=4096)
+def read_instant(text: str) -> datetime | None:
+    """The instant of a dump's `received_at`: ISO 8601, or seconds since 1970 (milli- and microseconds too).
+
+    Examples:
+        >>> str(read_instant("2024-05-01T14:00:00+02:00")), str(read_instant("1714564800.25"))
+        ('2024-05-01 12:00:00+00:00', '2024-05-01 12:00:00.250000+00:00')
+    """
+    if _PLAIN_UTC.fullmatch(text):
+        return read_iso8601(text)
+    match = _DECIMAL_SECONDS.fullmatch(text.strip(WHITE_SPACE))
+    if match and len(match[1].lstrip("0")) <= _EPOCH_DIGITS:
+        return EPOCH + timedelta(seconds=int(match[1]), microseconds=int((match[2] or "")[:6].ljust(6, "0")))
+    return read_other_timestamp(text)[1]

@@ -1,0 +1,47 @@
+"""The rulesets that ship with the tool: one TOML file a vendor, beside this module."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from etl.errors import RulesetError
+from etl.rules.ruleset import Ruleset
+from etl.rules.ruleset_file import parse_ruleset
+
+
+def shipped_names() -> list[str]:
+    """The names that `shipped_ruleset` knows, in alphabetical order."""
+    names = (entry.name for entry in files(__name__).iterdir())
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def shipped_ruleset(name: str) -> Ruleset:
+    """A ruleset that ships with the tool.
+
+    Raises:
+        RulesetError: None is called so.
+
+    Examples:
+        >>> shipped_ruleset("shopify").name
+        'shopify'
+    """
+    if name not in shipped_names():
+        raise RulesetError(f"no ruleset {name!r} ships with the tool.", f"Shipped are: {', '.join(shipped_names())}.")
+    return parse_ruleset(files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
+
+
+def find_ruleset(text: str) -> Ruleset:
+    """The ruleset a user means: the name of a shipped one, or else a file.
+
+    Raises:
+        RulesetError: Neither, or the file is no valid ruleset.
+    """
+    if text in shipped_names():
+        return shipped_ruleset(text)
+    try:
+        return parse_ruleset(Path(text).read_text(encoding="utf-8"), Path(text).name)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        hint = f"Give a file, or one of the shipped rulesets: {', '.join(shipped_names())}."
+        raise RulesetError(f"--ruleset {text!r} cannot be read: {reason}.", hint) from error

@@ -1,0 +1,1 @@
+"""One run: inputs are staged, deduplicated, written and published."""

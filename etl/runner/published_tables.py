@@ -1,0 +1,77 @@
+"""Published tables as lazy frames: what later questions read, however large they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import polars as pl
+
+from etl.errors import InputError, UsageError
+from etl.runner.parquet import scan_files
+from etl.runner.publish import MANIFEST
+from etl.schema import TABLES, Table
+
+
+class Published(NamedTuple):
+    """What a run published: its manifest, and its tables, of which nothing has been read yet."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    conversions: pl.LazyFrame
+    items: pl.LazyFrame
+    passthroughs: pl.LazyFrame
+    rejections: pl.LazyFrame
+
+
+def open_published(folder: Path) -> Published:
+    """The tables in a folder that `run` published.
+
+    Raises:
+        InputError: There is no such folder, or it cannot be read.
+        UsageError: It holds no tables of this tool, or tables of an earlier version.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is not a folder.", "Name the folder that `run --out` wrote.")
+    try:
+        manifest = orjson.loads((folder / MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{str(folder)!r} holds no {MANIFEST}: no tables were published there.",
+            "Name the folder that `run --out` wrote.",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(folder / MANIFEST)!r} cannot be read.", "Run again into a new folder.") from error
+    return Published(folder, manifest, *(_scan(folder, table) for table in TABLES))
+
+
+def read(frame: pl.LazyFrame) -> pl.DataFrame:
+    """The rows of a question over published tables, read in a stream.
+
+    Raises:
+        InputError: A file is damaged, or was replaced meanwhile.
+    """
+    try:
+        return frame.collect(engine="streaming")
+    except (OSError, pl.exceptions.ComputeError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise InputError(f"The tables cannot be read: {reason}", "Run again into a new folder.") from error
+
+
+def _scan(folder: Path, table: Table) -> pl.LazyFrame:
+    paths = sorted((folder / table.name).glob("*.parquet"))
+    if not paths:
+        raise UsageError(f"{str(folder)!r} holds no table {table.name!r}.", "Name the folder that `run --out` wrote.")
+    try:
+        frame = scan_files(paths)
+        found = frame.collect_schema()
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise InputError(f"{str(paths[0])!r} is no Parquet file.", "Run again into a new folder.") from error
+    missing = [name for name in table.schema if name not in found]
+    if missing:
+        raise UsageError(
+            f"{str(folder)!r} was written by an earlier version: {table.name} has no column {missing[0]!r}.",
+            "Run again on the same inputs.",
+        )
+    return frame.select(table.schema.names())

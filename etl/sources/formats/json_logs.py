@@ -1,0 +1,179 @@
+"""Access logs in JSON that people compose themselves, and wrappers of lines: rows by aliases of their keys."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from etl.sources.format import Format
+from etl.sources.formats.json_clouds import CLOUDS
+from etl.sources.formats.json_servers import SERVERS
+from etl.sources.readers.column_guessing import GUESSES, ROLES
+
+_METHOD_KEYS: Final = ("request_method", "method", "verb", "http_method", "request_type")
+_STATUS_KEYS: Final = ("status", "response_status", "response", "status_code", "code", "http_status")
+_CLIENT_KEYS: Final = (
+    *("cf_connecting_ip", "http_cf_connecting_ip", "remote_addr", "remote_ip", "client_ip", "clientip"),
+    *("client", "ip", "remote_address", "http_x_forwarded_for"),
+)
+_TIME_KEYS: Final = (
+    *("msec", "time_iso8601", "timestamp", "@timestamp", "time", "time_local", "datetime", "date", "ts"),
+)
+_HOME_MADE: Final[dict[str, tuple[str, ...]]] = {
+    "time": _TIME_KEYS,
+    "method": _METHOD_KEYS,
+    "status": _STATUS_KEYS,
+    "client": _CLIENT_KEYS,
+    "agent": ("http_user_agent", "user_agent", "useragent", "agent", "ua"),
+    "query": ("args", "query_string", "query", "request_args"),
+    "body": ("request_body", "req_body"),
+}
+_NGINX: Final = "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format"
+
+#: What else a log of requests says of one, so that a payload with an address in it is not taken for a log.
+_EVIDENCE: Final = "|".join((*_METHOD_KEYS, *_STATUS_KEYS, *_CLIENT_KEYS, *_TIME_KEYS))
+_COMBINED: Final = r".*\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] \""
+
+#: Keys that other formats have beside keys of the same names.
+_OTHERS: Final = ("!request.uri|request.url|request.method", "!RequestPath|ClientRequestURI|cs-uri-stem|reqPath")
+
+_STRONG: Final = r"/|https?://|[A-Za-z_-]{1,32} (?:/|https?://|.+ HTTP/\d)"
+_NGINX_KEYS: Final = {
+    **_HOME_MADE,
+    "target": ("request_uri",),
+    "request": ("request",),
+    "path": ("uri", "document_uri"),
+}
+
+HOME_MADE: Final[tuple[Format, ...]] = (
+    Format(
+        "nginx_json",
+        "json",
+        "nginx access log in JSON, home-made: the request line or the URI as sent, in keys of any common name",
+        _NGINX,
+        (
+            (
+                b'{"time":"2024-05-01T14:00:00+02:00","remote_addr":"192.0.2.7","request":"GET /a/collect/b?click_id=a'
+                b' HTTP/1.1","status":"200","http_user_agent":"Acme/1"}'
+            ),
+            (
+                b'{"msec":"1714564800.125","ip":"192.0.2.7","request_method":"GET","uri":"/acme/collect/shop",'
+                b'"args":"click_id=a","response_status":200}'
+            ),
+            rb'{"time_local":"01/May/2024:12:00:00 +0000","request_uri":"/acme/collect/shop?click_id=\x22a\xE9"}',
+        ),
+        keys=_NGINX_KEYS,
+        marks=(f"request_uri|uri|request ~ {_STRONG}", _EVIDENCE, "!response_code|body", *_OTHERS),
+        is_zoned=False,
+    ),
+    Format(
+        "nginx_json_garbage",
+        "json",
+        "nginx access log in JSON, where what came was no HTTP request",
+        _NGINX,
+        (b'{"time_local":"01/May/2024:12:00:00 +0000","client":"192.0.2.7","request":"","status":400}',),
+        keys=_NGINX_KEYS,
+        marks=(
+            "request_uri|uri|request",
+            "|".join(_STATUS_KEYS) + r" ~ (?:\d{1,3}|-)?$",
+            "|".join(_CLIENT_KEYS),
+            "|".join(_TIME_KEYS),
+            f"!request_uri|uri|request ~ {_STRONG}",
+            "!response_code|body|request.method|request.headers",
+            *_OTHERS,
+        ),
+        is_zoned=False,
+    ),
+    Format(
+        "json_access_log",
+        "json",
+        "Access log in JSON with path, method, status, address and time in keys of any common name",
+        _NGINX,
+        (
+            (
+                b'{"time":"2024-05-01T12:00:00Z","ip":"192.0.2.7","method":"GET","path":"/acme/collect/shop?click_id=a",'
+                b'"status":200}'
+            ),
+        ),
+        keys={**_HOME_MADE, "target": ("original_url", "originalUrl", "url"), "path": ("path", "pathname")},
+        marks=(
+            "path|pathname|url|original_url|originalUrl ~ /|https?://",
+            "|".join(_METHOD_KEYS) + r" ~ [A-Z]{3,7}$",
+            "|".join(_STATUS_KEYS) + r" ~ \d{3}$",
+            "|".join(_CLIENT_KEYS),
+            "|".join(_TIME_KEYS),
+            "!request|request_uri|uri|body|headers|received_at|bodyRaw|token_id|response_code",
+            "!response_status|request_protocol|fastly_server|fastly_is_edge",
+            *_OTHERS,
+        ),
+        is_zoned=False,
+    ),
+    Format(
+        "log_wrapper",
+        "json",
+        "One line of a log as text in a JSON record, as Docker, Upsun, Filebeat and other shippers write it",
+        "https://docs.docker.com/engine/logging/drivers/json-file/",
+        (
+            (
+                b'{"timestamp":1714564800,"message":"front.0 nginx: 192.0.2.7 - - [01/May/2024:12:00:00 +0000] \\"GET '
+                b'/acme/collect/shop?click_id=a HTTP/1.1\\" 200 2 \\"-\\" \\"-\\"","level":"INFO"}'
+            ),
+        ),
+        keys={"record": ("message", "log", "MESSAGE", "event.original"), "time": ("@timestamp", "time", "timestamp")},
+        marks=(f"message|log|MESSAGE|event.original ~ {_COMBINED}", "!method"),
+    ),
+    Format(
+        "docker",
+        "json",
+        "Docker's json-file: any line of a container as text",
+        "https://docs.docker.com/engine/logging/drivers/json-file/",
+        (b'{"log":"{\\"click_id\\": \\"a\\"}\\n","stream":"stdout","time":"2024-05-01T12:00:00.000000001Z"}',),
+        keys={"record": ("log",), "time": ("time",)},
+        marks=(f"log ~ (?!{_COMBINED})", "stream ~ std(?:out|err)$", "time"),
+    ),
+)
+
+_BIGQUERY: Final = "https://cloud.google.com/bigquery/docs/exporting-data"
+_EXPORT_KEYS: Final = {ROLES[role]: names for role, names in GUESSES.items() if role not in ("request", "query")}
+_PAYLOAD_KEYS: Final = tuple(name for name in GUESSES["payload"] if name not in ("body", "value", "params"))
+_OBJECT: Final = r"\s*\{\s*\".*\}\s*$"
+
+#: Names by which a record is itself a payload.
+_PARAMETERS: Final = "!click_id|clickid|click|ref_id|refid|ref|email|value|amount|conversion_type|event_name"
+
+EXPORTS: Final[tuple[Format, ...]] = (
+    Format(
+        "json_table",
+        "json",
+        "Rows of a table as JSON, of which one column holds payloads as text, as BigQuery exports them",
+        _BIGQUERY,
+        (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","payload":"{\\"click_id\\": \\"a\\"}"}',),
+        keys={**_EXPORT_KEYS, "body": _PAYLOAD_KEYS},
+        marks=(
+            f"{'|'.join(_PAYLOAD_KEYS)} ~ {_OBJECT}",
+            "!body|bodyRaw|token_id|topic|eventType|query|log",
+            _PARAMETERS,
+        ),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+    Format(
+        "json_table_body",
+        "json",
+        "The same, where that column is called body and nothing else frames a request",
+        _BIGQUERY,
+        (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","body":"{\\"click_id\\": \\"a\\"}"}',),
+        keys={**_EXPORT_KEYS, "body": ("body",)},
+        marks=(
+            f"body ~ {_OBJECT}",
+            "created_at|created|inserted_at|logged_at|timestamp|time|date|id",
+            "!method|path|url|headers|received_at|httpMethod|requestContext|receiptHandle|messageId",
+            _PARAMETERS,
+        ),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+)
+
+FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *CLOUDS, *HOME_MADE, *EXPORTS)

@@ -1,0 +1,167 @@
+"""A log format of one's own: an nginx `log_format` or an Apache `LogFormat`, as written in the server's configuration.
+
+Each variable is one row: what it fills, and the pattern of its text. The format becomes one regular expression.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from etl.errors import FormatError
+from etl.sources.format import Format
+
+_WORD: Final = rb"\S*?"
+_ANY: Final = rb'(?:[^"\\]|\\.)*?'
+
+
+class Variable(NamedTuple):
+    """One variable of a server's log format: its spellings, what it fills (None: nothing), its text's pattern."""
+
+    spellings: tuple[str, ...]
+    fills: str | None
+    pattern: bytes
+
+
+VARIABLES: Final = (
+    Variable(("$request", "%r"), "request", _ANY),
+    Variable(("$request_method", "%m"), "method", rb"[A-Za-z_-]+|-"),
+    Variable(("$request_uri",), "target", _ANY),
+    Variable(("$uri", "$document_uri", "%U"), "path", _ANY),
+    Variable(("$args", "$query_string"), "query", _ANY),
+    Variable(("%q",), "query", rb'(?:\?(?:[^"\s\\]|\\.)*)?'),
+    Variable(("$request_body",), "body", _ANY),
+    Variable(("$time_local", "%t"), "time", rb"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"),
+    Variable(("$time_iso8601",), "time", rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)"),
+    Variable(("$msec", "%{sec}t"), "time", rb"\d+(?:\.\d+)?"),
+    Variable(("%{msec}t", "%{usec}t"), "time", rb"\d+"),
+    Variable(("$status", "%s", "%>s", "%<s"), "status", rb"\d{3}|-"),
+    Variable(("$remote_addr", "$realip_remote_addr", "%h", "%a", "%{c}a"), "client", _WORD),
+    Variable(("$http_x_forwarded_for", "%{X-Forwarded-For}i"), "forwarded", _ANY),
+    Variable(("$http_user_agent", "%{User-Agent}i", "%{User-agent}i"), "agent", _ANY),
+)
+
+#: Formats that servers know by name.
+NAMED: Final = {
+    "common": '%h %l %u %t "%r" %>s %b',
+    "combined": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
+    "combinedio": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %I %O',
+    "vhost_combined": '%v:%p %h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"',
+    "main": (
+        '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
+        '"$http_user_agent" "$http_x_forwarded_for"'
+    ),
+}
+
+#: A time as strftime writes it, at the request's begin or end, and what each code is as a pattern.
+_LAYOUT: Final = re.compile(r"%\{(?:begin:|end:)?(.*%.*)\}t")
+_LAYOUT_CODES: Final = {
+    **dict.fromkeys("mdHMSy", r"\d\d"),
+    **dict.fromkeys("ba", "[A-Z][a-z]{2}"),
+    "Y": r"\d{4}",
+    "e": r"[ \d]\d",
+    "z": r"[+-]\d{4}",
+    "s": r"\d+",
+    "%": "%",
+    "F": r"\d{4}-\d\d-\d\d",
+    "T": r"\d\d:\d\d:\d\d",
+}
+_BY_SPELLING: Final = {spelling: row for row in VARIABLES for spelling in row.spellings}
+_NGINX: Final = re.compile(r"\$\{(\w+)\}|\$(\w+)")
+_APACHE: Final = re.compile(r"%%|%[!,\d]*(\{[^}]*\}\^?[a-zA-Z]+|[<>]?\^?[a-zA-Z]+)")
+_DIRECTIVE: Final = re.compile(r"\s*(?:log_format|LogFormat)\s+")
+_QUOTED: Final = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+
+
+@lru_cache(maxsize=16)
+def compile_log_format(text: str) -> Format:
+    """The format that a server's configuration describes.
+
+    Args:
+        text: The format alone, or its whole directive with name and quotes.
+
+    Raises:
+        FormatError: It lacks a variable that the job needs.
+
+    Examples:
+        >>> from etl.sources import text_lines
+        >>> from etl.sources.format_rows import Settings
+        >>> row = compile_log_format('$remote_addr [$time_iso8601] "$request_uri" $status')
+        >>> text_lines.start((row,), Settings())(b'192.0.2.1 [2024-05-01T12:00:00Z] "/a/collect/b?x=1" 200').query
+        'x=1'
+    """
+    literal, escape = _literal(NAMED.get(text, text))
+    layouts = [spelling for token in _APACHE.finditer(literal) if _layout_of(spelling := _spelling(token))]
+    tokens = _NGINX if "$" in literal and not _APACHE.search(literal.replace("$", "")) else _APACHE
+    pattern, filled, end = b"", set[str](), 0
+    for token in tokens.finditer(literal):
+        pattern += re.escape(literal[end : token.start()].encode())
+        end = token.end()
+        spelling = _spelling(token)
+        variable = _BY_SPELLING.get(spelling) or _layout_of(spelling)
+        if token[0] == "%%":
+            pattern += b"%"
+        elif variable and variable.fills and variable.fills not in filled:
+            filled.add(variable.fills)
+            group = b"(?P<" + variable.fills.encode() + b">" + variable.pattern + b")"
+            pattern += rb"\[" + group + rb"\]" if spelling == "%t" else group
+        else:
+            pattern += _ANY if literal[token.start() - 1 : token.start()] == '"' else rb".*?"
+    pattern += re.escape(literal[end:].encode())
+    _check(filled, text)
+    return Format(
+        "custom",
+        "custom",
+        "a log format of one's own",
+        "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format",
+        pattern=pattern,
+        escape={"none": "none", "json": "json"}.get(escape, "backslash"),
+        time=f"layout {_LAYOUT.fullmatch(layouts[0])[1]}" if layouts else "any",  # type: ignore[index]
+        moment="end" if "time" in filled else "none",
+        is_zoned=not layouts or "%z" in layouts[0],
+        is_body_logged="body" in filled,
+    )
+
+
+def _layout_of(spelling: str) -> Variable | None:
+    """The variable of a time in a layout of one's own, as `%{%Y-%m-%d %H:%M:%S}t`; None for any other."""
+    layout = _LAYOUT.fullmatch(spelling)
+    if not layout or any(code not in _LAYOUT_CODES for code in re.findall("%(.)", layout[1])):
+        return None
+    pieces = (
+        _LAYOUT_CODES[piece[1:]] if piece.startswith("%") else re.escape(piece) for piece in re.split("(%.)", layout[1])
+    )
+    return Variable((spelling,), "time", "".join(pieces).encode())
+
+
+def _literal(text: str) -> tuple[str, str]:
+    """The format itself, without its directive, name and quotes, and how values in it are escaped."""
+    directive = _DIRECTIVE.match(text)
+    escape = re.search(r"escape=(json|default|none)", text)
+    if directive:
+        text = text[directive.end() :]
+    if directive or _QUOTED.fullmatch(text.strip()):
+        text = "".join(first or second for first, second in _QUOTED.findall(text))
+    return text.strip().replace('\\"', '"').replace("\\t", "\t"), escape[1] if escape else "default"
+
+
+def _spelling(token: re.Match[str]) -> str:
+    if token[0].startswith("$"):
+        return "$" + (token[1] or token[2])
+    return "%" + (token[1] or "")
+
+
+_PARTS: Final = (
+    (
+        {"request", "target", "query"},
+        "the request's query: $request, $request_uri or $args (%r or %q)",
+    ),
+    ({"request", "target", "path"}, "the request's path: $request, $request_uri or $uri (%r or %U)"),
+)
+
+
+def _check(filled: set[str], text: str) -> None:
+    for alternatives, missing in _PARTS:
+        if not filled & alternatives and not (filled >= {"path", "body"}):
+            raise FormatError(f"--log-format {text!r} lacks {missing}.", "Add it, or use a log that has it.")

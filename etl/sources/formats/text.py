@@ -1,0 +1,152 @@
+"""Access logs in text beside the combined family: load balancers, proxies, routers, buckets. One pattern a row."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from etl.sources.format import Format
+
+_CLF: Final = rb"\[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"
+_ISO: Final = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.?\d*(?:Z|[+-]\d\d:\d\d)"
+_AWS: Final = "https://docs.aws.amazon.com/elasticloadbalancing/latest/"
+
+FORMATS: Final = (
+    Format(
+        "aws_alb",
+        "text",
+        "AWS application load balancer; lines of network load balancers beside it hold no request",
+        f"{_AWS}application/load-balancer-access-logs.html",
+        (
+            (
+                b"https 2024-05-01T12:00:01.000000Z app/lb/1 192.0.2.7:2817 198.51.100.1:80 0.0 0.1 0.0 200 200 34 366 "
+                b'"GET https://t.example.com:443/acme/collect/shop?click_id=a HTTP/1.1" "Acme/1" A TLSv1.2 arn:aws:x "Root=1" '
+                b'"-" "-" 0 2024-05-01T12:00:00.500000Z "forward" "-" "-" "198.51.100.1:80" "200" "-" "-"'
+            ),
+            b'h2 2024-05-01T12:00:01.000000Z app/lb/1 2001:db8::7:2817 - -1 -1 -1 400 - 0 0 "- http://a:80- -" "-" - - - "-"',
+        ),
+        pattern=rb"(?:https?|h2|grpcs?|wss?) (?P<logged>\S+Z) \S+ (?P<client>\S+):\d+ \S+ \S+ \S+ \S+ (?P<status>\S+) \S+ \S+"
+        rb' \S+ "(?P<request>.*?)" "(?P<agent>.*?)" [\w-]+ [\w.-]+ (?:-|arn:\S+) "[^"]*"'
+        rb'(?: "[^"]*" "[^"]*" \S+ (?P<time>\d[^ "]+Z))?(?: .*)?'
+        rb"|(?:tls|tcp|udp) \d\.\d \d{4}-\S+ net/\S+ .*",
+        moment="start",
+    ),
+    Format(
+        "aws_elb",
+        "text",
+        "AWS classic load balancer",
+        f"{_AWS}classic/access-log-collection.html",
+        (
+            (
+                b"2024-05-01T12:00:00.000000Z lb 192.0.2.7:2817 198.51.100.1:80 0.1 0.1 0.1 200 200 0 29 "
+                b'"GET http://t.example.com:80/acme/collect/shop?click_id=a HTTP/1.1" "Acme/1" - -'
+            ),
+            b'2024-05-01T12:00:00.000000Z lb 192.0.2.7:2817 198.51.100.1:80 0.1 0.1 0.1 - - 82 305 "- - - " "-" - -',
+        ),
+        pattern=rb"(?P<time>\d{4}-\d\d-\d\dT\S+Z) \S+ (?P<client>\S+):\d+ \S+ [\d.-]+ [\d.-]+ [\d.-]+ (?P<status>\S+) \S+"
+        rb' -?\d+ -?\d+ "(?P<request>.*?)"(?: "(?P<agent>.*?)" [\w-]+ [\w.-]+)?',
+        moment="start",
+    ),
+    Format(
+        "aws_s3",
+        "text",
+        "Amazon S3 server access log",
+        "https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html",
+        (
+            (
+                b"79a5 bucket [01/May/2024:12:00:00 +0000] 192.0.2.7 - 3E57 WEBSITE.GET.OBJECT p.gif "
+                b'"GET /acme/collect/shop?click_id=a HTTP/1.1" 200 - 43 43 7 6 "-" "Acme/1" - x= SigV4 - - b.example.com TLSv1.2 - -'
+            ),
+        ),
+        pattern=rb"\S+ \S+ "
+        + _CLF
+        + rb' (?P<client>\S+) \S+ \S+ [\w.]+ \S+ (?:"(?P<request>.*?)"|-) (?P<status>\d{3}|-) \S+ (?:\d+|-) (?:\d+|-)'
+        rb' (?:\d+|-) (?:\d+|-) (?:".*?"|-) (?:"(?P<agent>.*?)"|-) \S+(?: .*)?',
+        time="clf",
+        moment="start",
+    ),
+    Format(
+        "haproxy",
+        "text",
+        "HAProxy HTTP log, whose time has no zone; other events beside it hold no request",
+        "https://docs.haproxy.org/3.0/configuration.html#8.2.3",
+        (
+            (
+                b"192.0.2.7:38862 [01/May/2024:12:00:00.250] web~ app/srv1 0/0/1/0/2 200 168 - - ---- 6/6/0/0/0 0/0 "
+                b'{t.example.com|} "GET /acme/collect/shop?click_id=a#22 HTTP/1.1"'
+            ),
+            b'2001:db8::7:1 [01/May/2024:12:00:00.250] web web/<NOSRV> -1/-1/-1/-1/0 400 0 - - PR-- 1/1/0/0/0 0/0 "<BADREQ>"',
+            b"192.0.2.7:1 [01/May/2024:12:00:00.250] web/1: SSL handshake failure",
+        ),
+        pattern=rb"(?P<client>\S+):\d* \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3})\] \S+ \S+/\S+(?: \S+)? "
+        rb"\+?[\d/+-]+ (?P<status>\d{3}|-1) \+?\d+ \S+ \S+ \S{4} [\d/+-]+ [\d/]+(?: \{.*?\}){0,2} "
+        rb'(?:\\"(?P<escaped>.*)\\"|"(?P<request>.*)")'
+        rb"|\S+:\d* \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] [\w.~-]+/\S+: .*"
+        rb"|\S+:\d+ \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] \S+ \S+/\S+ [\d/+-]+ \d+ \S\S [\d/]+ [\d/]+"
+        rb"|Connect from \S+ to .*|(?:Proxy|Server|Stopping|Pausing|Health check|backend) .*",
+        escape="haproxy",
+        time="haproxy",
+        moment="start",
+        is_zoned=False,
+    ),
+    Format(
+        "heroku",
+        "text",
+        "Heroku's router, by a drain or as Papertrail keeps it; lines of dynos beside it hold no request",
+        "https://devcenter.heroku.com/articles/http-routing#heroku-router-log-format",
+        (
+            (
+                b'2024-05-01T12:00:00.000000+00:00 heroku[router]: at=info method=GET path="/acme/collect/shop?click_id=a" '
+                b'host=t.example.com request_id=1 fwd="192.0.2.7" dyno=web.1 connect=1ms service=18ms status=200 bytes=13'
+            ),
+            b"2024-05-01T12:00:00.000000+00:00 heroku[web.1]: State changed from starting to up",
+        ),
+        pattern=rb"(?:<\d+>1 |\d+\t)?(?P<time>"
+        + _ISO
+        + rb")(?:[ \t].*?)?[ \t]heroku(?:\[router\]:| ?/? ?router[:\t]?(?: - -?)?)\s*"
+        rb"at=.*?method=(?P<method>\S*) path=\"?(?P<target>.*?)\"? host=\S* (?:.*?fwd=\"?(?P<client>[^\" ]*)\"? )?"
+        rb".*?status=(?P<status>\d*)(?: .*)?"
+        rb"|" + _ISO + rb" (?:app|heroku)\[(?!router)[\w.-]+\]: .*",
+    ),
+    Format(
+        "envoy",
+        "text",
+        "Envoy's and Istio's default access log",
+        "https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage",
+        (
+            (
+                b'[2024-05-01T12:00:00.310Z] "GET /acme/collect/shop?click_id=a HTTP/2" 200 - 154 0 226 100 "192.0.2.7" '
+                b'"Acme/1" "1" "t.example.com" "198.51.100.1:80"'
+            ),
+            (
+                b'[2024-05-01T12:00:00.310Z] "- - -" 0 NR filter_chain_not_found - "-" 0 0 0 - "-" "-" "-" "-" "-" - - '
+                b"198.51.100.1:80 192.0.2.7:1 - -"
+            ),
+        ),
+        pattern=rb"\[(?P<time>"
+        + _ISO
+        + rb')\] "(?P<request>.*?)" (?P<status>\d{1,3}) \S+ (?:\S+ \S+ "[^"]*" )?\d+ \d+ (?:\d+|-)'
+        rb' (?:\d+|-) "(?P<client>.*?)" "(?P<agent>.*?)" ".*?" ".*?" ".*?"(?: .*)?',
+        moment="start",
+    ),
+    Format(
+        "nginx_proxy_manager",
+        "text",
+        "nginx proxy manager's log of a host, and NPMplus's",
+        "https://nginxproxymanager.com/advanced-config/",
+        (
+            (
+                b'[01/May/2024:12:00:00 +0000] - 200 200 - GET https t.example.com "/acme/collect/shop?click_id=a" '
+                b'[Client 192.0.2.7] [Length 2] [Gzip -] [Sent-to app] "Acme/1" "-"'
+            ),
+            (
+                b'[01/May/2024:12:00:00 +0000] t.example.com 192.0.2.7 0.002 "GET /acme/collect/shop?click_id=a HTTP/2.0" 200 2 '
+                b"935 - Acme/1"
+            ),
+        ),
+        pattern=_CLF + rb" (?:(?:\S+ \S+ )?(?P<status>\d{3}|-) - (?P<method>\S+) \S+ \S+ "
+        rb'"(?P<target>.*?)" \[Client (?P<client>[^\]]*)\] \[Length [^\]]*\].*?(?: "(?P<agent>.*?)" ".*?")?'
+        rb'|\S+ (?P<address>[\da-fA-F.:]+) [\d.]+ "(?P<request>.*?)" (?P<code>\d{3}) \d+ \d+ .*)',
+        escape="backslash",
+        time="clf",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Records read into requests, one reader a family of formats."""

@@ -1,0 +1,218 @@
+r"""Access logs of the combined family: common, combined, a virtual host before, anything after.
+
+One line is read by a regular expression, and what is wrong with a line that cannot be read is said. `access_batches`
+reads regular lines faster, and comes back here for all others.
+
+Apache writes `\"`, `\\` and `\xhh`, nginx `\xHH` and never a bare backslash, so that one pass from left to right
+undoes either.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from etl.columnar.byte_loops import Positions
+from etl.columnar.string_buffers import sound_texts
+from etl.schema import INSTANT
+from etl.sources.format import Format, Reader, Settings
+from etl.sources.readers import access_log_parser
+from etl.sources.readers.escapes import undo_backslashes, without_prefix
+from etl.sources.readers.timestamps import TIMES
+from etl.sources.record import Record, split_request, split_target
+from etl.sources.records.lines import Batch
+
+_TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}(?::\d\d:\d\d:\d\d [+-]\d{4}| \d\d:\d\d:\d\d))\]"
+_ANSWER: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
+_PREFIX: Final = rb"^(?P<prefix>[^\[]*?|[^\[]*\[(?!\d\d/)[^\[]*?) ?" + _TIME + rb'(?: \([^)]*\))? "'
+_LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _ANSWER, re.DOTALL)
+_LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _ANSWER, re.DOTALL)
+_AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
+#: What Traefik, which escapes no request, writes after the answer.
+_TRAEFIK: Final = re.compile(rb' (?:".*"|-) (?:".*"|-) \d+ (?:".*"|-) (?:".*"|-) \d+ms$')
+#: A regular request within a line.
+_OTHER: Final = re.compile(
+    rb"^[^\[]*\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
+    rb'"[A-Za-z]+ /[^"\\]* HTTP/[\d.]+" (?:\d{3}|-) (?:\d+|-)(?: |$)'
+)
+_TIME_ONLY: Final = re.compile(_TIME)
+
+_read_clock: Final = TIMES["clf"]
+_ADDRESS: Final = re.compile(r"\[?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:%[0-9A-Za-z]+)?\]?")
+
+
+def read_line(line: bytes, zone: str = "UTC") -> Record:
+    """One line of the family, the exact way.
+
+    Args:
+        line: Its bytes, without the prefix of a container or shipper.
+        zone: IANA name of the zone of a time without offset, as werkzeug writes it.
+
+    Source: nginx and Apache documentation of `log_format` and `LogFormat`; rules 1.1, 1.3.
+
+    Examples:
+        >>> record = read_line(b'192.0.2.1 - - [01/May/2024:14:00:00 +0200] "GET /a/collect/b?x=1 HTTP/1.1" 200 5')
+        >>> record.path, record.query, record.http_status, str(record.received_at)
+        ('/a/collect/b', 'x=1', 200, '2024-05-01 12:00:00+00:00')
+        >>> read_line(b"192.0.2.1 - - [01/May/2024:14:00:00").fault_message
+        'Not an access-log line: no time such as [01/May/2024:12:00:00 +0000]'
+    """
+    match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
+    if not match:
+        return Record("malformed_record", _what_is_wrong(line))
+    received_at = _read_clock(match["clock"].decode(), zone)
+    if received_at is None:
+        return Record("malformed_record", "The time in brackets does not exist")
+    agent = _AGENT.match(line, match.end())
+    status = match["status"]
+    seen = Record(
+        received_at=received_at,
+        http_status=None if status == b"-" else int(status),
+        client_ip=_client(match["prefix"].decode("utf-8", "replace")),
+        user_agent=_present(undo_backslashes(agent[1]).decode("utf-8", "replace")) if agent else None,
+    )
+    is_escaped = not _TRAEFIK.match(line, match.end())
+    request = split_request(undo_backslashes(match["request"]) if is_escaped else match["request"])
+    if request is None:
+        return seen._replace(fault="not_a_request")
+    path, query = split_target(request[1])
+    return seen._replace(http_method=request[0], path=path, query=query)
+
+
+def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
+    """The reader of all rows."""
+    word, zone = settings.word, settings.timezone
+
+    def read(line: bytes) -> Record:
+        other = _OTHER.search(line) if word and word not in line else None
+        return Record("not_a_postback") if other and _read_clock(other[1].decode(), zone) else read_line(line, zone)
+
+    return read
+
+
+def claims(row: Format, line: bytes) -> bool:
+    """Whether a line can be read and is in a row's format."""
+    is_line = line[:1] not in b"{[" and read_line(line).fault != "malformed_record"
+    return is_line and is_combined(line) is (row.name == "combined")
+
+
+def is_combined(line: bytes) -> bool:
+    """Whether referer and user agent follow the answer of a readable line."""
+    match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
+    return bool(match and _AGENT.match(line, match.end()))
+
+
+def _client(prefix: str) -> str | None:
+    """The address a line names first: after a virtual host, the first of a list, without quotes."""
+    tokens = prefix.replace('"', "").replace(",", " ").split()
+    if len(tokens) > 3 and not _ADDRESS.fullmatch(tokens[0]) and _ADDRESS.fullmatch(tokens[1]):
+        return tokens[1]
+    return _present(tokens[0]) if tokens else None
+
+
+def _present(text: str) -> str | None:
+    return None if text in ("", "-") else text
+
+
+def _what_is_wrong(line: bytes) -> str:
+    time = _TIME_ONLY.search(line)
+    if not time:
+        return "Not an access-log line: no time such as [01/May/2024:12:00:00 +0000]"
+    after = line[time.end() :]
+    if b'"' not in after:
+        return "No request in quotes after the time"
+    if after.count(b'"') == 1:
+        return "Cut off within the request: its closing quote is missing"
+    return "No status and size after the request"
+
+
+def oversized(length: int) -> Record:
+    """A record over the limit."""
+    return Record("malformed_record", f"A record of {length:,} bytes is longer than --max-record allows")
+
+
+def not_a_record(line: bytes) -> Record | None:
+    """A blank, comment or directive line (rules 1.1); None for any other."""
+    if line.startswith(b"#"):
+        return Record("comment")
+    is_blank = not line.strip() or (line[:1] > b"\x7f" and not line.decode("utf-8", "replace").strip())
+    return Record("blank") if is_blank else None
+
+
+FORMATS: Final = (
+    Format(
+        "combined",
+        "access_log",
+        "Apache or nginx access log with referer and user agent, a virtual host before and anything after",
+        "https://httpd.apache.org/docs/2.4/logs.html#combined",
+        (
+            b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "-"',
+            b'shop.example.com:443 2001:db8::7 - jo [01/May/2024:12:00:00 +0000] "-" 400 0 "-" "-" 0.003',
+        ),
+        escape="backslash",
+        time="clf",
+    ),
+    Format(
+        "common",
+        "access_log",
+        "Apache or nginx access log without referer and user agent",
+        "https://httpd.apache.org/docs/2.4/logs.html#common",
+        (b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2',),
+        escape="backslash",
+        time="clf",
+    ),
+)
+
+
+def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dict[str, pl.Series]:
+    """The lines of a batch, regular ones the fast way.
+
+    Args:
+        batch: The lines.
+        read: Reads an irregular line.
+        word: A regular line without it is not read, but counted.
+
+    Returns:
+        The columns of `schema.REQUESTS` that a line of this family can fill, but lineage.
+    """
+    found = np.zeros((len(access_log_parser.FOUND), len(batch.starts)), np.int64)
+    kinds = np.empty(len(batch.starts), np.uint8)
+    access_log_parser.read_lines(batch.buffer.data, batch.starts, batch.ends, word, found, kinds)
+    kinds[list(batch.oversized)] = access_log_parser.IRREGULAR
+    is_wanted = kinds == access_log_parser.WANTED
+    method, method_end, path_end, target_end, client_end, agent, agent_end, status, received_at = found
+
+    def text(starts: Positions, ends: Positions) -> pl.Series:
+        return sound_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
+
+    def sent(starts: Positions, ends: Positions) -> pl.Series:
+        texts = text(starts, ends)
+        return texts.set((texts == "-") | (texts == ""), None)
+
+    slow = np.flatnonzero(kinds == access_log_parser.IRREGULAR)
+    exact = [_read_slow(batch, i, read) for i in slow.tolist()]
+    columns = {
+        "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
+        "http_method": text(method, method_end),
+        "http_status": pl.Series(status, dtype=pl.Int32),
+        "client_ip": sent(batch.starts, client_end),
+        "user_agent": sent(agent, agent_end),
+        "path": text(method_end + 1, path_end),
+        "query": text(np.minimum(path_end + 1, target_end), target_end).set(pl.Series(path_end == target_end), None),
+        "fault": pl.Series(["not_a_postback"]).new_from_index(0, len(kinds)).set(pl.Series(is_wanted), None),
+        "fault_message": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
+    }
+    return {
+        name: column.scatter(slow, pl.Series([getattr(record, name) for record in exact], dtype=column.dtype))
+        for name, column in columns.items()
+    }
+
+
+def _read_slow(batch: Batch, i: int, read: Reader) -> Record:
+    line = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
+    if i in batch.oversized:
+        return oversized(batch.oversized[i])
+    return not_a_record(line) or read(without_prefix(line))

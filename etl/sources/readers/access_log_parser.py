@@ -1,0 +1,230 @@
+"""Where the parts of an access-log line stand: the grammar of regular lines.
+
+A regular line is `client ident user [time] "METHOD /target HTTP/…" status size`, alone or with referer, user agent and
+anything after, in printable ASCII without a backslash.
+
+Plain Python, which Cython compiles when the package is installed; `access_lines.pxd` tells it the types.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from etl.columnar.string_buffers import Bytes, Positions
+from etl.sources.readers.timestamps import MONTHS
+
+#: What a line is: not regular, regular but without the word that a postback holds, regular with it.
+IRREGULAR: Final = 0
+UNWANTED: Final = 1
+WANTED: Final = 2
+
+#: What is found of a line, in this order: places, the status, microseconds since 1970.
+FOUND: Final = (
+    *("method", "method_end", "path_end", "target_end", "client_end", "agent", "agent_end"),
+    *("status", "received_at"),
+)
+
+_BLANK: Final = ord(" ")
+_QUOTE: Final = ord('"')
+_SLASH: Final = ord("/")
+_BACKSLASH: Final = ord("\\")
+_PLUS: Final = ord("+")
+_DASH: Final = ord("-")
+_ZERO: Final = ord("0")
+_COMMA: Final = ord(",")
+_DOT: Final = ord(".")
+_HASH: Final = ord("#")
+_OPEN: Final = ord("[")
+_CLOSE: Final = ord("]")
+_QUESTION: Final = ord("?")
+_LETTER_A: Final = ord("A")
+_LETTER_Z: Final = ord("Z")
+_LAST: Final = ord("~")
+
+#: A time as it is written; zeros stand for digits, dots for what is looked at apart.
+_CLOCK: Final = b"00/.../0000:00:00:00 .0000"
+_CLOCK_SIZE: Final = 26
+_MONTHS: Final = np.array([int.from_bytes(name.encode()) for name in MONTHS])
+_MONTH_DAYS: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_PROTOCOL: Final = b" HTTP/"
+_PROTOCOL_SIZE: Final = 6
+
+_LONGEST_METHOD: Final = 7
+_LONGEST_SIZE: Final = 19
+
+
+def _stands_at(buffer: memoryview, place: int, text: bytes) -> bool:
+    for i in range(len(text)):
+        if buffer[place + i] != text[i]:
+            return False
+    return True
+
+
+def _is_plain(buffer: memoryview, start: int, end: int) -> bool:
+    """Whether a line is printable ASCII without a backslash."""
+    is_odd = 0
+    for place in range(start, end):
+        byte = buffer[place]
+        is_odd |= (byte < _BLANK) | (byte > _LAST) | (byte == _BACKSLASH)
+    return is_odd == 0
+
+
+def _find(buffer: memoryview, start: int, end: int, byte: int) -> int:
+    """The first place of a byte, or the end."""
+    place = start
+    while place < end and buffer[place] != byte:
+        place += 1
+    return place
+
+
+def _is_digit(byte: int) -> bool:
+    return _ZERO <= byte < _ZERO + 10
+
+
+def _number(buffer: memoryview, start: int, count: int) -> int:
+    value = 0
+    for place in range(start, start + count):
+        value = value * 10 + buffer[place] - _ZERO
+    return value
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970-01-01 of a date of the Gregorian calendar; its years begin in March here."""
+    year -= month <= 2
+    era = year // 400
+    of_era = year - era * 400
+    of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+
+
+def _read_clock(buffer: memoryview, start: int) -> int:
+    """Microseconds since 1970 of `dd/Mon/yyyy:HH:MM:SS +ZZZZ`; -1 if it is no such time, or a leap day."""
+    for i in range(_CLOCK_SIZE):
+        byte, mark = buffer[start + i], _CLOCK[i]
+        if mark == _ZERO:
+            if not _is_digit(byte):
+                return -1
+        elif mark not in (_DOT, byte):
+            return -1
+    code = buffer[start + 3] << 16 | buffer[start + 4] << 8 | buffer[start + 5]
+    month = 0
+    while month < 12 and _MONTHS[month] != code:
+        month += 1
+    sign = buffer[start + 21]
+    if month == 12 or sign not in (_PLUS, _DASH):
+        return -1
+    day = _number(buffer, start, 2)
+    year = _number(buffer, start + 7, 4)
+    hour = _number(buffer, start + 12, 2)
+    minute = _number(buffer, start + 15, 2)
+    second = _number(buffer, start + 18, 2)
+    offset = (_number(buffer, start + 22, 2) * 60 + _number(buffer, start + 24, 2)) * 60
+    if not 1 <= day <= _MONTH_DAYS[month] or year < 1970 or hour > 23 or minute > 59 or second > 59 or offset >= 86_400:
+        return -1
+    seconds = _days(year, month + 1, day) * 86_400 + hour * 3_600 + minute * 60 + second
+    return (seconds + offset if sign == _DASH else seconds - offset) * 1_000_000
+
+
+def _read_target(buffer: memoryview, method_end: int, close: int) -> int:
+    """Where a request's target ends, before ` HTTP/1.1` or ` HTTP/2`; -1 if it is irregular."""
+    target_end = close - _PROTOCOL_SIZE - 3
+    if not _stands_at(buffer, target_end, _PROTOCOL):
+        target_end = close - _PROTOCOL_SIZE - 1
+        if not _stands_at(buffer, target_end, _PROTOCOL):
+            return -1
+    if _find(buffer, target_end + _PROTOCOL_SIZE, close, _BLANK) < close:
+        return -1
+    return target_end if method_end + 1 < target_end and buffer[method_end + 1] == _SLASH else -1
+
+
+def _read_size(buffer: memoryview, close: int, end: int) -> int:
+    """Where the size ends, after a request's closing quote and a status of three digits; -1 if it is irregular."""
+    if close + 6 >= end or buffer[close + 1] != _BLANK or buffer[close + 5] != _BLANK:
+        return -1
+    for place in range(close + 2, close + 5):
+        if not _is_digit(buffer[place]):
+            return -1
+    place = close + 6
+    if buffer[place] == _DASH:
+        return place + 1
+    while place < end and _is_digit(buffer[place]):
+        place += 1
+    return place if 1 <= place - close - 6 <= _LONGEST_SIZE else -1
+
+
+def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line: int) -> bool:
+    """Writes where the parts of a line stand; whether it is regular."""
+    if start == end or not _is_plain(buffer, start, end) or buffer[start] in (_HASH, _OPEN):
+        return False
+    client_end = _find(buffer, start, end, _BLANK)
+    ident_end = _find(buffer, client_end + 1, end, _BLANK)
+    clock = _find(buffer, ident_end + 1, end, _BLANK) + 2
+    quote = clock + _CLOCK_SIZE + 2
+    if quote >= end or _find(buffer, start, end, _QUOTE) != quote or client_end == start:
+        return False
+    if buffer[client_end - 1] == _COMMA or buffer[clock - 1] != _OPEN:
+        return False
+    if buffer[quote - 2] != _CLOSE or buffer[quote - 1] != _BLANK:
+        return False
+    received_at = _read_clock(buffer, clock)
+
+    method_end = _find(buffer, quote, end, _BLANK)
+    if received_at < 0 or not 1 <= method_end - quote - 1 <= _LONGEST_METHOD:
+        return False
+    for place in range(quote + 1, method_end):
+        if not _LETTER_A <= buffer[place] <= _LETTER_Z:
+            return False
+    close = _find(buffer, method_end, end, _QUOTE)
+    size_end = _read_size(buffer, close, end)
+    target_end = _read_target(buffer, method_end, close)
+    if size_end < 0 or target_end < 0:
+        return False
+
+    agent = agent_end = start
+    if size_end < end:
+        referer_end = _find(buffer, size_end + 2, end, _QUOTE)
+        agent = referer_end + 3
+        agent_end = _find(buffer, agent, end, _QUOTE)
+        if agent_end >= end or buffer[size_end] != _BLANK or buffer[size_end + 1] != _QUOTE:
+            return False
+        if buffer[referer_end + 1] != _BLANK or buffer[referer_end + 2] != _QUOTE:
+            return False
+
+    found[0, line] = quote + 1
+    found[1, line] = method_end
+    found[2, line] = _find(buffer, method_end, target_end, _QUESTION)
+    found[3, line] = target_end
+    found[4, line] = client_end
+    found[5, line] = agent
+    found[6, line] = agent_end
+    found[7, line] = _number(buffer, close + 2, 3)
+    found[8, line] = received_at
+    return True
+
+
+def _holds(buffer: memoryview, start: int, end: int, word: bytes) -> bool:
+    for place in range(start, end - len(word) + 1):
+        if _stands_at(buffer, place, word):
+            return True
+    return False
+
+
+def read_lines(
+    buffer: memoryview, starts: Positions, ends: Positions, word: bytes, found: Positions, kinds: Bytes
+) -> None:
+    """Reads lines.
+
+    Args:
+        buffer: Their bytes.
+        starts: Where each begins.
+        ends: Where each ends.
+        word: A regular line without it is unwanted.
+        found: To be filled for regular lines, one column a line, with what `FOUND` says.
+        kinds: To be filled: `IRREGULAR`, `UNWANTED` or `WANTED`.
+    """
+    for i in range(len(starts)):
+        kinds[i] = 0
+        if _read_line(buffer, starts[i], ends[i], found, i):
+            kinds[i] = 2 if _holds(buffer, starts[i], ends[i], word) else 1

@@ -1,0 +1,276 @@
+"""Tables of text: CSV, TSV and semicolon files, and what Postgres writes with COPY."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from etl.columnar import json_codec
+from etl.columnar.delimited_rows import DELIMITERS, Layout, copy_cells, row_patterns
+from etl.sources.format import Format, Layouts, Reader, Settings
+from etl.sources.readers.column_guessing import GUESSES as _GUESSES
+from etl.sources.readers.column_guessing import are_parameters, folded, guess_columns, read_row
+from etl.sources.record import Record
+
+#: Names of which a header has one, beside those of parameters.
+_KNOWN: Final = frozenset(name for guesses in _GUESSES.values() for name in guesses)
+_NAME: Final = re.compile(r"[\w .()\[\]/#:-]{1,64}")
+_SAMPLED: Final = 100
+
+_COPY: Final = re.compile(rb"COPY \S+ \((.+)\) FROM stdin;", re.IGNORECASE)
+
+csv.field_size_limit(2**31 - 1)
+
+
+def cells_of(record: bytes, delimiter: str) -> list[str] | None:
+    """The cells of a row, bytes that are not UTF-8 as `surrogateescape` has them; None where a quote is not closed."""
+    if not row_patterns(delimiter).whole.fullmatch(record):
+        return None
+    text = record.decode("utf-8", "surrogateescape")
+    try:
+        return next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error:
+        return None
+
+
+def is_header(cells: list[str]) -> bool:
+    """Whether cells are names of columns, of which this tool knows one."""
+    names = [folded(cell) for cell in cells]
+    are_names = len(set(names)) == len(names) > 1 and all(_NAME.fullmatch(name) for name in names)
+    return are_names and (are_parameters(names) or not _KNOWN.isdisjoint(names))
+
+
+def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    """Which columns of a table hold what; None where the records are no table of this row.
+
+    Args:
+        row: One of `FORMATS`.
+        records: The first of the table.
+        settings: What the user said of columns.
+    """
+    if row.name == "postgres_copy":
+        return _sample_copy(records, settings)
+    parsed = [cells_of(record, DELIMITERS[row.name]) for record in records if record.strip()]
+    tables = [cells for cells in parsed if cells and len(cells) > 1]
+    if not tables or len(tables) * 2 <= len(parsed):
+        return None
+    if is_header(tables[0]) or _names_said(tables[0], settings):
+        header, rows = tables[0], tables[1 : _SAMPLED + 1]
+        return _guessed(header, rows, settings) if are_parameters(header) or rows else None
+    return _guessed_headerless(tables, settings)
+
+
+def _names_said(header: list[str], settings: Settings) -> bool:
+    return any(name in header for _, name in settings.columns)
+
+
+def _guessed(header: list[str], rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    columns = guess_columns(header, [_filled(header, cells) for cells in rows], settings)
+    is_told = {role for role, _ in columns} - {"received_at"}
+    return columns if is_told or are_parameters(header) else None
+
+
+def _guessed_headerless(rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    """By their contents alone: the first column of objects, and the first of times."""
+    width = len(rows[0])
+    regular = [cells for cells in rows[:_SAMPLED] if len(cells) == width]
+    header = _numbers(rows[0])
+    columns = dict(guess_columns(header, [_filled(header, cells) for cells in regular], settings))
+    if "payload" not in columns or len(regular) * 2 <= len(rows[:_SAMPLED]):
+        return None
+    times = (name for i, name in enumerate(header) if all(_TIME.match(cells[i]) for cells in regular))
+    time = columns.get("received_at") or next(times, None)
+    return (
+        (*columns.items(), ("received_at", time)) if time and "received_at" not in columns else tuple(columns.items())
+    )
+
+
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d")
+
+
+def _filled(header: list[str], cells: list[str]) -> dict[str, str]:
+    """Column -> cell, but empty ones."""
+    return {name: cell for name, cell in zip(header, cells, strict=False) if cell}
+
+
+def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
+    """A reader of one table, from its first row on."""
+    delimiter = DELIMITERS[rows[0].name]
+    header: list[str] = []
+    is_headerless = is_numbered(settings)
+
+    def read(record: bytes) -> Record:
+        if not record.strip():
+            return Record("blank")
+        cells = cells_of(record, delimiter)
+        if cells is None:
+            return Record("malformed_record", "A quoted cell is not closed")
+        if not header:
+            header.extend(_numbers(cells) if is_headerless else _names(cells))
+            if not is_headerless:
+                return Record("header")
+        return _read_cells(header, cells, settings)
+
+    return read
+
+
+def _names(cells: list[str]) -> list[str]:
+    return [cell.strip() for cell in cells]
+
+
+def _numbers(cells: list[str]) -> list[str]:
+    return [str(i + 1) for i in range(len(cells))]
+
+
+def start_layouts(rows: tuple[Format, ...], settings: Settings) -> Layouts:
+    """What tells the layout of one table's rows: its first row that can be read."""
+    kind = rows[0].name
+    known = [Layout(kind).text] if is_numbered(settings) else []
+
+    def read(record: bytes) -> str | None:
+        if not known and record.strip():
+            cells = cells_of(record, DELIMITERS[kind])
+            known.extend([] if cells is None else [Layout(kind, tuple(_names(cells))).text])
+        return known[0] if known else None
+
+    return read
+
+
+def is_numbered(settings: Settings) -> bool:
+    """Whether columns are called by their numbers, as those of a table without a header are."""
+    return bool(settings.columns) and all(name.isdigit() for _, name in settings.columns)
+
+
+def _read_cells(header: list[str], cells: list[str], settings: Settings) -> Record:
+    surplus = cells[len(header) :]
+    if len(cells) < len(header) or any(surplus):
+        return Record("malformed_record", f"{len(cells)} cells, where the table has {len(header)} columns")
+    return read_row(_filled(header, cells), settings)
+
+
+def claims(row: Format, record: bytes) -> bool:
+    """Whether a record is the header of a table in this row's format."""
+    cells = cells_of(record, DELIMITERS[row.name])
+    return bool(cells and is_header(cells))
+
+
+def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
+    r"""A reader of what COPY writes as text: within a dump between `COPY ... FROM stdin;` and `\.`, or alone."""
+    header: list[str] = []
+    is_alone = is_numbered(settings)
+
+    def read(line: bytes) -> Record:
+        begin = _COPY.fullmatch(line.strip())
+        if begin:
+            header[:] = _copied_names(begin)
+            return Record("header")
+        if line.rstrip() == b"\\.":
+            header.clear()
+            return Record("header")
+        if not header and not is_alone:
+            return Record("header" if line.strip() else "blank")
+        cells = copy_cells(line)
+        return _read_cells(header or _numbers(cells), cells, settings)
+
+    return read
+
+
+def _copied_names(begin: re.Match[bytes]) -> list[str]:
+    return [name.strip(' "') for name in begin[1].decode("utf-8", "replace").split(",")]
+
+
+def start_copy_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
+    """What tells the layout of what COPY writes: the line before a table's rows."""
+    alone = Layout("postgres_copy").text if is_numbered(settings) else None
+    known = alone
+
+    def read(line: bytes) -> str | None:
+        nonlocal known
+        begin = _COPY.fullmatch(line.strip())
+        if begin:
+            known = Layout("postgres_copy", tuple(_copied_names(begin))).text
+        elif line.rstrip() == b"\\.":
+            known = alone
+        return known
+
+    return read
+
+
+def claims_copy(_row: Format, line: bytes) -> bool:
+    """Whether a line begins the rows of a table in a dump of Postgres."""
+    return bool(_COPY.fullmatch(line.strip()))
+
+
+def _sample_copy(records: list[bytes], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    begin = next((i for i, record in enumerate(records) if _COPY.fullmatch(record.strip())), None)
+    if begin is None:
+        lines = [record for record in records if b"\t" in record and record.rstrip() != b"\\."]
+        rows = [copy_cells(line) for line in lines]
+        is_copied = bool(rows) and not is_header(rows[0]) and any(map(_is_copied, lines))
+        return _guessed_headerless(rows, settings) if is_copied else None
+    header = _copied_names(_COPY.fullmatch(records[begin].strip()))  # type: ignore[arg-type]
+    rows = [copy_cells(record) for record in records[begin + 1 :][:_SAMPLED] if b"\t" in record]
+    return _guessed(header, rows, settings)
+
+
+def _is_copied(line: bytes) -> bool:
+    r"""Whether a row holds what COPY alone writes: `\N`, or an object whose escapes are escaped."""
+    return any(cell == rb"\N" or (cell[:1] == b"{" and not json_codec.is_json(cell)) for cell in line.split(b"\t"))
+
+
+def start_objects(_rows: tuple[Format, ...], settings: Settings) -> Reader:
+    """A reader of rows as JSON objects, column -> value."""
+
+    def read(record: bytes) -> Record:
+        row: Mapping[str, Any] = json_codec.parse_exactly(record)
+        return read_row({name: value for name, value in row.items() if value not in (None, "")}, settings)
+
+    return read
+
+
+_CSV: Final = "https://www.rfc-editor.org/rfc/rfc4180"
+
+FORMATS: Final = (
+    Format(
+        "postgres_copy",
+        "copy",
+        "Postgres COPY in its text format, alone or within a dump by pg_dump",
+        "https://www.postgresql.org/docs/current/sql-copy.html",
+        (b"COPY public.webhooks (id, created_at, payload) FROM stdin;",),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+    Format(
+        "csv",
+        "table",
+        "CSV table with a header: a column of payloads, URLs or queries, or columns named like the parameters",
+        _CSV,
+        (b"click_id,value,currency", b'id,created_at,payload\n1,2024-05-01 12:00:00,"{""click_id"": ""a""}"'),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+    Format(
+        "tsv",
+        "table",
+        "The same, divided by tabs",
+        "https://www.iana.org/assignments/media-types/text/tab-separated-values",
+        (b"click_id\tvalue\tcurrency",),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+    Format(
+        "semicolon",
+        "table",
+        "The same, divided by semicolons, as Excel writes CSV in much of Europe",
+        _CSV,
+        (b"click_id;value;currency",),
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+)

@@ -1,0 +1,130 @@
+r"""How servers escape what they write into a log, undone once, from left to right, before any URL decoding.
+
+Apache writes `\"`, `\\` and `\xhh`, nginx `\xHH` and never a bare backslash, so that one pass undoes either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+_BACKSLASH: Final = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
+_JSON_ESCAPE: Final = re.compile(rb"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
+_HASHED: Final = re.compile(rb"#([0-9A-Fa-f]{2})")
+_DOUBLED: Final = re.compile(rb"%25([0-9A-Fa-f]{2})")
+_CONTROLS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
+
+
+def undo_backslashes(text: bytes) -> bytes:
+    r"""The bytes that nginx or Apache saw.
+
+    Source: ngx_http_log_escape and ap_escape_logitem, as `log_format` and `LogFormat` document them.
+
+    Examples:
+        >>> undo_backslashes(rb'a\"b\\x41\x41\xE9')
+        b'a"b\\x41A\xe9'
+    """
+    return _BACKSLASH.sub(_unescaped, text) if b"\\" in text else text
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    if len(code) == 3:
+        return bytes([int(code[1:], 16)])
+    if code in (b'"', b"\\"):
+        return code
+    return _CONTROLS.get(code, match[0])
+
+
+def undo_cloudfront(text: bytes) -> bytes:
+    """One level of the encoding by which CloudFront writes each `%` as `%25`.
+
+    Examples:
+        >>> undo_cloudfront(b"a%2520b%C3")
+        b'a%20b%C3'
+    """
+    return _DOUBLED.sub(rb"%\1", text)
+
+
+def undo_json(text: bytes) -> bytes:
+    r"""The bytes that nginx saw, which with `escape=json` writes a value as within a JSON string.
+
+    Examples:
+        >>> undo_json(rb'a\"b\\\u001f\n')
+        b'a"b\\\x1f\n'
+    """
+    return _JSON_ESCAPE.sub(_unescaped_json, text) if b"\\" in text else text
+
+
+def _unescaped_json(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    if len(code) == 5:
+        return chr(int(code[1:], 16)).encode("utf-8", "replace")
+    return _CONTROLS.get(code, code)
+
+
+def undo_haproxy(text: bytes) -> bytes:
+    """The bytes that HAProxy saw, which writes some as `#HH`.
+
+    Examples:
+        >>> undo_haproxy(b"a#22b#23")
+        b'a"b#'
+    """
+    return _HASHED.sub(lambda match: bytes([int(match[1], 16)]), text)
+
+
+def _as_it_is(text: bytes) -> bytes:
+    return text
+
+
+ESCAPES: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "none": _as_it_is,
+    "backslash": undo_backslashes,
+    "json": undo_json,
+    "haproxy": undo_haproxy,
+    "cloudfront": undo_cloudfront,
+}
+
+
+_PORT: Final = re.compile(r"(?<=[0-9\]]):[0-9]+$")
+
+
+def client_address(text: str) -> str | None:
+    """The first address of a list, without quotes, brackets and port; None where there is none.
+
+    Examples:
+        >>> [client_address(text) for text in ("192.0.2.1:80", "[2001:db8::1]:443", "192.0.2.1, 192.0.2.2", "-")]
+        ['192.0.2.1', '2001:db8::1', '192.0.2.1', None]
+    """
+    first = text.replace('"', "").partition(",")[0].strip()
+    address = _PORT.sub("", first) if first.count(":") == 1 or first.startswith("[") else first
+    return address.strip("[]-") or None
+
+
+_ISO: Final = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+
+#: Heroku's router is a syslog sender whose time has to stay.
+_PREFIX: Final = re.compile(
+    rb"[A-Za-z0-9][\w.-]{0,99} +\| ?"
+    rb"|" + _ISO + rb" (?:stdout|stderr) [FP] "
+    rb"|" + _ISO + rb" (?=\S+ \S+ [^\[]*\[\d\d/[A-Z][a-z]{2}/\d{4}:)"
+    rb"|<\d{1,3}>1 \S+ \S+ (?!heroku|app )\S+ \S+ \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?(?:\xef\xbb\xbf)?"
+    rb"|(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|" + _ISO + rb") (?!heroku\[|app\[)\S+ (?!heroku/router:)"
+    rb"[A-Za-z][\w./-]*(?:\[\d+\])?: "
+)
+
+
+def without_prefix(line: bytes) -> bytes:
+    """A line without what was put before it.
+
+    Examples:
+        >>> without_prefix(b'web-1  | {"a": 1}'), without_prefix(b"2024-05-01T12:00:00.1Z stdout F {}")
+        (b'{"a": 1}', b'{}')
+        >>> without_prefix(b"<134>May  1 12:00:00 host nginx[7]: 192.0.2.7 - -")
+        b'192.0.2.7 - -'
+    """
+    if line[:1] in b"{[":
+        return line
+    match = _PREFIX.match(line)
+    return line[match.end() :] if match else line

@@ -1,0 +1,111 @@
+"""Text that people's own receivers write: a URL, path or query a line, and JSON after a date."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from etl.columnar import json_codec
+from etl.sources.format import Format, Reader, Settings
+from etl.sources.readers import text_lines, webhook_envelopes
+from etl.sources.readers.timestamps import DATED, find_time
+from etl.sources.record import Record, split_target
+
+_TIME: Final = (
+    rb"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    rb"|\d{10}(?:\.\d+|\d{3})?|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"
+    rb"|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?: [A-Z]{3})?)"
+)
+_BEFORE: Final = rb'(?:[\[("]?' + _TIME + rb'[\])"]?\s*(?:[,;|:-]\s*)?(?<![0-9]))?'
+_QUERY_NAME: Final = rb"[A-Za-z_\xc2][\w.%\[\]\xa4-]*"
+_LINE: Final = (
+    rb'(?!.*" )'
+    + _BEFORE
+    + rb'"?(?:(?P<method>GET|POST|HEAD|PUT|OPTIONS)[ \t:]+)?'
+    + rb'(?:(?P<target>https?://[^\s"]+|https?://\S.*?|/[^\s?]*(?:\?.*?)?)(?: HTTP/[\d.]+)?'
+    + rb"|(?P<query>\??&?"
+    + _QUERY_NAME
+    + rb'=(?!.*\s[\w.-]+=).*?))"?\s*'
+)
+
+FORMATS: Final = (
+    Format(
+        "plain_text",
+        "plain_text",
+        "Plain text: one URL, path or query a line, with or without a time before it",
+        "https://url.spec.whatwg.org/#concept-urlencoded",
+        (
+            b"https://t.example.com/acme/collect/shop?click_id=a&value=1",
+            b"/acme/collect/shop?click_id=a",
+            b"click_id=a&value=1",
+            b"2024-05-01 12:00:00 GET /acme/collect/shop?click_id=a",
+            b"[2024-05-01T12:00:00Z] https://t.example.com/acme/collect/shop?click_id=a",
+        ),
+        pattern=_LINE,
+        time="any",
+        moment="start",
+        is_zoned=False,
+    ),
+    Format(
+        "dated_json",
+        "dated_json",
+        "A date and JSON after it, on one line or many, as receivers in PHP or Node write it",
+        "https://www.rfc-editor.org/rfc/rfc8259",
+        (
+            b'2024-05-01 12:00:00 - {"click_id": "a"}',
+            b'[2024-05-01 12:00:00] POST /acme/collect/shop {\n "value": 1\n}',
+        ),
+        time="any",
+        moment="start",
+        is_zoned=False,
+        is_body_logged=True,
+    ),
+)
+
+_OPENER: Final = re.compile(rb"[{\[]\s*(?:[\"{}\]]|$)")
+_REQUEST: Final = re.compile(rb"(?:^|[\s\"])(?:(GET|POST|PUT)[ :]+)?(https?://\S+|/\S+)")
+
+
+def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
+    """A reader of one URL, path or query a line."""
+    return text_lines.start(rows, settings)
+
+
+def start_dated(_rows: tuple[Format, ...], settings: Settings) -> Reader:
+    """A reader of blocks: a date, perhaps method and path, and JSON."""
+
+    def read(block: bytes) -> Record:
+        split = _split(block)
+        if split is None:
+            return Record("malformed_record", "No JSON after a date")
+        before, content = split
+        record = webhook_envelopes.read_record(content)
+        seen = find_time(before.decode("utf-8", "replace"), settings.timezone)
+        if record.received_at is None:
+            record = record._replace(received_at=seen)
+        request = _REQUEST.search(DATED.sub(b"", before))
+        if record.path is not None or not request or b"/" not in request[2][1:]:
+            return record
+        path, query = split_target(request[2])
+        method = request[1].decode() if request[1] else None
+        return record._replace(http_method=method, path=path, query=record.query or query)
+
+    return read
+
+
+def _split(block: bytes) -> tuple[bytes, bytes] | None:
+    """What stands before the JSON of a dated block, and the JSON with nothing after it."""
+    if not DATED.match(block):
+        return None
+    for opener in _OPENER.finditer(block):
+        content = block[opener.start() :].rstrip()
+        closed = content[: max(content.rfind(b"}"), content.rfind(b"]")) + 1]
+        if opener[0][:1] == b"{" or json_codec.is_json(closed):
+            return block[: opener.start()], closed or content
+    return None
+
+
+def claims_dated(_row: Format, block: bytes) -> bool:
+    """Whether a block begins with a date that JSON follows."""
+    split = _split(block)
+    return split is not None and len(split[0]) < 200 and json_codec.is_json(split[1])

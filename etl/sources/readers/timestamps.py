@@ -1,0 +1,141 @@
+"""How logs write times: text in, UTC instant out; None where no such time exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from etl.rules.value_parsing import EPOCH, read_instant
+
+_CLOCK: Final = re.compile(
+    r"(\d\d)/([A-Z][a-z]{2})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?: ([+-]\d{4}))?", re.ASCII
+)
+
+#: How a dated line begins: brackets and a few words such as `Date:` may stand before the date.
+DATED: Final = re.compile(
+    rb"[\s\[(=*#-]*(?:[A-Za-z]{2,12}:? +)?[\[(]?"
+    rb"(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4}|\d\d?/[A-Z][a-z]{2}/\d{4})[T ,:]+\d\d?:\d\d"
+)
+
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def read_clock(text: str, zone: str = "UTC") -> datetime | None:
+    """The instant of `dd/Mon/yyyy:HH:MM:SS +ZZZZ`; a blank may stand for the first colon, fractions after the seconds.
+
+    Without an offset it is a wall clock of the zone.
+    """
+    match = _CLOCK.fullmatch(text)
+    if not match:
+        return None
+    day, month, year, hour, minute, second = (match[i] for i in range(1, 7))
+    try:
+        number = MONTHS.index(month) + 1
+        local = datetime(int(year), number, int(day), int(hour), int(minute), int(second))  # noqa: DTZ001
+        local += timedelta(microseconds=int((match[7] or "").ljust(6, "0")[:6]))
+        if match[8] is None:
+            return in_zone(local, zone)
+        offset = timedelta(hours=int(match[8][1:3]), minutes=int(match[8][3:5]))
+        return local.replace(tzinfo=timezone(-offset if match[8][0] == "-" else offset)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def in_zone(local: datetime, zone: str) -> datetime:
+    """The UTC instant of a wall clock in a zone; of the two of an hour that comes twice, the first."""
+    return local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def _read_iso8601(text: str, zone: str) -> datetime | None:
+    """ISO 8601 with any number of fraction digits; without a zone it is a wall clock."""
+    try:
+        instant = datetime.fromisoformat(text.strip().replace(" UTC", "Z").replace(" GMT", "Z").replace(",", "."))
+    except ValueError:
+        return None
+    return in_zone(instant, zone) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _read_epoch(text: str, _zone: str) -> datetime | None:
+    """Seconds, milliseconds, microseconds or nanoseconds since 1970, told by their size."""
+    digits, _, fraction = text.strip().partition(".")
+    if digits.isascii() and digits.isdigit() and len(digits) == 19:
+        return EPOCH + timedelta(microseconds=int(digits[:-3]))
+    return read_instant(f"{digits}.{fraction}" if fraction else digits) if digits[:1].isdigit() else None
+
+
+#: Ways of writing a time that programs have besides: PHP's `date`, a mail header's, JavaScript's `Date`.
+_WRITTEN: Final = (
+    (re.compile(r"\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?: (?:UTC|GMT))?"), "%d-%b-%Y %H:%M:%S"),
+    (re.compile(r"[A-Z][a-z]{2}, \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"), "%a, %d %b %Y %H:%M:%S %z"),
+    (re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4}"), "%a %b %d %Y %H:%M:%S GMT%z"),
+)
+_SOUGHT: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|GMT)|[+-]\d\d:?\d\d)?"
+    r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}" + "".join(f"|{pattern.pattern}" for pattern, _ in _WRITTEN)
+)
+
+
+def read_any(text: str, zone: str) -> datetime | None:
+    """The instant of a text in any of the ways that keys and columns of unknown make write it."""
+    readers = (read_clock, _read_iso8601, _read_epoch, _read_written)
+    return next((found for read in readers if (found := read(text, zone))), None)
+
+
+def _read_written(text: str, zone: str) -> datetime | None:
+    for pattern, layout in _WRITTEN:
+        match = pattern.fullmatch(text.strip())
+        if match:
+            instant = datetime.strptime(match[0].removesuffix(" UTC").removesuffix(" GMT"), layout)  # noqa: DTZ007
+            is_utc = text.rstrip().endswith(("UTC", "GMT"))
+            return in_zone(instant, "UTC" if is_utc else zone) if instant.tzinfo is None else instant.astimezone(UTC)
+    return None
+
+
+def find_time(text: str, zone: str) -> datetime | None:
+    """The instant of the first time within a text.
+
+    Examples:
+        >>> str(find_time("Date: [2024-05-01 14:00:00+0200] got", "UTC"))
+        '2024-05-01 12:00:00+00:00'
+    """
+    match = _SOUGHT.search(text)
+    return read_any(match[0], zone) if match else None
+
+
+#: Name -> the instant of a text, given the IANA name of the zone of times that say none.
+TIMES: Final[dict[str, Callable[[str, str], datetime | None]]] = {
+    "clf": lru_cache(4096)(read_clock),
+    "iso8601": lru_cache(4096)(_read_iso8601),
+    "haproxy": lru_cache(4096)(read_clock),
+    "epoch": _read_epoch,
+    "any": lru_cache(4096)(read_any),
+}
+
+
+def time_reader(name: str) -> Callable[[str, str], datetime | None]:
+    """The reader of a row's times: one of `TIMES`, or of a layout of strftime's after the word `layout`.
+
+    Examples:
+        >>> str(time_reader("layout %d.%m.%Y %T")("01.05.2024 14:00:00", "Europe/Berlin"))
+        '2024-05-01 12:00:00+00:00'
+    """
+    word, _, layout = name.partition(" ")
+    if word != "layout":
+        return TIMES[name]
+    known = layout.replace("%T", "%H:%M:%S").replace("%F", "%Y-%m-%d").replace("%e", "%d")
+
+    @lru_cache(4096)
+    def read(text: str, zone: str) -> datetime | None:
+        if known == "%s":
+            return _read_epoch(text, zone)
+        try:
+            instant = datetime.strptime(text, known)  # noqa: DTZ007
+        except ValueError:
+            return None
+        return in_zone(instant, zone) if instant.tzinfo is None else instant.astimezone(UTC)
+
+    return read

@@ -1,0 +1,204 @@
+"""Logs in the W3C extended format: IIS and its like, and CloudFront.
+
+A `#Fields` line says what the columns of the lines after it are, and may come again with others. Where a shipper cut it
+off, CloudFront's columns stand in their documented order, and those of IIS are told by what they hold.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from etl.columnar.delimited_rows import W3C_TOKEN, Layout, w3c_spans, w3c_text
+from etl.sources.format import Format, Layouts, Reader, Settings
+from etl.sources.readers.escapes import ESCAPES
+from etl.sources.readers.request_fields import Manner, record_of
+from etl.sources.record import Record
+
+_FIELDS: Final = re.compile(rb"#Fields:\s*(.+)", re.IGNORECASE | re.DOTALL)
+_DATE: Final = re.compile(rb"#(?:Start-)?Date:\s*(\d{4}-\d\d-\d\d)", re.IGNORECASE)
+_METHOD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{1,31}")
+_REQUESTED: Final = re.compile(
+    rb"(?P<date>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d(?:\.\d+)?) (?:\S+ ){0,4}?(?P<method>[A-Z]{3,16}) "
+    rb"(?P<stem>/\S*|\*) (?P<query>\S.*?) \d{1,5} \S+ (?P<client>[0-9A-Fa-f.:%]+) "
+)
+_GROUPS: Final = (
+    ("date", "date"),
+    ("time", "time"),
+    ("cs-method", "method"),
+    ("cs-uri-stem", "stem"),
+    ("cs-uri-query", "query"),
+    ("c-ip", "client"),
+)
+_STATUS: Final = re.compile(r"[1-5]\d\d|000|0")
+
+#: The columns of CloudFront's standard log of which this tool reads some, in their order.
+CLOUDFRONT: Final = (
+    *("date", "time", "x-edge-location", "sc-bytes", "c-ip", "cs-method", "cs(host)", "cs-uri-stem", "sc-status"),
+    *("cs(referer)", "cs(user-agent)", "cs-uri-query"),
+)
+_EDGE_NAME: Final = "x-edge-location"
+_EDGE: Final = re.compile(rb"\d{4}-\d\d-\d\d\t\d\d:\d\d:\d\d\t[A-Z]{3}\d[^\t]*\t(?:\d+|-)\t")
+
+_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "date": ("date", "date-local", "#date"),
+    "time": ("time", "time-local"),
+    "method": ("cs-method",),
+    "target": ("cs-uri",),
+    "path": ("cs-uri-stem",),
+    "query": ("cs-uri-query",),
+    "status": ("sc-status",),
+    "client": ("c-ip", "x-forwarded-for"),
+    "agent": ("cs(user-agent)",),
+}
+_MICROSOFT: Final = (
+    "https://learn.microsoft.com/en-us/iis/manage/provisioning-and-managing-iis/configure-logging-in-iis"
+)
+
+FORMATS: Final = (
+    Format(
+        "iis",
+        "w3c",
+        "W3C extended log, as IIS and others write it, with or without its header",
+        _MICROSOFT,
+        (
+            b"#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip sc-status",
+            b"2024-05-01 12:00:00 192.0.2.1 GET /acme/collect/shop click_id=a 443 - 192.0.2.7 Acme/1 - 200 0 0 15",
+        ),
+        keys=_KEYS,
+        is_zoned=False,
+    ),
+    Format(
+        "cloudfront",
+        "w3c",
+        "Amazon CloudFront standard log, with or without its header",
+        "https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html",
+        (
+            b"#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs-uri-query",
+            (
+                b"2024-05-01\t12:00:00\tFRA56-P1\t703\t192.0.2.7\tGET\td1.cloudfront.net\t/acme/collect/shop\t200\t-\t"
+                b"Acme%2520One\tclick_id=a%2520b"
+            ),
+        ),
+        keys=_KEYS,
+        escape="cloudfront",
+        is_zoned=False,
+    ),
+)
+_IIS, _CLOUDFRONT = FORMATS
+
+
+def claims(row: Format, line: bytes) -> bool:
+    """Whether a line is a `#Fields` line, or a request without one before it, of a row's format."""
+    header = _FIELDS.match(line)
+    if header:
+        names = _names(header[1])
+        is_log = any(name.startswith(("cs-", "c-ip", "sc-", "x-edge")) for name in names)
+        return is_log and (_EDGE_NAME in names) is (row == _CLOUDFRONT)
+    return bool((_EDGE if row == _CLOUDFRONT else _REQUESTED).match(line))
+
+
+def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
+    """A reader of one file, from its first line on."""
+    fields: list[str] = []
+    day = b""
+
+    def read(line: bytes) -> Record:
+        nonlocal day
+        if line.startswith(b"#"):
+            header, date = _FIELDS.match(line), _DATE.match(line)
+            fields[:] = _names(header[1]) if header else fields
+            day = date[1] if date else day
+            return Record("comment")
+        if not line.strip():
+            return Record("blank")
+        values = (_values(line, fields) if fields else None) or _guessed(line)
+        if values is None:
+            return Record("malformed_record", _what_is_wrong(line, fields))
+        return _record({"#date": day.decode() or "-", **values}, settings)
+
+    return read
+
+
+def start_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
+    """What tells the layout of the lines of one file: the last `#Fields` line, or that they are CloudFront's."""
+
+    def text_of(names: list[str]) -> str:
+        is_encoded = _EDGE_NAME in names and settings.is_cloudfront_encoded
+        return Layout("cloudfront" if is_encoded else "w3c", tuple(names)).text
+
+    known: str | None = None
+    edge = text_of(list(CLOUDFRONT))
+
+    def read(line: bytes) -> str | None:
+        nonlocal known
+        header = _FIELDS.match(line)
+        if header:
+            known = text_of(_names(header[1]))
+        return known or (edge if _EDGE.match(line) else None)
+
+    return read
+
+
+def _names(text: bytes) -> list[str]:
+    """Names of fields in lower case, without quotes and blanks of no width."""
+    words = text.decode("utf-8", "replace").replace("\u200b", "").replace("\ufeff", "").split()
+    return [word.strip('"').lower() for word in words]
+
+
+def _values(line: bytes, fields: list[str]) -> dict[str, str] | None:
+    """Field -> value; None for a line with too few."""
+    spans = w3c_spans(line, tuple(fields))
+    if spans is None:
+        return None
+    return {name: w3c_text(line[begin:end]) for name, (begin, end) in zip(fields, spans, strict=False)}
+
+
+def _guessed(line: bytes) -> dict[str, str] | None:
+    """Field -> value of a line without a header: after the client's address come a user agent and the status."""
+    if _EDGE.match(line):
+        return _values(line, list(CLOUDFRONT))
+    match = _REQUESTED.match(line)
+    if not match:
+        return None
+    texts = {name: text.decode("utf-8", "surrogateescape") for name, text in match.groupdict().items()}
+    rest = line[match.end() :].decode("utf-8", "surrogateescape").split()
+    return {
+        **{name: texts[group] for name, group in _GROUPS},
+        "cs(user-agent)": next((word for word in rest if not word.startswith("HTTP/")), "-"),
+        "sc-status": next((word for word in rest if _STATUS.fullmatch(word)), "-"),
+    }
+
+
+def _record(values: dict[str, str], settings: Settings) -> Record:
+    is_edge = _EDGE_NAME in values
+    escape = ESCAPES["cloudfront" if is_edge and settings.is_cloudfront_encoded else "none"]
+    roles = {
+        role: found
+        for role, names in _KEYS.items()
+        if (found := next((values[name] for name in names if values.get(name, "-") != "-"), None)) is not None
+    }
+    if "agent" in roles:
+        roles["agent"] = _agent(roles["agent"], is_edge=is_edge)
+    if "date" not in roles:
+        roles.pop("time", None)
+    is_request = _METHOD.fullmatch(roles.get("method", "")) and not roles.keys().isdisjoint(("target", "path"))
+    zone = settings.timezone if "time-local" in values else "UTC"
+    record = record_of(roles, Manner(escape, zone=zone))
+    is_sound = record.fault is not None or (is_request and (record.path or "").startswith("/"))
+    return record if is_sound else record._replace(fault="not_a_request")
+
+
+def _agent(text: str, *, is_edge: bool) -> str:
+    """A user agent without the encoding of its blanks, which in CloudFront's older files is done twice."""
+    if not is_edge:
+        return text.replace("+", " ")
+    once = ESCAPES["cloudfront"](text.encode("utf-8", "surrogateescape"))
+    return unquote_to_bytes(once).decode("utf-8", "surrogateescape")
+
+
+def _what_is_wrong(line: bytes, fields: list[str]) -> str:
+    if fields:
+        return f"{len(W3C_TOKEN.findall(line))} values, where #Fields names {len(fields)}"
+    return "No #Fields line before it, and no request told by what stands where"

@@ -1,0 +1,122 @@
+"""Webhook dumps: JSON records that are bare payloads, or envelopes around a body or a query (the contract)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from etl.columnar import json_codec
+from etl.rules.page import WHITE_SPACE
+from etl.rules.value_parsing import read_instant
+from etl.sources.record import Record, split_target
+
+_FRAMES: Final = frozenset(("method", "path", "url", "headers", "received_at"))
+
+#: Where an envelope says who sent it, the likeliest first.
+ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
+
+
+def read_record(text: bytes) -> Record:
+    """One JSON record.
+
+    Source: the contract's "Envelopes and payloads"; rules 1.3.
+
+    Examples:
+        >>> read_record(b'{"click_id": "a"}').fields
+        {'click_id': 'a'}
+        >>> record = read_record(b'{"method": "POST", "path": "/a/collect/b", "body": "click_id=a"}')
+        >>> record.http_method, record.path, record.body
+        ('POST', '/a/collect/b', 'click_id=a')
+        >>> read_record(b"[1]").fault, read_record(b"{").fault
+        ('malformed_body', 'malformed_record')
+    """
+    try:
+        value = json_codec.parse(text)
+    except json_codec.JsonError:
+        return Record("malformed_record", what_is_wrong(text))
+    return read_value(value)
+
+
+def read_value(value: Any) -> Record:
+    """One JSON record, parsed."""
+    if not isinstance(value, dict):
+        return Record("malformed_body", "The record is JSON, but not an object")
+    return _open_envelope(value) if is_envelope(value) else Record(fields=value)
+
+
+def is_envelope(value: dict[str, Any]) -> bool:
+    """Whether an object is an envelope of the contract: a body or a query beside what frames a request."""
+    return ("body" in value or "query" in value) and not _FRAMES.isdisjoint(value)
+
+
+def _open_envelope(envelope: dict[str, Any]) -> Record:
+    query = envelope.get("query")
+    query_fields = pairs(query) if query and isinstance(query, dict) else None
+    query_text = (_text(query) or "").removeprefix("?")
+    targets = [_target(text) for key in ("url", "path") if (text := _text(envelope.get(key)))]
+    body, fields, fault = _body(envelope.get("body"))
+    headers = envelope.get("headers")
+    status = envelope.get("status", envelope.get("http_status"))
+    return Record(
+        fault=fault,
+        received_at=_instant(envelope.get("received_at")),
+        http_method=_text(envelope.get("method")),
+        http_status=status if isinstance(status, int) and 0 <= status < 1000 else None,
+        client_ip=next((text for key in ADDRESS_KEYS if (text := _text(envelope.get(key)))), None),
+        user_agent=_header(headers, "user-agent") if isinstance(headers, dict) else None,
+        path=targets[0][0] if targets else None,
+        query=query_text
+        if query_text.strip(WHITE_SPACE)
+        else (None if query_fields else next((sent for _, sent in targets if sent), None)),
+        query_fields=query_fields,
+        body=body,
+        fields=fields,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _target(text: str) -> tuple[str, str | None]:
+    return split_target(text.encode())
+
+
+def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
+    """The body as text or as an object, and what is wrong with it."""
+    if isinstance(body, dict):
+        return None, body, None
+    if body is None or isinstance(body, str):
+        return body or None, None, None
+    return None, None, "malformed_body"
+
+
+def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
+    """A query given as an object; its lists of scalars are repeated parameters."""
+    return [
+        (name, item)
+        for name, value in query.items()
+        for item in (value if isinstance(value, list) and not any(map(json_codec.is_structure, value)) else [value])
+    ]
+
+
+def _header(headers: dict[str, Any], name: str) -> str | None:
+    value = next((value for key, value in headers.items() if key.lower() == name), None)
+    return _text(value[0] if isinstance(value, list) and value else value)
+
+
+def _text(value: Any) -> str | None:
+    return json_codec.scalar(value) or None
+
+
+def _instant(value: Any) -> datetime | None:
+    text = json_codec.scalar(value)
+    return read_instant(text) if text else None
+
+
+def what_is_wrong(text: bytes) -> str:
+    """Why a record that is no JSON is none, for a person."""
+    head = text.lstrip()[:1]
+    if head not in (b"{", b"["):
+        return "Not JSON: it begins with neither { nor ["
+    return (
+        "Not valid JSON" if text.rstrip()[-1:] in (b"}", b"]") else "Not valid JSON: cut off before its closing bracket"
+    )

@@ -1,0 +1,238 @@
+"""Fields to conversions: identity, event, value, time, traits; and who is rejected for identity or type.
+
+In this order: `decide_identity`, `decide_event` and `read_amounts` see all postbacks; `read_times` and
+`describe_person` those that are accepted. Each takes fields and gives columns aligned with them; none looks at
+another row.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from etl.columnar.factorize import on_distinct
+from etl.options import Options
+from etl.privacy import trait_hashes
+from etl.rules import page, value_parsing
+from etl.rules.ruleset import ASCII_LOWER, Ruleset
+from etl.schema import INSTANT, MONEY
+from etl.transform.field_resolution import IDENTITY_EMAIL, Fields
+
+#: Identity fields in order of precedence: match_type, column of the fields (rules 3.1).
+IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
+
+
+def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.DataFrame:
+    """Identity, event and value of every postback, and a truth for each reason why it is no conversion.
+
+    Args:
+        fields: Of the batch.
+        ruleset: The rules.
+        options: Default currency.
+
+    Returns:
+        row UInt32, match_type, match_key (as sent), match_param, event, event_rule, conversion_type, transaction_id,
+        what `read_amounts` gives, and a truth for each of `rejections.JUDGED`.
+    """
+    return pl.concat(
+        [
+            decide_identity(fields),
+            decide_event(fields, ruleset),
+            read_amounts(fields, options.default_currency),
+            fields.texts.select("conversion_type", "transaction_id"),
+        ],
+        how="horizontal",
+    ).with_columns(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+        missing_identity=pl.col("match_key").is_null(),
+        unknown_conversion_type=pl.col("event").is_null(),
+    )
+
+
+def build_conversions(
+    postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, options: Options
+) -> pl.DataFrame:
+    """Every column that a conversion's own parameters decide, one row a postback that is accepted.
+
+    Args:
+        postbacks: Rows of `schema.REQUESTS`.
+        verdicts: Of `judge_postbacks`, of these postbacks.
+        fields: What their parameters fill.
+        options: What becomes of personal values.
+
+    Returns:
+        The columns of `schema.CONVERSIONS` but ids, lineage, counts and issues, plus those of `judge_postbacks` and
+        what `findings_of` and `keys_of` need.
+    """
+    return pl.concat(
+        [
+            verdicts,
+            read_times(fields, postbacks["received_at"]),
+            describe_person(fields, options),
+            pl.DataFrame(
+                [
+                    *fields.texts.select("click_id", "ref_id", "brand_name", "country"),
+                    fields.param("value").alias("value_param"),
+                    fields.param("currency").alias("currency_param"),
+                    fields.param("timestamp").alias("timestamp_param"),
+                    fields.param("transaction_id").alias("transaction_param"),
+                    postbacks["received_at"],
+                ]
+            ),
+        ],
+        how="horizontal",
+    )
+
+
+def decide_identity(fields: Fields) -> pl.DataFrame:
+    """match_type, match_key and match_param; null where nothing identifies the visitor.
+
+    Source: "Identity Parameters"; rules 3.1.
+    """
+    places = np.full(fields.texts.height, -1)
+    kinds = np.full(fields.texts.height, -1)
+    for kind, (_, column) in reversed(list(enumerate(IDENTITIES))):
+        is_sent = fields.winners[column] >= 0
+        places[is_sent] = fields.winners[column][is_sent]
+        kinds[is_sent] = kind
+    return pl.DataFrame(
+        {
+            "match_type": pl.Series([*(name for name, _ in IDENTITIES), None], dtype=pl.String)[kinds],
+            "match_key": pl.select(pl.coalesce(fields.texts[column] for _, column in IDENTITIES)).to_series(),
+            "match_param": fields.names_at(places),
+        }
+    )
+
+
+def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
+    """Event and event_rule; both null where the conversion_type is unknown.
+
+    Source: "Event Classification"; rules 5.1 to 5.3.
+    """
+    types = fields.texts["conversion_type"]
+    known = dict(ruleset.events)
+    is_trimmed = ruleset.conversion_type_match == "trimmed"
+
+    def mapped(text: str) -> str | None:
+        return known.get((text.strip(page.WHITE_SPACE) if is_trimmed else text).translate(ASCII_LOWER))
+
+    has_purchase_value = np.zeros(len(types), np.bool_)
+    commissions = np.flatnonzero(fields.meaning("is_purchase_alias") & ~fields.params.is_structure)
+    is_positive = value_parsing.is_positive_number(fields.params.values.gather(commissions)).to_numpy()
+    has_purchase_value[fields.params.rows[commissions[is_positive]]] = True
+    rules = (
+        ("event_name", pl.col("event_name").is_not_null(), pl.col("event_name").str.strip_chars()),
+        ("conversion_type", pl.col("conversion_type").is_not_null(), pl.col("mapped")),
+        ("automatic_commission", pl.col("has_purchase_value"), pl.lit(page.AUTOMATIC_PURCHASE)),
+        ("automatic_lead", pl.lit(value=True), pl.lit(page.AUTOMATIC_DEFAULT)),
+    )
+    event = event_rule = pl.lit(None, pl.String)
+    for name, applies, found in reversed(rules):
+        event = pl.when(applies).then(found).otherwise(event)
+        event_rule = pl.when(applies).then(pl.lit(name)).otherwise(event_rule)
+    return (
+        fields.texts.select("event_name", "conversion_type")
+        .with_columns(mapped=on_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
+        .select(event=event, event_rule=event_rule)
+    )
+
+
+def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
+    """value, value_repaired, currency, currency_defaulted; and value_text, currency_fault for the findings.
+
+    Source: "Conversion Value"; rules 4.1 to 4.3.
+    """
+    texts = fields.texts["value"]
+    value = value_parsing.amount(texts)
+    unread = texts.set(value.is_not_null(), None)
+    sent = fields.texts["currency"]
+    read = pl.Struct({"currency": pl.String, "fault": pl.String})
+    currency = on_distinct(sent, value_parsing.read_currency, read).struct.unnest()
+    return pl.DataFrame(
+        {
+            "value": value,
+            "value_text": texts,
+            "value_repaired": on_distinct(unread, value_parsing.read_dressed_amount, MONEY),
+            "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
+            "currency_defaulted": sent.is_null(),
+            "currency_fault": currency["fault"],
+        }
+    )
+
+
+def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
+    """occurred_at, its rule, occurred_at_repaired; and timestamp_text, timestamp_fault for the findings.
+
+    Source: "Transaction and Timing"; rules 6.2.
+    """
+    texts = fields.texts["timestamp"]
+    instant = value_parsing.epoch_instant(texts)
+    other = pl.Struct({"fault": pl.String, "instant": INSTANT})
+    repaired = on_distinct(
+        texts.set(instant.is_not_null(), None),
+        lambda text: dict(zip(("fault", "instant"), value_parsing.read_other_timestamp(text), strict=True)),
+        other,
+    ).struct.unnest()
+    return pl.DataFrame(
+        {
+            "occurred_at": instant.fill_null(received_at),
+            "occurred_at_rule": pl.Series(["received", "parameter"]).gather(instant.is_not_null().cast(pl.UInt32)),
+            "occurred_at_repaired": repaired["instant"],
+            "timestamp_text": texts,
+            "timestamp_fault": repaired["fault"],
+        }
+    )
+
+
+def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
+    """The traits as sent (null unless kept), name_rule, and their hashes (null where dropped).
+
+    Source: "Customer Traits"; rules 7.1, 7.2, 9.
+    """
+    as_sent = ("email", "phone", "birthdate", "city", "state", "zipcode", "country")
+    person = fields.texts.select(*as_sent).with_columns(*_names(fields.texts))
+    if options.pii == "drop":
+        hashed = person.with_columns(pl.lit(None, pl.String).alias(row.column) for row in trait_hashes.HASHES)
+    else:
+        hashed = person.with_columns(trait_hashes.hash_columns(person))
+    personal = [name for name in page.PERSONAL_TRAITS if name in hashed.columns]
+    if options.pii != "keep":
+        hashed = hashed.with_columns(pl.lit(None, pl.String).alias(name) for name in personal)
+    return hashed.drop("country")
+
+
+def protect_match_key(conversions: pl.DataFrame, options: Options) -> pl.DataFrame:
+    """An e-mail address as match key becomes its hash, or null where personal values are dropped (rules 9.3)."""
+    is_email = conversions["match_type"] == "email"
+    if options.pii == "keep" or not is_email.any():
+        return conversions
+    addresses = conversions["match_key"].set(~is_email.fill_null(False), None)
+    hashed = trait_hashes.sha256_of(trait_hashes.HASH_OF["email"], addresses)
+    protected = hashed if options.pii == "hash" else hashed.clear(len(hashed))
+    return conversions.with_columns(match_key=protected.zip_with(is_email.fill_null(False), conversions["match_key"]))
+
+
+def _names(texts: pl.DataFrame) -> list[pl.Series]:
+    """first_name, last_name, name_rule: as sent, or both from full_name where neither was (rules 7.2)."""
+    first, last, full = texts.select("first_name", "last_name", "full_name")
+    has_parts = first.is_not_null() | last.is_not_null()
+    parts = pl.Struct({"first_name": pl.String, "last_name": pl.String})
+    split = on_distinct(full.set(has_parts, None), _split_name, parts).struct.unnest()
+    has_split = split["first_name"].is_not_null() | split["last_name"].is_not_null()
+    rules = pl.select(pl.when(has_parts).then(pl.lit("parts")).when(has_split).then(pl.lit("full_name"))).to_series()
+    return [first.fill_null(split["first_name"]), last.fill_null(split["last_name"]), rules.alias("name_rule")]
+
+
+def _split_name(text: str) -> dict[str, str | None]:
+    if text.count(",") == 1:
+        last, first = text.split(",")
+    else:
+        first, _, last = " ".join(_words(text)).partition(" ")
+    return {"first_name": " ".join(_words(first)) or None, "last_name": " ".join(_words(last)) or None}
+
+
+def _words(text: str) -> list[str]:
+    blanks = dict.fromkeys(map(ord, page.WHITE_SPACE), " ")
+    return [word for word in text.translate(blanks).split(" ") if word]

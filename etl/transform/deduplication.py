@@ -1,0 +1,106 @@
+"""Deduplication by transaction_id: the one decision that looks across records (rules 6.3)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from etl.rules.ruleset import Ruleset
+from etl.schema import KEYS
+from etl.transform import placeholders
+from etl.transform.record_ids import stable_hash
+
+_KEY: Final = ("account_id", "integration", "event", "transaction_key")
+_ORDER: Final = ("received_at", "source_digest", "record_no")
+
+#: conversion_id of a repetition, of the record that is kept, and whether value, currency and match key agree.
+DUPLICATES: Final = pl.Schema(
+    {"conversion_id": pl.String(), "duplicate_of": pl.String(), "duplicate_kind": pl.String()}
+)
+
+
+#: What keys have as it is in conversions.
+_KEPT: Final = [name for name in KEYS.schema if name not in ("event", "transaction_key", "key_hash", "match_digest")]
+
+
+def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+    """Rows of `schema.KEYS`: the conversions whose transaction_id can make them a duplicate (rules 6.3).
+
+    Args:
+        conversions: With ids and lineage; `match_key` as sent.
+        ruleset: Gives the scope.
+    """
+    if ruleset.dedup_scope == "off":
+        return KEYS.empty()
+    ids = conversions["transaction_id"]
+    is_key = ids.is_not_null() & ~placeholders.is_macro(ids) & ~placeholders.is_null_word(ids)
+    event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
+    return (
+        conversions.select(*_KEPT, "match_key", event=event, transaction_key=ids.str.strip_chars())
+        .filter(is_key)
+        .with_columns(key_hash=stable_hash(*_KEY), match_digest=stable_hash("match_key"))
+        .select(KEYS.schema.names())
+    )
+
+
+def repeated_hashes(key_hashes: list[pl.Series]) -> pl.Series:
+    """The hashes that occur more than once: 8 bytes a key of memory, whatever the keys.
+
+    Args:
+        key_hashes: `key_hash` of `schema.KEYS`, in any number of parts.
+
+    Returns:
+        UInt64, distinct, ascending.
+    """
+    hashes = np.concatenate([part.to_numpy() for part in key_hashes] or [np.empty(0, np.uint64)])
+    hashes.sort()
+    return pl.Series(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]), dtype=pl.UInt64)
+
+
+def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.DataFrame:
+    """The conversions that repeat an earlier one, and which.
+
+    Kept is the earliest by received_at (null last), then by source_digest, then by record_no. Within a window, a
+    record later than that after the kept one is kept again; one without a time never is.
+
+    Args:
+        keys: Rows of `schema.KEYS`; rows whose key occurs once may be left out.
+        window: How long after the kept record a repetition counts as one; None: for ever.
+
+    Returns:
+        Rows of `DUPLICATES`.
+    """
+    ordered = keys.sort(*_KEY, *_ORDER, nulls_last=True)
+    if window is None:
+        kept = ordered.select(pl.col("conversion_id").first().over(_KEY)).to_series()
+    else:
+        kept = _kept_within(ordered, window)
+    compared = ("value", "currency", "match_digest")
+    winners = ordered.select(
+        pl.col("conversion_id").alias("duplicate_of"), *(pl.col(c).alias(f"{c}_kept") for c in compared)
+    )
+    agree = pl.all_horizontal(pl.col(column).eq_missing(pl.col(f"{column}_kept")) for column in compared)
+    return (
+        ordered.with_columns(duplicate_of=kept)
+        .filter(pl.col("duplicate_of") != pl.col("conversion_id"))
+        .join(winners, on="duplicate_of", how="left", maintain_order="left")
+        .with_columns(duplicate_kind=pl.when(agree).then(pl.lit("identical")).otherwise(pl.lit("conflicting")))
+        .select(DUPLICATES.names())
+    )
+
+
+def _kept_within(ordered: pl.DataFrame, window: timedelta) -> pl.Series:
+    kept: list[str] = []
+    rows = ordered.select(*_KEY, "received_at", "conversion_id").iter_rows()
+    for _, group in groupby(rows, key=lambda row: row[:4]):
+        since, winner = None, None
+        for *_, received_at, conversion_id in group:
+            is_past = received_at is not None and since is not None and received_at - since > window
+            if winner is None or is_past:
+                since, winner = received_at, conversion_id
+            kept.append(winner)
+    return pl.Series(kept, dtype=pl.String)

@@ -1,0 +1,255 @@
+"""The items array of each conversion: native JSON, JSON text, or bracket keys (rules 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Context, Decimal
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from etl.columnar import json_codec
+from etl.columnar.factorize import numbered
+from etl.columnar.string_buffers import Positions
+from etl.rules import value_parsing
+from etl.rules.page import WHITE_SPACE
+from etl.rules.ruleset import Ruleset, fold
+from etl.schema import ITEMS
+from etl.transform.field_resolution import Fields
+from etl.transform.issues import finding
+
+_LAST_POSITION: Final = 2**31 - 1
+_TOLERANCE: Final = Decimal("0.01")
+#: Sums of doubles up to here are far more exact than the tolerance.
+_SURE_TOTAL: Final = 1e9
+_EXACT: Final = Context(prec=120)
+
+
+class _Param(NamedTuple):
+    container: int
+    name: str
+    value: str
+    bracket_index: str | None
+    bracket_field: str | None
+
+
+#: All that a postback sends of items; what many postbacks send alike is read once.
+_Content = tuple[_Param, ...]
+
+
+class _Array(NamedTuple):
+    """What one container holds: (position, object) of its elements, whether it is usable, whether it is malformed."""
+
+    elements: list[tuple[int, dict[str, Any]]]
+    is_usable: bool
+    is_malformed: bool
+
+
+def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """One row an item of the conversions, and what is odd about them.
+
+    Args:
+        fields: Of the whole batch.
+        conversions: row and value of the postbacks that are conversions.
+        ruleset: The rules.
+
+    Returns:
+        `row` and the columns of `schema.ITEMS` but the id, ascending; frames of `issues.FINDINGS`.
+
+    Source: "Items Array"; rules 8.
+    """
+    rows, contents, distinct = _contents(fields, _sent_params(fields, conversions))
+    read = [_read_content(content, ruleset) for content in distinct]
+    texts = _item_texts([elements for elements, _ in read], ruleset)
+    items = texts.with_columns(
+        price=value_parsing.amount(texts["price"]), quantity=value_parsing.amount(texts["quantity"])
+    )
+    lengths = np.array([len(elements) for elements, _ in read], np.int64)
+    index = _expanded(lengths, contents)
+    table = items[index].with_columns(row=pl.Series(np.repeat(rows, lengths[contents]), dtype=pl.UInt32))
+    faulty = [(row, name) for row, content in zip(rows, contents, strict=True) for name in read[content][1]]
+    malformed = pl.DataFrame(faulty, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
+    return table.select("row", *ITEMS.schema.names()[1:]), [
+        finding(
+            pl.DataFrame(malformed, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row"), "malformed_items"
+        ),
+        *(_unread_numbers(table, texts[name].gather(index), name) for name in ("price", "quantity")),
+        finding(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),
+    ]
+
+
+def _sent_params(fields: Fields, conversions: pl.DataFrame) -> Positions:
+    """Which parameters hold items of the conversions."""
+    params, meanings = fields.params, fields.meanings
+    is_bracket, is_element = (
+        meanings[name].is_not_null().to_numpy()[params.numbers] for name in ("bracket_index", "bracket_field")
+    )
+    is_sent = fields.is_sent & (fields.meaning("container") >= 0)
+    is_sent &= ~(params.is_json & is_bracket) & ~(params.is_structure & is_element)
+    index = np.flatnonzero(is_sent)
+    return index[np.isin(params.rows[index], conversions["row"].to_numpy())]
+
+
+def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, list[_Content]]:
+    """The rows that send items, the number of the content of each, and the distinct contents."""
+    values, numbers = numbered(fields.params.values.gather(index))
+    pairs = fields.params.numbers[index] * len(values) + numbers.to_numpy()
+    _, firsts, kinds = np.unique(pairs, return_index=True, return_inverse=True)
+    known = _read_params(fields, index[firsts])
+    rows, starts = np.unique(fields.params.rows[index], return_index=True)
+    found: dict[tuple[int, ...], int] = {}
+    sent, bounds = kinds.tolist(), [*starts.tolist(), len(index)]
+    contents = [found.setdefault(tuple(sent[start:end]), len(found)) for start, end in pairwise(bounds)]
+    return rows, np.array(contents, np.int64), [tuple(known[kind] for kind in content) for content in found]
+
+
+def _read_params(fields: Fields, index: Positions) -> list[_Param]:
+    params = fields.params.frame(index)
+    columns = ("container", "bracket_index", "bracket_field")
+    meant = [fields.meanings[name].gather(fields.params.numbers[index]) for name in columns]
+    return list(map(_Param._make, params.with_columns(meant).select(_Param._fields).rows()))
+
+
+def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) -> pl.DataFrame:
+    """One row an item of each content in turn: its content's number, its position, the text of every field."""
+    items = [
+        (content, position, *_field_texts(element, ruleset))
+        for content, elements in enumerate(read)
+        for position, element in elements
+    ]
+    schema = {"content": pl.UInt32, "position": pl.Int32} | {field.name: pl.String for field in ruleset.item_fields}
+    return pl.DataFrame(dict(zip(schema, zip(*items, strict=True), strict=True)) if items else None, schema=schema)
+
+
+def _expanded(lengths: Positions, contents: Positions) -> Positions:
+    """The places of the items of each content in turn, where the contents' items stand one after another."""
+    firsts = np.cumsum(lengths) - lengths
+    counts = lengths[contents]
+    return np.repeat(firsts[contents] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+
+def _read_content(params: _Content, ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    """The elements of the first usable array, and the names of the malformed ones up to it (rules 8.1)."""
+    faulty: list[str] = []
+    unused: list[str] = []
+    for container in range(len(ruleset.item_containers.accepted)):
+        for name, array in _arrays([param for param in params if param.container == container]):
+            if array.is_malformed:
+                faulty.append(name)
+            if array.is_usable:
+                return array.elements, [*faulty, *unused]
+            if not array.is_malformed:
+                unused.append(name)
+    return [], faulty
+
+
+def _arrays(params: list[_Param]) -> Iterator[tuple[str, _Array]]:
+    """What one container name holds, in the request's order: its first plain value, its bracket keys together."""
+    brackets = [param for param in params if param.bracket_index is not None]
+    plain = next((param for param in params if param.bracket_index is None), None)
+    for param in params:
+        if param is plain:
+            yield param.name, _read_json(param)
+        elif brackets and param is brackets[0]:
+            yield param.name, _read_brackets(brackets)
+
+
+def _read_json(param: _Param) -> _Array:
+    try:
+        value = json_codec.parse(param.value.encode())
+    except json_codec.JsonError:
+        value = None
+    is_single = isinstance(value, dict)
+    elements = [value] if is_single else value
+    if not isinstance(elements, list):
+        return _Array([], is_usable=False, is_malformed=True)
+    objects = [(position, element) for position, element in enumerate(elements) if isinstance(element, dict)]
+    return _Array(objects, bool(elements), is_single or len(objects) < len(elements))
+
+
+def _read_brackets(params: list[_Param]) -> _Array:
+    """`items[0][id]=…` by its index; `items[][id]=…` after what came before, a new item where a field repeats."""
+    elements: dict[int, dict[str, str]] = {}
+    scalars: set[int] = set()
+    appended: dict[str, str] | None = None
+    for param in params:
+        following = max([*elements, *scalars], default=-1) + 1
+        position = int(param.bracket_index.lstrip("0")[:11] or 0) if param.bracket_index else following
+        field = param.bracket_field
+        if field is None:
+            scalars.add(position)
+            appended = None
+        elif param.bracket_index:
+            elements.setdefault(position, {}).setdefault(field, param.value)
+        else:
+            if appended is None or any(fold(field) == fold(known) for known in appended):
+                appended = elements[position] = {}
+            appended[field] = param.value
+    reached = [(position, element) for position, element in sorted(elements.items()) if position <= _LAST_POSITION]
+    is_malformed = bool(scalars) or len(reached) < len(elements)
+    return _Array(reached, is_usable=True, is_malformed=is_malformed)
+
+
+def _field_texts(element: dict[str, Any], ruleset: Ruleset) -> list[str | None]:
+    """The text of every item field: the alias that the page lists first wins, empty texts count as not sent."""
+    texts: list[str | None] = []
+    for names in _names_by_field(tuple(element), ruleset):
+        for name in names:
+            text = json_codec.scalar(element[name])
+            if text and text.strip(WHITE_SPACE):
+                texts.append(text)
+                break
+        else:
+            texts.append(None)
+    return texts
+
+
+@lru_cache(maxsize=4096)
+def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]:
+    """For each item field those of an element's names that can fill it, the best first."""
+    read = fold if ruleset.item_field_names == "folded" else str
+    return [
+        [name for accepted in dict.fromkeys(map(read, field.accepted)) for name in names if read(name) == accepted]
+        for field in ruleset.item_fields
+    ]
+
+
+def _unread_numbers(table: pl.DataFrame, texts: pl.Series, name: str) -> pl.DataFrame:
+    is_unread = table[name].is_null() & texts.is_not_null()
+    unread = table.with_columns(detail=texts).filter(is_unread)
+    return finding(
+        unread.select("row", "detail", parameter=pl.format("items[{}]." + name, "position")), f"invalid_item_{name}"
+    )
+
+
+def _mismatches(items: pl.DataFrame, rows: Positions, contents: Positions, conversions: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose items all have price and quantity and do not add up to the value (rules 8.4)."""
+    price, quantity = (pl.col(name).cast(pl.Float64) for name in ("price", "quantity"))
+    product = price * quantity
+    totals = items.group_by("content").agg(
+        total=product.sum(), size=product.abs().sum(), is_complete=product.is_not_null().all()
+    )
+    sent = pl.DataFrame({"row": rows, "content": contents}).cast({"row": pl.UInt32, "content": pl.UInt32})
+    is_sure = (pl.col("total") - pl.col("value").cast(pl.Float64)).abs() < float(_TOLERANCE) / 2
+    unsure = (
+        sent.join(conversions.drop_nulls("value"), on="row", maintain_order="left")
+        .join(totals.filter("is_complete"), on="content", maintain_order="left")
+        .filter(~(is_sure & (pl.col("size") < _SURE_TOTAL)))
+    )
+    exact = _exact_totals(items.join(unsure, on="content", how="semi", maintain_order="left"))
+    found = [
+        (row, f"{exact[content].normalize(_EXACT):f}")
+        for row, content, value in unsure.select("row", "content", "value").iter_rows()
+        if abs(_EXACT.subtract(exact[content], value)) > _TOLERANCE
+    ]
+    return pl.DataFrame(found, schema={"row": pl.UInt32, "detail": pl.String}, orient="row")
+
+
+def _exact_totals(items: pl.DataFrame) -> dict[int, Decimal]:
+    totals: dict[int, Decimal] = {}
+    for content, price, quantity in items.select("content", "price", "quantity").iter_rows():
+        totals[content] = _EXACT.fma(price, quantity, totals.get(content, Decimal(0)))
+    return totals

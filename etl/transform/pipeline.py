@@ -1,0 +1,219 @@
+"""The order of the steps and nothing else: requests in, four tables out.
+
+route -> parse bodies -> params -> fields -> judgement -> rejections, conversions -> items, passthroughs -> issues
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import polars as pl
+
+from etl.options import Options
+from etl.privacy.redaction import redact_raws
+from etl.rules import page
+from etl.rules.ruleset import Ruleset
+from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, REQUESTS
+from etl.transform.conversions import build_conversions, judge_postbacks, protect_match_key
+from etl.transform.deduplication import keys_of
+from etl.transform.field_resolution import Fields, resolve_aliases
+from etl.transform.issues import findings_of, list_issues
+from etl.transform.items import build_items
+from etl.transform.parameters import explode_params, parse_bodies
+from etl.transform.passthroughs import build_passthroughs
+from etl.transform.record_ids import record_ids
+from etl.transform.rejections import JUDGED, reject_postbacks, reject_records
+
+
+class Tables(NamedTuple):
+    """What a batch of requests becomes. Every request is in exactly one of conversions, rejections and skipped.
+
+    Attributes:
+        conversions: Rows of `schema.CONVERSIONS`.
+        items: Rows of `schema.ITEMS`.
+        passthroughs: Rows of `schema.PASSTHROUGHS`.
+        rejections: Rows of `schema.REJECTIONS`.
+        keys: Rows of `schema.KEYS`, for deduplication.
+        skipped: reason String, count Int64.
+        unrecognised: name String, count Int64: parameters that nothing reads.
+    """
+
+    conversions: pl.DataFrame
+    items: pl.DataFrame
+    passthroughs: pl.DataFrame
+    rejections: pl.DataFrame
+    keys: pl.DataFrame
+    skipped: pl.DataFrame
+    unrecognised: pl.DataFrame
+
+
+class Judged(NamedTuple):
+    """A batch with the frames between the requests and the tables: what `transform` saw on its way.
+
+    Attributes:
+        routed: Rows of `schema.REQUESTS` with account and integration, and the `fault` of those that are no postbacks.
+        postbacks: The routed requests that are judged; `row` of the frames below counts them.
+        fields: Their parameters, and what these fill.
+        verdicts: Of `judge_postbacks`: one row a postback, `match_key` as sent.
+        tables: What the batch becomes.
+    """
+
+    routed: pl.DataFrame
+    postbacks: pl.DataFrame
+    fields: Fields
+    verdicts: pl.DataFrame
+    tables: Tables
+
+
+_SKIPS = [reason.code for reason in page.SKIPS]
+_LINEAGE = ("source", "source_digest", "record_no", "byte_offset")
+_REQUEST_COLUMNS = (
+    "http_method",
+    "http_status",
+    "client_ip",
+    "user_agent",
+    "account_id",
+    "integration",
+    *_LINEAGE,
+)
+
+
+def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Options | None = None) -> Tables:
+    """The four tables of a batch of requests. A batch is independent: splitting it between records changes nothing.
+
+    Data never raises. Rows keep the order of the requests. Duplicates are not looked for: that needs all batches.
+
+    Args:
+        requests: Rows of `schema.REQUESTS`.
+        ruleset: The rules; the page's by default.
+        options: Default currency, account, integration, what becomes of personal values, which requests count.
+
+    Returns:
+        The tables of this batch.
+    """
+    return judge(requests, ruleset, options).tables
+
+
+def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Options | None = None) -> Judged:
+    """What `transform` gives, and the frames that it goes through, for those who want to see how.
+
+    Args:
+        requests: Rows of `schema.REQUESTS`.
+        ruleset: The rules; the page's by default.
+        options: As for `transform`.
+    """
+    ruleset, options = ruleset or Ruleset(), options or Options()
+    routed = parse_bodies(route_requests(requests, ruleset, options))
+    is_skipped = routed["fault"].is_in(_SKIPS).fill_null(False)
+    is_postback = routed["fault"].is_null()
+    postbacks = routed.filter(is_postback)
+    unreadable = reject_records(routed.filter(~is_postback & ~is_skipped))
+
+    params = explode_params(postbacks, ruleset.parameter_order, ruleset.paths)
+    fields = resolve_aliases(params, postbacks.height, ruleset)
+    verdicts = judge_postbacks(fields, ruleset, options)
+    refused = reject_postbacks(postbacks, verdicts, fields, ruleset)
+
+    is_accepted = ~verdicts.select(pl.any_horizontal(JUDGED)).to_series()
+    accepted, filled = postbacks.filter(is_accepted), fields.of(is_accepted)
+    conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, options)
+    items, items_findings = build_items(fields, conversions, ruleset)
+    passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
+    found = [*findings_of(conversions, filled), *items_findings, *passthroughs_findings]
+    whole = conversions.with_columns(
+        list_issues(found, postbacks.height).filter(is_accepted),
+        _counts(items, postbacks.height).filter(is_accepted).alias("item_count"),
+        _counts(passthroughs, postbacks.height).filter(is_accepted).alias("passthrough_count"),
+        *accepted.select(_REQUEST_COLUMNS),
+    )
+    whole = _with_ids(whole, "conversion_id")
+    ids = whole.select("row", "conversion_id")
+    if options.pii != "keep":
+        whole = whole.with_columns(client_ip=pl.lit(None, pl.String))
+    rejected = _with_ids(pl.concat([unreadable, refused]).sort("source_digest", "record_no"), "rejection_id")
+    rejections = protect_match_key(rejected, options)
+    tables = Tables(
+        conversions=protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
+        items=items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
+        passthroughs=passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.schema.names()),
+        rejections=rejections.with_columns(
+            redact_raws(rejections["raw"], options.pii, ruleset, rejections["layout"])
+        ).select(REJECTIONS.schema.names()),
+        keys=keys_of(whole, ruleset),
+        skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
+        unrecognised=fields.unrecognised,
+    )
+    return Judged(routed, postbacks, fields, verdicts, tables)
+
+
+def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -> pl.DataFrame:
+    """Which requests are postbacks, of which account and integration, and why the others are none.
+
+    Args:
+        requests: Rows of `schema.REQUESTS`.
+        ruleset: The collect path.
+        options: Account and integration of requests without a path; the period and the statuses that count.
+
+    Returns:
+        The same rows with `account_id` and `integration`, and `fault` filled where a request is skipped or its body
+        was not logged.
+
+    Source: rules 1.1, 1.7; the contract's --since and --until (half-open, on received_at).
+    """
+    paths = requests["path"].unique()
+    parts = paths.str.extract_groups(ruleset.collect_pattern)
+    routes = pl.DataFrame({"path": paths, "route": parts}).unnest("route").rename({"account": "account_id"})
+    routed = requests.join(routes, on="path", how="left", nulls_equal=True, maintain_order="left")
+    has_path = pl.col("path").is_not_null()
+    is_postback = (~has_path | pl.col("account_id").is_not_null()) & (
+        pl.col("http_method").is_null() | pl.col("http_method").is_in(page.COLLECT_METHODS)
+    )
+    is_bodiless = (pl.col("http_method") == "POST") & ~pl.col("is_body_logged") & (pl.col("query").fill_null("") == "")
+    routed = routed.with_columns(
+        fault=pl.when(pl.col("fault").is_not_null() & (pl.col("fault") != "malformed_body"))
+        .then("fault")
+        .when(~is_postback)
+        .then(pl.lit("not_a_postback"))
+        .when(~_is_in_period(options))
+        .then(
+            pl.when(pl.col("received_at").is_null()).then(pl.lit("no_received_at")).otherwise(pl.lit("outside_period"))
+        )
+        .when(~_has_status(options))
+        .then(pl.lit("other_status"))
+        .when(pl.col("fault").is_null() & is_bodiless)
+        .then(pl.lit("body_not_logged"))
+        .otherwise("fault")
+    )
+    is_payload = ~has_path & pl.col("fault").ne_missing("malformed_record")
+    return routed.with_columns(
+        account_id=pl.when(is_payload).then(pl.lit(options.account, pl.String)).otherwise("account_id"),
+        integration=pl.when(is_payload).then(pl.lit(options.integration, pl.String)).otherwise("integration"),
+    )
+
+
+def _is_in_period(options: Options) -> pl.Expr:
+    is_in = pl.lit(value=True)
+    if options.since:
+        is_in = is_in & (pl.col("received_at") >= options.since)
+    if options.until:
+        is_in = is_in & (pl.col("received_at") < options.until)
+    return is_in.fill_null(False)
+
+
+def _has_status(options: Options) -> pl.Expr:
+    if not options.statuses:
+        return pl.lit(value=True)
+    in_ranges = [pl.col("http_status").is_between(span.start, span.stop, closed="left") for span in options.statuses]
+    return pl.any_horizontal(in_ranges).fill_null(False)
+
+
+def _with_ids(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rows.with_columns(record_ids(rows["source_digest"], rows["record_no"]).alias(name))
+
+
+def _counts(rows: pl.DataFrame, height: int) -> pl.Series:
+    counts = rows.group_by("row").agg(pl.len().cast(pl.Int32).alias("count"))
+    return pl.zeros(height, pl.Int32, eager=True).scatter(counts["row"], counts["count"])
+
+
+__all__ = ["REQUESTS", "Judged", "Tables", "judge", "route_requests", "transform"]

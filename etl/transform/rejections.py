@@ -1,0 +1,137 @@
+"""Records that become no conversion: why, what the endpoint answers, what would have worked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from etl.columnar.factorize import on_distinct
+from etl.rules import page
+from etl.rules.parameter_names import is_within_one_edit
+from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
+from etl.schema import REJECTIONS
+from etl.transform.field_resolution import Fields
+
+_MESSAGES: Final = {reason.code: reason.message for reason in page.REJECTIONS}
+#: Why a postback that could be read is refused: a truth of `conversions.judge_postbacks` each (rules 5.4).
+JUDGED: Final = ("missing_identity", "unknown_conversion_type")
+
+#: What a refused postback would have been: columns that rejections have in common with conversions.
+_SHARED: Final = ("match_type", "match_key", "event", "conversion_type", "value", "currency", "transaction_id")
+
+_IDENTITY_NAMES: Final = frozenset(
+    name for field in page.CORE_FIELDS if field.name in {"click_id", "ref_id", "email"} for name in field.accepted
+)
+
+
+def reject_records(faulty: pl.DataFrame) -> pl.DataFrame:
+    """The records that cannot be judged: unreadable ones, malformed bodies, bodies that were not logged.
+
+    Args:
+        faulty: Routed rows of `schema.REQUESTS` whose `fault` is a rejection's reason.
+
+    Returns:
+        Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted, without ids.
+    """
+    message = pl.coalesce("fault_message", pl.col("fault").replace_strict(_MESSAGES, return_dtype=pl.String))
+    return _as_rejections(
+        faulty.with_columns(reasons=pl.concat_list("fault"), message=message, suggestion=pl.lit(None, pl.String)),
+        "layout",
+    )
+
+
+def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
+    """The postbacks that the endpoint refuses: no identity, an unknown type, or both.
+
+    Args:
+        postbacks: Rows of `schema.REQUESTS`.
+        verdicts: Aligned with them: `row`, the columns that rejections share and a truth for each reason.
+        fields: Whose near misses tell what was probably meant.
+        ruleset: Whose types are suggested.
+
+    Returns:
+        Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted, without ids.
+
+    Source: rules 3.1, 5.2, 5.4.
+    """
+    is_refused = verdicts.select(pl.any_horizontal(JUDGED)).to_series()
+    refused = verdicts.select("row", *JUDGED, *_SHARED).filter(is_refused)
+    types = refused["conversion_type"].set(~refused["unknown_conversion_type"], None)
+    names = (
+        fields.near_misses.filter(pl.col("near_miss").is_in(_IDENTITY_NAMES))
+        .group_by("row", maintain_order=True)
+        .agg(name=pl.format("{} is not read; {} would be", "name", "near_miss").first())
+    )
+    rejected = (
+        postbacks.filter(is_refused)
+        .with_columns(*refused, type=on_distinct(types, lambda text: suggest_type(text, ruleset)))
+        .join(names, on="row", how="left", maintain_order="left")
+    )
+    return _as_rejections(
+        rejected.with_columns(
+            reasons=pl.concat_list(pl.when(reason).then(pl.lit(reason)) for reason in JUDGED).list.drop_nulls(),
+            suggestion=pl.coalesce(pl.when("missing_identity").then("name"), "type"),
+        ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String)),
+        "layout",
+    )
+
+
+def reject_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:
+    """Conversions that repeat an earlier one (rules 6.3).
+
+    Args:
+        duplicates: Rows of `schema.CONVERSIONS` with `duplicate_of`, `duplicate_kind` and `raw`.
+
+    Returns:
+        Rows of `schema.REJECTIONS`.
+    """
+    reason = "duplicate_transaction"
+    return _as_rejections(
+        duplicates.with_columns(
+            reasons=pl.concat_list(pl.lit(reason)),
+            message=pl.lit(_MESSAGES[reason]),
+            suggestion=pl.lit(None, pl.String),
+            rejection_id="conversion_id",
+        )
+    )
+
+
+def suggest_type(text: str, ruleset: Ruleset) -> str | None:
+    """What an unknown conversion_type was probably meant to be: trimmed, or within two edits; None where unclear.
+
+    Examples:
+        >>> [suggest_type(t, Ruleset()) for t in ("purchase ", "Purchas", "salle", "refund")]
+        ["send 'purchase'", "send 'purchase'", "send 'sale'", None]
+    """
+    known = [value for value, _ in ruleset.events]
+    meant = text.strip(page.WHITE_SPACE).translate(ASCII_LOWER)
+    if meant in known:
+        return f"send '{meant}'"
+    same_fold = [value for value in known if fold(value) == fold(meant)]
+    one_edit = [value for value in known if len(value) > 3 and is_within_one_edit(meant, value)]
+    two_edits = [value for value in known if len(value) > 4 and _edits(meant, value) == 2]
+    for candidates in (same_fold, one_edit, two_edits):
+        if candidates:
+            return f"send '{candidates[0]}'"
+    return None
+
+
+def _edits(left: str, right: str) -> int:
+    """The Levenshtein distance; 3 stands for all that is further than two."""
+    if abs(len(left) - len(right)) > 2:
+        return 3
+    previous = list(range(len(right) + 1))
+    for row, a in enumerate(left, 1):
+        current = [row]
+        for column, b in enumerate(right, 1):
+            current.append(min(previous[column] + 1, current[-1] + 1, previous[column - 1] + (a != b)))
+        previous = current
+    return min(previous[-1], 3)
+
+
+def _as_rejections(rejected: pl.DataFrame, *beside: str) -> pl.DataFrame:
+    empty = {name: pl.lit(None, dtype) for name, dtype in REJECTIONS.schema.items() if name not in rejected.columns}
+    return rejected.with_columns(
+        reason=pl.col("reasons").list.first(), **{name: value for name, value in empty.items() if name != "reason"}
+    ).select(*(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.schema.items()), *beside)

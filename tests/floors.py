@@ -1,0 +1,149 @@
+"""The house: floors from the ground up, the rooms on each, and the modules of each room in the order of imports.
+
+A module imports from floors below. On its own floor it imports only from modules that are listed before it within the
+same package of `etl`: `sources/readers` may use `sources/records`, and `transform` knows nothing of `sources`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Room(NamedTuple):
+    """A package of the house, what it is for, and its modules; `__init__` holds code only where it is listed."""
+
+    name: str
+    purpose: str
+    modules: tuple[str, ...]
+
+
+class Floor(NamedTuple):
+    """Rooms that do not import each other, unless they are parts of one package: then the later from the earlier."""
+
+    name: str
+    rooms: tuple[Room, ...]
+
+
+def _room(name: str, purpose: str, modules: str) -> Room:
+    return Room(name, purpose, tuple(modules.split()))
+
+
+FLOORS: Final = (
+    Floor(
+        "bytes",
+        (
+            _room(
+                "columnar",
+                "compiled loops over bytes, string buffers, tokenisers",
+                "byte_loops json_tokenizer json_codec factorize string_buffers field_lists json_index delimited_rows",
+            ),
+        ),
+    ),
+    Floor("facts", (_room("", "errors, options, every column", "errors options schema"),)),
+    Floor(
+        "rules",
+        (
+            _room(
+                "rules",
+                "the page as rows, the ruleset, how names and values are read",
+                "page ruleset ruleset_file parameter_names value_parsing",
+            ),
+            _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
+        ),
+    ),
+    Floor(
+        "words",
+        (
+            _room(
+                "privacy",
+                "what is personal: normal forms, hashes, redaction",
+                "trait_hashes templates log_redaction redactor json_redaction redaction",
+            ),
+        ),
+    ),
+    Floor(
+        "way",
+        (
+            _room(
+                "transform",
+                "requests to tables, one step a module",
+                "parameter_table placeholders record_ids parameters field_resolution issues conversions items"
+                " passthroughs deduplication rejections pipeline",
+            ),
+            _room(
+                "sources/storage",
+                "what the arguments name, where it is stored, how it is compressed",
+                "locations decompress archives inputs",
+            ),
+            _room("sources/records", "bytes cut into records", "lines json_documents"),
+            _room("sources", "one record, one format", "record format"),
+            _room(
+                "sources/readers",
+                "records to requests, one reader a family of formats",
+                "escapes timestamps webhook_envelopes access_log_parser json_batch json_matching request_fields"
+                " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
+            ),
+            _room(
+                "sources/formats",
+                "the formats, a row each",
+                "unsupported json_clouds json_servers log_format text lambda_events webhook_captures json_logs"
+                " queue_messages registry",
+            ),
+            _room("sources", "bytes to requests", "settings framing detection splits planning reread"),
+        ),
+    ),
+    Floor(
+        "run",
+        (
+            _room(
+                "runner",
+                "one run: stage, deduplicate, publish, prove the accounting",
+                "engine counts hash_set parquet publish published_tables staged_parts tasks stage_inputs run",
+            ),
+            _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
+        ),
+    ),
+    Floor(
+        "engines and stores",
+        (
+            _room("engines", "where tasks run", "local_pool"),
+            _room(
+                "warehouse",
+                "loads, each once, in Delta tables",
+                "backfill table_layout file_storage delta snapshots export load_duplicates file_writer row_changes"
+                " verify rejudge load_decisions load_history load maintenance replay",
+            ),
+        ),
+    ),
+    Floor(
+        "answers",
+        (
+            _room("reports", "what the inputs hold, what another ruleset would change", "inspect what_if"),
+            _room(
+                "reports/audit",
+                "where attribution is lost, one module a question",
+                "tables measures question silence alias_conflicts amounts duplicates failures formatting funnel"
+                " lead_trap match_quality senders times trait_coverage unknown_types unread_parameters charts catalogue"
+                " report html_page",
+            ),
+            _room(
+                "reports/explain",
+                "what a record becomes, rule by rule",
+                "explanation wording parameter_steps steps targets __init__",
+            ),
+            _room("reports/reconcile", "the tables against an export", "gaps matching causes exports reconciliation"),
+        ),
+    ),
+    Floor(
+        "door",
+        (
+            _room(
+                "cli",
+                "the command: parse, call, print",
+                "schema terminal messages summary progress run_context audit options explain inspect reconcile run"
+                " what_if load backfill export loads replay upkeep __init__",
+            ),
+        ),
+    ),
+    Floor("names", (_room("", "the Python API", "__init__ __main__"),)),
+)
