@@ -169,6 +169,7 @@ def ascii_lower(text: str) -> str:
     return text.translate(ASCII_LOWER)
 
 
+@cache
 def fold(name: str) -> str:  # rules 2.1
     return ascii_lower(name).replace("_", "").replace("-", "")
 

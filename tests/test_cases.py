@@ -87,9 +87,7 @@ def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str,
     def runs_of(case: dict[str, Any]) -> dict[str, Ran]:
         rules = rules_of(case)
         if rules not in runs:
-            cases = [
-                one for one in (param.values[0] for param in CASES) if shares_input(one) and rules_of(one) == rules
-            ]
+            cases = [one for one in CASES if shares_input(one) and rules_of(one) == rules]
             runs[rules] = run_together(cases, tmp_path_factory.mktemp("cases"))
         return runs[rules]
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.commands import run
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -19,9 +21,7 @@ def test_the_generated_parts_are_up_to_date() -> None:
 def test_every_option_of_the_examples_exists() -> None:
     commands = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
     helps = "".join(
-        subprocess.run(
-            [sys.executable, "-m", "etl", *command.split(), "--help"], capture_output=True, check=True, text=True
-        ).stdout
+        run(*command.split(), "--help").stdout.decode()
         for command in set(re.findall(r"^postback-etl ((?:loads )?[a-z-]+)", commands, re.MULTILINE))
     )
     assert [flag for flag in re.findall(r"(?<!\w)--[a-z-]+", commands) if flag not in helps] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,8 @@ import polars as pl
 import pytest
 
 import etl
+from etl.reports import explain as explained
+from etl.reports.explain.explanation import Explanation
 from etl.reports.explain.wording import CURRENCY_FAULTS, EVENTS, NAMES, ORIGINS, TIMES, USES
 from etl.rules import page
 from etl.transform.issues import ISSUES
@@ -65,6 +68,11 @@ def data_of(*arguments: str) -> dict[str, Any]:
     return told
 
 
+@cache
+def data_of_told(title: str) -> dict[str, Any]:
+    return data_of(*TOLD[title])
+
+
 def test_what_is_told_is_what_it_was() -> None:
     text = "\n".join(
         f"# {title}\n$ postback-etl explain {' '.join(words)}\n{tell(*words)}" for title, words in TOLD.items()
@@ -75,7 +83,7 @@ def test_what_is_told_is_what_it_was() -> None:
 
 
 def test_every_wording_issue_and_reason_is_told_somewhere() -> None:
-    told = [data_of(*words) for words in TOLD.values()]
+    told = [data_of_told(title) for title in TOLD]
     uses = {use["use"] for one in told for use in one["parameters"]}
     assert {row.code for row in USES} - uses == set()
     lines = [line for one in told for step in one["steps"] for line in step["lines"]]
@@ -98,16 +106,16 @@ def test_every_statement_names_what_it_rests_on() -> None:
     headings = {field.source.partition(":")[0] for field in (*page.CORE_FIELDS, *page.EXACT_FIELDS)}
     headings |= {"Items Array", "Passthrough Parameters", "Limits and Defaults", "conversion_type to Event Mapping"}
     pattern = rf"(?:(?:{'|'.join(map(re.escape, headings))}|ruleset \w+)(?:: [^;]*)?; )?rules [\d., ]+|https?://\S+"
-    for words in TOLD.values():
-        told = data_of(*words)
+    for title in TOLD:
+        told = data_of_told(title)
         lines = [*told["record"], *told["parameters"], *(line for step in told["steps"] for line in step["lines"])]
         sources = [line["source"] for line in lines if line["source"] not in headings]
         assert [source for source in sources if not re.fullmatch(pattern, source)] == []
 
 
 def test_json_has_one_shape() -> None:
-    for words in TOLD.values():
-        told = data_of(*words)
+    for title in TOLD:
+        told = data_of_told(title)
         assert list(told) == ["outcome", "ruleset", "record", "parameters", "steps", "tables", "notes"]
         assert told["outcome"] in ("conversion", "rejection", "skipped")
         assert told["ruleset"].keys() == {"name", "digest"}
@@ -248,6 +256,19 @@ def test_a_terminal_sees_tables_in_colour_that_fit() -> None:
     assert b"\x1b" not in run("explain", *TOLD["odd values"]).stdout
 
 
+@pytest.fixture
+def _explained_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An explanation of the same record by the same rules is made once, however often it is shown."""
+    made: dict[str, Explanation] = {}
+    make = explained.explain
+
+    def explain(*arguments: Any) -> Explanation:
+        return made.get(repr(arguments)) or made.setdefault(repr(arguments), make(*arguments))
+
+    monkeypatch.setattr(explained, "explain", explain)
+
+
+@pytest.mark.usefixtures("_explained_once")
 @pytest.mark.parametrize("label", RECORDS)
 def test_nothing_personal_is_told(label: str, tmp_path: Path) -> None:
     record = RECORDS[label].partition("\n")[0]

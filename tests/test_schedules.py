@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from etl.telemetry.metrics import METRICS, PREFIX
+from tests.commands import run
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -149,9 +150,7 @@ def test_the_page_names_files_and_options_that_there_are() -> None:
     linked = {Path(link).name for link in links}
     assert {path.name for path in EXAMPLES.iterdir() if path.suffix not in (".txt", ".dockerignore")} <= linked
     helps = "".join(
-        subprocess.run(
-            [BIN / "postback-etl", *command.split(), "--help"], capture_output=True, check=True, text=True
-        ).stdout
+        run(*command.split(), "--help").stdout.decode()
         for command in ("run", "load", "backfill", "audit", "loads verify")
     )
     assert [flag for flag in re.findall(r"(?<!\w)--[a-z][a-z-]+", page) if flag not in helps] == []
