@@ -3,7 +3,7 @@
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-LOOPS = ("columnar/byte_loops", "columnar/json_tokenizer", "sources/readers/access_log_parser")
+LOOPS = ("columnar/byte_loops", "columnar/json_tokenizer", "columnar/access_log_parser")
 FLAGS = ["-O3", "-finline-limit=2000"]
 LEAVE_OUT = ("annotation_typing", "boundscheck", "initializedcheck", "wraparound")
 

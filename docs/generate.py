@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from generate_rules import rules_page
+
 from etl.cli.schema import SchemaFormat, shown
 from etl.reports.audit.catalogue import ANSWERS
 from etl.reports.reconcile.causes import CAUSES
@@ -143,3 +145,8 @@ if __name__ == "__main__":
             (ROOT / page).write_text(written(page, present), encoding="utf-8")
         elif written(page, present) != present:
             raise SystemExit(f"{page} is out of date: run `make docs`")
+    rules = ROOT / "docs" / "rules.md"
+    if "--check" not in sys.argv:
+        rules.write_text(rules_page(), encoding="utf-8")
+    elif rules.read_text(encoding="utf-8") != rules_page():
+        raise SystemExit("docs/rules.md is out of date: run `make docs`")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from etl.rules.ruleset import Ruleset
     from etl.rules.ruleset_file import parse_ruleset
     from etl.rules.vendors import shipped_ruleset
-    from etl.runner.stage_inputs import Request
+    from etl.runner.stage_inputs import RunRequest
     from etl.transform.pipeline import Tables, transform
     from etl.warehouse.snapshots import scan
 
@@ -100,8 +100,22 @@ def run(
     """
     from etl.runner.run import run_job
 
-    said = (format, log_format, max_record_bytes, timezone, columns, formats, min_matched)
-    return run_job(_request(inputs, out, ruleset, jobs, said, options))
+    return run_job(
+        _run_request(
+            inputs,
+            out,
+            ruleset=ruleset,
+            jobs=jobs,
+            format=format,
+            log_format=log_format,
+            max_record_bytes=max_record_bytes,
+            timezone=timezone,
+            columns=columns,
+            formats=None if formats is None else str(formats),
+            min_matched=min_matched,
+            **options,
+        )
+    )
 
 
 def load(
@@ -147,42 +161,30 @@ def load(
     """
     from etl.warehouse.load import load as load_into
 
-    said = (format, log_format, max_record_bytes, timezone, columns, formats, min_matched)
-    request = _request(inputs, "", ruleset, jobs, said, options)
+    request = _run_request(
+        inputs,
+        "",
+        ruleset=ruleset,
+        jobs=jobs,
+        format=format,
+        log_format=log_format,
+        max_record_bytes=max_record_bytes,
+        timezone=timezone,
+        columns=columns,
+        formats=None if formats is None else str(formats),
+        min_matched=min_matched,
+        **options,
+    )
     return load_into(request, str(into), is_reload=reload, is_dry_run=dry_run)
 
 
-def _request(
-    inputs: Sequence[str | Path],
-    out: str | Path,
-    ruleset: Ruleset | None,
-    jobs: int,
-    said: tuple[Any, ...],
-    options: dict[str, Any],
-) -> Request:
+def _run_request(inputs: Sequence[str | Path], out: str | Path, **options: Any) -> RunRequest:
+    """The options that are not None, as fields of `RunOptions`, on this machine's processes."""
     from pathlib import Path
 
     from etl.engines.local_pool import workers
-    from etl.options import Options
-    from etl.rules.ruleset import Ruleset
-    from etl.runner.stage_inputs import Request
-    from etl.sources.planning import Reading
-    from etl.sources.settings import make_settings
-    from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES
+    from etl.options import RunOptions
+    from etl.runner.stage_inputs import run_request
 
-    format_, log_format, max_record_bytes, timezone, columns, formats, min_matched = said
-    return Request(
-        inputs=tuple(str(item) for item in inputs),
-        out=Path(out),
-        open_engine=workers,
-        ruleset=ruleset or Ruleset(),
-        options=Options(**options),
-        reading=Reading(
-            format_,
-            log_format,
-            make_settings(timezone, columns or {}, formats),
-            max_record_bytes or DEFAULT_MAX_RECORD_BYTES,
-        ),
-        min_matched=min_matched,
-        jobs=jobs,
-    )
+    given = {name: value for name, value in options.items() if value is not None}
+    return run_request([str(item) for item in inputs], Path(out), RunOptions(**given), workers)

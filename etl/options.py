@@ -1,14 +1,48 @@
-"""What a caller may choose about one transform: plain data, the same for the command and the Python API."""
+"""Every option of a run, each once: its field, its default, and how the command line spells it.
+
+The Python API takes these fields as keyword arguments. `cli.options` makes the flags, their help and the readers of
+their texts from the same table. All of this is plain data.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from etl.rules.ruleset import Ruleset
 
 Pii = Literal["hash", "keep", "drop"]
 
 PII_MODES: Final[tuple[Pii, ...]] = ("hash", "keep", "drop")
+
+#: Longer records are rejected.
+DEFAULT_MAX_RECORD_BYTES: Final = 4 * 2**20
+
+
+class Flag(NamedTuple):
+    """How the command line spells an option.
+
+    Attributes:
+        name: The flag, such as `--log-timezone`.
+        metavar: What its help calls the value; None: the choices are shown.
+        help: One sentence.
+        kind: Of the text as typed: any text, a path, a count from 1, or a mode of `PII_MODES`.
+        default: The default as typed, which the help shows; None: the option may be left out.
+    """
+
+    name: str
+    metavar: str | None
+    help: str
+    kind: Literal["text", "path", "count", "pii"] = "text"
+    default: Any = None
+
+
+def _spelled(name: str, metavar: str | None, text: str, **more: Any) -> dict[str, Flag]:
+    """The metadata of a field: its flag."""
+    return {"flag": Flag(name, metavar, text, **more)}
 
 
 @dataclass(frozen=True)
@@ -19,16 +53,96 @@ class Options:
         default_currency: The property's default currency, three letters, for conversions that send none.
         account: Account of records whose request has no path (bare payloads).
         integration: Integration of records whose request has no path.
-        pii: What becomes of personal values: `hash`, `keep` or `drop` (rules 9.1).
+        pii: What happens to personal values: `hash`, `keep` or `drop` (rules 9.1).
         since: Only requests received at or after this instant.
         until: Only requests received before this instant.
         statuses: Only requests answered with one of these HTTP statuses; empty means all (rules 1.1).
     """
 
-    default_currency: str | None = None
-    account: str | None = None
-    integration: str | None = None
-    pii: Pii = "hash"
-    since: datetime | None = None
-    until: datetime | None = None
-    statuses: tuple[range, ...] = ()
+    default_currency: str | None = field(
+        default=None, metadata=_spelled("--default-currency", "CODE", "Currency of conversions that send none.")
+    )
+    account: str | None = field(
+        default=None, metadata=_spelled("--account", "ID", "Account of payloads without a path.")
+    )
+    integration: str | None = field(
+        default=None, metadata=_spelled("--integration", "SLUG", "Integration of payloads without a path.")
+    )
+    pii: Pii = field(
+        default="hash", metadata=_spelled("--pii", None, "What happens to personal values.", kind="pii", default="hash")
+    )
+    since: datetime | None = field(
+        default=None, metadata=_spelled("--since", "TIME", "Only requests received at or after this time.")
+    )
+    until: datetime | None = field(
+        default=None, metadata=_spelled("--until", "TIME", "Only requests received before this time.")
+    )
+    statuses: tuple[range, ...] = field(
+        default=(), metadata=_spelled("--status", "CODES", "Only requests answered with these statuses: 2xx,304.")
+    )
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options of reading inputs.
+
+    Attributes:
+        format: The name of a format, or `auto`.
+        log_format: An nginx `log_format` or Apache `LogFormat`.
+        timezone: IANA name of the zone of times that have none.
+        columns: What columns of tables and keys of JSON hold: `{"payload": "body", "received_at": "created"}`.
+        formats: A TOML file with the user's own formats.
+    """
+
+    format: str = field(
+        default="auto",
+        metadata=_spelled("--format", "NAME", "Format of the inputs; detected by default.", default="auto"),
+    )
+    log_format: str | None = field(
+        default=None, metadata=_spelled("--log-format", "STRING", "An nginx log_format or Apache LogFormat.")
+    )
+    timezone: str = field(
+        default="UTC", metadata=_spelled("--log-timezone", "ZONE", "Zone of times that have none.", default="UTC")
+    )
+    columns: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=_spelled("--columns", "ROLE=NAME,...", "Roles of columns or keys, such as payload=body."),
+    )
+    formats: str | None = field(
+        default=None, metadata=_spelled("--formats", "FILE", "Your own formats, as TOML.", kind="path")
+    )
+
+
+@dataclass(frozen=True)
+class RunOptions(Options, ReadOptions):
+    """Options of a run, a load or a backfill, beside their inputs and destination.
+
+    Attributes:
+        ruleset: The rules; None: the endpoint's page.
+        min_matched: The least share of an input's records that must be in its format, from 0 to 1.
+        max_record_bytes: Longer records are rejected.
+        jobs: Processes to work in.
+    """
+
+    ruleset: Ruleset | None = field(
+        default=None,
+        metadata=_spelled("--ruleset", "NAME|FILE", "A shop's ruleset, such as shopify, or your own as TOML."),
+    )
+    min_matched: float | None = field(
+        default=None,
+        metadata=_spelled("--min-matched", "P%", "Refuse an input if fewer of its records are in its format."),
+    )
+    max_record_bytes: int = field(
+        default=DEFAULT_MAX_RECORD_BYTES,
+        metadata=_spelled("--max-record", "SIZE", "Longest record that is read.", default="4MB"),
+    )
+    jobs: int = field(default=1, metadata=_spelled("--jobs", "N", "Processes; one a core by default.", kind="count"))
+
+    @property
+    def transform_options(self) -> Options:
+        """Those that decide what a record becomes."""
+        return Options(**{item.name: getattr(self, item.name) for item in fields(Options)})
+
+
+#: The flag of each field of `RunOptions`, in the order of the help.
+FLAGS: Final[dict[str, Flag]] = {item.name: item.metadata["flag"] for item in fields(RunOptions)}

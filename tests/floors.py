@@ -34,23 +34,25 @@ FLOORS: Final = (
         (
             _room(
                 "columnar",
-                "compiled loops over bytes, string buffers, tokenisers",
-                "byte_loops json_tokenizer json_codec factorize string_buffers field_lists json_index delimited_rows",
+                "compiled loops over bytes, string buffers, parsers of lines, rows and JSON",
+                "byte_loops json_tokenizer json_codec factorize string_buffers access_log_parser field_lists json_index"
+                " delimited_rows",
             ),
         ),
     ),
-    Floor("facts", (_room("", "errors, options, every column", "errors options schema"),)),
+    Floor("facts", (_room("", "errors, every column", "errors schema"),)),
     Floor(
         "rules",
         (
             _room(
                 "rules",
                 "the page as rows, the ruleset, how names and values are read",
-                "page ruleset ruleset_file parameter_names value_parsing",
+                "page rulings ruleset ruleset_file parameter_names value_parsing",
             ),
             _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
         ),
     ),
+    Floor("options", (_room("", "every option of a run", "options"),)),
     Floor(
         "words",
         (
@@ -80,7 +82,7 @@ FLOORS: Final = (
             _room(
                 "sources/readers",
                 "records to requests, one reader a family of formats",
-                "escapes timestamps webhook_envelopes access_log_parser json_batch json_matching request_fields"
+                "escapes timestamps webhook_envelopes json_batch json_matching request_fields"
                 " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
             ),
             _room(
@@ -118,7 +120,11 @@ FLOORS: Final = (
     Floor(
         "answers",
         (
-            _room("reports", "what the inputs hold, what another ruleset would change", "inspect what_if"),
+            _room(
+                "reports",
+                "what inputs hold, what another ruleset would change, the rules",
+                "inspect rulebook what_if",
+            ),
             _room(
                 "reports/audit",
                 "where attribution is lost, one module a question",
@@ -140,8 +146,8 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "schema terminal messages summary progress run_context audit options explain inspect reconcile run"
-                " what_if load backfill export loads replay upkeep __init__",
+                "schema terminal rules messages summary progress run_context audit options explain inspect reconcile"
+                " run what_if load backfill export loads replay upkeep __init__",
             ),
         ),
     ),

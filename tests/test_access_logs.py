@@ -23,6 +23,7 @@ REGULAR = (
     b'192.0.2.7 - - [29/Feb/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "curl/8.5"\n'
     b'2001:db8::7 - jo [01/May/2024:23:59:59 -0730] "POST /acme/collect/shop HTTP/2" 302 - "http://x" "a b"\n'
     b'192.0.2.7 - - [31/Dec/1999:00:00:00 +0000] "GET /acme/collect/shop? HTTP/2.0" 200 2\n'
+    b'a.example.com:443 192.0.2.7 - jo [01/May/2024:12:00:00 +0000] "GET /acme/collect/b?c=d HTTP/1.1" 200 2 "-" "x"\n'
     b'192.0.2.7 - - [01/Jan/2024:00:00:00 +0000] "GET /a b?c HTTP/1.1" 200 2 "-" "-" "-" 0.3\n'
 )
 

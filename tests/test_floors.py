@@ -122,7 +122,7 @@ IMPURE: Final = {"os", "pathlib", "time", "random", "uuid", "socket", "subproces
         for floor in FLOORS
         for room in floor.rooms
         for module in room.modules
-        if room.name in {"columnar", "rules", "privacy", "transform"} or floor.name == "facts"
+        if room.name in {"columnar", "rules", "privacy", "transform"} or floor.name in {"facts", "options"}
     ],
 )
 def test_the_floors_below_the_edges_are_pure(module: str) -> None:

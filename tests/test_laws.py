@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import etl
+from etl.options import DEFAULT_MAX_RECORD_BYTES
 from etl.runner import run, tasks
 from etl.runner.hash_set import Seen
-from etl.sources import splits
 from etl.sources.format import LINES, Settings
 from etl.sources.formats.registry import BY_NAME
 from etl.sources.records import lines
@@ -231,4 +231,4 @@ def test_a_record_over_the_limit_is_a_rejection_with_its_beginning(kind: str, tm
     row = pl.read_parquet(tmp_path / "out" / "rejections").to_dicts()[0]
     assert row["reason"] == "malformed_record"
     assert "longer than --max-record" in row["message"]
-    assert len(row["raw"]) <= splits.DEFAULT_MAX_RECORD_BYTES
+    assert len(row["raw"]) <= DEFAULT_MAX_RECORD_BYTES

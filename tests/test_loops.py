@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.columnar import byte_loops, json_tokenizer
-from etl.sources.readers import access_log_parser
+from etl.columnar import access_log_parser, byte_loops, json_tokenizer
 
 PACKAGE = Path(byte_loops.__file__).parents[1]
 
@@ -29,7 +28,7 @@ def interpreted(path: str) -> ModuleType:
 
 PLAIN_LOOPS = interpreted("columnar/byte_loops.py")
 PLAIN_JSON = interpreted("columnar/json_tokenizer.py")
-PLAIN_LINES = interpreted("sources/readers/access_log_parser.py")
+PLAIN_LINES = interpreted("columnar/access_log_parser.py")
 
 #: Bytes that mean something to one of the loops, and some that mean nothing.
 ODD = (b"&", b"=", b"%", b"%41", b"%e9", b"+", b"a", b"name", "é€😀".encode(), b"\x80", b"\xff")
@@ -125,10 +124,11 @@ def found(lines: ModuleType, parts: list[bytes]) -> list[object]:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(DAMAGE, max_size=2), min_size=1, max_size=3))
 def test_lines_are_read_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
-    parts = [damaged(LINE, damage) for damage in damages]
+    parts = [damaged(line, damage) for damage in damages for line in (LINE, b"shop.example.com " + LINE)]
     assert found(access_log_parser, parts) == found(PLAIN_LINES, parts)
 
 
 def test_what_is_undamaged_is_regular() -> None:
     assert values(json_tokenizer, [OBJECT])[1] == [1]
-    assert found(access_log_parser, [LINE, LINE.replace(b"collect", b"product"), b""])[1] == [2, 1, 0]
+    lines = [LINE, LINE.replace(b"collect", b"product"), b"", b"shop.example.com:443 " + LINE]
+    assert found(access_log_parser, lines)[1] == [2, 1, 0, 2]

@@ -17,9 +17,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import etl
+from etl.columnar.delimited_rows import Layout
 from etl.options import Pii
+from etl.sources.readers.csv_tables import cells_of
 from etl.warehouse.replay import replay
 from tests.records import copied
 
@@ -144,7 +148,7 @@ def clear(text: str) -> list[str]:
     return [value for value in HIDDEN if value in text]
 
 
-def given(label: str, folder: Path) -> Path:
+def input_file(label: str, folder: Path) -> Path:
     data = TABLES[label]()
     (folder / "input").write_bytes(data if isinstance(data, bytes) else data.encode())
     return folder / "input"
@@ -153,14 +157,14 @@ def given(label: str, folder: Path) -> Path:
 @pytest.mark.parametrize("pii", ["hash", "drop"])
 @pytest.mark.parametrize("label", TABLES)
 def test_nothing_personal_is_written(label: str, pii: Pii, tmp_path: Path) -> None:
-    summary = etl.run([given(label, tmp_path)], tmp_path / "out", account="acme", integration="shop", pii=pii)
+    summary = etl.run([input_file(label, tmp_path)], tmp_path / "out", account="acme", integration="shop", pii=pii)
     assert summary["rejections"]["total"] == 3, summary
     assert clear(json.dumps(summary) + written(tmp_path / "out")) == []
 
 
 @pytest.mark.parametrize("label", TABLES)
 def test_nothing_personal_is_in_a_warehouse_before_or_after_a_replay(label: str, tmp_path: Path) -> None:
-    report = etl.load([given(label, tmp_path)], tmp_path / "warehouse", account="acme", integration="shop")
+    report = etl.load([input_file(label, tmp_path)], tmp_path / "warehouse", account="acme", integration="shop")
     assert clear(json.dumps(report, default=str) + written(tmp_path / "warehouse")) == []
     before = written(tmp_path / "warehouse")
     replay(str(tmp_path / "warehouse"), RULES)
@@ -170,8 +174,20 @@ def test_nothing_personal_is_in_a_warehouse_before_or_after_a_replay(label: str,
 
 @pytest.mark.parametrize("label", TABLES)
 def test_raw_rows_join_with_the_hash_columns(label: str, tmp_path: Path) -> None:
-    etl.run([given(label, tmp_path)], tmp_path / "out", account="acme", integration="shop")
+    etl.run([input_file(label, tmp_path)], tmp_path / "out", account="acme", integration="shop")
     (conversion,) = pl.read_parquet(tmp_path / "out" / "conversions").to_dicts()
     for raw in pl.read_parquet(tmp_path / "out" / "rejections").filter(pl.col("reason") != "missing_identity")["raw"]:
         for trait in HASHED:
             assert conversion[f"{trait}_sha256"] in raw, trait
+
+
+ROWS = st.lists(st.sampled_from(['"', '""', ",", "a", "b ", " ", "é", "\n", "'"])).map("".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(ROWS.filter(lambda row: row != "" and not row.endswith("\n")))
+def test_the_reader_of_rows_and_their_redactor_see_the_same_cells(row: str) -> None:
+    """`csv_tables.cells_of` reads by the standard library, the grammar of `delimited_rows` finds cells to replace."""
+    record, grammar = row.encode(), Layout("csv").grammar
+    cells = cells_of(record, ",")
+    assert cells in (None, [grammar.read(record[start:end]) for start, end in grammar.spans(record, ()) or []])

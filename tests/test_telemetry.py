@@ -124,12 +124,12 @@ def test_debug_gives_the_way_and_keeps_the_exit_code(log: Path, tmp_path: Path) 
 
 
 def test_a_defect_is_told_with_its_way(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["postback-etl", "run", "--events=json"])
+    monkeypatch.setattr(messages, "MODE", messages.Mode(is_json=True))
     assert messages.fail(KeyError("s3://key:secret@bucket")) == 1
     told = json.loads(capsys.readouterr().err)
     assert told["error"] == "KeyError: 's3://***@bucket'"
     assert "secret" not in told["traceback"]
-    monkeypatch.setattr(sys, "argv", ["postback-etl", "run"])
+    monkeypatch.setattr(messages, "MODE", messages.Mode())
     assert messages.fail(KeyError("x")) == 1
     assert capsys.readouterr().err == "KeyError: 'x'\n"
 
@@ -145,8 +145,10 @@ def test_a_defect_is_told_with_its_way(monkeypatch: pytest.MonkeyPatch, capsys: 
         (["audit", "--json"], False),
     ],
 )
-def test_who_asks_for_events(arguments: list[str], is_json: bool) -> None:
-    assert messages.is_json(arguments) == is_json
+def test_who_asks_for_events(arguments: list[str], is_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MODE", messages.Mode())
+    messages.set_mode(arguments)
+    assert messages.MODE.is_json == is_json
 
 
 def test_warnings_and_exit_3_are_events(log: Path, tmp_path: Path) -> None:

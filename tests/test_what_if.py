@@ -136,7 +136,7 @@ def test_any_number_of_ranges_says_the_same(log: Path, tmp_path: Path, monkeypat
     log.write_text(log.read_text(encoding="utf-8") * 40, encoding="utf-8")
 
     def compared(name: str) -> tuple[dict[str, Any], bytes]:
-        request = stage_inputs.Request(inputs=(str(log), str(SAMPLES[1])), out=tmp_path / name, open_engine=workers)
+        request = stage_inputs.RunRequest(inputs=(str(log), str(SAMPLES[1])), out=tmp_path / name, open_engine=workers)
         request.out.mkdir()
         data = compare_rulesets(request, rulesets, changes=tmp_path / f"{name}.parquet").as_data()
         rows = pl.read_parquet(tmp_path / f"{name}.parquet")

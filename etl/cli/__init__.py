@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from etl.cli.load import load
 from etl.cli.loads import loads
 from etl.cli.reconcile import reconcile
 from etl.cli.replay import replay
+from etl.cli.rules import rules
 from etl.cli.run import run
 from etl.cli.schema import schema
 from etl.cli.upkeep import compact, vacuum
@@ -47,6 +49,7 @@ app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(compact)
 app.command(no_args_is_help=True)(vacuum)
 app.add_typer(loads, name="loads")
+app.command()(rules)
 app.command()(schema)
 
 
@@ -67,15 +70,21 @@ def describe(
     """Conversion postbacks in access logs and webhook dumps, as four Parquet tables."""
 
 
-def main() -> None:
-    """Runs the command and ends the process with the contract's exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and ends the process with the contract's exit code.
+
+    Args:
+        arguments: Of the command; by default those of this process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    messages.set_mode(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     sys.unraisablehook = _report_unraisable
-    if messages.is_json():
+    if messages.MODE.is_json:
         warnings.showwarning = lambda message, *where: messages.warn(str(message))
     try:
-        code = app(standalone_mode=not messages.is_json())
+        code = app(args=list(arguments), standalone_mode=not messages.MODE.is_json)
     except BrokenPipeError:
         sys.stderr.close()
         code = 1

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from etl.warehouse.backfill import Day
 
 
+@options.with_options(*options.RUN)
 def backfill(
     template: Annotated[
         str, typer.Argument(metavar="TEMPLATE", help="The inputs of a day, such as 'logs/{date:%Y-%m-%d}/*.gz'.")
@@ -27,27 +28,13 @@ def backfill(
     end: Annotated[
         str | None, typer.Option("--to", metavar="DAY", help="The day after the last; today if not given.")
     ] = None,
-    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Zone whose days these are.")] = "UTC",
+    day_zone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Zone whose days these are.")] = "UTC",
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
-    format_: options.FormatName = "auto",
-    log_format: options.LogFormat = None,
-    log_timezone: options.LogTimezone = "UTC",
-    columns: options.Columns = None,
-    formats: options.Formats = None,
-    min_matched: options.MinMatched = None,
-    default_currency: options.DefaultCurrency = None,
-    account: options.Account = None,
-    integration: options.Integration = None,
-    pii: options.Pii = options.PiiMode.HASH,
-    ruleset: options.RulesetName = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    status: options.Status = None,
+    *,
+    typed: options.Typed,
     max_rejected: options.MaxRejected = None,
-    max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
-    jobs: options.Jobs = None,
     events: options.Events = options.EventsMode.TEXT,
     debug: options.Debug = False,
 ) -> None:
@@ -61,21 +48,17 @@ def backfill(
     from etl.warehouse.backfill import days_between, named
     from etl.warehouse.load import load
 
-    with watched("backfill", into, Telling(not messages.is_json(), metrics, openlineage)) as watch:
-        said = options.Said(
-            *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
-            *(pii, ruleset, status, max_record, jobs),
-        )
-        zone = _zone(timezone)
+    with watched("backfill", into, Telling(not messages.MODE.is_json, metrics, openlineage)) as watch:
+        zone = _zone(day_zone)
         began = options.read_day("--from", first)
         days = days_between(began, options.read_day("--to", end) if end else datetime.now(zone).date())
         named(template, began, ZoneInfo("UTC"))
         limit = options.read_limit(max_rejected)
-        options.request_of([], Path(), said, since, until)
+        typed.request([], Path())
         reports, failed = [], []
 
         def load_day(argument: str) -> dict[str, Any]:
-            request = options.request_of([argument], Path(), said, since, until)
+            request = typed.request([argument], Path())
             with _signals_restored(), watch.at_work() as progress:
                 watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
             watch.outcome = None  # of all days, there is none yet

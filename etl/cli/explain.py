@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from etl.cli.options import (
-    Account,
-    AsJson,
-    Columns,
-    Debug,
-    DefaultCurrency,
-    FormatName,
-    Formats,
-    Integration,
-    LogFormat,
-    LogTimezone,
-    Pii,
-    PiiMode,
-    RulesetName,
-    read_currency,
-    read_reading,
-    read_ruleset,
-)
+from etl.cli import options
 
 if TYPE_CHECKING:
     from etl.reports.explain.explanation import Explanation, Line, ParameterUse, Step
 
 
+@options.with_options(*options.READING, "default_currency", "account", "integration", "pii", "ruleset")
 def explain(
     what: Annotated[
         str,
@@ -38,32 +23,20 @@ def explain(
             " LINE is the record's number; DIR:CONVERSION_ID for a row that was written.",
         ),
     ],
-    format_: FormatName = "auto",
-    log_format: LogFormat = None,
-    log_timezone: LogTimezone = "UTC",
-    columns: Columns = None,
-    formats: Formats = None,
-    default_currency: DefaultCurrency = None,
-    account: Account = None,
-    integration: Integration = None,
-    pii: Pii = PiiMode.HASH,
-    ruleset: RulesetName = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    *,
+    typed: options.Typed,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
 ) -> None:
-    """Tell rule by rule what one record becomes, and which sentence of the page or ruling each step rests on."""
+    """Tell rule by rule what one record becomes.
+
+    Each statement ends with its source: a section of AnyTrack's page, or a rule that `postback-etl rules` shows.
+    """
     from etl.cli import terminal
-    from etl.options import Options
     from etl.reports.explain import explain as explained
 
-    explanation = explained(
-        what,
-        read_reading(format_, log_format, log_timezone, columns, formats),
-        read_ruleset(ruleset),
-        Options(
-            default_currency=read_currency(default_currency), account=account, integration=integration, pii=pii.value
-        ),
-    )
+    request = typed.request([], Path())
+    explanation = explained(what, request.reading, request.ruleset, request.options)
     if as_json:
         terminal.write_json(explanation.as_data())
     elif terminal.is_terminal():

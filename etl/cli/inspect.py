@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from etl.cli.options import (
-    AsJson,
-    Columns,
-    Debug,
-    FormatName,
-    Formats,
-    Inputs,
-    LogFormat,
-    LogTimezone,
-    RulesetName,
-    read_reading,
-    read_ruleset,
-)
+from etl.cli import options
 
 if TYPE_CHECKING:
     from etl.reports.inspect import Failure, Gap, Inspection
@@ -29,26 +18,23 @@ if TYPE_CHECKING:
 _SHOWN: Final = 5
 
 
+@options.with_options(*options.READING, "ruleset")
 def inspect(
-    inputs: Inputs,
+    inputs: options.Inputs,
     full: Annotated[bool, typer.Option("--full", help="Read all of each input, not only a sample.")] = False,
-    format_: FormatName = "auto",
-    log_format: LogFormat = None,
-    log_timezone: LogTimezone = "UTC",
-    columns: Columns = None,
-    formats: Formats = None,
-    ruleset: RulesetName = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    *,
+    typed: options.Typed,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
 ) -> None:
     """Say what each input is and holds: format, size, times, gaps, postbacks. Writes nothing."""
     from etl.cli import terminal
     from etl.reports.inspect import Failure, inspect_inputs
 
-    reading = read_reading(format_, log_format, log_timezone, columns, formats)
+    request = typed.request(inputs, Path())
     failures = []
     shown = []
-    for found in inspect_inputs(inputs, reading, read_ruleset(ruleset), is_full=full):
+    for found in inspect_inputs(inputs, request.reading, request.ruleset, is_full=full):
         if isinstance(found, Failure):
             failures.append(found)
         if as_json:

@@ -13,33 +13,20 @@ from etl.errors import visible
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
 
+@options.with_options(*options.RUN)
 def load(
     inputs: options.Inputs,
     into: Into,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
-    format_: options.FormatName = "auto",
-    log_format: options.LogFormat = None,
-    log_timezone: options.LogTimezone = "UTC",
-    columns: options.Columns = None,
-    formats: options.Formats = None,
-    min_matched: options.MinMatched = None,
-    default_currency: options.DefaultCurrency = None,
-    account: options.Account = None,
-    integration: options.Integration = None,
-    pii: options.Pii = options.PiiMode.HASH,
-    ruleset: options.RulesetName = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    status: options.Status = None,
+    *,
+    typed: options.Typed,
     max_rejected: options.MaxRejected = None,
-    max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
-    jobs: options.Jobs = None,
     events: options.Events = options.EventsMode.TEXT,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -51,11 +38,7 @@ def load(
 
     with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
         limit = options.read_limit(max_rejected)
-        said = options.Said(
-            *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
-            *(pii, ruleset, status, max_record, jobs),
-        )
-        request = options.request_of(inputs, Path(), said, since, until)
+        request = typed.request(inputs, Path())
         with watch.at_work() as progress:
             watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
         if dry_run:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final
@@ -21,17 +21,34 @@ _DEFECT: Final = "This is a defect: report it with the traceback."
 _ASKS: Final = ("--events", "--log-format")
 
 
-def is_json(arguments: Sequence[str] | None = None) -> bool:
-    """Whether the command was asked to speak to programs; known from its arguments before they are parsed."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+@dataclass
+class Mode:
+    """How this process writes messages; `main` sets it once, before the arguments are parsed.
+
+    Attributes:
+        is_json: One JSON object a line for programs, instead of text for people.
+        is_debug: Errors show their traceback.
+    """
+
+    is_json: bool = False
+    is_debug: bool = False
+
+
+MODE: Final = Mode()
+
+
+def set_mode(arguments: Sequence[str]) -> None:
+    """Sets the mode that some arguments ask for; they may be wrong otherwise, and their error is a message too."""
+    words = list(arguments)
     words = words[: words.index("--")] if "--" in words else words
     joined = {f"{name}={JSON}" for name in _ASKS}
-    return any(pair[0] in _ASKS and pair[1] == JSON for pair in pairwise(words)) or not joined.isdisjoint(words)
+    MODE.is_json = any(name in _ASKS and value == JSON for name, value in pairwise(words)) or bool(joined & {*words})
+    MODE.is_debug = "--debug" in words
 
 
 def say(event: str, text: str | None, *, level: str = "info", **fields: Any) -> None:
     """Says one thing: the text to people, if there is one, or the event and its fields to programs."""
-    if is_json():
+    if MODE.is_json:
         from etl.cli.terminal import json_text
 
         safe = {name: _safe(value) if isinstance(value, str) else value for name, value in fields.items()}
@@ -59,7 +76,7 @@ def fail(error: Exception) -> int:
     told = _told(error)
     known = {"error": told.problem, "hint": told.hint, "exit_code": told.exit_code}
     text = f"error: {visible(told.problem)}\n       {visible(told.hint)}"
-    if "--debug" in sys.argv or told.hint == _DEFECT:
+    if MODE.is_debug or told.hint == _DEFECT:
         text = known["traceback"] = masked("".join(traceback.format_exception(error)).rstrip())
     say("failed", text, level="error", **known)
     return told.exit_code

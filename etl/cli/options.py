@@ -1,63 +1,50 @@
-"""Options that several commands take, each once: its name, its help, and how its text is read."""
+"""The options of commands: flags and help from the table `etl.options`, and how the text of each is read."""
 
 from __future__ import annotations
 
 import enum
+import inspect
 import os
 import re
+from collections.abc import Callable
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from etl.cli.messages import JSON
+from etl.options import FLAGS, RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from etl.rules.ruleset import Ruleset
-    from etl.runner.stage_inputs import Request
-    from etl.sources.planning import Reading
+    from etl.runner.stage_inputs import RunRequest
 
 
 class EventsMode(enum.StrEnum):
-    """Whom standard error speaks to."""
+    """Who reads standard error: people, or programs."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class PiiMode(enum.StrEnum):
-    """What becomes of personal values."""
+    """What happens to personal values."""
 
     HASH = "hash"
     KEEP = "keep"
     DROP = "drop"
 
 
+#: The options of reading inputs, in the order of the help.
+READING: Final = ("format", "log_format", "timezone", "columns", "formats")
+
+#: The options of a run, a load and a backfill.
+RUN: Final = tuple(FLAGS)
+
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs, s3:// addresses, or -.")]
-FormatName = Annotated[str, typer.Option("--format", metavar="NAME", help="What the inputs are; found out by default.")]
-LogFormat = Annotated[str | None, typer.Option(metavar="STRING", help="An nginx log_format or Apache LogFormat.")]
-LogTimezone = Annotated[str, typer.Option(metavar="ZONE", help="Zone of times that say none.")]
-Columns = Annotated[str | None, typer.Option(metavar="ROLE=NAME,...", help="Columns or keys, such as payload=body.")]
-Formats = Annotated[Path | None, typer.Option(metavar="FILE", help="Formats of your own, as TOML.")]
-MinMatched = Annotated[
-    str | None, typer.Option(metavar="P%", help="Refuse an input of which fewer records are in its format.")
-]
-DefaultCurrency = Annotated[str | None, typer.Option(metavar="CODE", help="Currency of conversions that send none.")]
-Account = Annotated[str | None, typer.Option(metavar="ID", help="Account of payloads without a path.")]
-Integration = Annotated[str | None, typer.Option(metavar="SLUG", help="Integration of payloads without a path.")]
-Pii = Annotated[PiiMode, typer.Option(help="What becomes of personal values.")]
-RulesetName = Annotated[
-    str | None, typer.Option(metavar="NAME|FILE", help="A shop's rules, such as shopify, or your own as TOML.")
-]
-Since = Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received at or after it.")]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only what was received before it.")]
 MaxRejected = Annotated[str | None, typer.Option(metavar="N|P%", help="Exit 3 if more records are rejected.")]
-Status = Annotated[str | None, typer.Option(metavar="CODES", help="Only requests answered so: 2xx,304.")]
-MaxRecord = Annotated[str, typer.Option(metavar="SIZE", help="Longest record read, such as 4MB.")]
-Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core by default.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Events = Annotated[
@@ -71,78 +58,69 @@ OpenLineage = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
-DEFAULT_MAX_RECORD = "4MB"
+
+class Typed(NamedTuple):
+    """The options of a command as typed, by field of `RunOptions`; nothing is checked yet."""
+
+    texts: dict[str, Any]
+
+    def parsed(self) -> RunOptions:
+        """The options, checked; those that the command does not take have their defaults.
+
+        Raises:
+            UsageError: The text of an option cannot be read.
+            RulesetError: There is no ruleset of that name, or it is not valid.
+        """
+        given = {name: READERS[name](text) if name in READERS else text for name, text in self.texts.items()}
+        return RunOptions(**{name: value for name, value in given.items() if value is not None})
+
+    def request(self, inputs: list[str], out: Path) -> RunRequest:
+        """What a run over some inputs is asked to do, in processes of this machine.
+
+        Raises:
+            EtlError: As `parsed` does; or the file of formats is not valid, or a zone or role is unknown.
+        """
+        from etl.engines.local_pool import workers
+        from etl.runner.stage_inputs import run_request
+
+        return run_request(inputs, Path(os.path.abspath(out)), self.parsed(), workers)
 
 
-class Said(NamedTuple):
-    """What was said of inputs and rules, by the options above, as it was said."""
+def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command a flag for each named field of `RunOptions`, in the place of its parameter `typed`."""
 
-    format: str
-    log_format: str | None
-    log_timezone: str
-    columns: str | None
-    formats: Path | None
-    min_matched: str | None
-    default_currency: str | None
-    account: str | None
-    integration: str | None
-    pii: PiiMode
-    ruleset: str | None
-    status: str | None
-    max_record: str
-    jobs: int | None
+    def expanded(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        parameters = [
+            flag.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+            for flag in (map(_flag, names) if parameter.name == "typed" else [parameter])
+        ]
 
+        def called(**arguments: Any) -> None:
+            texts = {name: arguments.pop(name) for name in names}
+            command(typed=Typed(texts), **arguments)
 
-def request_of(inputs: list[str], out: Path, said: Said, since: str | None = None, until: str | None = None) -> Request:
-    """What was said, checked.
+        called.__name__, called.__doc__, called.__module__ = command.__name__, command.__doc__, command.__module__
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return called
 
-    Raises:
-        UsageError: An option makes no sense.
-    """
-    from etl.engines.local_pool import workers
-    from etl.options import Options
-    from etl.runner.stage_inputs import Request
-
-    return Request(
-        inputs=tuple(inputs),
-        out=Path(os.path.abspath(out)),
-        open_engine=workers,
-        ruleset=read_ruleset(said.ruleset),
-        options=Options(
-            default_currency=read_currency(said.default_currency),
-            account=said.account,
-            integration=said.integration,
-            pii=said.pii.value,
-            since=read_instant("--since", since),
-            until=read_instant("--until", until),
-            statuses=read_statuses(said.status),
-        ),
-        reading=read_reading(
-            said.format, said.log_format, said.log_timezone, said.columns, said.formats, said.max_record
-        ),
-        min_matched=read_share(said.min_matched),
-        jobs=said.jobs or os.cpu_count() or 1,
-    )
+    return expanded
 
 
-def read_reading(
-    format_: str,
-    log_format: str | None,
-    log_timezone: str,
-    columns: str | None,
-    formats: Path | None,
-    max_record: str = DEFAULT_MAX_RECORD,
-) -> Reading:
-    """How the inputs are to be read.
+def _flag(name: str) -> inspect.Parameter:
+    """A field of `RunOptions` as typer takes it."""
+    flag = FLAGS[name]
+    least = 1 if flag.kind == "count" else None
+    annotation: Any = Annotated[
+        _TYPES[flag.kind], typer.Option(flag.name, metavar=flag.metavar, help=flag.help, min=least)
+    ]
+    default = PiiMode(flag.default) if flag.kind == "pii" else flag.default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
-    Raises:
-        UsageError: One of the options cannot be read.
-    """
-    from etl.sources.planning import Reading
-    from etl.sources.settings import make_settings
 
-    log_format = None if log_format == JSON else log_format  # which asks for events, see `voice`
-    return Reading(format_, log_format, make_settings(log_timezone, read_columns(columns), formats), _size(max_record))
+_TYPES: Final[dict[str, Any]] = {"text": str | None, "path": Path | None, "count": int | None, "pii": PiiMode}
 
 
 def read_ruleset(text: str | None) -> Ruleset:
@@ -258,7 +236,8 @@ def refuse_rejected(rejected: int, max_rejected: str | None, what: str) -> None:
     raise typer.Exit(3)
 
 
-def _size(text: str) -> int:
+def read_size(text: str) -> int:
+    """The bytes of a size such as `4MB`."""
     from etl.errors import UsageError
 
     match = re.fullmatch(r"([0-9]+)\s*(|k|m|g)(i?b)?", text.strip().lower())
@@ -266,3 +245,20 @@ def _size(text: str) -> int:
     if not 1024 <= size <= 2**30:
         raise UsageError(f"--max-record {text!r} is no size from 1KB to 1GB.", "Give a size such as 4MB.")
     return size
+
+
+#: How the text of an option is read, by field of `RunOptions`; the others are taken as they are.
+READERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "log_format": lambda text: None if text == JSON else text,  # `--log-format json` asks for events, see `messages`
+    "columns": read_columns,
+    "formats": lambda path: path and str(path),
+    "default_currency": read_currency,
+    "pii": lambda mode: mode.value,
+    "since": partial(read_instant, "--since"),
+    "until": partial(read_instant, "--until"),
+    "statuses": read_statuses,
+    "ruleset": read_ruleset,
+    "min_matched": read_share,
+    "max_record_bytes": read_size,
+    "jobs": lambda count: count or os.cpu_count() or 1,
+}

@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 @contextmanager
 def told(*, is_quiet: bool) -> Iterator[Progress]:
     """Events, if they are asked for; else a bar on a terminal and plain lines elsewhere, or nothing."""
-    if messages.is_json():
+    if messages.MODE.is_json:
         yield _events(is_quiet=is_quiet)
     elif is_quiet:
         yield SILENT

@@ -11,12 +11,14 @@ from etl.cli import messages, options
 from etl.cli.load import Into
 
 
+@options.with_options("ruleset")
 def replay(
     into: Into,
     reason: Annotated[
         list[str] | None, typer.Option(metavar="REASON", help="Only rejections for it; may be given again.")
     ] = None,
-    ruleset: options.RulesetName = None,
+    *,
+    typed: options.Typed,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
@@ -31,7 +33,7 @@ def replay(
     from etl.errors import InterruptedRunError
     from etl.warehouse.replay import replay as replayed
 
-    rules = options.read_ruleset(ruleset)
+    rules = typed.request([], Path()).ruleset
     try:
         with told(is_quiet=quiet) as progress:
             report = replayed(into, rules, reason or (), is_dry_run=dry_run, progress=beyond_recall(progress))

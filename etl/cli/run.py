@@ -10,31 +10,18 @@ import typer
 from etl.cli import options
 
 
+@options.with_options(*options.RUN)
 def run(
     inputs: options.Inputs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
-    format_: options.FormatName = "auto",
-    log_format: options.LogFormat = None,
-    log_timezone: options.LogTimezone = "UTC",
-    columns: options.Columns = None,
-    formats: options.Formats = None,
-    min_matched: options.MinMatched = None,
-    default_currency: options.DefaultCurrency = None,
-    account: options.Account = None,
-    integration: options.Integration = None,
-    pii: options.Pii = options.PiiMode.HASH,
-    ruleset: options.RulesetName = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    status: options.Status = None,
+    *,
+    typed: options.Typed,
     max_rejected: options.MaxRejected = None,
-    max_record: options.MaxRecord = options.DEFAULT_MAX_RECORD,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
-    jobs: options.Jobs = None,
     events: options.Events = options.EventsMode.TEXT,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -51,11 +38,7 @@ def run(
             raise UsageError(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
             )
-        said = options.Said(
-            *(format_, log_format, log_timezone, columns, formats, min_matched, default_currency, account, integration),
-            *(pii, ruleset, status, max_record, jobs),
-        )
-        request = options.request_of(inputs, out, said, since, until)
+        request = typed.request(inputs, out)
         with watch.at_work() as progress:
             watch.outcome = outcome = run_job(request, progress)
         if summary is not None:

@@ -38,7 +38,7 @@ def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
     counts = {name: value for name, value in summary.items() if name not in ("inputs", "unrecognised_parameters")}
     messages.say("done", None if is_quiet else "\n".join(_shown(summary, out)), **counts)
     unlogged = sum(item["bodies_not_logged"] for item in summary["inputs"])
-    if unlogged and (messages.is_json() or not is_quiet):
+    if unlogged and (messages.MODE.is_json or not is_quiet):
         judged = summary["records"] - summary["skipped"]["total"]
         messages.warn(
             f"{unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without body."

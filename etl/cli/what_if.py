@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,58 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from etl.cli.options import (
-    Account,
-    AsJson,
-    Columns,
-    Debug,
-    DefaultCurrency,
-    Events,
-    EventsMode,
-    FormatName,
-    Formats,
-    Inputs,
-    Integration,
-    Jobs,
-    LogFormat,
-    LogTimezone,
-    MinMatched,
-    Pii,
-    PiiMode,
-    read_currency,
-    read_reading,
-    read_ruleset,
-    read_share,
-)
+from etl.cli import options
 
 if TYPE_CHECKING:
-    from etl.engines.local_pool import workers
     from etl.reports.what_if import Comparison, Group
     from etl.rules.ruleset import Ruleset
 
 
+#: What decides what records become, but the rules themselves.
+_OPTIONS: Final = (*options.READING, "min_matched", "default_currency", "account", "integration", "pii", "jobs")
+
+
+@options.with_options(*_OPTIONS)
 def what_if(
-    inputs: Inputs,
+    inputs: options.Inputs,
     ruleset: Annotated[
         list[str],
         typer.Option(metavar="NAME|FILE", help="Rules, as for run; give it twice, or once to compare with the page."),
     ],
     changes: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows that change as Parquet.")] = None,
-    format_: FormatName = "auto",
-    log_format: LogFormat = None,
-    log_timezone: LogTimezone = "UTC",
-    columns: Columns = None,
-    formats: Formats = None,
-    min_matched: MinMatched = None,
-    default_currency: DefaultCurrency = None,
-    account: Account = None,
-    integration: Integration = None,
-    pii: Pii = PiiMode.HASH,
-    as_json: AsJson = False,
-    jobs: Jobs = None,
-    events: Events = EventsMode.TEXT,
+    *,
+    typed: options.Typed,
+    as_json: options.AsJson = False,
+    events: options.Events = options.EventsMode.TEXT,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on the terminal.")] = False,
-    debug: Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Say which records become something else under other rules, with money, by integration, and show examples.
 
@@ -72,28 +44,14 @@ def what_if(
     from etl.cli import terminal
     from etl.cli.progress import told
     from etl.errors import InterruptedRunError, UsageError
-    from etl.options import Options
     from etl.reports.what_if import compare_rulesets
-    from etl.runner.stage_inputs import Request
 
     rulesets = _both(ruleset)
     if changes is not None and not changes.absolute().parent.is_dir():
         raise UsageError(f"--changes {str(changes)!r} names a folder that does not exist.", "Make the folder first.")
-    reading = read_reading(format_, log_format, log_timezone, columns, formats)
-    options = Options(
-        default_currency=read_currency(default_currency), account=account, integration=integration, pii=pii.value
-    )
     try:
         with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, told(is_quiet=quiet) as progress:
-            request = Request(
-                inputs=tuple(inputs),
-                out=Path(folder),
-                open_engine=workers,
-                options=options,
-                reading=reading,
-                min_matched=read_share(min_matched),
-                jobs=jobs or os.cpu_count() or 1,
-            )
+            request = typed.request(inputs, Path(folder))
             comparison = compare_rulesets(request, rulesets, progress, changes)
     except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work when the signal comes
         raise InterruptedRunError from error
@@ -110,7 +68,7 @@ def _both(names: list[str]) -> tuple[Ruleset, Ruleset]:
 
     if len(names) > 2:
         raise UsageError(f"--ruleset is given {len(names)} times.", "Give it twice, or once to compare with the page.")
-    first, second = (read_ruleset(name) for name in ([None, *names] if len(names) == 1 else names))
+    first, second = (options.read_ruleset(name) for name in ([None, *names] if len(names) == 1 else names))
     if first.digest == second.digest:
         raise UsageError(f"{first.name} and {second.name} are the same rules.", "Name two that differ.")
     return first, second

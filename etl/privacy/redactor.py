@@ -43,7 +43,7 @@ _JSON_MARK: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\ufdd0", re.IGNORECASE)
 _FORM_MARK: Final = re.compile(r"%EF%B7%90", re.IGNORECASE)
 
 _REQUEST_LINE: Final = re.compile(
-    r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[0-9.]+)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
+    r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[^ "]*)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
 )
 #: A value goes on behind a raw blank with words that are no pairs of their own.
 _PAIR: Final = re.compile(r"""([^\s?&;=,"'{}]{1,100})=((?:\\.|[^&\s"\\])*(?: +(?!HTTP/)[^&\s"=\\]+(?=[\s&"]|$))*)""")

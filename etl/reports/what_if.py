@@ -20,7 +20,7 @@ from etl.errors import OutputError
 from etl.rules.ruleset import Ruleset
 from etl.runner.parquet import scan_files, write_table
 from etl.runner.run import run_job
-from etl.runner.stage_inputs import SILENT, Progress, Request
+from etl.runner.stage_inputs import SILENT, Progress, RunRequest
 from etl.schema import CONVERSIONS, REJECTIONS, Table
 from etl.sources.storage.inputs import found_inputs
 
@@ -145,7 +145,7 @@ class Comparison:
 
 
 def compare_rulesets(
-    request: Request, rulesets: tuple[Ruleset, Ruleset], progress: Progress = SILENT, changes: Path | None = None
+    request: RunRequest, rulesets: tuple[Ruleset, Ruleset], progress: Progress = SILENT, changes: Path | None = None
 ) -> Comparison:
     """Runs the same inputs under both rulesets and compares what the records become.
 

@@ -132,8 +132,8 @@ SKIPS: Final = (
     Reason("blank", "a blank line", "rules 1.1"),
     Reason("comment", "a comment or directive line", "rules 1.1"),
     Reason("header", "the header of a table, or what stands around a table in a dump", "rules 1.1"),
-    Reason("outside_period", "received before --since or not before --until", "the contract"),
-    Reason("no_received_at", "no time to compare with --since or --until", "the contract"),
+    Reason("outside_period", "received before --since or not before --until", "rules 1.1"),
+    Reason("no_received_at", "no time to compare with --since or --until", "rules 1.1"),
     Reason("other_status", "an HTTP status that --status leaves out", "rules 1.1"),
 )
 

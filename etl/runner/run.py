@@ -25,7 +25,7 @@ from etl.runner.stage_inputs import (
     SILENT,
     Planned,
     Progress,
-    Request,
+    RunRequest,
     jobs_for,
     memory_of,
     plan_inputs,
@@ -48,7 +48,7 @@ _PIECES_PER_CALL: Final = 4
 _SUSPECTS_PER_GROUP: Final = 50_000
 
 
-def run_job(request: Request, progress: Progress = SILENT, found: list[Input] | None = None) -> dict[str, Any]:
+def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input] | None = None) -> dict[str, Any]:
     """Reads the inputs and publishes the four tables.
 
     Args:
@@ -134,7 +134,7 @@ def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
 
 
 def _summarise(
-    request: Request, planned: list[Planned], tasks: list[Task], reports: list[Report], tally: Tally
+    request: RunRequest, planned: list[Planned], tasks: list[Task], reports: list[Report], tally: Tally
 ) -> dict[str, Any]:
     """The summary but what differs from run to run; it is also the manifest of the published tables."""
     skipped = sum((report.skipped for report in reports), Counter[str]())

@@ -6,7 +6,7 @@ What `job` publishes and what `warehouse` loads begins here alike. Nothing here 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import FormatError, InputError
-from etl.options import Options
+from etl.options import Options, RunOptions
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Engine, Meter, OpenEngine
@@ -24,6 +24,7 @@ from etl.runner.tasks import Report, Task, Unmatched, peak_memory_bytes, transfo
 from etl.sources.detection import Detected
 from etl.sources.format import LINES
 from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits
+from etl.sources.settings import make_settings
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input
 from etl.sources.storage.locations import size_of
@@ -37,7 +38,7 @@ POOL_BYTES: Final = 48 * 2**20
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What a run is asked to do; the command's options, and the arguments of `etl.run`.
 
     Attributes:
@@ -60,6 +61,26 @@ class Request:
     reading: Reading = field(default_factory=Reading)
     min_matched: float | None = None
     jobs: int = 1
+
+
+def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engine: OpenEngine) -> RunRequest:
+    """What a run is asked to do, from its options.
+
+    Raises:
+        FormatError: The file of formats is not valid.
+        UsageError: There is no such time zone, or no such role of a column.
+    """
+    settings = make_settings(options.timezone, options.columns, options.formats)
+    return RunRequest(
+        inputs=tuple(inputs),
+        out=out,
+        open_engine=open_engine,
+        ruleset=options.ruleset or Ruleset(),
+        options=options.transform_options,
+        reading=Reading(options.format, options.log_format, settings, options.max_record_bytes),
+        min_matched=options.min_matched,
+        jobs=options.jobs,
+    )
 
 
 class Progress(NamedTuple):
@@ -110,7 +131,7 @@ def run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 
-def jobs_for(inputs: list[Input], request: Request) -> int:
+def jobs_for(inputs: list[Input], request: RunRequest) -> int:
     """The processes that are worth starting for inputs of their size."""
     return request.jobs if sum(size_of(item.path) for item in inputs) >= POOL_BYTES else 1
 
@@ -121,7 +142,7 @@ def memory_of(jobs: int, reports: list[Report]) -> int:
     return peak_memory_bytes() + workers
 
 
-def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> list[Surveyed]:
+def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) -> list[Surveyed]:
     """Reads the inputs once, for their digests; those of the same bytes as an earlier one say so."""
     progress.begin("surveying", sum(size_of(item.path) for item in inputs))
     with ThreadPoolExecutor(request.jobs) as threads:
@@ -137,7 +158,7 @@ def survey_inputs(inputs: list[Input], request: Request, progress: Progress) -> 
     return surveyed
 
 
-def plan_inputs(surveyed: list[Surveyed], request: Request) -> list[Planned]:
+def plan_inputs(surveyed: list[Surveyed], request: RunRequest) -> list[Planned]:
     """Gives each input its format, in the order of their digests."""
     planned = [
         Planned(*one, find_format(one.input, one.survey.codec, one.survey.samples, request.reading)) for one in surveyed
@@ -146,7 +167,7 @@ def plan_inputs(surveyed: list[Surveyed], request: Request) -> list[Planned]:
 
 
 def transform_inputs(
-    planned: list[Planned], request: Request, engine: Engine, progress: Progress, stage: Stage
+    planned: list[Planned], request: RunRequest, engine: Engine, progress: Progress, stage: Stage
 ) -> tuple[list[Task], list[Report]]:
     """Reads and transforms the inputs, each of the same bytes once, and stages their tables.
 
@@ -195,7 +216,7 @@ def prove_unchanged(planned: list[Planned], tasks: list[Task], reports: list[Rep
                 raise InputError(f"{task.split.source} changed while it was read.", "Run again when it is at rest.")
 
 
-def _refuse_unmatched(request: Request, tasks: list[Task], reports: list[Report]) -> None:
+def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[Report]) -> None:
     """Looks for an input that is not what it was taken for.
 
     Raises:

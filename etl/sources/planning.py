@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from etl.errors import FormatError
+from etl.options import DEFAULT_MAX_RECORD_BYTES
 from etl.sources.detection import Detected, as_said, detect
 from etl.sources.format import LINES, PARQUET, Settings
 from etl.sources.formats.log_format import compile_log_format
 from etl.sources.formats.registry import BY_NAME
 from etl.sources.readers import parquet_tables
-from etl.sources.splits import DEFAULT_MAX_RECORD_BYTES, Split
+from etl.sources.splits import Split
 from etl.sources.storage.decompress import Survey, open_decompressed
 from etl.sources.storage.inputs import Input
 

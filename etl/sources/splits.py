@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,8 +21,6 @@ from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import Batch
 from etl.sources.storage.decompress import open_decompressed
 from etl.sources.storage.locations import Location
-
-DEFAULT_MAX_RECORD_BYTES: Final = 4 * 2**20
 
 
 class Split(NamedTuple):

@@ -16,7 +16,7 @@ from etl.runner.run import value_total
 from etl.runner.stage_inputs import (
     SILENT,
     Progress,
-    Request,
+    RunRequest,
     Stage,
     Surveyed,
     jobs_for,
@@ -59,7 +59,7 @@ class _Read(NamedTuple):
 
 
 def load(
-    request: Request, into: str, *, is_reload: bool = False, is_dry_run: bool = False, progress: Progress = SILENT
+    request: RunRequest, into: str, *, is_reload: bool = False, is_dry_run: bool = False, progress: Progress = SILENT
 ) -> dict[str, Any]:
     """Loads inputs into a warehouse.
 
@@ -100,7 +100,7 @@ def _refuse_within(into: str, inputs: list[Input]) -> None:
 
 
 def _decided(
-    inputs: list[Input], request: Request, known: pl.DataFrame, progress: Progress, *, is_reload: bool
+    inputs: list[Input], request: RunRequest, known: pl.DataFrame, progress: Progress, *, is_reload: bool
 ) -> list[Decision]:
     surveyed = survey_inputs(inputs, request, progress)
     compare = _comparison(surveyed, known)
@@ -128,7 +128,7 @@ def _comparison(surveyed: list[Surveyed], known: pl.DataFrame) -> Compare:
 
 
 def _carried_out(
-    decisions: list[Decision], request: Request, warehouse: Warehouse, known: pl.DataFrame, progress: Progress
+    decisions: list[Decision], request: RunRequest, warehouse: Warehouse, known: pl.DataFrame, progress: Progress
 ) -> dict[str, Any]:
     """Does what was decided; gives `run_id` and the counts of the report."""
     read = [decision for decision in decisions if decision.action != SKIP]

@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 
 from etl.errors import AccountingError, UsageError
-from etl.runner.stage_inputs import Planned, Request
+from etl.runner.stage_inputs import Planned, RunRequest
 from etl.runner.tasks import Report, Task
 from etl.sources.reread import as_text, describe_origin
 from etl.warehouse.file_writer import Counts, Part, counts_of_parts
@@ -27,10 +27,10 @@ class Run(NamedTuple):
     """A load: its name, and what it was asked."""
 
     run_id: str
-    request: Request
+    request: RunRequest
 
 
-def rules_digest(request: Request) -> str:
+def rules_digest(request: RunRequest) -> str:
     """The digest of all that decides what an input's records become."""
     options, reading = request.options, request.reading
     parts = [
@@ -98,7 +98,7 @@ def new_entries(
     return pl.DataFrame(rows, schema=LOADS.schema)
 
 
-def _reading(plan: Planned, request: Request) -> str:
+def _reading(plan: Planned, request: RunRequest) -> str:
     """What the records of an input need to be read and judged again."""
     origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
     options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}

@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from etl.columnar import access_log_parser
 from etl.columnar.byte_loops import Positions
 from etl.columnar.string_buffers import sound_texts
 from etl.schema import INSTANT
 from etl.sources.format import Format, Reader, Settings
-from etl.sources.readers import access_log_parser
 from etl.sources.readers.escapes import undo_backslashes, without_prefix
 from etl.sources.readers.timestamps import TIMES
 from etl.sources.record import Record, split_request, split_target
@@ -183,7 +183,7 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
     access_log_parser.read_lines(batch.buffer.data, batch.starts, batch.ends, word, found, kinds)
     kinds[list(batch.oversized)] = access_log_parser.IRREGULAR
     is_wanted = kinds == access_log_parser.WANTED
-    method, method_end, path_end, target_end, client_end, agent, agent_end, status, received_at = found
+    method, method_end, path_end, target_end, client, client_end, agent, agent_end, status, received_at = found
 
     def text(starts: Positions, ends: Positions) -> pl.Series:
         return sound_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
@@ -198,7 +198,7 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
         "http_method": text(method, method_end),
         "http_status": pl.Series(status, dtype=pl.Int32),
-        "client_ip": sent(batch.starts, client_end),
+        "client_ip": sent(client, client_end),
         "user_agent": sent(agent, agent_end),
         "path": text(method_end + 1, path_end),
         "query": text(np.minimum(path_end + 1, target_end), target_end).set(pl.Series(path_end == target_end), None),

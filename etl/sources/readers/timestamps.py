@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from etl.columnar.access_log_parser import MONTHS
 from etl.rules.value_parsing import EPOCH, read_instant
 
 _CLOCK: Final = re.compile(
@@ -20,8 +21,6 @@ DATED: Final = re.compile(
     rb"[\s\[(=*#-]*(?:[A-Za-z]{2,12}:? +)?[\[(]?"
     rb"(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4}|\d\d?/[A-Z][a-z]{2}/\d{4})[T ,:]+\d\d?:\d\d"
 )
-
-MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def read_clock(text: str, zone: str = "UTC") -> datetime | None:

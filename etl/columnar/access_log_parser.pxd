@@ -1,9 +1,9 @@
-# The types of what `access_lines.py` works with.
+# The types of the names in `access_log_parser.py`.
 cimport cython
 from libc.stdint cimport int64_t
 
 cdef int _BLANK, _QUOTE, _SLASH, _BACKSLASH, _PLUS, _DASH, _ZERO, _COMMA, _DOT, _HASH, _OPEN, _CLOSE, _QUESTION
-cdef int _LETTER_A, _LETTER_Z, _LAST, _CLOCK_SIZE, _PROTOCOL_SIZE, _LONGEST_METHOD, _LONGEST_SIZE
+cdef int _LETTER_A, _LETTER_G, _LETTER_Z, _UPPER, _LAST, _CLOCK_SIZE, _PROTOCOL_SIZE, _LONGEST_METHOD, _LONGEST_SIZE
 cdef const unsigned char[::1] _CLOCK, _PROTOCOL
 cdef const int64_t[::1] _MONTHS, _MONTH_DAYS
 
@@ -36,8 +36,14 @@ cdef Py_ssize_t _read_target(const unsigned char[::1] buffer, Py_ssize_t method_
 @cython.locals(place=Py_ssize_t)
 cdef Py_ssize_t _read_size(const unsigned char[::1] buffer, Py_ssize_t close, Py_ssize_t end) noexcept
 
+@cython.locals(place=Py_ssize_t)
+cdef bint _is_host(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
+
+@cython.locals(place=Py_ssize_t, dots=int, digits=int)
+cdef bint _is_ipv4(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
+
 @cython.locals(
-    client_end=Py_ssize_t, ident_end=Py_ssize_t, clock=Py_ssize_t, quote=Py_ssize_t, received_at=int64_t,
+    client=Py_ssize_t, second_end=Py_ssize_t, client_end=Py_ssize_t, ident_end=Py_ssize_t, clock=Py_ssize_t, quote=Py_ssize_t, received_at=int64_t,
     method_end=Py_ssize_t, place=Py_ssize_t, close=Py_ssize_t, size_end=Py_ssize_t, target_end=Py_ssize_t,
     agent=Py_ssize_t, agent_end=Py_ssize_t, referer_end=Py_ssize_t,
 )

@@ -1,9 +1,9 @@
-"""Where the parts of an access-log line stand: the grammar of regular lines.
+"""The grammar of regular access-log lines: where the parts of a line stand.
 
 A regular line is `client ident user [time] "METHOD /target HTTP/…" status size`, alone or with referer, user agent and
-anything after, in printable ASCII without a backslash.
+anything after, in printable ASCII without a backslash. A virtual host may stand before a client with an IPv4 address.
 
-Plain Python, which Cython compiles when the package is installed; `access_lines.pxd` tells it the types.
+Plain Python, which Cython compiles when the package is installed; `access_log_parser.pxd` declares the types.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from etl.columnar.string_buffers import Bytes, Positions
-from etl.sources.readers.timestamps import MONTHS
+
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 #: What a line is: not regular, regular but without the word that a postback holds, regular with it.
 IRREGULAR: Final = 0
@@ -22,7 +23,7 @@ WANTED: Final = 2
 
 #: What is found of a line, in this order: places, the status, microseconds since 1970.
 FOUND: Final = (
-    *("method", "method_end", "path_end", "target_end", "client_end", "agent", "agent_end"),
+    *("method", "method_end", "path_end", "target_end", "client", "client_end", "agent", "agent_end"),
     *("status", "received_at"),
 )
 
@@ -41,11 +42,16 @@ _CLOSE: Final = ord("]")
 _QUESTION: Final = ord("?")
 _LETTER_A: Final = ord("A")
 _LETTER_Z: Final = ord("Z")
+_LETTER_G: Final = ord("G")
+#: Makes an ASCII letter a capital.
+_UPPER: Final = 0xDF
 _LAST: Final = ord("~")
 
 #: A time as it is written; zeros stand for digits, dots for what is looked at apart.
 _CLOCK: Final = b"00/.../0000:00:00:00 .0000"
 _CLOCK_SIZE: Final = 26
+#: From the bracket before the time to the method.
+CLOCK_TO_METHOD: Final = _CLOCK_SIZE + 4
 _MONTHS: Final = np.array([int.from_bytes(name.encode()) for name in MONTHS])
 _MONTH_DAYS: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _PROTOCOL: Final = b" HTTP/"
@@ -154,15 +160,44 @@ def _read_size(buffer: memoryview, close: int, end: int) -> int:
     return place if 1 <= place - close - 6 <= _LONGEST_SIZE else -1
 
 
+def _is_host(buffer: memoryview, start: int, end: int) -> bool:
+    """Whether a word has a letter that no address has."""
+    for place in range(start, end):
+        if _LETTER_G <= buffer[place] & _UPPER <= _LETTER_Z:
+            return True
+    return False
+
+
+def _is_ipv4(buffer: memoryview, start: int, end: int) -> bool:
+    """Whether a word is four numbers of one to three digits."""
+    dots = digits = 0
+    for place in range(start, end):
+        if buffer[place] == _DOT:
+            if not 1 <= digits <= 3:
+                return False
+            dots += 1
+            digits = 0
+        elif _is_digit(buffer[place]):
+            digits += 1
+        else:
+            return False
+    return dots == 3 and 1 <= digits <= 3
+
+
 def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line: int) -> bool:
     """Writes where the parts of a line stand; whether it is regular."""
     if start == end or not _is_plain(buffer, start, end) or buffer[start] in (_HASH, _OPEN):
         return False
+    client = start
     client_end = _find(buffer, start, end, _BLANK)
+    second_end = _find(buffer, client_end + 1, end, _BLANK)
+    if _is_host(buffer, start, client_end) and _is_ipv4(buffer, client_end + 1, second_end):
+        client = client_end + 1
+        client_end = second_end
     ident_end = _find(buffer, client_end + 1, end, _BLANK)
     clock = _find(buffer, ident_end + 1, end, _BLANK) + 2
     quote = clock + _CLOCK_SIZE + 2
-    if quote >= end or _find(buffer, start, end, _QUOTE) != quote or client_end == start:
+    if quote >= end or _find(buffer, start, end, _QUOTE) != quote or client_end == client:
         return False
     if buffer[client_end - 1] == _COMMA or buffer[clock - 1] != _OPEN:
         return False
@@ -196,11 +231,12 @@ def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line:
     found[1, line] = method_end
     found[2, line] = _find(buffer, method_end, target_end, _QUESTION)
     found[3, line] = target_end
-    found[4, line] = client_end
-    found[5, line] = agent
-    found[6, line] = agent_end
-    found[7, line] = _number(buffer, close + 2, 3)
-    found[8, line] = received_at
+    found[4, line] = client
+    found[5, line] = client_end
+    found[6, line] = agent
+    found[7, line] = agent_end
+    found[8, line] = _number(buffer, close + 2, 3)
+    found[9, line] = received_at
     return True
 
 
