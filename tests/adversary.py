@@ -944,3 +944,8 @@ def json_array(seed: int, n: int) -> bytes:
     elements = repeated(rng, lambda: dump(rng, json_record(rng, 450)), n)
     joint = rng.choice((",", ", ", ",\n", "\n  ,\n"))
     return (rng.choice(("[", "[\n  ")) + joint.join(elements) + rng.choice(("]", "\n]\n"))).encode()
+
+
+#: By kind of input, what is read as the format of `FORMATS`.
+GENERATORS: Final = {"log": log_lines, "jsonl": json_lines, "json": json_array}
+FORMATS: Final = {"log": "combined", "jsonl": "jsonl", "json": "json"}

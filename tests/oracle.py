@@ -169,6 +169,7 @@ def ascii_lower(text: str) -> str:
     return text.translate(ASCII_LOWER)
 
 
+@cache
 def fold(name: str) -> str:  # rules 2.1
     return ascii_lower(name).replace("_", "").replace("-", "")
 
@@ -590,7 +591,7 @@ def fills_core(name: str, field: str, options: Options) -> bool:  # rules 2.2, 2
 
 def core_params(params: list[Param], field: str, options: Options) -> list[Param]:  # rules 2.2
     """The scalar parameters that could fill a core field, the winner first."""
-    could = [p for p in params if not is_structured(p.value) and fills_core(p.name, field, options)]
+    could = [p for p in params if fills_core(p.name, field, options) and not is_structured(p.value)]
     if options.alias_order == "listed":
         could.sort(key=lambda p: CORE_FOLDS[field].index(fold(p.name)))
     return could

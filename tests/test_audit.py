@@ -9,7 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 import pytest
 
@@ -17,21 +16,17 @@ import etl
 from etl.errors import EtlError, InputError, UsageError
 from etl.reports.audit.catalogue import ANSWERS, BY_NAME
 from etl.reports.audit.report import as_json, make_report
-from etl.schema import TABLES
 from tests import planted
-from tests.test_cli import LINE, run
+from tests.commands import run
+from tests.published import query
+from tests.records import LINE
 
-SAMPLES = Path(__file__).parents[1] / "sample_data"
 Sheets = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    base = tmp_path_factory.mktemp("audit")
-    options = {"account": "acme-7Qx2", "integration": "shop-checkout", "default_currency": "EUR"}
-    etl.run([SAMPLES / "access.log.gz", SAMPLES / "webhooks.jsonl"], base / "samples", **options)
-    etl.run(planted.write_logs(base / "logs"), base / "planted")
-    return {"samples": base / "samples", "planted": base / "planted"}
+def folders(sample_tables: Path, planted_tables: Path) -> dict[str, Path]:
+    return {"samples": sample_tables, "planted": planted_tables}
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +37,6 @@ def found(folders: dict[str, Path]) -> dict[str, Sheets]:
 def sheets_of(folder: Path, **arguments: Any) -> Sheets:
     report = as_json(make_report(folder, arguments.pop("ruleset", None), arguments.pop("zone", "UTC")))
     return {answer["key"]: answer["sheets"] for answer in report["answers"]}
-
-
-def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Rows of a query in which `{conversions}` and the other tables are their files."""
-    tables = {table.name: f"read_parquet('{folder}/{table.name}/*.parquet')" for table in TABLES}
-    return duckdb.sql("set timezone='UTC'; " + sql.format(**tables)).fetchall()
 
 
 def whole(sheets: Sheets, answer: str) -> dict[str, dict[str, Any]]:

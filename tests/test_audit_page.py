@@ -12,7 +12,6 @@ from typing import Final
 
 import pytest
 
-import etl
 from etl.errors import UsageError
 from etl.reports.audit.formatting import cell
 from etl.reports.audit.html_page import check_library, page_of, write_page
@@ -28,10 +27,8 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not in
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    base = tmp_path_factory.mktemp("page")
-    etl.run(planted.write_logs(base / "logs"), base / "tables")
-    return make_report(base / "tables", None, "UTC")
+def report(planted_tables: Path) -> Report:
+    return make_report(planted_tables, None, "UTC")
 
 
 @pytest.fixture(scope="module")

@@ -21,17 +21,10 @@ import pytest
 import zstandard
 
 from etl.schema import TABLES
+from tests.commands import run, run_process, start_process
+from tests.records import LINE
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
-LINE = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?{} HTTP/1.1" 200 2 "-" "test"\n'
-
-
-def run(*arguments: object, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "etl", *map(str, arguments)], input=stdin, capture_output=True, check=False
-    )
-    assert finished.returncode == code, finished.stderr.decode()
-    return finished
 
 
 def read(out: Path, table: str) -> pl.DataFrame:
@@ -46,7 +39,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_a_run_writes_four_tables_and_says_so_on_standard_error(log: Path, tmp_path: Path) -> None:
-    finished = run("run", log, "--out", tmp_path / "out")
+    finished = run_process("run", log, "--out", tmp_path / "out")
     assert finished.stdout == b""
     assert b"3 records = 1 conversions + 1 rejections + 1 skipped" in finished.stderr
     for table in TABLES:
@@ -304,9 +297,7 @@ def test_killed_at_any_point_the_old_tables_stand_and_the_next_run_cleans_up(
     )
     lock = tmp_path / ".out.staging" / "lock"
     for delay in (0.0, 0.3, 0.6, 1.0):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "etl", "run", str(big), "--out", str(out), "-q"], stderr=subprocess.PIPE
-        )
+        process = start_process("run", big, "--out", out, "-q", stderr=subprocess.PIPE)
         while not lock.exists() or lock.read_text() != str(process.pid):
             assert process.poll() is None
         time.sleep(delay)
@@ -327,9 +318,7 @@ def test_killed_at_any_point_the_old_tables_stand_and_the_next_run_cleans_up(
 
 def test_two_runs_at_once_do_not_meet(log: Path, tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
-    first = subprocess.Popen(
-        [sys.executable, "-m", "etl", "run", "-", "--out", str(tmp_path / "out"), "-q"], stdin=read_end
-    )
+    first = start_process("run", "-", "--out", tmp_path / "out", "-q", stdin=read_end)
     while not (tmp_path / ".out.staging" / "lock").exists() or not (tmp_path / ".out.staging" / "lock").read_text():
         assert first.poll() is None
     finished = run("run", log, "--out", tmp_path / "out", code=1)

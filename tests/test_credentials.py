@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import etl
 from etl.errors import EtlError, masked
-from tests.s3 import s3_server
+from tests.commands import run
 
 ID, SECRET, TOKEN = "AKIAPLANTEDID", "planted/Secret+Key", "planted-session-token"
 LINE = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "test"\n'
@@ -28,19 +26,18 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def _store() -> Iterator[None]:
-    with s3_server("secrets"):
-        os.environ |= {"AWS_ACCESS_KEY_ID": ID, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
+def _store(make_bucket: Callable[[str], str]) -> Iterator[None]:
+    make_bucket("secrets")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"ACCESS_KEY_ID": ID, "SECRET_ACCESS_KEY": SECRET, "SESSION_TOKEN": TOKEN}.items():
+            patch.setenv(f"AWS_{name}", value)
         yield
 
 
-def said(*arguments: object, code: int | None = None) -> str:
+def said(*arguments: object, code: int) -> str:
     """All that a command says."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "etl", *map(str, arguments)], capture_output=True, check=False, text=True
-    )
-    assert code is None or finished.returncode == code, finished.stderr
-    return finished.stdout + finished.stderr
+    finished = run(*arguments, code=code)
+    return (finished.stdout + finished.stderr).decode()
 
 
 def assert_no_secret(text: str) -> None:

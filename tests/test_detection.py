@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import etl
 from etl.errors import FormatError
 from etl.sources.detection import detect
 from etl.sources.format import DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Settings
+from tests import commands
 
 LOG = '192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=c{} HTTP/1.1" 200 2 "-" "-"\n'
 PAYLOAD = '{{"click_id": "c{}", "value": 1}}\n'
@@ -130,8 +129,7 @@ def test_the_terminal_shows_what_was_decided_for_each_input(tmp_path: Path) -> N
     (tmp_path / "b.log").write_text(
         '192.0.2.7 - - [01/May/2024:12:00:00 +0000] "POST /a/collect/b HTTP/1.1" 200 2\n', encoding="utf-8"
     )
-    command = [sys.executable, "-m", "etl", "run", "a.csv", "b.log", "--out", "out"]
-    shown = subprocess.run(command, capture_output=True, check=True, text=True, cwd=tmp_path).stderr
+    shown = commands.run("run", "a.csv", "b.log", "--out", "out", cwd=tmp_path).stderr.decode()
     assert "  a.csv: csv, 2 records\n    columns: payload=payload, received_at=created\n" in shown
     assert "    times read as UTC where no zone is written\n" in shown
     assert "  b.log: common, 1 records\n" in shown
@@ -151,6 +149,5 @@ def test_the_terminal_shows_what_was_decided_for_each_input(tmp_path: Path) -> N
 )
 def test_a_wrong_option_is_a_usage_error(arguments: list[str], words: str, tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(lines(LOG, 1), encoding="utf-8")
-    command = [sys.executable, "-m", "etl", "run", "a.log", "--out", "out", *arguments]
-    finished = subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path)
-    assert (finished.returncode, words in finished.stderr, finished.stdout) == (2, True, ""), finished.stderr
+    finished = commands.run("run", "a.log", "--out", "out", *arguments, code=2, cwd=tmp_path)
+    assert (words in finished.stderr.decode(), finished.stdout) == (True, b""), finished.stderr

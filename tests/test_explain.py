@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
 import etl
-from etl.cli import app
+from etl.reports import explain as explained
+from etl.reports.explain.explanation import Explanation
 from etl.reports.explain.wording import CURRENCY_FAULTS, EVENTS, NAMES, ORIGINS, TIMES, USES
 from etl.rules import page
 from etl.transform.issues import ISSUES
-from tests.test_cli import LINE, run
-from tests.test_oracle import FORMATS, GENERATORS
-from tests.test_personal_data import HIDDEN, RECORDS
+from tests.adversary import FORMATS, GENERATORS
+from tests.commands import on_terminal, run
+from tests.records import HIDDEN, HOSTILE, LINE, RECORDS
 
 ROOT = Path(__file__).parents[1]
 SNAPSHOT = Path(__file__).parent / "snapshots" / "explain.txt"
@@ -63,14 +60,17 @@ TOLD = {
 
 
 def tell(*arguments: str, stdin: bytes = b"") -> str:
-    finished = CliRunner().invoke(app, ["explain", *arguments], input=stdin)
-    assert finished.exit_code == 0, finished
-    return finished.stdout
+    return run("explain", *arguments, stdin=stdin).stdout.decode()
 
 
 def data_of(*arguments: str) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(tell(*arguments, "--json"))
     return told
+
+
+@cache
+def data_of_told(title: str) -> dict[str, Any]:
+    return data_of(*TOLD[title])
 
 
 def test_what_is_told_is_what_it_was() -> None:
@@ -83,7 +83,7 @@ def test_what_is_told_is_what_it_was() -> None:
 
 
 def test_every_wording_issue_and_reason_is_told_somewhere() -> None:
-    told = [data_of(*words) for words in TOLD.values()]
+    told = [data_of_told(title) for title in TOLD]
     uses = {use["use"] for one in told for use in one["parameters"]}
     assert {row.code for row in USES} - uses == set()
     lines = [line for one in told for step in one["steps"] for line in step["lines"]]
@@ -106,16 +106,16 @@ def test_every_statement_names_what_it_rests_on() -> None:
     headings = {field.source.partition(":")[0] for field in (*page.CORE_FIELDS, *page.EXACT_FIELDS)}
     headings |= {"Items Array", "Passthrough Parameters", "Limits and Defaults", "conversion_type to Event Mapping"}
     pattern = rf"(?:(?:{'|'.join(map(re.escape, headings))}|ruleset \w+)(?:: [^;]*)?; )?rules [\d., ]+|https?://\S+"
-    for words in TOLD.values():
-        told = data_of(*words)
+    for title in TOLD:
+        told = data_of_told(title)
         lines = [*told["record"], *told["parameters"], *(line for step in told["steps"] for line in step["lines"])]
         sources = [line["source"] for line in lines if line["source"] not in headings]
         assert [source for source in sources if not re.fullmatch(pattern, source)] == []
 
 
 def test_json_has_one_shape() -> None:
-    for words in TOLD.values():
-        told = data_of(*words)
+    for title in TOLD:
+        told = data_of_told(title)
         assert list(told) == ["outcome", "ruleset", "record", "parameters", "steps", "tables", "notes"]
         assert told["outcome"] in ("conversion", "rejection", "skipped")
         assert told["ruleset"].keys() == {"name", "digest"}
@@ -126,21 +126,13 @@ def test_json_has_one_shape() -> None:
             assert list(use) == ["parameter", "value", "folded", "field", "use", "instead", "source"]
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("explain") / "out"
-    files = [ROOT / "sample_data" / name for name in ("access.log.gz", "webhooks.jsonl")]
-    etl.run(files, out, account="acme-7Qx2", integration="shop-checkout", default_currency="EUR")
-    return out
-
-
-def test_a_row_that_was_written_is_what_its_record_becomes(written: Path) -> None:
-    conversions = pl.read_parquet(written / "conversions").gather_every(300)
-    rejections = pl.read_parquet(written / "rejections").group_by("reason").head(2)
+def test_a_row_that_was_written_is_what_its_record_becomes(sample_tables: Path) -> None:
+    conversions = pl.read_parquet(sample_tables / "conversions").gather_every(300)
+    rejections = pl.read_parquet(sample_tables / "rejections").group_by("reason").head(2)
     assert rejections["reason"].n_unique() == len(page.REJECTIONS)
     for table, rows in (("conversions", conversions), ("rejections", rejections)):
         for row in rows.to_dicts():
-            told = data_of(f"{written}:{row['conversion_id' if table == 'conversions' else 'rejection_id']}")
+            told = data_of(f"{sample_tables}:{row['conversion_id' if table == 'conversions' else 'rejection_id']}")
             assert told["notes"] == []
             (seen,) = told["tables"][table]
             expected = json.loads(pl.DataFrame([row], schema=rows.schema).select("source", "record_no").write_json())[0]
@@ -161,11 +153,11 @@ def test_whatever_a_record_holds_it_can_be_told(kind: str, tmp_path: Path) -> No
         assert "\nnotes\n" not in tell(f"{tmp_path / 'out'}:{place}")
 
 
-def test_a_row_under_other_rules_or_options_says_so(written: Path, tmp_path: Path) -> None:
-    rows = pl.read_parquet(written / "conversions").filter(pl.col("event_rule") == "automatic_commission")
+def test_a_row_under_other_rules_or_options_says_so(sample_tables: Path, tmp_path: Path) -> None:
+    rows = pl.read_parquet(sample_tables / "conversions").filter(pl.col("event_rule") == "automatic_commission")
     (tmp_path / "house.toml").write_text('[events]\nftd = "Purchase"\n', encoding="utf-8")
     row = rows.filter(pl.col("currency_defaulted")).to_dicts()[0]
-    place = f"{written}:{row['conversion_id']}"
+    place = f"{sample_tables}:{row['conversion_id']}"
     told = data_of(place, "--ruleset", str(tmp_path / "house.toml"), "--default-currency", "USD")
     assert told["notes"] == [
         "The row was written under the ruleset builtin; this tells house.toml.",
@@ -224,10 +216,12 @@ def test_standard_input_and_several_records() -> None:
         ("{long}:7", 1, "does not exist"),
     ],
 )
-def test_what_cannot_be_explained_is_two_lines(what: str, code: int, words: str, written: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_explained_is_two_lines(
+    what: str, code: int, words: str, sample_tables: Path, tmp_path: Path
+) -> None:
     (tmp_path / "empty.log").touch()
     (tmp_path / "error.log").write_text("2024/05/01 12:00:00 [error] 7#7: *1 open() failed\n" * 9, encoding="utf-8")
-    finished = run("explain", what.format(folder=tmp_path, written=written, long="x" * 5000), code=code)
+    finished = run("explain", what.format(folder=tmp_path, written=sample_tables, long="x" * 5000), code=code)
     lines = finished.stderr.decode().splitlines()
     assert (len(lines), finished.stdout) == (2, b"")
     assert words in finished.stderr.decode()
@@ -239,9 +233,6 @@ def test_a_source_that_changed_is_refused(tmp_path: Path) -> None:
     row_id = pl.read_parquet(tmp_path / "out" / "conversions")["conversion_id"][0]
     (tmp_path / "a.log").write_text(LINE.format("click_id=b"), encoding="utf-8")
     assert b"is not what it was" in run("explain", f"{tmp_path / 'out'}:{row_id}", code=1).stderr
-
-
-HOSTILE = "[red]\x1b[31mx\x1b]0;t\x07\u202e\x9b2J[/red][link=file:///]"
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
@@ -256,38 +247,28 @@ def test_hostile_strings_stay_text(flags: list[str]) -> None:
             assert "[/red]" in seen
 
 
-def on_terminal(*arguments: str) -> str:
-    """What a person sees at 80 columns."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ |= {"COLUMNS": "80", "TERM": "xterm-256color"}
-        os.execv(sys.executable, [sys.executable, "-m", "etl", *arguments])
-    seen = b""
-    while True:
-        try:
-            block = os.read(terminal, 65_536)
-        except OSError:
-            break
-        if not block:
-            break
-        seen += block
-    os.waitpid(pid, 0)
-    os.close(terminal)
-    return seen.decode()
-
-
 def test_a_terminal_sees_tables_in_colour_that_fit() -> None:
     seen = on_terminal("explain", *TOLD["odd values"])
     assert "\x1b[1m" in seen
     plain = re.sub(r"\x1b\[[0-9;]*m", "", seen)
     assert max(len(line.rstrip()) for line in plain.splitlines()) <= 80
     assert "unresolved_macro" in plain
-    piped = subprocess.run(
-        [sys.executable, "-m", "etl", "explain", *TOLD["odd values"]], capture_output=True, check=True
-    )
-    assert b"\x1b" not in piped.stdout
+    assert b"\x1b" not in run("explain", *TOLD["odd values"]).stdout
 
 
+@pytest.fixture
+def _explained_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An explanation of the same record by the same rules is made once, however often it is shown."""
+    made: dict[str, Explanation] = {}
+    make = explained.explain
+
+    def explain(*arguments: Any) -> Explanation:
+        return made.get(repr(arguments)) or made.setdefault(repr(arguments), make(*arguments))
+
+    monkeypatch.setattr(explained, "explain", explain)
+
+
+@pytest.mark.usefixtures("_explained_once")
 @pytest.mark.parametrize("label", RECORDS)
 def test_nothing_personal_is_told(label: str, tmp_path: Path) -> None:
     record = RECORDS[label].partition("\n")[0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ import etl
 from etl.errors import EtlError
 from etl.warehouse.export import Exported, export
 from etl.warehouse.maintenance import compact, forget
-from tests.test_warehouse import FULL, HOLD, assert_refused, command, lines
+from tests.commands import assert_refused, run
+from tests.warehouses import assert_full_disk_is_told, held, lines
 
 
 @pytest.fixture
@@ -46,8 +45,7 @@ def told(exported: list[Exported]) -> tuple[int, int, int]:
 def test_any_tool_reads_it_by_its_partitions(warehouse: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert (
-        "conversions: 4 days written, with 7 rows"
-        in command("export", "--into", warehouse, "--out", out).stdout.decode()
+        "conversions: 4 days written, with 7 rows" in run("export", "--into", warehouse, "--out", out).stdout.decode()
     )
     assert (out / "conversions" / "received_date=2024-05-02" / "part-00000.parquet").is_file()
     for table in etl.schema.TABLES:
@@ -130,7 +128,7 @@ def test_days_are_asked_for_and_others_stay(warehouse: Path, tmp_path: Path) -> 
         "received_date=2024-05-02",
         "received_date=__HIVE_DEFAULT_PARTITION__",
     ]
-    command("export", "--into", warehouse, "--out", out, "--since", "2024-05-03")
+    run("export", "--into", warehouse, "--out", out, "--since", "2024-05-03")
     assert rows(out, "conversions").height == 5
     forget(str(tmp_path / "2.log"), str(warehouse))
     forget(str(tmp_path / "3.log"), str(warehouse))
@@ -166,10 +164,7 @@ def test_a_full_disk_leaves_the_export_as_it_was(size: int, warehouse: Path, tmp
     before = contents(out)
     (tmp_path / "many.log").write_bytes(lines(*((2, f"c{i}", f"m{i}") for i in range(900))))
     etl.load([tmp_path / "many.log"], warehouse)
-    script = [sys.executable, "-c", FULL, str(size), "export", "--into", str(warehouse), "--out", str(out)]
-    finished = subprocess.run(script, capture_output=True, check=False)
-    assert finished.returncode == 1, finished.stderr
-    assert len(finished.stderr.decode().splitlines()) == 2, finished.stderr.decode()
+    assert_full_disk_is_told(size, "export", "--into", warehouse, "--out", out)
     assert contents(out) == before
     assert not (tmp_path / ".out.staging").exists()
     export(str(warehouse), out)
@@ -181,20 +176,13 @@ def test_a_file_of_the_warehouse_that_is_gone_leaves_the_export_as_it_was(wareho
     export(str(warehouse), out, date(2024, 5, 3))
     before = contents(out)
     next((warehouse / "items" / "received_date=2024-05-01").iterdir()).unlink()
-    assert_refused(command("export", "--into", warehouse, "--out", out, code=1), "cannot be written")
+    assert_refused(run("export", "--into", warehouse, "--out", out, code=1), "cannot be written")
     assert contents(out) == before
 
 
 def test_an_export_reads_while_another_command_writes(warehouse: Path, tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(warehouse)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
-    )
-    assert holder.stdout
-    assert holder.stdout.readline() == b"held\n"
-    try:
+    with held(warehouse):
         assert told(export(str(warehouse), tmp_path / "out")) == (4, 0, 0)
-    finally:
-        holder.communicate(b"")
 
 
 def _a_file(folder: Path) -> None:
@@ -219,21 +207,19 @@ def _an_export_with_a_file(folder: Path) -> None:
 def test_what_no_export_wrote_is_refused_and_untouched(make: Any, words: str, warehouse: Path, tmp_path: Path) -> None:
     make(tmp_path / "out")
     before = contents(tmp_path / "out")
-    assert_refused(command("export", "--into", warehouse, "--out", tmp_path / "out", code=2), words)
+    assert_refused(run("export", "--into", warehouse, "--out", tmp_path / "out", code=2), words)
     assert contents(tmp_path / "out") == before
 
 
 def test_an_export_that_cannot_be_is_refused(warehouse: Path, tmp_path: Path) -> None:
-    assert_refused(
-        command("export", "--into", tmp_path / "none", "--out", tmp_path / "out", code=2), "is not a warehouse"
-    )
-    inside = command("export", "--into", warehouse, "--out", warehouse / "out", code=2)
+    assert_refused(run("export", "--into", tmp_path / "none", "--out", tmp_path / "out", code=2), "is not a warehouse")
+    inside = run("export", "--into", warehouse, "--out", warehouse / "out", code=2)
     assert_refused(inside, "lies in the warehouse")
-    odd = command("export", "--into", warehouse, "--out", tmp_path / "out", "--since", "May", code=2)
+    odd = run("export", "--into", warehouse, "--out", tmp_path / "out", "--since", "May", code=2)
     assert_refused(odd, "--since 'May' is no day")
     export(str(warehouse), tmp_path / "out")
     etl.load([tmp_path / "1.log"], tmp_path / "other")
     with pytest.raises(EtlError, match="holds an export of"):
         export(str(tmp_path / "other"), tmp_path / "out")
-    refused = command("run", tmp_path / "1.log", "--out", tmp_path / "out", code=2)
+    refused = run("run", tmp_path / "1.log", "--out", tmp_path / "out", code=2)
     assert_refused(refused, "did not write")

@@ -6,11 +6,9 @@ import bz2
 import gzip
 import io
 import lzma
-import subprocess
-import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import zstandard
 
 import etl
 from etl.errors import EtlError
-from tests.s3 import s3_server
+from tests.commands import run
 
 LINE = '192.0.2.7 - - [01/May/2024:12:00:{0:02} +0000] "GET /acme/collect/shop?click_id=c{1} HTTP/1.1" 200 2 "-" "-"\n'
 LOGS = {
@@ -100,8 +98,7 @@ def test_members_give_the_rows_of_the_files(name: str, expected: pl.DataFrame, t
 
 @pytest.mark.parametrize("name", ["deflated.zip", "plain.tar", "whole.tar.gz"])
 def test_an_archive_on_standard_input(name: str, expected: pl.DataFrame, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "etl", "run", "-", "--out", tmp_path / "out"]
-    subprocess.run(command, input=ARCHIVES[name], check=True, capture_output=True)
+    run("run", "-", "--out", tmp_path / "out", stdin=ARCHIVES[name])
     rows = pl.read_parquet(tmp_path / "out" / "conversions").sort("click_id")
     assert rows.drop("source").equals(expected.drop("source"))
     assert set(rows["source"]) == {f"-/{name}" for name in LOGS}
@@ -150,16 +147,16 @@ def test_a_broken_archive_is_an_error_in_two_lines(name: str, tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
+def bucket(make_bucket: Callable[[str], str]) -> str:
     """A bucket of a real server on this machine, with the logs in it."""
     import obstore
     from obstore.store import from_url
 
-    with s3_server("postbacks"):
-        store = from_url("s3://postbacks")
-        for name, data in (LOGS | packed(".gz") | {"all.zip": ARCHIVES["deflated.zip"]}).items():
-            obstore.put(store, name, data)
-        yield "s3://postbacks"
+    address = make_bucket("postbacks")
+    store = from_url(address)
+    for name, data in (LOGS | packed(".gz") | {"all.zip": ARCHIVES["deflated.zip"]}).items():
+        obstore.put(store, name, data)
+    return address
 
 
 @pytest.mark.parametrize("address", ["logs/*.log", "logs/*.gz", "all.zip"])
@@ -176,8 +173,7 @@ def test_a_prefix_names_all_objects_under_it_and_the_same_bytes_are_read_once(bu
 
 
 def test_one_object_by_the_command(bucket: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "etl", "run", f"{bucket}/logs/a.log", "--out", tmp_path / "out", "--quiet"]
-    subprocess.run(command, check=True)
+    run("run", f"{bucket}/logs/a.log", "--out", tmp_path / "out", "--quiet")
     assert pl.read_parquet(tmp_path / "out" / "conversions").height == 50
 
 

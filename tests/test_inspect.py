@@ -12,12 +12,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
 import etl
-from etl.cli import app
-from tests.test_cli import LINE, run
-from tests.test_explain import HOSTILE, on_terminal
+from tests.commands import on_terminal, run
+from tests.records import HOSTILE, LINE
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = [ROOT / "sample_data" / name for name in ("access.log.gz", "webhooks.jsonl")]
@@ -25,9 +23,7 @@ BEGIN = datetime(2024, 5, 1, tzinfo=UTC)
 
 
 def tell(*arguments: object) -> str:
-    finished = CliRunner().invoke(app, ["inspect", *map(str, arguments)])
-    assert finished.exit_code == 0, finished
-    return finished.stdout
+    return run("inspect", *arguments).stdout.decode()
 
 
 def data_of(*arguments: object) -> list[dict[str, Any]]:

@@ -84,19 +84,27 @@ def test_odd_records_read_alike_either_way(seed: int) -> None:
     check(adversary.json_lines(seed, 300))
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 5))
-def test_damaged_records_read_alike_either_way(seed: int, damages: int) -> None:
+def damaged(seed: int, damages: int) -> bytes:
     chance = random.Random(seed)
     data = bytearray(REGULAR)
     odd = [b"", b"\\u", b"\\ud800", *(bytes([byte]) for byte in b'"\\{}[],:0-.e \t')]
     for _ in range(damages):
         place = chance.randrange(len(data))
         data[place : place + chance.randint(0, 2)] = chance.choice([*odd, b"\n", b"\xff", b"null", b"true", b"9" * 20])
-    check(bytes(data))
+    return bytes(data)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=200))
-def test_no_bytes_raise(data: bytes) -> None:
-    check(b"{" + data)
+#: Of each example, eight inputs are lines of one: reading few lines costs as much as reading many.
+EIGHT = {"min_size": 8, "max_size": 8}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2**32), st.integers(1, 5)), **EIGHT))
+def test_damaged_records_read_alike_either_way(inputs: list[tuple[int, int]]) -> None:
+    check(b"\n".join(damaged(*one) for one in inputs))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.binary(max_size=200), **EIGHT))
+def test_no_bytes_raise(inputs: list[bytes]) -> None:
+    check(b"\n".join(b"{" + data for data in inputs))

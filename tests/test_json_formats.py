@@ -6,13 +6,11 @@ import base64
 import gzip
 import io
 import json
-import os
 import random
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import polars as pl
 import pytest
@@ -27,11 +25,12 @@ from etl.sources.readers.webhook_envelopes import read_record
 from etl.sources.record import Record
 from etl.sources.records.json_documents import Element, read_documents
 from etl.transform.parameter_table import split_forms
+from tests.places import SHARED, reads_shared
+from tests.records import HARD, decoded
 
 ROWS = (*json_logs.FORMATS, *webhook_captures.FORMATS, *lambda_events.FORMATS)
 SAMPLES = [pytest.param(row, sample, id=f"{row.name} {i}") for row in ROWS for i, sample in enumerate(row.samples)]
-CORPORA = Path(os.environ.get("SHARED", Path(__file__).parents[2] / "shared")) / "corpora"
-needs_corpora = pytest.mark.skipif(not CORPORA.exists(), reason="the shared corpora are not here")
+CORPORA = SHARED / "corpora"
 needs_cloudfront = pytest.mark.skipif("cloudfront" not in ESCAPES, reason="CloudFront's escape is not known here")
 
 KNOWN = tuple(row for row in ROWS if row.escape in ESCAPES)
@@ -249,55 +248,6 @@ def test_a_user_row_needs_no_marks() -> None:
 
 
 # --- hard requests --------------------------------------------------------------------------------------------
-
-HARD: dict[str, bytes] = {
-    "plain": b"click_id=a&value=1",
-    "a quote": b'click_id=a"b',
-    "an escaped quote": b"click_id=a%22b",
-    "a backslash": b"click_id=a\\b",
-    "two backslashes": b"click_id=a\\\\b",
-    "a backslash before a quote": b'click_id=a\\"b',
-    "what looks like nginx's escape": b"click_id=a\\x22b",
-    "what looks like JSON's escape": b"click_id=a\\u0041b",
-    "a backslash at the end": b"click_id=a\\",
-    "a control byte": b"click_id=a\x01b",
-    "a tab": b"click_id=a\tb",
-    "DEL": b"click_id=a\x7fb",
-    "raw UTF-8": "click_id=é".encode(),
-    "raw UTF-8 beyond the plane": "click_id=😀".encode(),
-    "percent UTF-8": b"click_id=%C3%A9",
-    "raw Latin-1": b"click_id=caf\xe9",
-    "half a letter escaped, half raw": b"click_id=%C3\xa9",
-    "half a letter raw, half escaped": b"click_id=\xc3%A9",
-    "percent Latin-1": b"click_id=caf%E9",
-    "double encoding": b"click_id=a%2520b&x=%25C3%25A9",
-    "a raw space": b"click_id=a b&value=2",
-    "plus and percent": b"click_id=a+b%2Bc%20d",
-    "a bad percent": b"click_id=100%&x=%zz&y=%4",
-    "a name twice": b"click_id=a&x=1&click_id=b",
-    "no value, no name": b"a&b=&=c&&d==e",
-    "braces and bars": b"click_id={id}|<x>[y]^`",
-    "an IPv6 literal": b"click_id=a&u=http://[2001:db8::1]:80/",
-    "a question mark": b"click_id=a?b?",
-    "a hash": b"click_id=a#b",
-    "a semicolon": b"click_id=a;b=c",
-    "JSON in a value": b'click_id=a&items=[{"id":"1","name":"a\\"b"}]',
-    "an encoded ampersand and equals": b"click_id=a%26b%3Dc",
-    "a NUL, percent": b"click_id=a%00b",
-    "HTML": b"click_id=a&amp;value=1&curren=x",
-}
-
-
-def decoded(query: bytes) -> list[tuple[str, str]]:
-    """The public parser, the slow way."""
-    pieces = [piece.partition(b"=") for piece in query.split(b"&") if piece]
-    return [
-        (
-            unquote_to_bytes(name.replace(b"+", b" ")).decode("utf-8", "replace"),
-            unquote_to_bytes(value.replace(b"+", b" ")).decode("utf-8", "replace"),
-        )
-        for name, _, value in pieces
-    ]
 
 
 def raw_json(text: bytes) -> bytes:
@@ -670,7 +620,7 @@ REAL = {
 }
 
 
-@needs_corpora
+@reads_shared
 @pytest.mark.parametrize(("folder", "names"), REAL.items(), ids=REAL)
 def test_real_files_are_in_the_formats_they_are_in(folder: str, names: set[str]) -> None:
     seen: set[str] = set()

@@ -71,7 +71,7 @@ def test_the_transform_of_a_whole_is_the_concatenation_over_any_split(
 
 def test_splits_of_a_file_hold_each_line_once_with_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BATCH_BYTES", 70_001)
-    data = b"".join(adversary.log_lines(seed, 4_000) for seed in range(7)) + b"\n\n"
+    data = b"".join(adversary.log_lines(seed, 1_000) for seed in range(7)) * 4 + b"\n\n"
     (whole,) = requests_of(data, tmp_path, "combined")
     assert whole["record_no"].to_list() == list(range(1, data.count(b"\n") + 1))
     for split_bytes in (1 << 22, 4_194_305):
@@ -117,15 +117,17 @@ def test_lines_are_what_lies_between_newlines(parts: list[bytes], cuts: list[int
     assert all(data[offset:].startswith(text) for offset, text in found)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=400), st.sampled_from(["combined", "jsonl", "json"]))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.binary(max_size=400), min_size=8, max_size=8), st.sampled_from(["combined", "jsonl", "json"]))
 def test_no_bytes_raise_and_every_record_is_in_one_place(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes, kind: str
+    tmp_path_factory: pytest.TempPathFactory, inputs: list[bytes], kind: str
 ) -> None:
-    for requests in requests_of(b"\n" + data, tmp_path_factory.mktemp("bytes"), kind):
-        tables = transform(requests)
-        placed = tables.conversions.height + tables.rejections.height + tables.skipped["count"].sum()
-        assert placed == requests.height
+    """Of each example, eight inputs are read apart, and transformed together: the way is the costly part."""
+    folder = tmp_path_factory.mktemp("bytes")
+    requests = pl.concat([frame for data in inputs for frame in requests_of(b"\n" + data, folder, kind)])
+    tables = transform(requests)
+    placed = tables.conversions.height + tables.rejections.height + tables.skipped["count"].sum()
+    assert placed == requests.height
 
 
 def test_shuffled_inputs_give_the_same_tables(tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytes
 def test_in_which_order_keys_are_met_plays_no_part(
     records_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "BATCH_BYTES", 6_000)
+    monkeypatch.setattr(lines, "BATCH_BYTES", 20_000)
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 20)
     monkeypatch.setattr(run, "ROWS_PER_PIECE", records_per_part)
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, 200), mtime=0))

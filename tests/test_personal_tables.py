@@ -25,7 +25,7 @@ from etl.columnar.delimited_rows import Layout
 from etl.options import Pii
 from etl.sources.readers.csv_tables import cells_of
 from etl.warehouse.replay import replay
-from tests.test_tables import copied
+from tests.records import copied
 
 PERSON = {
     "email": "zq.wxv@example.com",

@@ -20,9 +20,9 @@ from etl.reports.reconcile.exports import ROLES, find_columns, read_export
 from etl.reports.reconcile.gaps import BANDS
 from etl.reports.reconcile.matching import Tolerance
 from etl.reports.reconcile.reconciliation import Reconciliation, Request, reconcile, say
-from tests import planted
-from tests.test_audit import query
-from tests.test_cli import LINE, run
+from tests.commands import run
+from tests.published import query
+from tests.records import LINE
 
 OURS = (
     "click_id=c1&conversion_type=sale&value=10&currency=EUR&transaction_id=T1",
@@ -135,16 +135,9 @@ def test_only_the_events_that_are_asked_for(tables: Path, tmp_path: Path) -> Non
 # -- the days --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.mktemp("reconcile")
-    etl.run(planted.write_logs(base / "logs"), base / "tables")
-    return base / "tables"
-
-
-def export_of(shop: Path, path: Path, later: timedelta, *columns: str, without: int = 0) -> None:
+def export_of(planted_tables: Path, path: Path, later: timedelta, *columns: str, without: int = 0) -> None:
     """What the shop's conversions are to another, so much later by its clock, every so-manieth left out."""
-    rows = pl.read_parquet(shop / "conversions").filter(pl.col("integration") == "shop").sort("received_at")
+    rows = pl.read_parquet(planted_tables / "conversions").filter(pl.col("integration") == "shop").sort("received_at")
     if without:
         rows = rows.with_row_index().filter(pl.col("index") % without != 0)
     at = (pl.col("received_at") + later).dt.strftime("%Y-%m-%d %H:%M:%S")
@@ -154,10 +147,10 @@ def export_of(shop: Path, path: Path, later: timedelta, *columns: str, without: 
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
-def test_the_days_and_their_gaps(zone: str, shop: Path, tmp_path: Path) -> None:
+def test_the_days_and_their_gaps(zone: str, planted_tables: Path, tmp_path: Path) -> None:
     path = tmp_path / "export.csv"
-    export_of(shop, path, timedelta(), "order_id", "amount", "currency", without=30)
-    outcome = reconcile(Request(shop, path, zone=zone, integration="shop"))
+    export_of(planted_tables, path, timedelta(), "order_id", "amount", "currency", without=30)
+    outcome = reconcile(Request(planted_tables, path, zone=zone, integration="shop"))
     sql = f"""with ours as (select (received_at at time zone '{zone}')::date d, count(*) n, sum(value) v
                             from {{conversions}} where integration = 'shop' group by 1),
               theirs as (select ("time" at time zone 'UTC' at time zone '{zone}')::date d, count(*) n,
@@ -165,7 +158,7 @@ def test_the_days_and_their_gaps(zone: str, shop: Path, tmp_path: Path) -> None:
                          from read_csv('{path}', types = {{{{'time': 'TIMESTAMP', 'amount': 'VARCHAR'}}}}) group by 1)
               select d, coalesce(o.n, 0), coalesce(t.n, 0), o.v, t.v
               from ours o full join theirs t using (d) order by d"""
-    expected = query(shop, sql)
+    expected = query(planted_tables, sql)
     first, last = outcome.first, outcome.last
     inside = [row for row in expected if first <= row[0] <= last]
     assert outcome.days.select("day", "ours", "theirs").rows() == [row[:3] for row in inside]
@@ -181,10 +174,10 @@ def test_the_days_and_their_gaps(zone: str, shop: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("columns", [("order_id",), ("click", "amount"), ("amount", "currency")])
 @pytest.mark.parametrize("hours", [2.0, -5.0, 5.5])
 def test_a_shift_of_time_zones_is_found_and_named(
-    hours: float, columns: tuple[str, ...], shop: Path, tmp_path: Path
+    hours: float, columns: tuple[str, ...], planted_tables: Path, tmp_path: Path
 ) -> None:
-    export_of(shop, tmp_path / "export.csv", timedelta(hours=hours), *columns)
-    outcome = reconcile(Request(shop, tmp_path / "export.csv", integration="shop"))
+    export_of(planted_tables, tmp_path / "export.csv", timedelta(hours=hours), *columns)
+    outcome = reconcile(Request(planted_tables, tmp_path / "export.csv", integration="shop"))
     assert outcome.shift is not None
     assert outcome.shift.hours == hours
     assert outcome.shift.left < outcome.shift.differing
@@ -192,16 +185,16 @@ def test_a_shift_of_time_zones_is_found_and_named(
     assert zone in say(outcome)[1]
 
 
-def test_a_few_rows_tell_of_no_shift(shop: Path, tmp_path: Path) -> None:
+def test_a_few_rows_tell_of_no_shift(planted_tables: Path, tmp_path: Path) -> None:
     (tmp_path / "export.csv").write_text("order_id,amount,date\nA1,10.00,2024-05-01\n", encoding="utf-8")
-    outcome = reconcile(Request(shop, tmp_path / "export.csv", integration="absent"))
+    outcome = reconcile(Request(planted_tables, tmp_path / "export.csv", integration="absent"))
     assert outcome.days.select("ours", "theirs").rows() == [(0, 1)]
     assert outcome.shift is None
 
 
-def test_the_zone_of_their_times_mends_it(shop: Path, tmp_path: Path) -> None:
-    export_of(shop, tmp_path / "export.csv", timedelta(hours=2), "order_id", "amount", "currency")
-    request = Request(shop, tmp_path / "export.csv", their_zone="Europe/Berlin", integration="shop")
+def test_the_zone_of_their_times_mends_it(planted_tables: Path, tmp_path: Path) -> None:
+    export_of(planted_tables, tmp_path / "export.csv", timedelta(hours=2), "order_id", "amount", "currency")
+    request = Request(planted_tables, tmp_path / "export.csv", their_zone="Europe/Berlin", integration="shop")
     outcome = reconcile(request)  # the four weeks lie in summer time
     assert outcome.shift is None
     assert outcome.differences.height == 0

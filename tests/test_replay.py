@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,8 @@ from etl.warehouse.maintenance import forget
 from etl.warehouse.replay import replay
 from etl.warehouse.verify import verify
 from tests import adversary
-from tests.test_warehouse import FULL, HOLD, assert_refused, command, tables
+from tests.commands import assert_refused, run
+from tests.warehouses import assert_full_disk_is_told, held, tables
 
 HOUSE = 'name = "house"\n[events]\nnope = "Purchase"\n'
 RULES = etl.parse_ruleset(HOUSE, "house.toml")
@@ -71,7 +70,7 @@ def reloaded(inputs: list[Path], folder: Path, **options: Any) -> dict[str, list
 
 
 def test_what_passes_is_what_a_reload_would_give(log: Path, warehouse: Path, house: Path, tmp_path: Path) -> None:
-    finished = command("replay", "--into", warehouse, "--ruleset", house)
+    finished = run("replay", "--into", warehouse, "--ruleset", house)
     assert "3 rejections judged by house: 2 pass, 1 are rejected otherwise" in finished.stderr.decode()
     assert f"{log}: 2 of unknown_conversion_type pass, EUR 7, USD 5" in finished.stderr.decode()
     expected = reloaded([log], tmp_path / "fresh", ruleset=RULES, default_currency="EUR")
@@ -92,10 +91,10 @@ def test_the_same_rules_and_a_second_time_change_nothing(warehouse: Path) -> Non
 
 def test_dry_run_tells_what_would_pass_and_writes_nothing(log: Path, warehouse: Path, house: Path) -> None:
     before = {path: path.read_bytes() for path in warehouse.rglob("*") if path.is_file()}
-    out = command("replay", "--into", warehouse, "--ruleset", house, "--dry-run", "-q").stdout.decode()
+    out = run("replay", "--into", warehouse, "--ruleset", house, "--dry-run", "-q").stdout.decode()
     assert f"{log}: 2 of unknown_conversion_type pass, EUR 7, USD 5" in out
     assert {path: path.read_bytes() for path in warehouse.rglob("*") if path.is_file()} == before
-    report = json.loads(command("replay", "--into", warehouse, "--ruleset", house, "-q", "--summary", "-").stdout)
+    report = json.loads(run("replay", "--into", warehouse, "--ruleset", house, "-q", "--summary", "-").stdout)
     assert (report["passed"], report["changed"], report["left"]) == (2, 1, [])
     (told,) = report["inputs"]
     assert (told["reason"], told["passed"], told["value_total"]) == (
@@ -168,7 +167,7 @@ def test_after_a_replay_an_input_is_still_known_by_the_rules_of_its_load(
 
 def test_loads_show_tells_of_replays(warehouse: Path, log: Path) -> None:
     replay(str(warehouse), RULES)
-    assert "by house: 2 passed, 1 changed" in command("loads", "show", log, "--into", warehouse).stdout.decode()
+    assert "by house: 2 passed, 1 changed" in run("loads", "show", log, "--into", warehouse).stdout.decode()
 
 
 # --- personal values ------------------------------------------------------------------------------------------
@@ -445,33 +444,23 @@ def test_a_full_disk_leaves_the_warehouse_as_it_was(size: int, house: Path, tmp_
     log.write_bytes(lines(*(f"click_id=c{number}&transaction_id=t{number}" for number in range(300))))
     etl.load([log], warehouse)
     before = tables(warehouse)
-    script = [sys.executable, "-c", FULL, str(size), "replay", "--into", str(warehouse), "--ruleset", str(house), "-q"]
-    finished = subprocess.run(script, capture_output=True, check=False)
-    assert finished.returncode == 1, finished.stderr
-    assert len(finished.stderr.decode().splitlines()) == 2, finished.stderr.decode()
+    assert_full_disk_is_told(size, "replay", "--into", warehouse, "--ruleset", house, "-q")
     assert tables(warehouse) == before
     assert replay(str(warehouse), RULES)["passed"] == 300
     assert verify(str(warehouse)) == []
 
 
 def test_a_second_writer_is_told_who_is_at_work(warehouse: Path, house: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(warehouse)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
-    )
-    assert holder.stdout
-    assert holder.stdout.readline() == b"held\n"
-    try:
-        refused = command("replay", "--into", warehouse, "--ruleset", house, "-q", code=1)
-        assert_refused(refused, f"process {holder.pid}")
-        assert b"2 pass" in command("replay", "--into", warehouse, "--ruleset", house, "--dry-run").stdout
-    finally:
-        holder.communicate(b"")
+    with held(warehouse) as writer:
+        refused = run("replay", "--into", warehouse, "--ruleset", house, "-q", code=1)
+        assert_refused(refused, f"process {writer}")
+        assert b"2 pass" in run("replay", "--into", warehouse, "--ruleset", house, "--dry-run").stdout
 
 
 def test_a_place_that_may_not_be_written_is_an_error_in_two_lines(warehouse: Path, house: Path) -> None:
     before = tables(warehouse)
     (warehouse / ".staging").touch()  # a file where a folder has to be made refuses root too
-    assert_refused(command("replay", "--into", warehouse, "--ruleset", house, "-q", code=1), "cannot be created")
+    assert_refused(run("replay", "--into", warehouse, "--ruleset", house, "-q", code=1), "cannot be created")
     assert tables(warehouse) == before
 
 
@@ -489,7 +478,7 @@ def test_a_replay_that_cannot_work_is_refused(
     scope = tmp_path / "scope.toml"
     scope.write_text('name = "scope"\ndedup_scope = "transaction"\n', encoding="utf-8")
     places = {"none": tmp_path / "none", "warehouse": warehouse, "scope": scope}
-    assert_refused(command("replay", *(one.format(**places) for one in arguments), "-q", code=2), words)
+    assert_refused(run("replay", *(one.format(**places) for one in arguments), "-q", code=2), words)
     assert not (tmp_path / "none").exists()
 
 

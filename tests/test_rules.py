@@ -20,8 +20,7 @@ from etl.rules.value_parsing import amount, read_formatted_amount
 from etl.schema import CONVERSIONS, TABLES
 from etl.transform import placeholders
 from etl.transform.issues import ISSUES
-from tests.test_cli import run
-from tests.test_explain import on_terminal
+from tests.commands import on_terminal, run
 
 ROOT = Path(__file__).parents[1]
 BOOK = read_rulebook()

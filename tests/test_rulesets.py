@@ -17,10 +17,11 @@ from etl.rules.vendors import find_ruleset, shipped_names
 from etl.schema import REQUESTS
 from etl.transform.parameters import explode_params
 from tests import adversary
-from tests.test_cases import FOLDER, shown
+from tests.case_files import FOLDER, shown
+from tests.places import SHARED, reads_shared
 
 ROOT = Path(__file__).parents[1]
-WEBHOOKS = ROOT.parent / "shared" / "corpora" / "webhooks"
+WEBHOOKS = SHARED / "corpora" / "webhooks"
 
 NAMES = ["clickbank", "digistore24", "shopify", "thrivecart", "woocommerce"]
 
@@ -107,7 +108,7 @@ ORDERS = {
 }
 
 
-@pytest.mark.skipif(not WEBHOOKS.exists(), reason="the shared corpora are not here")
+@reads_shared
 @pytest.mark.parametrize("path", ORDERS)
 def test_a_real_order_is_what_it_says(path: str, tmp_path: Path) -> None:
     vendor = path.partition("/")[0]
@@ -119,7 +120,7 @@ def test_a_real_order_is_what_it_says(path: str, tmp_path: Path) -> None:
     assert [tuple(map(shown, item)) for item in items.rows()] == ORDERS[path]
 
 
-@pytest.mark.skipif(not WEBHOOKS.exists(), reason="the shared corpora are not here")
+@reads_shared
 @pytest.mark.parametrize("path", ["shopify/shopify_api__refund.json", "shopify/shopify_api__orders.json"])
 def test_what_is_no_order_of_its_own_is_rejected_and_kept(path: str, tmp_path: Path) -> None:
     etl.run([WEBHOOKS / path], tmp_path / "out", ruleset=etl.shipped_ruleset("shopify"))

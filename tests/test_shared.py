@@ -1,8 +1,7 @@
-"""Public vectors and real logs, read in place; where they are not beside the checkout, these tests are skipped."""
+"""Real logs and webhooks, read in place; where they are not beside the checkout, these tests are skipped."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +10,9 @@ import pytest
 
 import etl
 from etl.errors import FormatError
-from etl.privacy.trait_hashes import HASHES, sha256_of
-from etl.transform.parameter_table import split_forms
+from tests.places import SHARED, reads_shared
 
-SHARED = Path(__file__).parents[2] / "shared"
-
-pytestmark = pytest.mark.skipif(not SHARED.exists(), reason="the shared vectors and corpora are not here")
-
-#: What a vector's platform and field are hashed as here; Google's e-mail and phone have columns of their own.
-COLUMNS = {
-    "em": "email_sha256",
-    "ph": "phone_sha256",
-    "fn": "first_name_sha256",
-    "ln": "last_name_sha256",
-    "db": "birthdate_sha256",
-    "country": "country_sha256",
-    "google em": "email_google_sha256",
-    "google ph": "phone_e164_sha256",
-}
-
-#: The one published digest that rests on a country code which the input does not have (rules 9.2: never invented).
-INVENTED = "(447)-234-2344"
-
-
-def test_every_urlencoded_vector() -> None:
-    vectors = json.loads((SHARED / "urlencoded_vectors.json").read_text(encoding="utf-8"))
-    params = split_forms(pl.Series([vector["input"] for vector in vectors])).frame()
-    for row, vector in enumerate(vectors):
-        got = params.filter(pl.col("row") == row).select("name", "value").rows()
-        assert [list(pair) for pair in got] == vector["output"]
-
-
-def test_every_hash_vector() -> None:
-    vectors = json.loads((SHARED / "hash_vectors.json").read_text(encoding="utf-8"))["digest_vectors"]
-    by_column = {row.column: row for row in HASHES}
-    for vector in vectors:
-        key = f"{vector['platform']} {vector['field']}"
-        row = by_column[COLUMNS.get(key, COLUMNS[vector["field"]])]
-        digest = sha256_of(row, pl.Series([vector["input"]]))[0]
-        assert (digest == vector["sha256_hex"]) is (vector["input"] != INVENTED), vector
-
+pytestmark = reads_shared
 
 CORPORA = sorted(path for path in SHARED.glob("corpora/*/*/*") if path.is_file())
 

@@ -19,6 +19,7 @@ import pytest
 
 import etl
 from etl.errors import EtlError
+from tests.records import copied
 
 #: Quotes, line ends, tabs, backslashes, delimiters and what is not ASCII, in values.
 PAYLOADS: list[dict[str, str]] = [
@@ -47,12 +48,6 @@ def written(delimiter: str, contents: list[str], *, end: str = "\n", header: boo
     for i, content in enumerate(contents):
         writer.writerow([i, f"{TIMES[i]:%Y-%m-%d %H:%M:%S}", content])
     return out.getvalue()
-
-
-def copied(text: str) -> str:
-    for char, code in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
-        text = text.replace(char, code)
-    return text
 
 
 def copy_rows() -> str:

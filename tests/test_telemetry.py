@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from etl.cli import messages
 from etl.telemetry.metrics import METRICS, PREFIX
+from tests.commands import run, start_process
+from tests.records import LINE
 
-LINE = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?{} HTTP/1.1" 200 2 "-" "test"\n'
 LOG = (
     LINE.format("click_id=a&value=5&currency=EUR&transaction_id=t1")
     + LINE.format("click_id=b&value=7&currency=XX!&transaction_id=t1")
@@ -33,19 +34,19 @@ LOG = (
 )
 
 
-def command(*arguments: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "etl", *map(str, arguments)],
-        capture_output=True,
-        check=False,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    assert finished.returncode == code, finished.stderr
-    return finished
+class Finished(NamedTuple):
+    """What a command has said."""
+
+    stdout: str
+    stderr: str
 
 
-def events(finished: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+def command(*arguments: object, code: int = 0, **environment: str) -> Finished:
+    finished = run(*arguments, code=code, env={**os.environ, **environment} if environment else None)
+    return Finished(finished.stdout.decode(), finished.stderr.decode())
+
+
+def events(finished: Finished) -> list[dict[str, Any]]:
     told = [json.loads(line) for line in finished.stderr.splitlines()]
     for event in told:
         assert list(event)[:3] == ["ts", "level", "event"]
@@ -401,12 +402,7 @@ def test_a_run_that_is_stopped_says_so_to_all(tmp_path: Path) -> None:
         "--openlineage",
         tmp_path / "o",
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "etl", "run", "-", *map(str, asked)],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_process("run", "-", *asked, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     lock = tmp_path / ".out.staging" / "lock"
     while not lock.exists() or lock.read_text(encoding="utf-8") != str(process.pid):
         assert process.poll() is None
@@ -421,11 +417,8 @@ def test_a_run_that_is_stopped_says_so_to_all(tmp_path: Path) -> None:
 def test_a_run_that_waits_for_a_silent_backend_can_be_stopped(log: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "etl", "run", str(log), "--out", str(tmp_path / "out"), "--openlineage", url],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        words = ("run", log, "--out", tmp_path / "out", "--openlineage", url)
+        process = start_process(*words, stderr=subprocess.PIPE, text=True)
         with silent.accept()[0]:
             process.send_signal(signal.SIGTERM)
             assert process.communicate()[1].startswith("error: Interrupted: nothing was published.")

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,43 +23,11 @@ from etl.errors import EtlError, UsageError
 from etl.warehouse.load_history import list_loads
 from etl.warehouse.maintenance import forget, vacuum
 from etl.warehouse.verify import verify
-from tests.s3 import s3_server
+from tests.commands import assert_refused, run, run_process, start_process
+from tests.warehouses import assert_full_disk_is_told, held, lines, tables
 
-LINE = (
-    "192.0.2.7 - - [{0:02}/May/2024:12:00:00 +0000] "
-    '"GET /acme/collect/shop?click_id={1}&transaction_id={2}{3} HTTP/1.1" 200 2 "-" "-"\n'
-)
 #: Nobody else on this machine has a warehouse at this address.
-STORED = f"s3://warehouses/{os.getpid()}"
-EXTRAS = "&items[0][id]=1&xat_plan=gold&email=jo@example.com"
-
-
-def lines(*rows: tuple[int, str, str]) -> bytes:
-    return "".join(LINE.format(*row, EXTRAS) for row in rows).encode()
-
-
-def command(*arguments: object, code: int = 0, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "etl", *map(str, arguments)], capture_output=True, check=False, **options
-    )
-    assert finished.returncode == code, finished.stderr.decode()
-    return finished
-
-
-def assert_refused(finished: subprocess.CompletedProcess[bytes], *words: str) -> None:
-    text = finished.stderr.decode()
-    assert len(text.splitlines()) == 2, text
-    assert text.startswith("error: ")
-    assert [word for word in words if word not in text] == []
-
-
-def tables(warehouse: Path | str) -> dict[str, list[dict[str, Any]]]:
-    return {
-        table.name: etl.scan(str(warehouse), table.name).sort(pl.all()).collect().to_dicts()
-        if table.name in ("items", "passthroughs")
-        else etl.scan(str(warehouse), table.name).sort("source_digest", "record_no").collect().to_dicts()
-        for table in etl.schema.TABLES
-    }
+STORED = f"s3://warehouses/{os.getpid()}/a"
 
 
 @pytest.fixture
@@ -72,6 +41,12 @@ def log(tmp_path: Path) -> Path:
 def warehouse(log: Path, tmp_path: Path) -> Path:
     etl.load([log], tmp_path / "warehouse")
     return tmp_path / "warehouse"
+
+
+@pytest.fixture(scope="module")
+def warehouses(make_bucket: Callable[[str], str]) -> None:
+    """A bucket of a real server on this machine."""
+    make_bucket("warehouses")
 
 
 # --- each input once ------------------------------------------------------------------------------------------
@@ -124,7 +99,7 @@ def test_an_earlier_state_of_what_is_gone_is_refused_not_doubled(log: Path, tmp_
     etl.load([log], tmp_path / "warehouse")
     log.unlink()
     before = tables(tmp_path / "warehouse")
-    assert_refused(command("load", early, "--into", tmp_path / "warehouse", "-q", code=1), "earlier state", str(log))
+    assert_refused(run("load", early, "--into", tmp_path / "warehouse", "-q", code=1), "earlier state", str(log))
     assert tables(tmp_path / "warehouse") == before
 
 
@@ -150,11 +125,11 @@ def test_a_period_is_one_of_the_rules_of_an_input(log: Path, tmp_path: Path) -> 
     log.write_bytes(lines((1, "a", "t1"), (2, "b", "t2"), (3, "c", "t3")))
     warehouse = tmp_path / "warehouse"
     day = ("--since", "2024-05-02", "--until", "2024-05-03")
-    command("load", log, "--into", warehouse, "-q", *day)
+    run("load", log, "--into", warehouse, "-q", *day)
     assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b"]
-    assert b"it is already loaded as" in command("load", log, "--into", warehouse, "--dry-run", *day).stdout
-    assert b"--reload reads it again" in command("load", log, "--into", warehouse, "--dry-run").stdout
-    command("load", log, "--into", warehouse, "-q", "--reload", "--since", "2024-05-02")
+    assert b"it is already loaded as" in run("load", log, "--into", warehouse, "--dry-run", *day).stdout
+    assert b"--reload reads it again" in run("load", log, "--into", warehouse, "--dry-run").stdout
+    run("load", log, "--into", warehouse, "-q", "--reload", "--since", "2024-05-02")
     assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b", "c"]
     assert verify(str(warehouse)) == []
 
@@ -163,11 +138,11 @@ def test_more_rejections_than_are_allowed_are_loaded_and_told(log: Path, tmp_pat
     log.write_bytes(lines((1, "a", "t1"), (2, "b", "t2&conversion_type=nope"), (3, "a", "t1")))
     for limit, code in (("1", 3), ("66%", 3), ("2", 0), ("66.7%", 0)):
         warehouse = tmp_path / limit.rstrip("%")
-        finished = command("load", log, "--into", warehouse, "-q", "--max-rejected", limit, code=code)
+        finished = run("load", log, "--into", warehouse, "-q", "--max-rejected", limit, code=code)
         assert (b"warning: 2 records were rejected" in finished.stderr) is (code == 3)
         assert len(tables(warehouse)["rejections"]) == 2
-    command("load", log, "--into", tmp_path / "1", "-q", "--max-rejected", "1")
-    assert_refused(command("load", log, "--into", tmp_path / "1", "--max-rejected", "few", code=2), "2.5%")
+    run("load", log, "--into", tmp_path / "1", "-q", "--max-rejected", "1")
+    assert_refused(run("load", log, "--into", tmp_path / "1", "--max-rejected", "few", code=2), "2.5%")
 
 
 def test_a_ruleset_that_finds_other_duplicates_is_refused(log: Path, warehouse: Path) -> None:
@@ -180,13 +155,13 @@ def test_a_ruleset_that_finds_other_duplicates_is_refused(log: Path, warehouse: 
 def test_dry_run_says_what_and_why_and_writes_nothing(log: Path, warehouse: Path, tmp_path: Path) -> None:
     (tmp_path / "new.log").write_bytes(lines((1, "a", "t1")))
     before = sorted(str(path) for path in warehouse.rglob("*"))
-    out = command("load", log, tmp_path / "new.log", "--into", warehouse, "--dry-run", "-q").stdout.decode()
+    out = run("load", log, tmp_path / "new.log", "--into", warehouse, "--dry-run", "-q").stdout.decode()
     assert sorted(out.splitlines()) == [
         f"load    {tmp_path / 'new.log'}: it is new",
         f"skip    {log}: it is already loaded as {log}",
     ]
     assert sorted(str(path) for path in warehouse.rglob("*")) == before
-    command("load", log, "--into", tmp_path / "none", "--dry-run")
+    run("load", log, "--into", tmp_path / "none", "--dry-run")
     assert not (tmp_path / "none").exists()
 
 
@@ -236,7 +211,7 @@ def test_readers_of_the_snapshot_do_not_see_what_was_not_committed(warehouse: Pa
 def test_a_folder_of_others_is_refused_and_untouched(log: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
-    assert_refused(command("load", log, "--into", tmp_path / "mine", "-q", code=2), "is not a warehouse")
+    assert_refused(run("load", log, "--into", tmp_path / "mine", "-q", code=2), "is not a warehouse")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
 
 
@@ -246,51 +221,22 @@ def test_files_of_the_warehouse_are_no_inputs(how: str, warehouse: Path, tmp_pat
     if how == "by a link":
         (tmp_path / "link").symlink_to(inside)
         inside = tmp_path / "link"
-    assert_refused(command("load", inside, "--into", warehouse, "-q", code=2), "lies in the warehouse")
+    assert_refused(run("load", inside, "--into", warehouse, "-q", code=2), "lies in the warehouse")
 
 
 def test_a_second_writer_is_told_who_is_at_work(log: Path, warehouse: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(warehouse)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
-    )
-    assert holder.stdout
-    assert holder.stdout.readline() == b"held\n"
-    try:
+    with held(warehouse) as writer:
         for arguments in (("load", log, "-q", "--reload"), ("loads", "forget", log)):
-            refused = command(*arguments, "--into", warehouse, code=1)
-            assert_refused(refused, f"process {holder.pid}")
-        assert command("loads", "list", "--into", warehouse).stdout.count(b"\n") == 1
-    finally:
-        holder.communicate(b"")
-    command("loads", "forget", log, "--into", warehouse)
-
-
-HOLD = """
-import sys
-from etl.warehouse.snapshots import open_for_writing
-with open_for_writing(sys.argv[1]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-FULL = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from etl.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
-main()
-"""
+            assert_refused(run(*arguments, "--into", warehouse, code=1), f"process {writer}")
+        assert run("loads", "list", "--into", warehouse).stdout.count(b"\n") == 1
+    run("loads", "forget", log, "--into", warehouse)
 
 
 @pytest.mark.parametrize("size", [100, 3_000, 12_000])
 def test_a_full_disk_leaves_the_warehouse_as_it_was(size: int, warehouse: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: writing fails in the middle."""
     before = tables(warehouse)
     (tmp_path / "more.log").write_bytes(lines(*((1, f"x{i}", f"n{i}") for i in range(300))))
-    script = [sys.executable, "-c", FULL, str(size), "load", str(tmp_path / "more.log"), "--into", str(warehouse), "-q"]
-    finished = subprocess.run(script, capture_output=True, check=False)
-    assert finished.returncode == 1, finished.stderr
-    assert len(finished.stderr.decode().splitlines()) == 2, finished.stderr.decode()
+    assert_full_disk_is_told(size, "load", tmp_path / "more.log", "--into", warehouse, "-q")
     assert tables(warehouse) == before
     etl.load([tmp_path / "more.log"], warehouse)
     assert verify(str(warehouse)) == []
@@ -299,7 +245,7 @@ def test_a_full_disk_leaves_the_warehouse_as_it_was(size: int, warehouse: Path, 
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may write anywhere")
 def test_a_place_that_may_not_be_written_is_an_error_in_two_lines(log: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert_refused(command("load", log, "--into", tmp_path / "file" / "w", "-q", code=1), "cannot be")
+    assert_refused(run("load", log, "--into", tmp_path / "file" / "w", "-q", code=1), "cannot be")
 
 
 def test_an_input_that_vanishes_leaves_the_warehouse_as_it_was(
@@ -323,6 +269,7 @@ def test_an_input_that_vanishes_leaves_the_warehouse_as_it_was(
     assert tables(warehouse) == before
 
 
+@pytest.mark.usefixtures("warehouses")
 def test_a_writer_that_another_machine_overtakes_says_so_and_changes_nothing(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,58 +281,57 @@ def test_a_writer_that_another_machine_overtakes_says_so_and_changes_nothing(
 
     def overtaken(*arguments: Any) -> None:
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
-        command("load", tmp_path / "other.log", "--into", STORED, "-q", env=environment)
+        run_process("load", tmp_path / "other.log", "--into", STORED, "-q", env=environment)
         apply(*arguments)
 
-    with s3_server("warehouses"):
-        etl.load([log], STORED)
-        log.write_bytes(log.read_bytes() + lines((4, "z", "t4")))
-        with monkeypatch.context() as patched:
-            patched.setattr(loading, "apply", overtaken)
-            with pytest.raises(EtlError, match="changed by another command meanwhile"):
-                etl.load([log], STORED)
-        assert verify(STORED) == []
-        assert {row["match_key"] for row in tables(STORED)["conversions"]} == {"x", "b"}
-        etl.load([log], STORED)
-        assert {row["match_key"] for row in tables(STORED)["conversions"]} == {"x", "b", "z"}
-        assert verify(STORED) == []
+    etl.load([log], STORED)
+    log.write_bytes(log.read_bytes() + lines((4, "z", "t4")))
+    with monkeypatch.context() as patched:
+        patched.setattr(loading, "apply", overtaken)
+        with pytest.raises(EtlError, match="changed by another command meanwhile"):
+            etl.load([log], STORED)
+    assert verify(STORED) == []
+    assert {row["match_key"] for row in tables(STORED)["conversions"]} == {"x", "b"}
+    etl.load([log], STORED)
+    assert {row["match_key"] for row in tables(STORED)["conversions"]} == {"x", "b", "z"}
+    assert verify(STORED) == []
 
 
+@pytest.mark.usefixtures("warehouses")
 def test_no_output_shows_a_credential(log: Path) -> None:
-    with s3_server("warehouses"):
-        environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": "geheim-123", "AWS_ACCESS_KEY_ID": "kennung-123"}
-        texts = b""
-        for code, arguments in (
-            (1, ("load", log, "--into", "s3://none/a", "--debug")),
-            (0, ("load", log, "--into", STORED)),
-            (0, ("loads", "show", log, "--into", STORED)),
-        ):
-            finished = command(*arguments, code=code, env=environment)
-            texts += finished.stdout + finished.stderr
-        assert b"geheim-123" not in texts
-        assert b"kennung-123" not in texts
+    environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": "geheim-123", "AWS_ACCESS_KEY_ID": "kennung-123"}
+    texts = b""
+    for code, arguments in (
+        (1, ("load", log, "--into", "s3://none/a", "--debug")),
+        (0, ("load", log, "--into", f"{STORED}-b")),
+        (0, ("loads", "show", log, "--into", f"{STORED}-b")),
+    ):
+        finished = run(*arguments, code=code, env=environment)
+        texts += finished.stdout + finished.stderr
+    assert b"geheim-123" not in texts
+    assert b"kennung-123" not in texts
 
 
 # --- loads ----------------------------------------------------------------------------------------------------
 
 
 def test_list_show_and_forget(log: Path, warehouse: Path) -> None:
-    (listed,) = json.loads(command("loads", "list", "--into", warehouse, "--json").stdout)
+    (listed,) = json.loads(run("loads", "list", "--into", warehouse, "--json").stdout)
     assert (listed["records"], listed["source"], listed["format"]) == (2, str(log), "combined")
-    assert str(log) in command("loads", "list", "--into", warehouse).stdout.decode()
-    assert "conversions        2" in command("loads", "show", log, "--into", warehouse).stdout.decode()
-    assert json.loads(command("loads", "show", listed["digest"][:8], "--into", warehouse, "--json").stdout) == listed
-    assert_refused(command("loads", "show", "other.log", "--into", warehouse, code=2), "names no loaded inputs")
-    assert_refused(command("loads", "list", "--into", warehouse / "x", code=2), "is not a warehouse")
-    command("loads", "forget", log, "--into", warehouse)
-    assert command("loads", "list", "--into", warehouse).stdout == b""
+    assert str(log) in run("loads", "list", "--into", warehouse).stdout.decode()
+    assert "conversions        2" in run("loads", "show", log, "--into", warehouse).stdout.decode()
+    assert json.loads(run("loads", "show", listed["digest"][:8], "--into", warehouse, "--json").stdout) == listed
+    assert_refused(run("loads", "show", "other.log", "--into", warehouse, code=2), "names no loaded inputs")
+    assert_refused(run("loads", "list", "--into", warehouse / "x", code=2), "is not a warehouse")
+    run("loads", "forget", log, "--into", warehouse)
+    assert run("loads", "list", "--into", warehouse).stdout == b""
     assert {name: len(rows) for name, rows in tables(warehouse).items()} == dict.fromkeys(tables(warehouse), 0)
 
 
 def test_a_name_of_several_inputs_asks_for_a_digest(log: Path, warehouse: Path) -> None:
     log.write_bytes(lines((5, "other", "t5")))
     etl.load([log], warehouse)
-    assert_refused(command("loads", "forget", log, "--into", warehouse, code=2), "names 2 loaded inputs", "digest")
+    assert_refused(run("loads", "forget", log, "--into", warehouse, code=2), "names 2 loaded inputs", "digest")
 
 
 DAMAGES = (
@@ -406,13 +352,13 @@ DAMAGES = (
 def test_verify_names_what_is_wrong(table: str, how: str, words: str, warehouse: Path, tmp_path: Path) -> None:
     (tmp_path / "more.log").write_bytes(lines((1, "x", "t1")))
     etl.load([tmp_path / "more.log"], warehouse)
-    assert command("loads", "verify", "--into", warehouse).stdout == b"all is well\n"
+    assert run("loads", "verify", "--into", warehouse).stdout == b"all is well\n"
     import deltalake
 
     version = json.loads((warehouse / "snapshot.json").read_bytes())["tables"][Path(table).name]
     for uri in deltalake.DeltaTable(warehouse / table, version=version).file_uris():
         damage(Path(uri), how)
-    finished = command("loads", "verify", "--into", warehouse, code=4)
+    finished = run("loads", "verify", "--into", warehouse, code=4)
     assert words in finished.stdout.decode()
 
 
@@ -440,18 +386,18 @@ def test_compact_and_vacuum_change_no_row(warehouse: Path, tmp_path: Path) -> No
         etl.load([tmp_path / "more.log"], warehouse)
     (warehouse / "conversions" / "received_date=2024-05-02" / "left.parquet").write_bytes(b"by a killed command")
     before, files = tables(warehouse), len(list(warehouse.rglob("*.parquet")))
-    out = command("compact", "--into", warehouse).stdout.decode()
+    out = run("compact", "--into", warehouse).stdout.decode()
     assert "conversions: 4 files, now 1" in out
     assert tables(warehouse) == before
     assert verify(str(warehouse)) == []
-    assert command("vacuum", "--into", warehouse).stdout == b""
+    assert run("vacuum", "--into", warehouse).stdout == b""
     assert "conversions/received_date=2024-05-02/left.parquet" in vacuum(str(warehouse), 0, is_safe=False)
     assert len(list(warehouse.rglob("*.parquet"))) < files
     assert tables(warehouse) == before
     assert verify(str(warehouse)) == []
     etl.load([tmp_path / "more.log"], warehouse, reload=True)
     assert tables(warehouse) == before
-    assert_refused(command("compact", "--into", tmp_path / "none", code=2), "is not a warehouse")
+    assert_refused(run("compact", "--into", tmp_path / "none", code=2), "is not a warehouse")
 
 
 # --- backfill -------------------------------------------------------------------------------------------------
@@ -468,7 +414,7 @@ def days(tmp_path: Path) -> Path:
 
 def test_backfill_goes_on_after_a_failed_day_and_again_does_what_is_left(days: Path, tmp_path: Path) -> None:
     arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-05", "--into", tmp_path / "warehouse")
-    finished = command(*arguments, code=1)
+    finished = run(*arguments, code=1)
     assert_refused(finished, "1 of 4 days failed: 2024-05-03")
     texts = [line.split(", 0.")[0].split(" after ")[0] for line in finished.stdout.decode().splitlines()]
     assert [text[:10] for text in texts] == ["2024-05-01", "2024-05-02", "2024-05-03", "2024-05-04"]
@@ -476,7 +422,7 @@ def test_backfill_goes_on_after_a_failed_day_and_again_does_what_is_left(days: P
     assert "2024-05-02  1 records, 1 rejections, " in finished.stdout.decode()
     (tmp_path / "2024-05-03").mkdir()
     (tmp_path / "2024-05-03" / "a.log").write_bytes(lines((3, "c3", "t3")))
-    again = command(*arguments).stdout.decode()
+    again = run(*arguments).stdout.decode()
     assert [line[12:22] for line in again.splitlines()] == ["0 records,", "0 records,", "1 records,", "0 records,"]
     assert sorted(row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]) == ["c1", "c3"]
     assert verify(str(tmp_path / "warehouse")) == []
@@ -484,8 +430,8 @@ def test_backfill_goes_on_after_a_failed_day_and_again_does_what_is_left(days: P
 
 def test_backfill_takes_a_period_and_tells_of_too_many_rejections(days: Path, tmp_path: Path) -> None:
     arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-03", "--into", tmp_path / "warehouse")
-    assert b"0 records" not in command(*arguments, "--max-rejected", "0", code=3).stdout
-    command(*arguments, "--reload", "--since", "2024-05-02", "--max-rejected", "0")
+    assert b"0 records" not in run(*arguments, "--max-rejected", "0", code=3).stdout
+    run(*arguments, "--reload", "--since", "2024-05-02", "--max-rejected", "0")
     assert [row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]] == ["c2"]
 
 
@@ -546,7 +492,7 @@ def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
     loaded = [row["source"] for row in list_loads(str(warehouse))]
     assert loaded == [str(tmp_path / f"2024-05-0{day}" / "a.log") for day in (1, 2)][:done]
     assert verify(str(warehouse)) == []
-    again = command(*words).stdout.decode().splitlines()
+    again = run(*words).stdout.decode().splitlines()
     assert [line[:22] for line in again] == [f"2024-05-0{day}  {0 if day <= done else 1} records," for day in (1, 2)]
     assert_fresh(warehouse, [tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2)], tmp_path)
 
@@ -566,10 +512,7 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
     """A day that meets another writer fails and is told; the same command again does what is left."""
     warehouse = tmp_path / "warehouse"
     words = ["backfill", str(days), "--from", "2024-05-01", "--to", "2024-05-03", "--into", str(warehouse)]
-    both = [
-        subprocess.Popen([sys.executable, "-m", "etl", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
+    both = [start_process(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     for one in both:
         out, err = (text.decode() for text in one.communicate())
         failed = [line[:10] for line in out.splitlines() if "failed" in line]
@@ -577,7 +520,7 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
         assert out.count("is locked by another run") + out.count("was changed by another command") == len(failed)
         assert one.returncode == bool(failed)
         assert f"{len(failed)} of 2 days failed: {', '.join(failed)}." in err if failed else not err
-    command(*words)
+    run(*words)
     assert_fresh(warehouse, [tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2)], tmp_path)
 
 
@@ -591,7 +534,7 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
     ],
 )
 def test_a_backfill_that_cannot_work_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:
-    assert_refused(command("backfill", *arguments, "--into", tmp_path / "warehouse", code=2), words)
+    assert_refused(run("backfill", *arguments, "--into", tmp_path / "warehouse", code=2), words)
     assert not (tmp_path / "warehouse").exists()
 
 
@@ -608,7 +551,7 @@ def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> No
     log.write_bytes(lines((3, "x", "t1"), (3, "y", "t9")))
 
     def at(jump: str, *words: object) -> None:
-        command(*words, env={**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": jump})
+        run_process(*words, env={**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": jump})
 
     at("+30d", "load", log, *into)
     ahead = [sys.executable, "-c", STOP, "file_storage.replace", str(int(signal.SIGKILL)), *map(str, period)]

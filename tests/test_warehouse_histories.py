@@ -38,9 +38,8 @@ from etl.warehouse.backfill import backfill, days_between
 from etl.warehouse.maintenance import compact, forget
 from etl.warehouse.replay import replay
 from etl.warehouse.verify import verify
-from tests.s3 import s3_server
 
-HISTORIES = int(os.environ.get("HISTORIES", "208"))
+HISTORIES = int(os.environ.get("HISTORIES", "64"))
 STORED_HISTORIES = HISTORIES // 26
 SHARDS = 16
 
@@ -380,10 +379,10 @@ def test_after_any_history_a_warehouse_holds_what_a_fresh_run_writes(shard: int,
 
 
 @pytest.mark.slow
-def test_the_same_in_an_object_store(folder: Path) -> None:
-    with s3_server("histories"):
-        for seed in range(STORED_HISTORIES):
-            play(seed, folder / str(seed), f"s3://histories/{os.getpid()}/{seed}")
+def test_the_same_in_an_object_store(folder: Path, make_bucket: Callable[[str], str]) -> None:
+    bucket = make_bucket("histories")
+    for seed in range(STORED_HISTORIES):
+        play(seed, folder / str(seed), f"{bucket}/{os.getpid()}/{seed}")
 
 
 def play(seed: int, folder: Path, warehouse: str) -> None:

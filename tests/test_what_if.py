@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +19,8 @@ from etl.reports.what_if import CHANGES, VERDICT, compare_rulesets
 from etl.rules.ruleset import Ruleset
 from etl.runner import run as job
 from etl.runner import stage_inputs, tasks
-from tests.test_cli import LINE, run
-from tests.test_explain import HOSTILE, on_terminal
-from tests.test_personal_data import HIDDEN, RECORDS
+from tests.commands import on_terminal, run, run_process
+from tests.records import HIDDEN, HOSTILE, LINE, RECORDS
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = [ROOT / "sample_data" / name for name in ("access.log.gz", "webhooks.jsonl")]
@@ -172,12 +169,8 @@ def test_nothing_is_left_behind_and_standard_output_holds_the_result(
     log: Path, rules: tuple[Path, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "temporary").mkdir()
-    finished = subprocess.run(
-        [sys.executable, "-m", "etl", "what-if", str(log), "--ruleset", str(rules[0]), "-q"],
-        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
-        capture_output=True,
-        check=True,
-    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    finished = run_process("what-if", log, "--ruleset", rules[0], "-q", env=environment)
     assert finished.stderr == b""
     assert b"builtin -> left: 7 of 25 records become something else\n" in finished.stdout
     assert b"a.log:1  outcome unknown_conversion_type -> conversion, event none -> Purchase" in finished.stdout
