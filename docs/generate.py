@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from etl.cli.schema import SchemaFormat, shown
+from etl.cli.schema import SchemaFormat, render_tables
 from etl.reports.audit.catalogue import ANSWERS
 from etl.reports.reconcile.causes import CAUSES
 from etl.rules.page import REJECTIONS, SKIPS
@@ -95,7 +95,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "inspected": _inspected,
     "help inspect": lambda: _help("inspect"),
     "help what-if": lambda: _help("what-if"),
-    "tables": lambda: shown(TABLES, SchemaFormat.MARKDOWN),
+    "tables": lambda: render_tables(TABLES, SchemaFormat.MARKDOWN),
     "formats": lambda: _rows(
         "format | what | its time is the request's | bodies",
         [

@@ -60,29 +60,29 @@ _STYLES: Final = {"warning": "bold yellow", "problem": "bold red"}
 
 def _facts(found: Inspection) -> list[tuple[str, str]]:
     """What there is to say of an input, by name."""
-    seen, row, surveyed = found.seen, found.detected.row, found.survey
-    matched = f"{seen.matched:.1%} of the records read" if seen.matched is not None else "no records to tell by"
+    counts, row, survey = found.counts, found.detected.row, found.survey
+    matched = f"{counts.matched:.1%} of the records read" if counts.matched is not None else "no records to tell by"
     about = "" if found.is_whole else "about "
     facts = [("format", f"{row.name}, {matched}: {row.what}")]
     if found.detected.columns:
         facts.append(("columns", ", ".join(f"{role}={name}" for role, name in found.detected.columns)))
     facts += [
-        ("compression", "none" if surveyed.codec == "plain" else surveyed.codec),
-        ("size", _size(surveyed.stored_bytes) + _decompressed(found, about)),
-        ("records", f"{about}{found.records:,}; {'all' if found.is_whole else f'{seen.records:,}'} read"),
+        ("compression", "none" if survey.codec == "plain" else survey.codec),
+        ("size", _size(survey.stored_bytes) + _decompressed(found, about)),
+        ("records", f"{about}{found.records:,}; {'all' if found.is_whole else f'{counts.records:,}'} read"),
         ("time", _times(found)),
-        ("gaps", _gaps(seen.gaps(), found.is_whole)),
+        ("gaps", _gaps(counts.gaps(), found.is_whole)),
         ("postbacks", _postbacks(found)),
     ]
-    if seen.postbacks:
-        owners = Counter({f"{account or '-'} / {slug or '-'}": n for (account, slug), n in seen.integrations.items()})
+    if counts.postbacks:
+        owners = Counter({f"{account or '-'} / {slug or '-'}": n for (account, slug), n in counts.integrations.items()})
         facts += [
-            ("methods", _listed(seen.methods)),
-            ("statuses", _listed(seen.statuses)),
-            ("integrations", _listed(owners, _SHOWN)),
+            ("methods", _list_counts(counts.methods)),
+            ("statuses", _list_counts(counts.statuses)),
+            ("integrations", _list_counts(owners, _SHOWN)),
         ]
-    if seen.unlogged:
-        what = f"{seen.unlogged:,} POST requests, {seen.unlogged / seen.postbacks:.1%} of the postbacks"
+    if counts.without_body:
+        what = f"{counts.without_body:,} POST requests, {counts.without_body / counts.postbacks:.1%} of the postbacks"
         facts.append(("warning", f"{what}, were logged without body"))
     return facts
 
@@ -99,11 +99,11 @@ def _size(count: int) -> str:
 
 
 def _times(found: Inspection) -> str:
-    seen = found.seen
-    if seen.first is None or seen.last is None:
+    counts = found.counts
+    if counts.first is None or counts.last is None:
         return "none in the records read"
     zone = {"zoned": "the records say their zone", "none": "as some records say"}
-    span = f"{_moment(seen.first)} to {_moment(seen.last)} UTC; {zone.get(found.time, f'read as {found.time}')}"
+    span = f"{_moment(counts.first)} to {_moment(counts.last)} UTC; {zone.get(found.time, f'read as {found.time}')}"
     return span if found.is_whole else f"{span}; of the records read"
 
 
@@ -123,15 +123,15 @@ def _gaps(gaps: list[Gap], is_whole: bool) -> str:
 
 
 def _postbacks(found: Inspection) -> str:
-    seen = found.seen
-    if not seen.records:
+    counts = found.counts
+    if not counts.records:
         return "none"
-    share = f"{seen.postbacks / seen.records:.1%}: {seen.postbacks:,} of {seen.records:,}"
-    others = seen.skipped + Counter(malformed_record=seen.malformed)
-    return share + (f"; beside them {_listed(others)}" if others else "")
+    share = f"{counts.postbacks / counts.records:.1%}: {counts.postbacks:,} of {counts.records:,}"
+    other = counts.skipped + Counter(malformed_record=counts.malformed)
+    return share + (f"; beside them {_list_counts(other)}" if other else "")
 
 
-def _listed(counts: Counter[str], most: int | None = None) -> str:
+def _list_counts(counts: Counter[str], most: int | None = None) -> str:
     """Names and counts, the most frequent first."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     texts = ", ".join(f"{name} {count:,}" for name, count in ranked[:most])

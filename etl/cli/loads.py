@@ -41,7 +41,7 @@ def show(named: Named, into: Into, json: AsJson = False) -> None:
         _echo(row)
         return
     for name, value in row.items():
-        typer.echo(f"{name:<18} {_text(value)}")
+        typer.echo(f"{name:<18} {_value_text(value)}")
 
 
 @loads.command()
@@ -73,7 +73,7 @@ def verify(into: Into, json: AsJson = False) -> None:
         raise typer.Exit(4)
 
 
-def _one(value: Any) -> str:
+def _entry_text(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
     if "replayed_at" in value:
@@ -81,9 +81,9 @@ def _one(value: Any) -> str:
     return f"{value['reason']} {value['count']:,}"
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(_one(one) for one in value) or "-"
+        return ", ".join(_entry_text(entry) for entry in value) or "-"
     return "-" if value is None else str(value)
 
 

@@ -18,7 +18,7 @@ from etl.errors import EtlError, UsageError, masked, visible
 
 JSON: Final = "json"
 _DEFECT: Final = "This is a defect: report it with the traceback."
-_ASKS: Final = ("--events", "--log-format")
+_JSON_OPTIONS: Final = ("--events", "--log-format")
 
 
 @dataclass
@@ -41,8 +41,10 @@ def set_mode(arguments: Sequence[str]) -> None:
     """Sets the mode that some arguments ask for; they may be wrong otherwise, and their error is a message too."""
     words = list(arguments)
     words = words[: words.index("--")] if "--" in words else words
-    joined = {f"{name}={JSON}" for name in _ASKS}
-    MODE.is_json = any(name in _ASKS and value == JSON for name, value in pairwise(words)) or bool(joined & {*words})
+    joined = {f"{name}={JSON}" for name in _JSON_OPTIONS}
+    MODE.is_json = any(name in _JSON_OPTIONS and value == JSON for name, value in pairwise(words)) or bool(
+        joined & {*words}
+    )
     MODE.is_debug = "--debug" in words
 
 
@@ -73,16 +75,16 @@ def fail(error: Exception) -> int:
     Returns:
         The exit code.
     """
-    told = _told(error)
-    known = {"error": told.problem, "hint": told.hint, "exit_code": told.exit_code}
-    text = f"error: {visible(told.problem)}\n       {visible(told.hint)}"
-    if MODE.is_debug or told.hint == _DEFECT:
+    failure = _as_etl_error(error)
+    known = {"error": failure.problem, "hint": failure.hint, "exit_code": failure.exit_code}
+    text = f"error: {visible(failure.problem)}\n       {visible(failure.hint)}"
+    if MODE.is_debug or failure.hint == _DEFECT:
         text = known["traceback"] = masked("".join(traceback.format_exception(error)).rstrip())
     say("failed", text, level="error", **known)
-    return told.exit_code
+    return failure.exit_code
 
 
-def _told(error: Exception) -> EtlError:
+def _as_etl_error(error: Exception) -> EtlError:
     """The error as its two lines: its own, those of words that the parser does not know, or those of a defect."""
     if isinstance(error, EtlError):
         return error

@@ -16,7 +16,7 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 @contextmanager
-def told(*, is_quiet: bool) -> Iterator[Progress]:
+def report_progress(*, is_quiet: bool) -> Iterator[Progress]:
     """Events, if they are asked for; else a bar on a terminal and plain lines elsewhere, or nothing."""
     if messages.MODE.is_json:
         yield _events(is_quiet=is_quiet)
@@ -27,7 +27,7 @@ def told(*, is_quiet: bool) -> Iterator[Progress]:
             yield progress
 
 
-def beyond_recall(progress: Progress) -> Progress:
+def ignore_signals_once_publishing(progress: Progress) -> Progress:
     """The progress of a run that no signal interrupts once it publishes: "nothing was published" would be untrue."""
 
     def begin(phase: str, total: int) -> None:
@@ -53,14 +53,14 @@ def _events(*, is_quiet: bool) -> Progress:
         counter.begin(phase, total)
         messages.say("phase", None, phase=phase, total_bytes=total)
 
-    def tell() -> None:
+    def report() -> None:
         done: dict[str, Any] = {"bytes": counter.size, "total_bytes": counter.total, "records": counter.records}
         messages.say("progress", None, phase=counter.phase, **done)
 
-    return Progress(begin, _every_few_seconds(counter, tell), messages.warn, survey)
+    return Progress(begin, _every_few_seconds(counter, report), messages.warn, survey)
 
 
-def _every_few_seconds(counter: _Counter, tell: Callable[[], None]) -> Callable[[int, int], None]:
+def _every_few_seconds(counter: _Counter, report: Callable[[], None]) -> Callable[[int, int], None]:
     last = time.monotonic()
 
     def advance(size: int, records: int) -> None:
@@ -68,7 +68,7 @@ def _every_few_seconds(counter: _Counter, tell: Callable[[], None]) -> Callable[
         counter.advance(size, records)
         if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            tell()
+            report()
 
     return advance
 

@@ -67,11 +67,11 @@ def reconcile(
     from etl.cli.options import read_columns, read_currency
     from etl.cli.terminal import print_json
     from etl.reports.reconcile.matching import Tolerance
-    from etl.reports.reconcile.reconciliation import Request, as_json
+    from etl.reports.reconcile.reconciliation import ReconcileRequest, as_json
     from etl.reports.reconcile.reconciliation import reconcile as compare
 
-    most = _gap(max_gap)
-    request = Request(
+    allowed_gap = _read_gap(max_gap)
+    request = ReconcileRequest(
         folder=folder,
         against=against,
         columns=read_columns(columns),
@@ -83,16 +83,16 @@ def reconcile(
         integration=integration,
         events=tuple(event or ()),
         our_time=our_time.value,
-        tolerance=Tolerance(_amount(value_tolerance), _span(time_tolerance)),
+        tolerance=Tolerance(_read_tolerance(value_tolerance), _read_duration(time_tolerance)),
     )
     outcome = compare(request)
     if unmatched is not None:
-        _write(outcome.differences, unmatched)
+        _write_differences(outcome.differences, unmatched)
     if json and not quiet:
         print_json(as_json(outcome))
     elif not quiet:
         print_outcome(outcome, rows)
-    if most is not None and outcome.exceeds(most):
+    if allowed_gap is not None and outcome.exceeds(allowed_gap):
         typer.echo(f"warning: the sides differ by more than --max-gap {max_gap} allows.", err=True)
         raise typer.Exit(3)
 
@@ -103,14 +103,14 @@ def print_outcome(outcome: Reconciliation, rows: int) -> None:
 
     from etl.cli.terminal import print_frame, table_console
     from etl.errors import visible
-    from etl.reports.reconcile.reconciliation import say
+    from etl.reports.reconcile.reconciliation import summarise
 
     out = table_console()
     shown = ", ".join(f"{role}={name}" for role, name in outcome.columns.items())
     out.print(Text(visible(f"columns: {shown}"), style="dim"))
     for note in outcome.notes:
         out.print(Text(visible(f"note: {note}"), style="yellow"))
-    for sentence in say(outcome):
+    for sentence in summarise(outcome):
         out.print(Text(visible(sentence), style="bold"))
     print_frame(out, "Conversions", outcome.counts, 0)
     print_frame(out, "Money", outcome.totals, 0)
@@ -121,7 +121,7 @@ def print_outcome(outcome: Reconciliation, rows: int) -> None:
     print_frame(out, "Rows that do not agree", outcome.differences.select(_SHOWN), min(rows, 10))
 
 
-def _write(rows: pl.DataFrame, path: Path) -> None:
+def _write_differences(rows: pl.DataFrame, path: Path) -> None:
     from etl.errors import OutputError
     from etl.runner.parquet import write_table
 
@@ -134,7 +134,7 @@ def _write(rows: pl.DataFrame, path: Path) -> None:
         raise OutputError(f"--unmatched {str(path)!r} cannot be written.", "Name another file.") from error
 
 
-def _gap(text: str | None) -> float | None:
+def _read_gap(text: str | None) -> float | None:
     from etl.errors import UsageError
 
     if text is None:
@@ -145,7 +145,7 @@ def _gap(text: str | None) -> float | None:
     return float(match[1]) / 100
 
 
-def _amount(text: str) -> Decimal:
+def _read_tolerance(text: str) -> Decimal:
     from etl.errors import UsageError
     from etl.rules.value_parsing import read_amount
 
@@ -155,7 +155,7 @@ def _amount(text: str) -> Decimal:
     return amount
 
 
-def _span(text: str) -> timedelta:
+def _read_duration(text: str) -> timedelta:
     from datetime import timedelta
 
     from etl.errors import UsageError

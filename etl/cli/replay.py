@@ -28,15 +28,17 @@ def replay(
     debug: options.Debug = False,
 ) -> None:
     """Judge a warehouse's rejections again, from their raw records; what passes now is a conversion."""
-    from etl.cli.progress import beyond_recall, told
+    from etl.cli.progress import ignore_signals_once_publishing, report_progress
     from etl.cli.summary import write_summary
     from etl.errors import InterruptedRunError
     from etl.warehouse.replay import replay as replayed
 
     rules = typed.request([], Path()).ruleset
     try:
-        with told(is_quiet=quiet) as progress:
-            report = replayed(into, rules, reason or (), is_dry_run=dry_run, progress=beyond_recall(progress))
+        with report_progress(is_quiet=quiet) as progress:
+            report = replayed(
+                into, rules, reason or (), is_dry_run=dry_run, progress=ignore_signals_once_publishing(progress)
+            )
     except KeyboardInterrupt as error:
         raise InterruptedRunError from error
     if summary is not None:
@@ -53,8 +55,8 @@ def _shown(report: dict[str, Any]) -> list[str]:
         "{judged:,} rejections judged by {name}: {passed:,} pass, {changed:,} are rejected otherwise, "
         "{skipped:,} are no postbacks, {same:,} stay".format(**report, name=report["ruleset"]["name"])
     ]
-    lines += [f"  {one['count']:,} left: {one['why']}" for one in report["left"]]
-    lines += [_line(one) for one in report["inputs"][:20]]
+    lines += [f"  {entry['count']:,} left: {entry['why']}" for entry in report["left"]]
+    lines += [_line(entry) for entry in report["inputs"][:20]]
     many = len(report["inputs"]) - 20
     lines += [f"  and {many:,} more; --summary shows all"] if many > 0 else []
     if report["demoted"] or report["promoted"]:
@@ -62,7 +64,7 @@ def _shown(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _line(one: dict[str, Any]) -> str:
-    duplicates = f", {one['duplicates']:,} of them duplicates" if one["duplicates"] else ""
-    money = "".join(f", {currency or 'no currency'} {value}" for currency, value in one["value_total"].items())
-    return f"  {one['path']}: {one['passed']:,} of {one['reason']} pass{duplicates}{money}"
+def _line(entry: dict[str, Any]) -> str:
+    duplicates = f", {entry['duplicates']:,} of them duplicates" if entry["duplicates"] else ""
+    money = "".join(f", {currency or 'no currency'} {value}" for currency, value in entry["value_total"].items())
+    return f"  {entry['path']}: {entry['passed']:,} of {entry['reason']} pass{duplicates}{money}"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import typer
 
 from etl.cli import messages
-from etl.cli.progress import beyond_recall, told
+from etl.cli.progress import ignore_signals_once_publishing, report_progress
 from etl.engines.local_pool import dedicate
 from etl.errors import EtlError, InterruptedRunError, masked
 from etl.runner.stage_inputs import Progress
@@ -61,13 +61,13 @@ class Watch:
         trace = Trace(Job(self.command, self.target), self.sender)
         trace.start()
         try:
-            with told(is_quiet=self.telling.is_quiet) as progress:
+            with report_progress(is_quiet=self.telling.is_quiet) as progress:
 
                 def survey(described: dict[str, Any]) -> None:
                     trace.inputs.append(described)
                     progress.survey(described)
 
-                yield beyond_recall(progress)._replace(survey=survey)
+                yield ignore_signals_once_publishing(progress)._replace(survey=survey)
         except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work then
             interrupted = InterruptedRunError()
             trace.fail(interrupted)

@@ -27,16 +27,16 @@ def schema(
     from etl.errors import UsageError
     from etl.schema import TABLES
 
-    names = [one.name for one in TABLES]
+    names = [known.name for known in TABLES]
     if table is not None and table not in names:
         raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
-    chosen = tuple(one for one in TABLES if table in (None, one.name))
-    typer.echo(shown(chosen, as_))
+    chosen = tuple(known for known in TABLES if table in (None, known.name))
+    typer.echo(render_tables(chosen, as_))
 
 
-def shown(tables: tuple[Table, ...], as_: SchemaFormat) -> str:
+def render_tables(tables: tuple[Table, ...], as_: SchemaFormat) -> str:
     """The tables as text of a kind."""
-    return _SHOWN[as_](tables)
+    return _RENDERERS[as_](tables)
 
 
 def _as_text(tables: tuple[Table, ...]) -> str:
@@ -85,7 +85,7 @@ def _as_json(tables: tuple[Table, ...]) -> str:
     return orjson.dumps(described, option=orjson.OPT_INDENT_2).decode()
 
 
-_SHOWN: Final = {
+_RENDERERS: Final = {
     SchemaFormat.TEXT: _as_text,
     SchemaFormat.MARKDOWN: _as_markdown,
     SchemaFormat.JSON: _as_json,

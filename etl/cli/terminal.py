@@ -118,8 +118,8 @@ _WIDEST: Final = 100
 _NARROWEST: Final = 80
 
 #: What a column of long text may ask for; it folds in less.
-_WISHED: Final = 22
-_BETWEEN: Final = 2
+_PREFERRED_WIDTH: Final = 22
+_COLUMN_GAP: Final = 2
 
 
 def table_console() -> Console:
@@ -151,7 +151,7 @@ def print_frame(out: Console, title: str, rows: pl.DataFrame, most: int, *, is_l
         out.print(Text("  none"))
         return
     shown = rows if not most or rows.height <= most else rows.tail(most) if is_latest else rows.head(most)
-    widths, left_out = _fitting(shown, out.width)
+    widths, left_out = _fit_columns(shown, out.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name, width in widths.items():
         justify: Literal["left", "right"] = "right" if is_number(rows.schema[name]) else "left"
@@ -180,27 +180,27 @@ def print_json(outcome: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _fitting(rows: pl.DataFrame, room: int) -> tuple[dict[str, int], list[str]]:
+def _fit_columns(rows: pl.DataFrame, room: int) -> tuple[dict[str, int], list[str]]:
     """The columns that say something and fit beside each other with their widths, and those that do not fit."""
     from etl.reports.audit.formatting import cell, heading
 
     widths: dict[str, int] = {}
-    wishes: dict[str, int] = {}
+    full_widths: dict[str, int] = {}
     left_out: list[str] = []
     for place, name in enumerate(rows.columns):
         values = rows[name].to_list()
         if place and not any(values):
             continue
         longest = max(len(cell(name, value, 2)) for value in values)
-        width = max(min(longest, _WISHED), *(len(word) for word in heading(name).split(" ")))
+        width = max(min(longest, _PREFERRED_WIDTH), *(len(word) for word in heading(name).split(" ")))
         if width <= room or place < 2:
-            widths[name], wishes[name] = width, max(longest, len(heading(name)))
-            room -= width + _BETWEEN
+            widths[name], full_widths[name] = width, max(longest, len(heading(name)))
+            room -= width + _COLUMN_GAP
         else:
             left_out.append(name)
-    room += _BETWEEN
-    for name, wish in wishes.items():
-        more = max(0, min(wish - widths[name], room))
+    room += _COLUMN_GAP
+    for name, full_width in full_widths.items():
+        more = max(0, min(full_width - widths[name], room))
         widths[name] += more
         room -= more
     return widths, left_out

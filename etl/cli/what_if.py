@@ -42,15 +42,15 @@ def what_if(
     import tempfile
 
     from etl.cli import terminal
-    from etl.cli.progress import told
+    from etl.cli.progress import report_progress
     from etl.errors import InterruptedRunError, UsageError
     from etl.reports.what_if import compare_rulesets
 
-    rulesets = _both(ruleset)
+    rulesets = _read_both(ruleset)
     if changes is not None and not changes.absolute().parent.is_dir():
         raise UsageError(f"--changes {str(changes)!r} names a folder that does not exist.", "Make the folder first.")
     try:
-        with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, told(is_quiet=quiet) as progress:
+        with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, report_progress(is_quiet=quiet) as progress:
             request = typed.request(inputs, Path(folder))
             comparison = compare_rulesets(request, rulesets, progress, changes)
     except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work when the signal comes
@@ -62,7 +62,7 @@ def what_if(
         terminal.print_facts(title, rows, {}, 32)
 
 
-def _both(names: list[str]) -> tuple[Ruleset, Ruleset]:
+def _read_both(names: list[str]) -> tuple[Ruleset, Ruleset]:
     """The two rulesets that are compared; the first is the page where one is given."""
     from etl.errors import UsageError
 
@@ -93,7 +93,10 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str
             rows = [(_owner(group), f"{_records(n)}, {_both_sums(comparison, group)}") for group, n in groups[:_SHOWN]]
             if len(groups) > _SHOWN:
                 rows.append((f"and {len(groups) - _SHOWN} more", _records(sum(n for _, n in groups[_SHOWN:]))))
-            rows += [(f"{row['source']}:{row['record_no']}", _told(row)) for row in comparison.examples[change.code]]
+            rows += [
+                (f"{row['source']}:{row['record_no']}", _verdict_changes(row))
+                for row in comparison.examples[change.code]
+            ]
             yield f"{change.code}: {_records(count)}; {change.what}", rows
 
 
@@ -126,18 +129,18 @@ def _sums(money: dict[str, Decimal]) -> str:
     return " + ".join(sums) or "no value"
 
 
-def _told(row: dict[str, Any]) -> str:
+def _verdict_changes(row: dict[str, Any]) -> str:
     """What a record becomes under each ruleset, where that differs."""
     from etl.reports.what_if import VERDICT
 
     return ", ".join(
-        f"{name} {_shown(row[f'{name}_a'])} -> {_shown(row[f'{name}_b'])}"
+        f"{name} {_cell_text(row[f'{name}_a'])} -> {_cell_text(row[f'{name}_b'])}"
         for name in VERDICT
         if row[f"{name}_a"] != row[f"{name}_b"]
     )
 
 
-def _shown(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     from etl.cli.terminal import plain_amount
 
     return "none" if value is None else plain_amount(value) if isinstance(value, Decimal) else str(value)

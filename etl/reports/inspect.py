@@ -40,7 +40,7 @@ GAP: Final = timedelta(hours=1)
 GAP_FACTOR: Final = 20
 
 #: Faults of records that no format has to match.
-_BESIDE: Final = ("blank", "comment", "header")
+_WITHOUT_CONTENT: Final = ("blank", "comment", "header")
 _SKIPS: Final = tuple(reason.code for reason in page.SKIPS)
 
 
@@ -61,7 +61,7 @@ class Inspection(NamedTuple):
         is_whole: Whether all of it was read; else all counts are of a sample.
         records: How many it holds; an estimate unless it was read whole.
         time: How its times are read.
-        seen: What was counted in what was read.
+        counts: What was counted in what was read.
     """
 
     path: str
@@ -70,34 +70,34 @@ class Inspection(NamedTuple):
     is_whole: bool
     records: int
     time: str
-    seen: Seen
+    counts: InputCounts
 
     def as_data(self) -> dict[str, Any]:
         """The same as dicts and lists, for programs."""
-        seen, row = self.seen, self.detected.row
+        counts, row = self.counts, self.detected.row
         return {
             "path": self.path,
             "format": row.name,
             "what": row.what,
-            "matched": seen.matched,
+            "matched": counts.matched,
             "columns": dict(self.detected.columns),
             "compression": self.survey.codec,
             "bytes": self.survey.stored_bytes,
             "decompressed_bytes": self.survey.plain_bytes,
             "is_sample": not self.is_whole,
             "records": self.records,
-            "records_read": seen.records,
-            "time": {"zone": self.time, "first": seen.first, "last": seen.last},
-            "gaps": [{"start": gap.start, "end": gap.end} for gap in seen.gaps()],
-            "postbacks": seen.postbacks,
-            "skipped": dict(sorted(seen.skipped.items())),
-            "malformed_records": seen.malformed,
-            "bodies_not_logged": seen.unlogged,
-            "methods": _ranked(seen.methods),
-            "statuses": _ranked(seen.statuses),
+            "records_read": counts.records,
+            "time": {"zone": self.time, "first": counts.first, "last": counts.last},
+            "gaps": [{"start": gap.start, "end": gap.end} for gap in counts.gaps()],
+            "postbacks": counts.postbacks,
+            "skipped": dict(sorted(counts.skipped.items())),
+            "malformed_records": counts.malformed,
+            "bodies_not_logged": counts.without_body,
+            "methods": _most_frequent_first(counts.methods),
+            "statuses": _most_frequent_first(counts.statuses),
             "integrations": [
                 {"account_id": account, "integration": integration, "postbacks": count}
-                for (account, integration), count in seen.integrations.most_common()
+                for (account, integration), count in counts.integrations.most_common()
             ],
         }
 
@@ -114,7 +114,7 @@ class Failure(NamedTuple):
 
 
 @dataclass
-class Seen:
+class InputCounts:
     """What was counted in the records that were read.
 
     Attributes:
@@ -122,7 +122,7 @@ class Seen:
         malformed: Records that nothing can read.
         skipped: Records that are no postbacks, by reason.
         postbacks: The others.
-        unlogged: Postbacks whose body the log does not hold.
+        without_body: Postbacks whose body the log does not hold.
         methods: Of the postbacks.
         statuses: Of the postbacks.
         integrations: Of the postbacks, (account, integration).
@@ -134,7 +134,7 @@ class Seen:
     records: int = 0
     malformed: int = 0
     postbacks: int = 0
-    unlogged: int = 0
+    without_body: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     methods: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -146,7 +146,7 @@ class Seen:
     @property
     def matched(self) -> float | None:
         """The share of records that are what the input was taken for; None where there is nothing to tell by."""
-        candidates = self.records - sum(self.skipped[reason] for reason in _BESIDE)
+        candidates = self.records - sum(self.skipped[reason] for reason in _WITHOUT_CONTENT)
         return (candidates - self.malformed) / candidates if candidates else None
 
     def add(self, requests: pl.DataFrame, ruleset: Ruleset) -> None:
@@ -158,10 +158,10 @@ class Seen:
         self.records += routed.height
         self.malformed += int((fault == "malformed_record").sum())
         self.postbacks += postbacks.height
-        self.unlogged += int((fault == "body_not_logged").sum())
-        self.skipped.update(_counted(fault.filter(fault.is_in(_SKIPS).fill_null(False))))
-        self.methods.update(_counted(postbacks["http_method"].drop_nulls()))
-        self.statuses.update(_counted(postbacks["http_status"].drop_nulls().cast(pl.String)))
+        self.without_body += int((fault == "body_not_logged").sum())
+        self.skipped.update(_value_counts(fault.filter(fault.is_in(_SKIPS).fill_null(False))))
+        self.methods.update(_value_counts(postbacks["http_method"].drop_nulls()))
+        self.statuses.update(_value_counts(postbacks["http_status"].drop_nulls().cast(pl.String)))
         owners = postbacks.group_by("account_id", "integration").len()
         self.integrations.update({(account, slug): count for account, slug, count in owners.iter_rows()})
         self._add_times(routed["received_at"].drop_nulls())
@@ -172,7 +172,7 @@ class Seen:
         first, last = (moment for moment in (times.min(), times.max()) if isinstance(moment, datetime))
         self.first = min(first, self.first or first)
         self.last = max(last, self.last or last)
-        self.minutes[-1].update(_counted(times.cast(pl.Int64) // 60_000_000))
+        self.minutes[-1].update(_value_counts(times.cast(pl.Int64) // 60_000_000))
 
     def gaps(self) -> list[Gap]:
         """The silences within what was read in one go, in their order."""
@@ -182,7 +182,11 @@ class Seen:
             if len(minutes) > 1:
                 usual = timedelta(minutes=(minutes[-1] - minutes[0]) / part.total())
                 least = max(GAP, GAP_FACTOR * usual)
-                found += [Gap(_moment(a), _moment(b)) for a, b in pairwise(minutes) if timedelta(minutes=b - a) > least]
+                found += [
+                    Gap(_minute_start(a), _minute_start(b))
+                    for a, b in pairwise(minutes)
+                    if timedelta(minutes=b - a) > least
+                ]
         return sorted(set(found))
 
 
@@ -203,43 +207,43 @@ def inspect_inputs(
     with found_inputs(arguments, Path(os.devnull)) as inputs:
         for item in inputs:
             try:
-                yield _inspected(item, reading, ruleset, is_full=is_full)
+                yield _inspect_input(item, reading, ruleset, is_full=is_full)
             except EtlError as error:
                 yield Failure(item.source, error)
 
 
-def _inspected(item: Input, reading: Reading, ruleset: Ruleset, *, is_full: bool) -> Inspection:
+def _inspect_input(item: Input, reading: Reading, ruleset: Ruleset, *, is_full: bool) -> Inspection:
     if is_full:
         surveyed, is_whole = survey(item.path, item.source, SPLIT_BYTES), True
     else:
         surveyed, is_whole = glance(item.path, item.source, HEAD_BYTES)
     detected = find_format(item, surveyed.codec, surveyed.samples, reading)
     splits = list(plan_splits(item, surveyed, detected, reading))
-    seen = Seen()
+    counts = InputCounts()
     if is_whole:
         for split in splits:
             for requests, _ in read_split(split):
-                seen.add(requests, ruleset)
-        records = seen.records
+                counts.add(requests, ruleset)
+        records = counts.records
     else:
-        read_bytes = _read_sample(splits[0], seen, ruleset)
-        records = round(seen.records * surveyed.plain_bytes / read_bytes) if read_bytes else 0
+        read_bytes = _read_sample(splits[0], counts, ruleset)
+        records = round(counts.records * surveyed.plain_bytes / read_bytes) if read_bytes else 0
     if detected.framing == PARQUET:
         with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
             records = parquet_tables.count_rows(stream, item.source)
     time = time_of(detected, reading.settings.timezone)
-    return Inspection(item.source, detected, surveyed, is_whole, records, time, seen)
+    return Inspection(item.source, detected, surveyed, is_whole, records, time, counts)
 
 
-def _read_sample(split: Split, seen: Seen, ruleset: Ruleset) -> int:
+def _read_sample(split: Split, counts: InputCounts, ruleset: Ruleset) -> int:
     """Counts a part of an input's records.
 
     Returns:
         How many decompressed bytes that part has.
     """
     if split.framing == LINES and split.codec == "plain" and is_seekable(split.path):
-        return sum(_read_part(window, seen, ruleset) for window in _windows(split))
-    return _read_part(split._replace(end=HEAD_BYTES), seen, ruleset)
+        return sum(_read_part(window, counts, ruleset) for window in _windows(split))
+    return _read_part(split._replace(end=HEAD_BYTES), counts, ruleset)
 
 
 def _windows(split: Split) -> Iterator[Split]:
@@ -249,26 +253,26 @@ def _windows(split: Split) -> Iterator[Split]:
         yield split._replace(start=number * step, end=number * step + WINDOW_BYTES)
 
 
-def _read_part(split: Split, seen: Seen, ruleset: Ruleset) -> int:
+def _read_part(split: Split, counts: InputCounts, ruleset: Ruleset) -> int:
     """Counts the records of a part, in its first batch where the framing knows no end."""
-    if seen.minutes[-1]:
-        seen.minutes.append(Counter())
+    if counts.minutes[-1]:
+        counts.minutes.append(Counter())
     read_bytes = 0
     for requests, _ in read_split(split):
-        seen.add(requests, ruleset)
+        counts.add(requests, ruleset)
         read_bytes += int(requests["raw"].str.len_bytes().sum()) + requests.height
         if read_bytes >= split.end - split.start:
             break
     return read_bytes
 
 
-def _counted(values: pl.Series) -> dict[Any, int]:
+def _value_counts(values: pl.Series) -> dict[Any, int]:
     return dict(values.value_counts().iter_rows())
 
 
-def _moment(minute: int) -> datetime:
+def _minute_start(minute: int) -> datetime:
     return datetime.fromtimestamp(minute * 60, UTC)
 
 
-def _ranked(counts: Counter[str]) -> dict[str, int]:
+def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -35,10 +35,10 @@ _SUMMABLE: Final = 10**20
 
 #: What a record becomes, as far as it is compared; `outcome` is `conversion`, a rejection's reason, or `skipped`.
 VERDICT: Final = ("outcome", "event", "value", "currency", "match_type", "match_key")
-_PLACE: Final = ("source", "record_no", "account_id", "integration", "received_at")
+_RECORD_COLUMNS: Final = ("source", "record_no", "account_id", "integration", "received_at")
 
 
-class Change(NamedTuple):
+class ChangeKind(NamedTuple):
     """One way in which a record can become something else: its code, what it means, when it applies."""
 
     code: str
@@ -50,17 +50,19 @@ def _differs(column: str) -> pl.Expr:
     return pl.col(f"{column}_a").ne_missing(pl.col(f"{column}_b"))
 
 
-_IS_A: Final = pl.col("outcome_a") == "conversion"
-_IS_B: Final = pl.col("outcome_b") == "conversion"
+_CONVERTS_A: Final = pl.col("outcome_a") == "conversion"
+_CONVERTS_B: Final = pl.col("outcome_b") == "conversion"
+_BOTH_CONVERT: Final = _CONVERTS_A & _CONVERTS_B
+_NEITHER_CONVERTS: Final = ~_CONVERTS_A & ~_CONVERTS_B
 
 CHANGES: Final = (
-    Change("conversion_lost", "a conversion becomes a rejection or is skipped", _IS_A & ~_IS_B),
-    Change("conversion_gained", "a rejection, or what was skipped, becomes a conversion", ~_IS_A & _IS_B),
-    Change("other_reason", "rejected or skipped for another reason", ~_IS_A & ~_IS_B & _differs("outcome")),
-    Change("event", "the event differs", _IS_A & _IS_B & _differs("event")),
-    Change("value", "the value differs", _IS_A & _IS_B & _differs("value")),
-    Change("currency", "the currency differs", _IS_A & _IS_B & _differs("currency")),
-    Change("match_key", "the match key differs", _IS_A & _IS_B & (_differs("match_type") | _differs("match_key"))),
+    ChangeKind("conversion_lost", "a conversion becomes a rejection or is skipped", _CONVERTS_A & ~_CONVERTS_B),
+    ChangeKind("conversion_gained", "a rejected or skipped record becomes a conversion", ~_CONVERTS_A & _CONVERTS_B),
+    ChangeKind("other_reason", "rejected or skipped for another reason", _NEITHER_CONVERTS & _differs("outcome")),
+    ChangeKind("event", "the event differs", _BOTH_CONVERT & _differs("event")),
+    ChangeKind("value", "the value differs", _BOTH_CONVERT & _differs("value")),
+    ChangeKind("currency", "the currency differs", _BOTH_CONVERT & _differs("currency")),
+    ChangeKind("match_key", "the match key differs", _BOTH_CONVERT & (_differs("match_type") | _differs("match_key"))),
 )
 
 
@@ -98,13 +100,13 @@ class Comparison:
         """Counts some records that become something else: rows of `changed_rows`."""
         self.changed += changes.height
         for change in CHANGES:
-            mine = changes.filter(pl.col("changes").list.contains(change.code))
-            owners = mine.group_by("account_id", "integration").len()
+            changed = changes.filter(pl.col("changes").list.contains(change.code))
+            owners = changed.group_by("account_id", "integration").len()
             self.records.update({Group(change.code, *owner): count for *owner, count in owners.iter_rows()})
             for money, side in ((self.money_a, "a"), (self.money_b, "b")):
-                _add_money(money, mine, change.code, side)
+                _add_money(money, changed, change.code, side)
             kept = self.examples.setdefault(change.code, [])
-            kept += mine.head(EXAMPLES - len(kept)).to_dicts()
+            kept += changed.head(EXAMPLES - len(kept)).to_dicts()
 
     def as_data(self) -> dict[str, Any]:
         """The same as dicts and lists, for programs."""
@@ -121,10 +123,10 @@ class Comparison:
 
     def groups(self, code: str) -> list[tuple[Group, int]]:
         """The integrations that a change concerns, those with most records first."""
-        mine = [(group, count) for group, count in self.records.items() if group.change == code]
-        return sorted(mine, key=lambda item: (-item[1], str(item[0])))
+        groups = [(group, count) for group, count in self.records.items() if group.change == code]
+        return sorted(groups, key=lambda item: (-item[1], str(item[0])))
 
-    def _change_as_data(self, change: Change) -> dict[str, Any]:
+    def _change_as_data(self, change: ChangeKind) -> dict[str, Any]:
         groups = self.groups(change.code)
         return {
             "change": change.code,
@@ -172,11 +174,11 @@ def compare_rulesets(
         if changes is not None and (rows.height or not number):
             write_table(rows, pieces / f"{number:06d}.parquet")
     if changes is not None:
-        _gather(pieces, changes)
+        _join_pieces(pieces, changes)
     return comparison
 
 
-def _gather(pieces: Path, path: Path) -> None:
+def _join_pieces(pieces: Path, path: Path) -> None:
     """All pieces as one file, which takes the place of an older one in one step."""
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -199,11 +201,11 @@ def changed_rows(out_a: Path, out_b: Path) -> Iterator[pl.DataFrame]:
         record_id, source, record_no, account_id, integration, received_at, changes (codes of `CHANGES`), and the
         columns of `VERDICT` twice, with `_a` and `_b`; ascending by record_id.
     """
-    since = ""
-    for until in [*_boundaries(out_a), None]:
-        sides = [_verdicts(out, since, until).collect() for out in (out_a, out_b)]
-        yield _changes(*sides)
-        since = until or since
+    after = ""
+    for last_id in [*_boundaries(out_a), None]:
+        sides = [_verdicts(out, after, last_id).collect() for out in (out_a, out_b)]
+        yield _join_sides(*sides)
+        after = last_id or after
 
 
 def _boundaries(out: Path) -> list[str]:
@@ -217,27 +219,29 @@ def _boundaries(out: Path) -> list[str]:
     return [last[name] for name in sorted(last)[PARTS_PER_RANGE - 1 :: PARTS_PER_RANGE]]
 
 
-def _scanned(out: Path, table: Table) -> pl.LazyFrame:
+def _scan_table(out: Path, table: Table) -> pl.LazyFrame:
     return scan_files(sorted((out / table.name).glob("*.parquet")))
 
 
-def _verdicts(out: Path, since: str, until: str | None) -> pl.LazyFrame:
+def _verdicts(out: Path, after: str, last_id: str | None) -> pl.LazyFrame:
     """One row a record of a range: where it stands, and what it becomes."""
-    conversions = _scanned(out, CONVERSIONS).rename({"conversion_id": "record_id"})
-    rejections = _scanned(out, REJECTIONS).rename({"rejection_id": "record_id"})
+    conversions = _scan_table(out, CONVERSIONS).rename({"conversion_id": "record_id"})
+    rejections = _scan_table(out, REJECTIONS).rename({"rejection_id": "record_id"})
     nothing = [pl.lit(None, CONVERSIONS.schema[name]).alias(name) for name in VERDICT[1:]]
     sides = (
         conversions.with_columns(outcome=pl.lit("conversion")),
         rejections.with_columns(*nothing, outcome=pl.col("reason")),
     )
-    columns = ("record_id", *_PLACE, *VERDICT)
-    is_mine = (pl.col("record_id") > since) & (pl.lit(value=True) if until is None else pl.col("record_id") <= until)
-    return pl.concat([side.filter(is_mine).select(columns) for side in sides])
+    columns = ("record_id", *_RECORD_COLUMNS, *VERDICT)
+    is_in_range = (pl.col("record_id") > after) & (
+        pl.lit(value=True) if last_id is None else pl.col("record_id") <= last_id
+    )
+    return pl.concat([side.filter(is_in_range).select(columns) for side in sides])
 
 
-def _changes(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+def _join_sides(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     first, second = (
-        rows.rename({name: f"{name}_{side}" for name in (*VERDICT, *_PLACE)})
+        rows.rename({name: f"{name}_{side}" for name in (*VERDICT, *_RECORD_COLUMNS)})
         for rows, side in ((left, "a"), (right, "b"))
     )
     joined = first.join(second, on="record_id", how="full", coalesce=True).with_columns(
@@ -247,7 +251,7 @@ def _changes(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     return (
         joined.select(
             "record_id",
-            *(pl.coalesce(f"{name}_a", f"{name}_b").alias(name) for name in _PLACE),
+            *(pl.coalesce(f"{name}_a", f"{name}_b").alias(name) for name in _RECORD_COLUMNS),
             codes.alias("changes"),
             *(f"{name}_{side}" for name in VERDICT for side in "ab"),
         )

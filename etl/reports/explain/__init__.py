@@ -8,7 +8,7 @@ from typing import Any, Final
 from etl.options import Options
 from etl.reports.explain.explanation import Explanation, Line, Step
 from etl.reports.explain.parameter_steps import list_uses
-from etl.reports.explain.steps import plain, tell_steps
+from etl.reports.explain.steps import list_steps, plain
 from etl.reports.explain.targets import Target, find_target
 from etl.reports.explain.wording import ORIGINS
 from etl.rules import page
@@ -37,23 +37,23 @@ def explain(what: str, reading: Reading, ruleset: Ruleset, options: Options) -> 
         EtlError: What is meant does not exist or cannot be read.
     """
     target = find_target(what, reading)
-    options = _remembered(options, target.written or {})
+    options = _with_run_options(options, target.written or {})
     judged = judge(target.requests, ruleset, options)
     uses = list_uses(judged, ruleset, options) if judged.postbacks.height else ()
-    steps = tell_steps(judged, uses, ruleset, options) if judged.postbacks.height else ()
+    steps = list_steps(judged, uses, ruleset, options) if judged.postbacks.height else ()
     outcome, tables = _outcome(judged, target)
     return Explanation(
-        record=_tell_record(judged, target, ruleset, reading.settings.timezone),
+        record=_record_step(judged, target, ruleset, reading.settings.timezone),
         ruleset={"name": ruleset.name, "digest": ruleset.digest},
         parameters=uses,
-        steps=(*steps, Step("outcome", tuple(_tell_outcome(outcome, judged, tables)))),
+        steps=(*steps, Step("outcome", tuple(_outcome_lines(outcome, judged, tables)))),
         outcome=outcome,
         tables=tables,
-        notes=(*target.notes, *_differences(target, outcome, tables, ruleset)),
+        notes=(*target.notes, *_difference_notes(target, outcome, tables, ruleset)),
     )
 
 
-def _remembered(options: Options, row: dict[str, Any]) -> Options:
+def _with_run_options(options: Options, row: dict[str, Any]) -> Options:
     """The options with what a written row shows of those of its run, where nothing else is said."""
     defaulted = row.get("currency") if row.get("currency_defaulted") else None
     return replace(
@@ -64,7 +64,7 @@ def _remembered(options: Options, row: dict[str, Any]) -> Options:
     )
 
 
-def _tell_record(judged: Judged, target: Target, ruleset: Ruleset, timezone: str) -> Step:
+def _record_step(judged: Judged, target: Target, ruleset: Ruleset, timezone: str) -> Step:
     """How the record was read: from where, as what, and whose it is."""
     (row,) = judged.routed.to_dicts()
     form = target.detected.row
@@ -77,7 +77,7 @@ def _tell_record(judged: Judged, target: Target, ruleset: Ruleset, timezone: str
         columns = ", ".join(f"{role}={name}" for role, name in target.detected.columns)
         lines.append(Line("columns", columns, "guessed, or as --columns says", "--columns"))
     if row["fault"] != "malformed_record":
-        lines += _tell_request(row, time_of(target.detected, timezone), form.moment, ruleset)
+        lines += _request_lines(row, time_of(target.detected, timezone), form.moment, ruleset)
     if row["fault"] is not None:
         reason = _REASON[row["fault"]]
         return Step(
@@ -89,7 +89,7 @@ def _tell_record(judged: Judged, target: Target, ruleset: Ruleset, timezone: str
     return Step("record", tuple(lines))
 
 
-def _tell_request(row: dict[str, Any], time: str, moment: str, ruleset: Ruleset) -> list[Line]:
+def _request_lines(row: dict[str, Any], time: str, moment: str, ruleset: Ruleset) -> list[Line]:
     how = {"none": "as the record says", "zoned": f"with its zone; the {moment} of the request"}
     why = "the record says no time" if row["received_at"] is None else how.get(time, f"read as {time}")
     lines = [Line("received_at", plain(row["received_at"]), why, "rules 6.1")]
@@ -117,7 +117,7 @@ def _outcome(judged: Judged, target: Target) -> tuple[str, dict[str, list[dict[s
     return "conversion", {name: rows for name, rows in tables.items() if rows}
 
 
-def _tell_outcome(outcome: str, judged: Judged, tables: dict[str, list[dict[str, Any]]]) -> list[Line]:
+def _outcome_lines(outcome: str, judged: Judged, tables: dict[str, list[dict[str, Any]]]) -> list[Line]:
     if outcome == "skipped":
         reason = _REASON[judged.tables.skipped["reason"][0]]
         return [Line("skipped", reason.code, reason.message, reason.source)]
@@ -142,7 +142,9 @@ def _tell_outcome(outcome: str, judged: Judged, tables: dict[str, list[dict[str,
     return lines
 
 
-def _differences(target: Target, outcome: str, tables: dict[str, list[dict[str, Any]]], ruleset: Ruleset) -> list[str]:
+def _difference_notes(
+    target: Target, outcome: str, tables: dict[str, list[dict[str, Any]]], ruleset: Ruleset
+) -> list[str]:
     """How a row that was written differs from what the record becomes now, and under which rules it was written."""
     if target.written is None:
         return []

@@ -25,7 +25,7 @@ _ISSUE: Final = {issue.code: issue for issue in ISSUES}
 _MEANING: Final = {column.name: column.meaning for column in CONVERSIONS.columns}
 
 
-class Scene(NamedTuple):
+class JudgedPostback(NamedTuple):
     """One postback, judged.
 
     Attributes:
@@ -43,7 +43,7 @@ class Scene(NamedTuple):
     options: Options
 
 
-def tell_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset, options: Options) -> tuple[Step, ...]:
+def list_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset, options: Options) -> tuple[Step, ...]:
     """The steps of one postback.
 
     Args:
@@ -54,9 +54,9 @@ def tell_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset,
     """
     filled = build_conversions(judged.postbacks, judged.verdicts, judged.fields, options)
     (row,) = protect_match_key(filled, options).to_dicts()
-    scene = Scene(judged, row, uses, ruleset, options)
+    postback = JudgedPostback(judged, row, uses, ruleset, options)
     steps = _STEPS if judged.tables.conversions.height else _STEPS[: -len(_OF_CONVERSIONS)]
-    return tuple(Step(name, tuple(tell(scene))) for name, tell in steps)
+    return tuple(Step(name, tuple(list_lines(postback))) for name, list_lines in steps)
 
 
 def plain(value: Any) -> str | None:
@@ -76,40 +76,40 @@ def plain(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _aliases(scene: Scene) -> list[Line]:
+def _aliases(postback: JudgedPostback) -> list[Line]:
     """Which parameter wins where several could fill a field (rules 2.2, 2.3)."""
-    conflicts = set(scene.judged.fields.conflicts["field"])
-    fields = dict.fromkeys(use.field for use in scene.uses if use.use == "lost" and use.field)
+    conflicts = set(postback.judged.fields.conflicts["field"])
+    fields = dict.fromkeys(use.field for use in postback.uses if use.use == "lost" and use.field)
     lines = []
     for field in fields:
-        uses = [use for use in scene.uses if use.field == field]
-        won = next(use for use in uses if use.use == "fills")
-        lost = dict.fromkeys(use.parameter for use in uses if use.use == "lost")
-        says = "their texts differ" if field.removesuffix(" (identity)") in conflicts else "all say the same"
-        why = f"{won.parameter} wins over {', '.join(lost)} in {scene.ruleset.alias_order} order; {says}"
-        lines.append(Line(field, won.value, why, f"{won.source}, 2.3"))
+        uses = [use for use in postback.uses if use.field == field]
+        winner = next(use for use in uses if use.use == "fills")
+        losers = dict.fromkeys(use.parameter for use in uses if use.use == "lost")
+        comparison = "their texts differ" if field.removesuffix(" (identity)") in conflicts else "all say the same"
+        why = f"{winner.parameter} wins over {', '.join(losers)} in {postback.ruleset.alias_order} order; {comparison}"
+        lines.append(Line(field, winner.value, why, f"{winner.source}, 2.3"))
     return lines
 
 
-def _identity(scene: Scene) -> list[Line]:
-    row = scene.row
+def _identity(postback: JudgedPostback) -> list[Line]:
+    row = postback.row
     if row["missing_identity"]:
         instead = [
-            f"{use.parameter} is not read; {use.instead} would be" for use in scene.uses if use.use == "near_miss"
+            f"{use.parameter} is not read; {use.instead} would be" for use in postback.uses if use.use == "near_miss"
         ]
         why = "; ".join(["none of click_id, ref_id and email was sent", *instead])
         return [Line("match_key", None, why, "Identity Parameters; rules 3.1")]
     why = f"{row['match_param']}: the first of click_id, ref_id and email that was sent"
-    if row["match_type"] == "email" and scene.options.pii != "keep":
-        why += "; its hash" if scene.options.pii == "hash" else "; not shown"
+    if row["match_type"] == "email" and postback.options.pii != "keep":
+        why += "; its hash" if postback.options.pii == "hash" else "; not shown"
     return [
         Line("match_type", row["match_type"], "", "Identity Parameters; rules 3.1"),
         Line("match_key", row["match_key"], why, "Identity Parameters; rules 3.1"),
     ]
 
 
-def _event(scene: Scene) -> list[Line]:
-    row = scene.row
+def _event(postback: JudgedPostback) -> list[Line]:
+    row = postback.row
     rule = EVENT[row["event_rule"] if row["event"] is not None else ""]
     why = rule.words
     if rule.code in ("conversion_type", ""):
@@ -117,8 +117,8 @@ def _event(scene: Scene) -> list[Line]:
     return [Line("event", row["event"], why, rule.source), Line("event_rule", row["event_rule"], "", rule.source)]
 
 
-def _value(scene: Scene) -> list[Line]:
-    row = scene.row
+def _value(postback: JudgedPostback) -> list[Line]:
+    row = postback.row
     if row["value_text"] is None:
         why = "no value was sent"
     elif row["value"] is None:
@@ -140,8 +140,8 @@ def _value(scene: Scene) -> list[Line]:
     return [*lines, Line("currency", row["currency"], why, "Conversion Value; rules 4.3")]
 
 
-def _time(scene: Scene) -> list[Line]:
-    row = scene.row
+def _time(postback: JudgedPostback) -> list[Line]:
+    row = postback.row
     rule = TIME[row["occurred_at_rule"]]
     why = rule.words
     if row["timestamp_fault"]:
@@ -156,10 +156,10 @@ def _time(scene: Scene) -> list[Line]:
     return lines
 
 
-def _traits(scene: Scene) -> list[Line]:
-    row = scene.row
+def _traits(postback: JudgedPostback) -> list[Line]:
+    row = postback.row
     names = {field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits"}
-    sent = {use.field: use for use in scene.uses if use.use == "fills" and use.field in names}
+    sent = {use.field: use for use in postback.uses if use.use == "fills" and use.field in names}
     lines = [Line(use.field or "", use.value, f"from {use.parameter}", use.source) for use in sent.values()]
     if row["name_rule"]:
         lines.append(Line("name_rule", row["name_rule"], NAME[row["name_rule"]].words, NAME[row["name_rule"]].source))
@@ -175,9 +175,9 @@ def _traits(scene: Scene) -> list[Line]:
     ]
 
 
-def _items(scene: Scene) -> list[Line]:
+def _items(postback: JudgedPostback) -> list[Line]:
     lines = []
-    for item in scene.judged.tables.items.to_dicts():
+    for item in postback.judged.tables.items.to_dicts():
         texts = (
             f"{name} {plain(item[name])}"
             for name in ("item_id", "name", "variant", "price", "quantity")
@@ -187,7 +187,7 @@ def _items(scene: Scene) -> list[Line]:
     return lines
 
 
-def _passthroughs(scene: Scene) -> list[Line]:
+def _passthroughs(postback: JudgedPostback) -> list[Line]:
     return [
         Line(
             row["name"],
@@ -195,23 +195,23 @@ def _passthroughs(scene: Scene) -> list[Line]:
             "stored" if row["stored"] else f"dropped: only the first {page.PASSTHROUGH_LIMIT} are stored",
             "Passthrough Parameters; rules 7.4",
         )
-        for row in scene.judged.tables.passthroughs.to_dicts()
+        for row in postback.judged.tables.passthroughs.to_dicts()
     ]
 
 
-def _duplicates(scene: Scene) -> list[Line]:
-    if not scene.judged.tables.keys.height:
+def _duplicates(postback: JudgedPostback) -> list[Line]:
+    if not postback.judged.tables.keys.height:
         why = "no transaction_id that could repeat, so never a duplicate"
-        if scene.ruleset.dedup_scope == "off":
+        if postback.ruleset.dedup_scope == "off":
             why = "the ruleset looks for none"
-        return [Line("transaction_id", scene.row["transaction_id"], why, "rules 6.3")]
-    (key,) = scene.judged.tables.keys.to_dicts()
+        return [Line("transaction_id", postback.row["transaction_id"], why, "rules 6.3")]
+    (key,) = postback.judged.tables.keys.to_dicts()
     within = [f"{name} {key[name]}" for name in ("account_id", "integration", "event") if key[name] is not None]
     why = f"counts once within {', '.join(within)}; one record alone does not show whether it is the first"
     return [Line("transaction_id", key["transaction_key"], why, "Transaction and Timing; rules 6.3")]
 
 
-def _issues(scene: Scene) -> list[Line]:
+def _issues(postback: JudgedPostback) -> list[Line]:
     return [
         Line(
             issue["code"],
@@ -219,12 +219,12 @@ def _issues(scene: Scene) -> list[Line]:
             _ISSUE[issue["code"]].meaning,
             f"rules {_ISSUE[issue['code']].source}",
         )
-        for issues in scene.judged.tables.conversions["issues"]
+        for issues in postback.judged.tables.conversions["issues"]
         for issue in issues
     ]
 
 
-_Steps = tuple[tuple[str, Callable[[Scene], list[Line]]], ...]
+_Steps = tuple[tuple[str, Callable[[JudgedPostback], list[Line]]], ...]
 
 #: What a rejection has not, which keeps its whole record instead (rules 8.5).
 _OF_CONVERSIONS: Final[_Steps] = (

@@ -29,11 +29,11 @@ ARGUMENT: Final = "argument"
 
 _FILE_LINE: Final = re.compile(r"(.+):([0-9]{1,12})", re.DOTALL)
 _FOLDER_ID: Final = re.compile(r"(.+):([0-9a-f]{32})", re.DOTALL)
-_STORE: Final = re.compile(r"(?:s3|gs|az)://")
+_OBJECT_STORE: Final = re.compile(r"(?:s3|gs|az)://")
 #: A text with any of these is no name of a file that is missing.
-_TEXTUAL: Final = re.compile(r"[\s?&={\"]|://")
+_NOT_A_PATH: Final = re.compile(r"[\s?&={\"]|://")
 
-_PASSED_OVER: Final = ("blank", "comment", "header")
+_WITHOUT_CONTENT: Final = ("blank", "comment", "header")
 _TABLE_IDS: Final = (("conversions", "conversion_id"), ("rejections", "rejection_id"))
 
 
@@ -72,28 +72,28 @@ def find_target(what: str, reading: Reading) -> Target:
         InputError: The file, the record or the row does not exist, or cannot be read.
     """
     if what == STANDARD_INPUT:
-        return _of_text(Input(STANDARD_INPUT, Held(sys.stdin.buffer.read())), reading)
+        return _find_text(Input(STANDARD_INPUT, Held(sys.stdin.buffer.read())), reading)
     folder = _FOLDER_ID.fullmatch(what)
     if folder and _is_folder(folder[1]):
-        return _of_row(Path(folder[1]), folder[2], reading)
+        return _find_row(Path(folder[1]), folder[2], reading)
     line = _FILE_LINE.fullmatch(what)
-    if line and (_STORE.match(what) or _existing(line[1])):
-        return _of_record(line[1], int(line[2]), reading)
-    if what and not _TEXTUAL.search(what):
-        _refuse_place(what, (line or folder or [what, what])[1])
-    return _of_text(Input(ARGUMENT, Held(os.fsencode(what))), reading)
+    if line and (_OBJECT_STORE.match(what) or _existing_file(line[1])):
+        return _find_record(line[1], int(line[2]), reading)
+    if what and not _NOT_A_PATH.search(what):
+        _refuse_path(what, (line or folder or [what, what])[1])
+    return _find_text(Input(ARGUMENT, Held(os.fsencode(what))), reading)
 
 
-def _refuse_place(what: str, place: str) -> None:
+def _refuse_path(what: str, place: str) -> None:
     if _is_folder(place):
         raise UsageError(f"{what!r} is a folder.", "Name a row of the tables in it, FOLDER:CONVERSION_ID.")
-    if _existing(place):
+    if _existing_file(place):
         raise UsageError(f"{what!r} is a file.", "Name one of its records, FILE:LINE.")
     if place != what or "/" in what:
         raise InputError(f"{place} does not exist.", "Check the name.")
 
 
-def _existing(place: str) -> Path | None:
+def _existing_file(place: str) -> Path | None:
     """The file that a place is, or is a member of."""
     try:
         return next((path for path in (Path(place), *Path(place).parents) if path.is_file()), None)
@@ -108,10 +108,10 @@ def _is_folder(place: str) -> bool:
         return False
 
 
-def _of_text(item: Input, reading: Reading) -> Target:
+def _find_text(item: Input, reading: Reading) -> Target:
     """The first record of a text that says anything."""
     try:
-        detected, codec, batches = _opened(item, 1, reading)
+        detected, codec, batches = _open_input(item, 1, reading)
     except FormatError as error:
         if "no known format" not in error.problem:
             raise
@@ -120,15 +120,15 @@ def _of_text(item: Input, reading: Reading) -> Target:
             "Say what it is with --format NAME or --log-format, or name its place: FILE:LINE.",
         ) from error
     requests = pl.concat([REQUESTS.empty(), *batches])
-    telling = requests.filter(~pl.col("fault").is_in(_PASSED_OVER).fill_null(False))
-    if not telling.height:
+    with_content = requests.filter(~pl.col("fault").is_in(_WITHOUT_CONTENT).fill_null(False))
+    if not with_content.height:
         raise UsageError("There is nothing to explain: no record was given.", "Give a URL, a payload or FILE:LINE.")
-    more = telling.height - 1
+    more = with_content.height - 1
     notes = (f"{more:,} more records were given; this is the first.",) if more else ()
-    return Target(telling.head(1), detected, codec, notes=notes)
+    return Target(with_content.head(1), detected, codec, notes=notes)
 
 
-def _of_record(place: str, number: int, reading: Reading, digest: str | None = None) -> Target:
+def _find_record(place: str, number: int, reading: Reading, digest: str | None = None) -> Target:
     """A record of an input by its number.
 
     Args:
@@ -137,12 +137,12 @@ def _of_record(place: str, number: int, reading: Reading, digest: str | None = N
         reading: What the user says.
         digest: What the input's digest has to be.
     """
-    root = place if _STORE.match(place) else str(_existing(place) or place)
+    root = place if _OBJECT_STORE.match(place) else str(_existing_file(place) or place)
     with found_inputs([root], Path(os.devnull)) as inputs:
         item = next((item for item in inputs if item.source == place), None)
         if item is None:
             raise InputError(f"{root} holds no {place.removeprefix(root + '/')}.", f"It holds {inputs[0].source}.")
-        detected, codec, batches = _opened(item, number, reading, digest)
+        detected, codec, batches = _open_input(item, number, reading, digest)
         last = 0
         for requests in batches:
             found = requests.filter(pl.col("record_no") == number)
@@ -153,7 +153,7 @@ def _of_record(place: str, number: int, reading: Reading, digest: str | None = N
     raise InputError(f"{place} has no record {number:,}.", hint)
 
 
-def _opened(
+def _open_input(
     item: Input, number: int, reading: Reading, digest: str | None = None
 ) -> tuple[Detected, str, Iterator[pl.DataFrame]]:
     """What an input is, how it is compressed, and its records from the split on that holds a number."""
@@ -167,7 +167,7 @@ def _opened(
     return detected, surveyed.codec, batches
 
 
-def _of_row(folder: Path, row_id: str, reading: Reading) -> Target:
+def _find_row(folder: Path, row_id: str, reading: Reading) -> Target:
     """The record behind a row of the tables in a folder."""
     for table, column in _TABLE_IDS:
         if not (folder / table).is_dir():
@@ -182,17 +182,17 @@ def _of_row(folder: Path, row_id: str, reading: Reading) -> Target:
     (row,) = rows
     if row["source"] == STANDARD_INPUT:
         raise InputError(f"{row_id} came from standard input, which is gone.", "Save its record and name that file.")
-    manifest = _manifest(folder)
+    manifest = _read_manifest(folder)
     known: dict[str, Any] = next(
-        (one for one in manifest.get("inputs", ()) if one["digest"] == row["source_digest"]), {}
+        (entry for entry in manifest.get("inputs", ()) if entry["digest"] == row["source_digest"]), {}
     )
     if reading.format == "auto" and reading.log_format is None and known.get("format") in BY_NAME:
         reading = reading._replace(format=known["format"])
-    target = _of_record(row["source"], row["record_no"], reading, row["source_digest"])
+    target = _find_record(row["source"], row["record_no"], reading, row["source_digest"])
     return target._replace(table=table, written=row, ruleset=manifest.get("ruleset"))
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

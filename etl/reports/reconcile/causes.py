@@ -82,22 +82,22 @@ def explain_differences(sides: Sides, tolerance: Tolerance, zone: str) -> pl.Dat
     Returns:
         Rows of `DIFFERENCES`. `record_id` is a conversion's or a rejection's.
     """
-    ours = _named(sides.ours, "our", _OURS).rename({"conversion_id": "record_id"})
-    theirs = _named(sides.theirs, "their", _THEIRS)
+    ours = _with_prefix(sides.ours, "our", _OURS).rename({"conversion_id": "record_id"})
+    theirs = _with_prefix(sides.theirs, "their", _THEIRS)
     both = sides.pairs.join(ours, on="ours").join(theirs, on="row_no").rename({"by": "matched_by"})
     found = [
-        _disagreeing(both, tolerance, zone).with_columns(side=pl.lit("both")),
+        _explain_pairs(both, tolerance, zone).with_columns(side=pl.lit("both")),
         _explain_theirs(theirs, both, sides.rejections).with_columns(side=pl.lit("theirs")),
         _explain_ours(ours, both).with_columns(side=pl.lit("ours")),
     ]
     return pl.concat([pl.DataFrame(schema=DIFFERENCES), *found], how="diagonal_relaxed").select(DIFFERENCES.names())
 
 
-def _named(rows: pl.DataFrame, whose: str, columns: tuple[str, ...]) -> pl.DataFrame:
-    return rows.rename({name: f"{whose}_{name}" for name in columns})
+def _with_prefix(rows: pl.DataFrame, prefix: str, columns: tuple[str, ...]) -> pl.DataFrame:
+    return rows.rename({name: f"{prefix}_{name}" for name in columns})
 
 
-def _disagreeing(both: pl.DataFrame, tolerance: Tolerance, zone: str) -> pl.DataFrame:
+def _explain_pairs(both: pl.DataFrame, tolerance: Tolerance, zone: str) -> pl.DataFrame:
     """Pairs of another currency, value or day, in this order of causes."""
     day = {side: pl.col(f"{side}_at").dt.convert_time_zone(zone).dt.date() for side in ("our", "their")}
     causes = (
@@ -114,11 +114,11 @@ def _disagreeing(both: pl.DataFrame, tolerance: Tolerance, zone: str) -> pl.Data
 
 
 def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
-    """Rows of theirs in no pair: refused by us, a duplicate of ours, counted by them twice, or theirs alone."""
-    alone = theirs.join(both, on="row_no", how="anti")
-    known = _named(rejections, "our", _OURS).rename({"conversion_id": "record_id"}).drop("ours")
+    """Rows of theirs in no pair: refused by us, a duplicate of ours, counted by them twice, or theirs unmatched."""
+    unmatched = theirs.join(both, on="row_no", how="anti")
+    known = _with_prefix(rejections, "our", _OURS).rename({"conversion_id": "record_id"}).drop("ours")
     refused = [
-        alone.drop_nulls(key).join(
+        unmatched.drop_nulls(key).join(
             known.unique(our_key, keep="first", maintain_order=True), left_on=key, right_on=our_key, coalesce=False
         )
         for key, our_key in (("their_transaction_id", "our_transaction_id"), ("their_click_id", "our_match_key"))
@@ -131,8 +131,8 @@ def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.Dat
             cause=pl.when(is_duplicate).then(pl.lit("duplicate")).otherwise(pl.lit("rejected: ") + pl.col("reason"))
         )
     )
-    rest = alone.join(rejected, on="row_no", how="anti").with_columns(
-        cause=pl.when(_is_again("their_transaction_id", both))
+    rest = unmatched.join(rejected, on="row_no", how="anti").with_columns(
+        cause=pl.when(_is_matched_already("their_transaction_id", both))
         .then(pl.lit("counted twice by them"))
         .otherwise(pl.lit("only theirs"))
     )
@@ -140,16 +140,16 @@ def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.Dat
 
 
 def _explain_ours(ours: pl.DataFrame, both: pl.DataFrame) -> pl.DataFrame:
-    """Rows of ours in no pair: counted by us under two events, or ours alone."""
+    """Rows of ours in no pair: counted by us under two events, or ours unmatched."""
     cause = (
-        pl.when(_is_again("our_transaction_id", both))
+        pl.when(_is_matched_already("our_transaction_id", both))
         .then(pl.lit("counted twice by us"))
         .otherwise(pl.lit("only ours"))
     )
-    alone = ours.join(both, on="ours", how="anti")
-    return alone.with_columns(cause=cause).sort("our_at", "record_id", nulls_last=True)
+    unmatched = ours.join(both, on="ours", how="anti")
+    return unmatched.with_columns(cause=cause).sort("our_at", "record_id", nulls_last=True)
 
 
-def _is_again(key: str, both: pl.DataFrame) -> pl.Expr:
+def _is_matched_already(key: str, both: pl.DataFrame) -> pl.Expr:
     """Whether a pair has the same key already."""
     return pl.col(key).is_in(both[key].drop_nulls().implode()).fill_null(value=False)

@@ -38,7 +38,7 @@ class Role(NamedTuple):
     names: tuple[str, ...]
 
 
-def _accepted(name: str) -> tuple[str, ...]:
+def _page_names(name: str) -> tuple[str, ...]:
     return next(field.accepted for field in page.CORE_FIELDS if field.name == name)
 
 
@@ -47,7 +47,7 @@ ROLES: Final = (
     Role(
         "transaction_id",
         (
-            *_accepted("transaction_id"),
+            *_page_names("transaction_id"),
             *("order_id", "orderid", "order_number", "order_no", "order_reference", "conversion_id", "sale_id"),
             *("action_id", "trans_id", "txn_id", "tid", "advertiser_ref", "invoice_id", "event_id", "order", "id"),
         ),
@@ -55,26 +55,26 @@ ROLES: Final = (
     Role(
         "click_id",
         (
-            *_accepted("click_id"),
+            *_page_names("click_id"),
             *("match_key", "subid", "sub_id", "sub_id_1", "sub1", "subid1", "aff_sub", "click_ref", "clickref"),
-            *("gclid", "fbclid", "msclkid", "tracking_id", "cid", *_accepted("ref_id")),
+            *("gclid", "fbclid", "msclkid", "tracking_id", "cid", *_page_names("ref_id")),
         ),
     ),
     Role(
         "value",
         (
-            *_accepted("value"),
+            *_page_names("value"),
             *("payout", "sale_amount", "order_value", "order_total", "conversion_value", "total_price", "price"),
             *("earnings", "gross", "net"),
         ),
     ),
-    Role("currency", (*_accepted("currency"), "currency_code", "order_currency", "payout_currency")),
+    Role("currency", (*_page_names("currency"), "currency_code", "order_currency", "payout_currency")),
     Role(
         "time",
         (
             *("conversion_time", "conversion_date", "event_time", "event_date", "transaction_date", "order_date"),
             *("transaction_time", "action_date", "occurred_at", "date_time", "sale_date", "received_at"),
-            *_accepted("timestamp"),
+            *_page_names("timestamp"),
         ),
     ),
 )
@@ -114,7 +114,7 @@ def read_export(path: Path, chosen: Mapping[str, str], zone: str, layout: str | 
             f"{path} has no column that is plainly a time and one to match by among {', '.join(texts.columns[:12])}.",
             "Say which is which: --columns time=NAME,transaction_id=NAME,click_id=NAME,value=NAME,currency=NAME.",
         )
-    return _typed(texts, columns, zone, layout)
+    return _parse_columns(texts, columns, zone, layout)
 
 
 def find_columns(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:
@@ -128,9 +128,9 @@ def find_columns(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:
         {'transaction_id': 'Order ID', 'click_id': 'Sub1', 'value': 'Sale Amount', 'time': 'Date'}
     """
     roles = [role.name for role in ROLES]
-    for said, column in chosen.items():
-        if said not in roles:
-            raise UsageError(f"--columns {said!r} is nothing a column can hold.", f"Known: {', '.join(roles)}.")
+    for role_name, column in chosen.items():
+        if role_name not in roles:
+            raise UsageError(f"--columns {role_name!r} is nothing a column can hold.", f"Known: {', '.join(roles)}.")
         if column not in names:
             raise UsageError(f"--columns names {column!r}, which is no column.", f"There are {', '.join(names[:12])}.")
     by_fold = {folded(name): name for name in reversed(names)}
@@ -202,13 +202,13 @@ def _read_json_lines(content: bytes) -> pl.DataFrame:
     )
 
 
-def _typed(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str | None) -> Export:
-    sent = {role: _without_blanks(texts[name]) for role, name in columns.items()}
+def _parse_columns(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str | None) -> Export:
+    sent = {role: _blank_to_null(texts[name]) for role, name in columns.items()}
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, texts.height)
     value_texts, time_texts = sent.get("value", nothing), sent["time"]
     amount = value_parsing.amount(value_texts)
     dressed = on_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_dressed_amount, MONEY)
-    value, at = amount.fill_null(dressed), _instants(time_texts, zone, layout)
+    value, at = amount.fill_null(dressed), _parse_times(time_texts, zone, layout)
     rows = pl.DataFrame(
         {
             "row_no": pl.Series(range(1, texts.height + 1), dtype=pl.Int64),
@@ -227,14 +227,14 @@ def _typed(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str 
     return Export(rows, columns, {role: count for role, count in unread.items() if count})
 
 
-def _without_blanks(column: pl.Series) -> pl.Series:
+def _blank_to_null(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Datetime:
         return column
     trimmed = column.str.strip_chars()
     return trimmed.set(trimmed == "", None)
 
 
-def _instants(column: pl.Series, zone: str, layout: str | None) -> pl.Series:
+def _parse_times(column: pl.Series, zone: str, layout: str | None) -> pl.Series:
     if isinstance(column.dtype, pl.Datetime):
         zoned = column if column.dtype.time_zone else column.dt.replace_time_zone(zone, ambiguous="earliest")
         return zoned.dt.convert_time_zone("UTC").cast(INSTANT)

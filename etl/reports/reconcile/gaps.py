@@ -14,12 +14,12 @@ BANDS: Final = ((0.02, "within 2 %"), (0.05, "2 to 5 %"), (None, "over 5 %"))
 
 _HALF_HOUR: Final = timedelta(minutes=30)
 #: The zones of the earth lie within so many half hours of each other.
-_FARTHEST: Final = 28
+_MAX_HALF_HOURS: Final = 28
 #: A shift is named if it explains so much of what the days differ by, or so many pairs are that far apart.
-_EXPLAINED: Final = 0.5
+_LEAST_EXPLAINED_SHARE: Final = 0.5
 #: Fewer rows of a side, or pairs, may be far apart by chance.
-_LEAST: Final = 20
-_PAIRED: Final = 0.8
+_LEAST_ROWS: Final = 20
+_LEAST_PAIRED_SHARE: Final = 0.8
 
 
 class Shift(NamedTuple):
@@ -79,13 +79,17 @@ def find_shift(ours: pl.DataFrame, theirs: pl.DataFrame, apart: pl.Series, zone:
     by_day = _days_by_shift(ours, theirs, zone)
     differing, left, steps = by_day[0], *min((by_day[step], abs(step), step) for step in by_day)[::2]
     paired = (apart.cast(pl.Int64) / 1e6 / _HALF_HOUR.total_seconds()).round().cast(pl.Int64)
-    if len(paired) >= _LEAST:
+    if len(paired) >= _LEAST_ROWS:
         steps = int(paired.mode().sort()[0])
         share = int((paired == steps).sum()) / len(paired)
-        is_told = share >= _PAIRED and steps != 0 and abs(steps) <= _FARTHEST
-        return Shift(steps / 2, differing, by_day[steps], share) if is_told else None
-    is_told = min(ours.height, theirs.height) >= _LEAST and steps != 0 and left <= (1 - _EXPLAINED) * differing
-    return Shift(steps / 2, differing, left, None) if is_told else None
+        is_certain = share >= _LEAST_PAIRED_SHARE and steps != 0 and abs(steps) <= _MAX_HALF_HOURS
+        return Shift(steps / 2, differing, by_day[steps], share) if is_certain else None
+    is_certain = (
+        min(ours.height, theirs.height) >= _LEAST_ROWS
+        and steps != 0
+        and left <= (1 - _LEAST_EXPLAINED_SHARE) * differing
+    )
+    return Shift(steps / 2, differing, left, None) if is_certain else None
 
 
 def _days_by_shift(ours: pl.DataFrame, theirs: pl.DataFrame, zone: str) -> dict[int, int]:
@@ -97,7 +101,7 @@ def _days_by_shift(ours: pl.DataFrame, theirs: pl.DataFrame, zone: str) -> dict[
     whole = bins.select(_day(pl.col("at"), zone).alias("day"))["day"].unique().sort()
     inner = whole[1:-1] if len(whole) > 2 else whole
     differing: dict[int, int] = {}
-    for steps in range(-_FARTHEST, _FARTHEST + 1):
+    for steps in range(-_MAX_HALF_HOURS, _MAX_HALF_HOURS + 1):
         moved = bins.group_by(day=_day(pl.col("at") - steps * _HALF_HOUR, zone)).agg(pl.col("theirs").sum())
         both = moved.join(our_days, on="day", how="full", coalesce=True).filter(pl.col("day").is_in(inner.implode()))
         differing[steps] = int(
@@ -115,7 +119,7 @@ def with_days(rows: pl.DataFrame, zone: str) -> pl.DataFrame:
     return rows.with_columns(day=_day(pl.col("at"), zone))
 
 
-def within(rows: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+def in_period(rows: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     """The rows whose `day` is one of a period."""
     return rows.filter(pl.col("day").is_between(first, last))
 

@@ -29,7 +29,7 @@ OURS: Final = pl.Schema(
 #: A pair: numbers of the rows, and what they were matched by.
 PAIRS: Final = pl.Schema({"ours": pl.UInt32(), "row_no": pl.Int64(), "by": pl.String()})
 
-_KEYED: Final = (
+_ID_KEYS: Final = (
     ("transaction_id", "transaction_id", "transaction_id"),
     ("click_id", "match_key", "click_id"),
 )
@@ -54,22 +54,22 @@ def match(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.
         Rows of `PAIRS`.
     """
     pairs = [pl.DataFrame(schema=PAIRS)]
-    for by, our_key, their_key in _KEYED:
-        left, right = _left_over(ours, theirs, pairs)
-        pairs.append(_by_key(left, right, by, our_key, their_key))
-    left, right = _left_over(ours, theirs, pairs)
+    for matched_by, our_key, their_key in _ID_KEYS:
+        left, right = _unmatched(ours, theirs, pairs)
+        pairs.append(_by_key(left, right, matched_by, our_key, their_key))
+    left, right = _unmatched(ours, theirs, pairs)
     pairs.append(_by_value_and_time(left, right, tolerance))
     return pl.concat(pairs).sort("row_no")
 
 
-def _left_over(
+def _unmatched(
     ours: pl.DataFrame, theirs: pl.DataFrame, pairs: list[pl.DataFrame]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     matched = pl.concat(pairs)
     return ours.join(matched, on="ours", how="anti"), theirs.join(matched, on="row_no", how="anti")
 
 
-def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, by: str, our_key: str, their_key: str) -> pl.DataFrame:
+def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, matched_by: str, our_key: str, their_key: str) -> pl.DataFrame:
     """Equal keys; where one stands in several rows, those of the same value first, then in the order of their times."""
     ours, theirs = (
         side.select(number, "value", "at", key=name).drop_nulls("key")
@@ -77,15 +77,15 @@ def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, by: str, our_key: str, the
     )
     ours, theirs = ours.join(theirs, on="key", how="semi"), theirs.join(ours, on="key", how="semi")
     found = [pl.DataFrame(schema=PAIRS)]
-    for also in (["value"], []):
-        keys = ["key", *also]
+    for extra in (["value"], []):
+        keys = ["key", *extra]
         left, right = (
-            side.drop_nulls(also)
+            side.drop_nulls(extra)
             .sort("at", side.columns[0], nulls_last=True)
             .with_columns(turn=pl.int_range(pl.len()).over(keys))
-            for side in _left_over(ours, theirs, found)
+            for side in _unmatched(ours, theirs, found)
         )
-        found.append(left.join(right, on=[*keys, "turn"]).select("ours", "row_no", by=pl.lit(by)))
+        found.append(left.join(right, on=[*keys, "turn"]).select("ours", "row_no", by=pl.lit(matched_by)))
     return pl.concat(found)
 
 
@@ -95,25 +95,25 @@ def _by_value_and_time(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tole
     left, right = (side.drop_nulls(["value", "at"]) for side in (ours, theirs))
     step = max(tolerance.value, Decimal("0.01"))
 
-    def places(side: pl.DataFrame) -> pl.DataFrame:
+    def with_cells(side: pl.DataFrame) -> pl.DataFrame:
         value = (side["value"] / step).cast(pl.Float64).floor().cast(pl.Int64)
-        return side.with_columns(value_place=value, time_place=side["at"].to_physical() // max(micros, 1))
+        return side.with_columns(value_cell=value, time_cell=side["at"].to_physical() // max(micros, 1))
 
     around = [pl.lit(-1), pl.lit(0), pl.lit(1)]
     spread = (
-        places(right)
+        with_cells(right)
         .with_columns(value_step=pl.concat_list(around), time_step=pl.concat_list(around))
         .explode("value_step")
         .explode("time_step")
-        .with_columns(value_place=pl.col("value_place") + pl.col("value_step"))
-        .with_columns(time_place=pl.col("time_place") + pl.col("time_step"))
-        .select("row_no", "value_place", "time_place", their_value="value", their_currency="currency", their_at="at")
+        .with_columns(value_cell=pl.col("value_cell") + pl.col("value_step"))
+        .with_columns(time_cell=pl.col("time_cell") + pl.col("time_step"))
+        .select("row_no", "value_cell", "time_cell", their_value="value", their_currency="currency", their_at="at")
     )
     apart = (pl.col("at") - pl.col("their_at")).abs()
     differs = (pl.col("value") - pl.col("their_value")).abs()
     candidates = (
-        places(left)
-        .join(spread, on=["value_place", "time_place"])
+        with_cells(left)
+        .join(spread, on=["value_cell", "time_cell"])
         .with_columns(apart=apart, differs=differs)
         .filter(
             (pl.col("differs") <= tolerance.value)

@@ -14,7 +14,15 @@ import polars as pl
 from etl.errors import UsageError
 from etl.reports.reconcile.causes import Sides, explain_differences
 from etl.reports.reconcile.exports import Export, read_export
-from etl.reports.reconcile.gaps import Shift, compare_counts, compare_days, compare_money, find_shift, with_days, within
+from etl.reports.reconcile.gaps import (
+    Shift,
+    compare_counts,
+    compare_days,
+    compare_money,
+    find_shift,
+    in_period,
+    with_days,
+)
 from etl.reports.reconcile.matching import OURS, Tolerance, match
 from etl.runner.published_tables import Published, open_published, read
 from etl.schema import SUMMABLE
@@ -24,14 +32,14 @@ from etl.sources.settings import check_zone
 OUR_TIMES: Final = ("occurred_at", "received_at")
 
 #: Rows of ours so far outside their period can still be theirs: a day's edge, and a shift of time zones.
-_AROUND: Final = timedelta(days=2)
+_MARGIN: Final = timedelta(days=2)
 
 
 _FRAMES: Final = ("counts", "totals", "days", "money", "matched", "causes", "differences")
 
 
 @dataclass(frozen=True)
-class Request:
+class ReconcileRequest:
     """What to reconcile.
 
     Attributes:
@@ -94,13 +102,13 @@ class Reconciliation(NamedTuple):
     shift: Shift | None
     differences: pl.DataFrame
 
-    def exceeds(self, most: float) -> bool:
+    def exceeds(self, max_gap: float) -> bool:
         """Whether the gap of any total is larger, or one side has nothing."""
         gaps = [*self.counts["gap"], *self.totals.filter((pl.col("ours") != 0) | (pl.col("theirs") != 0))["gap"]]
-        return any(gap is None or abs(gap) > most for gap in gaps)
+        return any(gap is None or abs(gap) > max_gap for gap in gaps)
 
 
-def reconcile(request: Request) -> Reconciliation:
+def reconcile(request: ReconcileRequest) -> Reconciliation:
     """Compares published conversions with an export, over the days of the export.
 
     Raises:
@@ -123,15 +131,15 @@ def reconcile(request: Request) -> Reconciliation:
     ours = with_days(_read_ours(published, request, first, last), request.zone)
     theirs, notes = _with_currency(days, ours, export, request)
     sides = Sides(ours, theirs, match(ours, theirs, request.tolerance), _read_rejections(published, request))
-    compared = _compare(sides, within(ours, first, last), request)
+    compared = _compare(sides, in_period(ours, first, last), request)
     return Reconciliation(columns=export.columns, first=first, last=last, notes=notes, **compared)
 
 
-def _compare(sides: Sides, ours: pl.DataFrame, request: Request) -> dict[str, Any]:
+def _compare(sides: Sides, ours: pl.DataFrame, request: ReconcileRequest) -> dict[str, Any]:
     """What of a `Reconciliation` the rows give; `ours` are those of the period."""
     pairs = sides.pairs
-    in_question = sides.ours.filter(pl.col("ours").is_in(pl.concat([ours["ours"], pairs["ours"]]).implode()))
-    differences = explain_differences(sides._replace(ours=in_question), request.tolerance, request.zone)
+    compared_ours = sides.ours.filter(pl.col("ours").is_in(pl.concat([ours["ours"], pairs["ours"]]).implode()))
+    differences = explain_differences(sides._replace(ours=compared_ours), request.tolerance, request.zone)
     by_id = pairs.filter(pl.col("by") != "value and time").join(sides.ours, on="ours")
     apart = by_id.join(sides.theirs, on="row_no", suffix="_theirs").select(apart=pl.col("at_theirs") - pl.col("at"))
     valued = ours if sides.theirs["value"].count() else ours.clear()  # without a value of theirs there is no gap
@@ -144,13 +152,13 @@ def _compare(sides: Sides, ours: pl.DataFrame, request: Request) -> dict[str, An
         .value_counts(name="rows")
         .cast({"rows": pl.Int64})
         .sort("rows", "by", descending=[True, False]),
-        "causes": _causes(differences),
+        "causes": _count_causes(differences),
         "shift": find_shift(sides.ours, sides.theirs, apart["apart"].drop_nulls(), request.zone),
         "differences": differences,
     }
 
 
-def _scope(request: Request) -> pl.Expr:
+def _is_in_scope(request: ReconcileRequest) -> pl.Expr:
     scope = pl.lit(value=True)
     if request.account is not None:
         scope = scope & (pl.col("account_id") == request.account)
@@ -159,21 +167,21 @@ def _scope(request: Request) -> pl.Expr:
     return scope
 
 
-def _read_ours(published: Published, request: Request, first: date, last: date) -> pl.DataFrame:
+def _read_ours(published: Published, request: ReconcileRequest, first: date, last: date) -> pl.DataFrame:
     at = pl.col(request.our_time)
     day = at.dt.convert_time_zone(request.zone).dt.date()
     is_wanted = pl.col("event").is_in(request.events) if request.events else pl.lit(value=True)
-    is_near = day.is_between(first - _AROUND, last + _AROUND)
-    rows = published.conversions.filter(_scope(request) & is_wanted & is_near).select(
+    is_near = day.is_between(first - _MARGIN, last + _MARGIN)
+    rows = published.conversions.filter(_is_in_scope(request) & is_wanted & is_near).select(
         "conversion_id", pl.col("transaction_id").str.strip_chars(), "match_key", "value", "currency", at=at
     )
     return read(rows).with_row_index("ours").select(OURS.names())
 
 
-def _read_rejections(published: Published, request: Request) -> pl.DataFrame:
+def _read_rejections(published: Published, request: ReconcileRequest) -> pl.DataFrame:
     """Rejected records that can be recognised, duplicates last: a refusal says more than that it came again."""
     is_known = pl.col("transaction_id").is_not_null() | pl.col("match_key").is_not_null()
-    rows = published.rejections.filter(_scope(request) & is_known).select(
+    rows = published.rejections.filter(_is_in_scope(request) & is_known).select(
         pl.col("rejection_id").alias("conversion_id"),
         pl.col("transaction_id").str.strip_chars(),
         "match_key",
@@ -188,7 +196,7 @@ def _read_rejections(published: Published, request: Request) -> pl.DataFrame:
 
 
 def _with_currency(
-    theirs: pl.DataFrame, ours: pl.DataFrame, export: Export, request: Request
+    theirs: pl.DataFrame, ours: pl.DataFrame, export: Export, request: ReconcileRequest
 ) -> tuple[pl.DataFrame, list[str]]:
     """Their rows with a currency where no column says one, and what was assumed of that and of the rest."""
     notes = [f"{count:,} of their rows have a {role} that cannot be read." for role, count in export.unread.items()]
@@ -206,7 +214,7 @@ def _with_currency(
     return theirs.with_columns(currency=pl.lit(currency, pl.String)), notes
 
 
-def _causes(differences: pl.DataFrame) -> pl.DataFrame:
+def _count_causes(differences: pl.DataFrame) -> pl.DataFrame:
     keys = ("side", "cause", "currency")
     value = pl.coalesce("their_value", "our_value")
     counted = (
@@ -218,7 +226,7 @@ def _causes(differences: pl.DataFrame) -> pl.DataFrame:
     return read(counted).sort("rows", *keys, descending=[True, False, False, False], nulls_last=True)
 
 
-def say(outcome: Reconciliation) -> list[str]:
+def summarise(outcome: Reconciliation) -> list[str]:
     """What came of it, in sentences."""
     counts = outcome.counts.row(0, named=True)
     matched = int(outcome.matched["rows"].sum())
@@ -230,11 +238,11 @@ def say(outcome: Reconciliation) -> list[str]:
         ),
     ]
     if outcome.shift:
-        sentences.append(_say_shift(outcome.shift))
+        sentences.append(_describe_shift(outcome.shift))
     return sentences
 
 
-def _say_shift(shift: Shift) -> str:
+def _describe_shift(shift: Shift) -> str:
     hours = f"{abs(shift.hours):g} {'hour' if abs(shift.hours) == 1 else 'hours'}"
     whole, half = divmod(int(abs(shift.hours) * 2), 2)
     zone = f"UTC{'+' if shift.hours > 0 else '−'}{whole:02d}:{half * 30:02d}"
@@ -257,7 +265,7 @@ def as_json(outcome: Reconciliation) -> dict[str, Any]:
         "first_day": outcome.first,
         "last_day": outcome.last,
         "notes": outcome.notes,
-        "says": say(outcome),
+        "says": summarise(outcome),
         "shift": outcome.shift._asdict() if outcome.shift else None,
         **{name: getattr(outcome, name).to_dicts() for name in _FRAMES},
     }
