@@ -250,9 +250,9 @@ def test_columns_are_guessed_by_name_and_can_be_said() -> None:
     }
     assert find_columns(names, {"transaction_id": "clickId"})["transaction_id"] == "clickId"
     assert "click_id" not in find_columns(names, {"transaction_id": "clickId"})
-    with pytest.raises(UsageError, match="no column"):
+    with pytest.raises(UsageError, match="no such column"):
         find_columns(names, {"time": "Day"})
-    with pytest.raises(UsageError, match="nothing a column can hold"):
+    with pytest.raises(UsageError, match="is not a role"):
         find_columns(names, {"day": "Payout"})
 
 

@@ -38,7 +38,7 @@ MODE: Final = Mode()
 
 
 def set_mode(arguments: Sequence[str]) -> None:
-    """Sets the mode that some arguments ask for; they may be wrong otherwise, and their error is a message too."""
+    """Sets the mode that arguments ask for. The arguments are not parsed yet: an error in them is a message too."""
     words = list(arguments)
     words = words[: words.index("--")] if "--" in words else words
     joined = {f"{name}={JSON}" for name in _JSON_OPTIONS}
@@ -49,7 +49,7 @@ def set_mode(arguments: Sequence[str]) -> None:
 
 
 def say(event: str, text: str | None, *, level: str = "info", **fields: Any) -> None:
-    """Says one thing: the text to people, if there is one, or the event and its fields to programs."""
+    """Writes one message to standard error: for people the text, if any; for programs the event and its fields."""
     if MODE.is_json:
         from etl.cli.terminal import json_text
 
@@ -60,17 +60,17 @@ def say(event: str, text: str | None, *, level: str = "info", **fields: Any) -> 
 
 
 def _safe(text: str) -> str:
-    """The text without credentials; a name of a file may hold bytes that are no text."""
+    """Removes credentials from a text, and escapes bytes of file names that are not valid text."""
     return masked(text).encode(errors="backslashreplace").decode()
 
 
 def warn(message: str, **fields: Any) -> None:
-    """Says what needs a look, but stops nothing."""
+    """Writes a warning; the command goes on."""
     say("warning", f"warning: {visible(masked(message))}", level="warning", message=message, **fields)
 
 
 def fail(error: Exception) -> int:
-    """Says why a command has failed, and what to do; the way there too, if it was asked for or is a defect's.
+    """Reports why a command failed and what to do; adds the traceback with --debug, and if the error is a defect.
 
     Returns:
         The exit code.
@@ -85,7 +85,7 @@ def fail(error: Exception) -> int:
 
 
 def _as_etl_error(error: Exception) -> EtlError:
-    """The error as its two lines: its own, those of words that the parser does not know, or those of a defect."""
+    """Converts any error to an `EtlError`: errors of the parser to wrong usage, unexpected errors to a defect."""
     if isinstance(error, EtlError):
         return error
     if hasattr(error, "format_message"):

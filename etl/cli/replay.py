@@ -1,4 +1,4 @@
-"""`replay`: a warehouse's rejections judged again by other rules."""
+"""The command `replay`: judges a warehouse's rejections again, with other rules."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from etl.cli.load import Into
 def replay(
     into: Into,
     reason: Annotated[
-        list[str] | None, typer.Option(metavar="REASON", help="Only rejections for it; may be given again.")
+        list[str] | None, typer.Option(metavar="REASON", help="Replay only rejections with this reason; repeatable.")
     ] = None,
     *,
     typed: options.Typed,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
@@ -27,7 +27,7 @@ def replay(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Judge a warehouse's rejections again, from their raw records; what passes now is a conversion."""
+    """Judge a warehouse's rejections again from their raw records; rejections that pass become conversions."""
     from etl.cli.progress import ignore_signals_once_publishing, report_progress
     from etl.cli.summary import write_summary
     from etl.errors import InterruptedRunError
@@ -50,17 +50,19 @@ def replay(
 
 
 def _shown(report: dict[str, Any]) -> list[str]:
-    """What became of the rejections, and what passed of each input."""
+    """Lists the outcomes of the rejections, and the rejections that pass by input and reason."""
     lines = [
-        "{judged:,} rejections judged by {name}: {passed:,} pass, {changed:,} are rejected otherwise, "
-        "{skipped:,} are no postbacks, {same:,} stay".format(**report, name=report["ruleset"]["name"])
+        "{judged:,} rejections judged by {name}: {passed:,} pass, {changed:,} are rejected for another reason, "
+        "{skipped:,} are not postbacks, {same:,} stay the same".format(**report, name=report["ruleset"]["name"])
     ]
     lines += [f"  {entry['count']:,} left: {entry['why']}" for entry in report["left"]]
     lines += [_line(entry) for entry in report["inputs"][:20]]
     many = len(report["inputs"]) - 20
     lines += [f"  and {many:,} more; --summary shows all"] if many > 0 else []
     if report["demoted"] or report["promoted"]:
-        lines.append("  of earlier rows {demoted:,} are duplicates then and {promoted:,} conversions".format(**report))
+        lines.append(
+            "  of earlier rows, {demoted:,} become duplicates and {promoted:,} become conversions".format(**report)
+        )
     return lines
 
 

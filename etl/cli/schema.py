@@ -1,4 +1,4 @@
-"""`schema`: the tables' columns, types and meaning, from the one place that defines them."""
+"""The command `schema`: shows the tables' columns, types and meanings, from the module that defines them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class SchemaFormat(enum.StrEnum):
 
 
 def schema(
-    table: Annotated[str | None, typer.Argument(help="One table; all four by default.")] = None,
-    as_: Annotated[SchemaFormat, typer.Option("--as", help="How to show it.")] = SchemaFormat.TEXT,
+    table: Annotated[str | None, typer.Argument(help="The table to show; all four by default.")] = None,
+    as_: Annotated[SchemaFormat, typer.Option("--as", help="Format of the output.")] = SchemaFormat.TEXT,
 ) -> None:
-    """Show the tables' columns, their types and what they mean."""
+    """Show the columns of the tables, with their types and meanings."""
     from etl.errors import UsageError
     from etl.schema import TABLES
 
@@ -35,7 +35,7 @@ def schema(
 
 
 def render_tables(tables: tuple[Table, ...], as_: SchemaFormat) -> str:
-    """The tables as text of a kind."""
+    """Renders the definitions of tables as text, Markdown or JSON."""
     return _RENDERERS[as_](tables)
 
 

@@ -1,4 +1,4 @@
-"""`what-if`: the same inputs under two rulesets."""
+"""The command `what-if`: compares two rulesets on the same inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from etl.rules.ruleset import Ruleset
 
 
-#: What decides what records become, but the rules themselves.
+#: The options that decide what records become, apart from the ruleset.
 _OPTIONS: Final = (*options.READING, "min_matched", "default_currency", "account", "integration", "pii", "jobs")
 
 
@@ -35,9 +35,9 @@ def what_if(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on the terminal.")] = False,
     debug: options.Debug = False,
 ) -> None:
-    """Say which records become something else under other rules, with money, by integration, and show examples.
+    """Show which records change under another ruleset, with money and examples, by integration.
 
-    Compared are event, value, currency, match key, and whether a record is a conversion, rejected or skipped.
+    The command compares event, value, currency, match key, and the outcome: a conversion, a rejection, or skipped.
     """
     import tempfile
 
@@ -53,7 +53,7 @@ def what_if(
         with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, report_progress(is_quiet=quiet) as progress:
             request = typed.request(inputs, Path(folder))
             comparison = compare_rulesets(request, rulesets, progress, changes)
-    except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work when the signal comes
+    except KeyboardInterrupt as error:  # polars raises it in spite of the handler
         raise InterruptedRunError from error
     if as_json:
         terminal.write_json(comparison.as_data())
@@ -63,19 +63,19 @@ def what_if(
 
 
 def _read_both(names: list[str]) -> tuple[Ruleset, Ruleset]:
-    """The two rulesets that are compared; the first is the page where one is given."""
+    """Reads the two rulesets to compare; a single name is compared with the page's rules."""
     from etl.errors import UsageError
 
     if len(names) > 2:
         raise UsageError(f"--ruleset is given {len(names)} times.", "Give it twice, or once to compare with the page.")
     first, second = (options.read_ruleset(name) for name in ([None, *names] if len(names) == 1 else names))
     if first.digest == second.digest:
-        raise UsageError(f"{first.name} and {second.name} are the same rules.", "Name two that differ.")
+        raise UsageError(f"{first.name} and {second.name} are the same rules.", "Name two rulesets that differ.")
     return first, second
 
 
 def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Titles with their rows: what is said, a name and a text each."""
+    """Yields the sections of the report: a title, and rows of name and text."""
     from etl.reports.what_if import CHANGES
 
     first, second = comparison.summaries
@@ -85,7 +85,7 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str
         values = [summary["value_total"].get(currency, "0") for summary in (first, second)]
         if values[0] != values[1]:
             rows.append((f"value {currency or 'without currency'}", " -> ".join(values)))
-    yield f"{names}: {comparison.changed:,} of {first['records']:,} records become something else", rows
+    yield f"{names}: {comparison.changed:,} of {first['records']:,} records change", rows
     for change in CHANGES:
         groups = comparison.groups(change.code)
         if groups:
@@ -100,7 +100,7 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str
             yield f"{change.code}: {_records(count)}; {change.what}", rows
 
 
-#: So many integrations are shown of each change; JSON has them all.
+#: How many integrations are shown of each change; JSON has all of them.
 _SHOWN: Final = 10
 
 _TOTALS: Final = ("conversions", "rejections", "skipped")
@@ -119,6 +119,7 @@ def _owner(group: Group) -> str:
 
 
 def _both_sums(comparison: Comparison, group: Group) -> str:
+    """Formats the sums of a group under both rulesets."""
     return " -> ".join(_sums(money.get(group, {})) for money in (comparison.money_a, comparison.money_b))
 
 
@@ -130,7 +131,7 @@ def _sums(money: dict[str, Decimal]) -> str:
 
 
 def _verdict_changes(row: dict[str, Any]) -> str:
-    """What a record becomes under each ruleset, where that differs."""
+    """Lists the columns of a record that differ, with their values under both rulesets."""
     from etl.reports.what_if import VERDICT
 
     return ", ".join(

@@ -1,6 +1,7 @@
-"""What inputs hold, before a long run: what they are, from when to when, whose postbacks. Nothing is written.
+"""Reports each input's format, the share of matching records, its time range, long gaps, and postbacks by account.
 
-By default an input is read in part: several places of a plain file of lines, the beginning of any other.
+By default only a sample of an input is read: several parts of a plain file of lines, or the beginning of any other
+input. Nothing is written.
 """
 
 from __future__ import annotations
@@ -30,38 +31,38 @@ from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import is_seekable
 from etl.transform.pipeline import route_requests
 
-#: What is read of an input that is not read whole: its beginning, or windows all over it.
+#: Size of a sample: the beginning of an input, or windows spread over it.
 HEAD_BYTES: Final = 4 * 2**20
 WINDOWS: Final = 8
 WINDOW_BYTES: Final = HEAD_BYTES // WINDOWS
 
-#: A silence is a gap if it lasts so long, and so many times as long as what usually lies between two records.
+#: A silence is a gap if it lasts longer than `GAP`, and longer than `GAP_FACTOR` times the mean time between records.
 GAP: Final = timedelta(hours=1)
 GAP_FACTOR: Final = 20
 
-#: Faults of records that no format has to match.
+#: Faults of records that no format needs to match.
 _WITHOUT_CONTENT: Final = ("blank", "comment", "header")
 _SKIPS: Final = tuple(reason.code for reason in page.SKIPS)
 
 
 class Gap(NamedTuple):
-    """A silence: the minute of the last record before it, and of the first after it."""
+    """A silence, from the minute of the last record before it to the minute of the first record after it."""
 
     start: datetime
     end: datetime
 
 
 class Inspection(NamedTuple):
-    """What one input holds.
+    """The report on one input.
 
     Attributes:
-        path: The input as given.
-        detected: What it is.
+        path: Name of the input.
+        detected: Its format.
         survey: Its size and compression.
-        is_whole: Whether all of it was read; else all counts are of a sample.
-        records: How many it holds; an estimate unless it was read whole.
+        is_whole: Whether all of the input was read; otherwise `counts` are those of a sample.
+        records: How many records the input holds; an estimate if it was not read whole.
         time: How its times are read.
-        counts: What was counted in what was read.
+        counts: Counts of the records that were read.
     """
 
     path: str
@@ -73,7 +74,7 @@ class Inspection(NamedTuple):
     counts: InputCounts
 
     def as_data(self) -> dict[str, Any]:
-        """The same as dicts and lists, for programs."""
+        """Converts the report to dicts and lists."""
         counts, row = self.counts, self.detected.row
         return {
             "path": self.path,
@@ -103,32 +104,32 @@ class Inspection(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """An input that cannot be inspected, and why."""
+    """An input that cannot be inspected, with the error."""
 
     path: str
     error: EtlError
 
     def as_data(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Converts the failure to a dict."""
         return {"path": self.path, "problem": self.error.problem, "hint": self.error.hint}
 
 
 @dataclass
 class InputCounts:
-    """What was counted in the records that were read.
+    """Counts of the records that were read of an input.
 
     Attributes:
-        records: All of them.
-        malformed: Records that nothing can read.
-        skipped: Records that are no postbacks, by reason.
-        postbacks: The others.
-        without_body: Postbacks whose body the log does not hold.
-        methods: Of the postbacks.
-        statuses: Of the postbacks.
-        integrations: Of the postbacks, (account, integration).
-        first: The earliest time of any record.
-        last: The latest.
-        minutes: For each part that was read in one go, the minutes since 1970 with records, and how many those had.
+        records: Number of records.
+        malformed: Records that cannot be read.
+        postbacks: Records that are postbacks.
+        without_body: Postbacks whose body was not logged.
+        skipped: Records that are not postbacks, by reason.
+        methods: Postbacks by HTTP method.
+        statuses: Postbacks by HTTP status.
+        integrations: Postbacks by (account, integration).
+        first: The earliest time of a record.
+        last: The latest time of a record.
+        minutes: For each part that was read without a break: records by minute since 1970.
     """
 
     records: int = 0
@@ -145,12 +146,17 @@ class InputCounts:
 
     @property
     def matched(self) -> float | None:
-        """The share of records that are what the input was taken for; None where there is nothing to tell by."""
+        """The share of records that match the detected format; None if no record needs to match."""
         candidates = self.records - sum(self.skipped[reason] for reason in _WITHOUT_CONTENT)
         return (candidates - self.malformed) / candidates if candidates else None
 
     def add(self, requests: pl.DataFrame, ruleset: Ruleset) -> None:
-        """Counts some records: rows of `schema.REQUESTS`."""
+        """Adds records to the counts.
+
+        Args:
+            requests: Rows of `schema.REQUESTS`.
+            ruleset: The rules; the collect path separates postbacks from other requests.
+        """
         routed = route_requests(requests, ruleset, Options())
         fault = routed["fault"]
         is_postback = fault.is_null() | fault.is_in(("malformed_body", "body_not_logged"))
@@ -175,7 +181,7 @@ class InputCounts:
         self.minutes[-1].update(_value_counts(times.cast(pl.Int64) // 60_000_000))
 
     def gaps(self) -> list[Gap]:
-        """The silences within what was read in one go, in their order."""
+        """Finds the gaps within each part that was read without a break, sorted by time."""
         found = []
         for part in self.minutes:
             minutes = sorted(part)
@@ -213,6 +219,7 @@ def inspect_inputs(
 
 
 def _inspect_input(item: Input, reading: Reading, ruleset: Ruleset, *, is_full: bool) -> Inspection:
+    """Inspects one input; an input that fits in the sample is read whole."""
     if is_full:
         surveyed, is_whole = survey(item.path, item.source, SPLIT_BYTES), True
     else:
@@ -236,10 +243,10 @@ def _inspect_input(item: Input, reading: Reading, ruleset: Ruleset, *, is_full: 
 
 
 def _read_sample(split: Split, counts: InputCounts, ruleset: Ruleset) -> int:
-    """Counts a part of an input's records.
+    """Counts the records of a sample of an input.
 
     Returns:
-        How many decompressed bytes that part has.
+        The decompressed size of the sample, in bytes.
     """
     if split.framing == LINES and split.codec == "plain" and is_seekable(split.path):
         return sum(_read_part(window, counts, ruleset) for window in _windows(split))
@@ -247,14 +254,18 @@ def _read_sample(split: Split, counts: InputCounts, ruleset: Ruleset) -> int:
 
 
 def _windows(split: Split) -> Iterator[Split]:
-    """Parts of a plain file of lines, the first at its beginning, the last at its end."""
+    """Yields windows spread evenly over a plain file of lines, from its beginning to its end."""
     step = (split.end - WINDOW_BYTES) // (WINDOWS - 1)
     for number in range(WINDOWS):
         yield split._replace(start=number * step, end=number * step + WINDOW_BYTES)
 
 
 def _read_part(split: Split, counts: InputCounts, ruleset: Ruleset) -> int:
-    """Counts the records of a part, in its first batch where the framing knows no end."""
+    """Counts the records of a part, and stops after the batch that reaches the part's size.
+
+    Returns:
+        The decompressed size of the records, in bytes.
+    """
     if counts.minutes[-1]:
         counts.minutes.append(Counter())
     read_bytes = 0

@@ -1,4 +1,4 @@
-"""Answer 4: counts conversion types that are not in the page's table, with the type that was meant (rules 5.2)."""
+"""Answer 4: counts unknown conversion types, with the type that was probably meant (rules 5.2)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_unknown_types(frames: Frames) -> Findings:
 
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     if not totals.counts["unknown_type"]:
-        return ["Every conversion_type that was sent is in the page's table."]
+        return ["Every conversion_type that was sent is known."]
     types = findings["types"]
     first = types.row(0, named=True)
     curable = int(types.filter(pl.col("event").is_not_null())["rejections"].sum())
@@ -55,7 +55,7 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
 ANSWER: Final = Answer(
     key="unknown_types",
     title="Unknown conversion types",
-    question="Which types are not in the page's table, and which types were probably meant?",
+    question="Which conversion types are unknown, and which types were probably meant?",
     base="postbacks",
     measures=("postbacks", "unknown_type"),
     find=find_unknown_types,

@@ -1,4 +1,4 @@
-"""What became of each parameter: read off the pipeline's frames, row by row, and masked where it is personal."""
+"""Explains how each parameter of a postback is used, from the pipeline's frames; masks personal values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PAGE_FOLDS: Final = {fold(name) for name in _PAGE_NAMES}
 
 
 class _JudgedParameter(NamedTuple):
-    """One parameter with what the pipeline knows of it."""
+    """One parameter of a postback, as the pipeline judged it; `place` is its position in the request."""
 
     place: int
     name: str
@@ -41,12 +41,12 @@ class _JudgedParameter(NamedTuple):
 
 
 def list_uses(judged: Judged, ruleset: Ruleset, options: Options) -> tuple[ParameterUse, ...]:
-    """One row a parameter and field that it could fill, in the request's order.
+    """Lists the use of each parameter for each field that it could fill, in the request's order.
 
     Args:
         judged: The frames of one postback.
         ruleset: The rules.
-        options: Whether personal values are shown.
+        options: The option `pii` decides whether personal values are masked.
 
     Source: rules 2, 7.4, 8.1, 9.1.
     """
@@ -67,7 +67,7 @@ def list_uses(judged: Judged, ruleset: Ruleset, options: Options) -> tuple[Param
 def _uses(
     param: _JudgedParameter, params: list[_JudgedParameter], sources: set[int], judged: Judged, ruleset: Ruleset
 ) -> Iterator[tuple[str | None, str, str | None]]:
-    """(field, use, instead) of one parameter; sources are the places of those that the items come from."""
+    """Yields (field, use, instead) of one parameter; `sources` are the places of the parameters that give the items."""
     meaning = param.meaning
     is_refused = not judged.tables.conversions.height
     columns = field_columns(ruleset)
@@ -92,7 +92,7 @@ def _uses(
 def _use_for(
     column: str, param: _JudgedParameter, params: list[_JudgedParameter], judged: Judged
 ) -> tuple[str, str | None]:
-    """What became of a parameter that could fill a field, and which one won instead."""
+    """Finds how a parameter is used for a field, and the parameter that fills the field instead."""
     if not param.is_sent:
         return "empty", None
     if param.is_structure:
@@ -104,6 +104,7 @@ def _use_for(
 def _passthrough(
     param: _JudgedParameter, params: list[_JudgedParameter], judged: Judged
 ) -> tuple[str, str, str | None]:
+    """Finds (field, use, instead) of a passthrough."""
     name = param.name.removeprefix(page.PASSTHROUGH_PREFIX)
     field = f"passthrough {name}"
     if not param.is_sent:
@@ -122,7 +123,7 @@ def _field_name(column: str) -> str:
 
 
 def _source(param: _JudgedParameter, field: str | None, use: str, ruleset: Ruleset) -> str:
-    """Where it is said that a name stands for a field, and what was made of it."""
+    """Names the sentence of the page or the ruling behind a parameter's use."""
     if use not in ("fills", "lost") or field is None:
         return USE[use].source
     is_core = field not in {exact_field.name for exact_field in ruleset.exact_fields} and param.meaning.core >= 0
@@ -134,7 +135,7 @@ def _source(param: _JudgedParameter, field: str | None, use: str, ruleset: Rules
 
 
 def _masked(param: _JudgedParameter, country: str | None, ruleset: Ruleset, options: Options) -> tuple[str, str]:
-    """Name and value as they may be seen: what the tables hold as sent stays, all else goes the way of raw records."""
+    """Masks a parameter's name and value as raw records are masked, unless the tables show the value as sent."""
     if options.pii == "keep" or _is_shown_as_sent(param.meaning, ruleset):
         return param.name, param.value
     try:
@@ -148,7 +149,7 @@ def _masked(param: _JudgedParameter, country: str | None, ruleset: Ruleset, opti
 
 
 def _is_shown_as_sent(meaning: Meaning, ruleset: Ruleset) -> bool:
-    """Whether the tables show a parameter of this meaning whatever it holds."""
+    """Whether the tables show the values of parameters with this meaning as they were sent."""
     core = ruleset.core_fields[meaning.core].name if meaning.core >= 0 else None
     exact = ruleset.exact_fields[meaning.exact].name if meaning.exact >= 0 else None
     if core == "email" or exact in page.PERSONAL_TRAITS:
@@ -158,15 +159,17 @@ def _is_shown_as_sent(meaning: Meaning, ruleset: Ruleset) -> bool:
     return is_of_item or core is not None or exact is not None or meaning.is_passthrough
 
 
-#: With more parameters that could hold items, all of them are taken as read.
+#: With more parameters that can hold items, all of them count as sources of the items.
 _MAX_ITEM_PARAMETERS: Final = 200
 
 
 def item_sources(judged: Judged, ruleset: Ruleset) -> set[int]:
-    """The places of the parameters that the items of one postback come from; of equal ones the first.
+    """Finds the places of the parameters that give a postback its items; of equal parameters, the first place.
+
+    A parameter is a source if the items differ without it.
 
     Args:
-        judged: Its frames.
+        judged: The frames of one postback.
         ruleset: The rules.
 
     Source: rules 8.1.

@@ -1,6 +1,6 @@
-"""Which row of theirs is which of ours: by transaction id, then by click id, then by value and time.
+"""Matches rows of theirs with rows of ours: by transaction id, then by click id, then by value and time.
 
-A row is matched once. What is left over on either side after a step goes into the next.
+Each row is matched at most once. Rows without a match go on to the next step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import polars as pl
 
 from etl.schema import INSTANT, MONEY
 
-#: One row a conversion of ours, as far as it is compared. `ours` numbers them.
+#: One row per conversion of ours, numbered by `ours`.
 OURS: Final = pl.Schema(
     {
         "ours": pl.UInt32(),
@@ -26,7 +26,7 @@ OURS: Final = pl.Schema(
     }
 )
 
-#: A pair: numbers of the rows, and what they were matched by.
+#: One row per pair: the numbers of both rows, and what matched them.
 PAIRS: Final = pl.Schema({"ours": pl.UInt32(), "row_no": pl.Int64(), "by": pl.String()})
 
 _ID_KEYS: Final = (
@@ -36,19 +36,19 @@ _ID_KEYS: Final = (
 
 
 class Tolerance(NamedTuple):
-    """How far two amounts and two times may be apart and still be the same."""
+    """The largest differences of two amounts and of two times that count as equal."""
 
     value: Decimal
     time: timedelta
 
 
 def match(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.DataFrame:
-    """Pairs of rows.
+    """Matches rows of both sides.
 
     Args:
         ours: Rows of `OURS`.
         theirs: Rows of `exports.THEIRS`.
-        tolerance: For the rows that no id matches.
+        tolerance: Applies to rows that no id matches.
 
     Returns:
         Rows of `PAIRS`.
@@ -65,12 +65,13 @@ def match(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.
 def _unmatched(
     ours: pl.DataFrame, theirs: pl.DataFrame, pairs: list[pl.DataFrame]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keeps the rows of both sides that are in no pair."""
     matched = pl.concat(pairs)
     return ours.join(matched, on="ours", how="anti"), theirs.join(matched, on="row_no", how="anti")
 
 
 def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, matched_by: str, our_key: str, their_key: str) -> pl.DataFrame:
-    """Equal keys; where one stands in several rows, those of the same value first, then in the order of their times."""
+    """Pairs rows with equal keys: among several, rows of equal value first, then rows in the order of their times."""
     ours, theirs = (
         side.select(number, "value", "at", key=name).drop_nulls("key")
         for side, name, number in ((ours, our_key, "ours"), (theirs, their_key, "row_no"))
@@ -90,7 +91,11 @@ def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, matched_by: str, our_key: 
 
 
 def _by_value_and_time(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.DataFrame:
-    """The nearest in time first, of amounts within the tolerance, in the same currency where both say one."""
+    """Pairs rows whose value and time are within the tolerance, nearest in time first.
+
+    If both rows have a currency, it must be the same. Rows are put in cells as large as the tolerance, so only rows in
+    neighbouring cells are compared.
+    """
     micros = tolerance.time // timedelta(microseconds=1)
     left, right = (side.drop_nulls(["value", "at"]) for side in (ours, theirs))
     step = max(tolerance.value, Decimal("0.01"))
@@ -127,7 +132,7 @@ def _by_value_and_time(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tole
 
 
 def _once_each(candidates: pl.DataFrame) -> pl.DataFrame:
-    """Pairs in which no row of either side stands twice, the first candidates first."""
+    """Keeps the first candidate pair of each row, so that no row is in two pairs."""
     ours: set[int] = set()
     theirs: set[int] = set()
     chosen = []
