@@ -46,6 +46,7 @@ def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
 
 
 def _shown(summary: dict[str, Any], out: Path) -> list[str]:
+    """Formats a summary as lines of text; of the inputs, only the first 20."""
     return [
         "{:,} records = {:,} conversions + {:,} rejections + {:,} skipped".format(
             *(summary["records"], summary["conversions"]),

@@ -124,6 +124,7 @@ def _both_sums(comparison: Comparison, group: Group) -> str:
 
 
 def _sums(money: dict[str, Decimal]) -> str:
+    """Formats sums by currency, joined by plus signs."""
     from etl.cli.terminal import plain_amount
 
     sums = (f"{plain_amount(value)} {currency}".strip() for currency, value in sorted(money.items()))

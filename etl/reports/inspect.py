@@ -173,6 +173,7 @@ class InputCounts:
         self._add_times(routed["received_at"].drop_nulls())
 
     def _add_times(self, times: pl.Series) -> None:
+        """Adds times of receipt to the time range and to the records by minute."""
         if times.is_empty():
             return
         first, last = (moment for moment in (times.min(), times.max()) if isinstance(moment, datetime))

@@ -127,6 +127,7 @@ class Comparison:
         return sorted(groups, key=lambda item: (-item[1], str(item[0])))
 
     def _change_as_data(self, change: ChangeKind) -> dict[str, Any]:
+        """Converts the groups and examples of a change to dicts and lists."""
         groups = self.groups(change.code)
         return {
             "change": change.code,

@@ -17,10 +17,10 @@ MEASURES: Final = (Measure("likely_duplicate", "likely duplicates without an id"
 #: Conversions without an id that agree in everything else are likely duplicates within this time of each other.
 _LIKELY_SECONDS: Final = 600
 
-#: A transaction id with so many conflicting repetitions is a constant that the sender gives to every order.
+#: A transaction id with at least this many conflicting repetitions is a constant that the sender gives every order.
 _CONSTANT_ID_CONFLICTS: Final = 5
 
-#: About so many conversions without an id are compared at a time. This bounds the memory.
+#: Roughly how many conversions without an id are compared at a time. This bounds the memory.
 _ROWS_PER_PART: Final = 4_000_000
 
 #: Names of the time between a kept record and its repetition, with upper bounds in seconds.

@@ -11,7 +11,7 @@ from etl.reports.audit.question import Answer, Findings, Sheet, Totals, plural
 from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, has_key_issue
 from etl.runner.published_tables import read
 
-#: Keys have a usual length if there are at least so many of them, and if at least this share has the same length.
+#: Keys have a usual length if there are at least `LEAST_KEYS`, and at least `USUAL_SHARE` of them have the same length.
 LEAST_KEYS: Final = 20
 USUAL_SHARE: Final = 0.8
 

@@ -10,7 +10,7 @@ from etl.reports.audit.tables import INTEGRATION_KEYS, Frames
 from etl.runner.published_tables import read
 from etl.schema import INSTANT
 
-#: An hour can be silent only if so many requests are expected: by chance, none come in 1 of 20,000 such hours.
+#: An hour can be silent only if at least this many requests are expected: by chance, 1 in 20,000 such hours has none.
 LEAST_EXPECTED: Final = 10
 
 #: An hour is silent if it has at most this share of the expected requests.

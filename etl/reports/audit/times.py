@@ -13,10 +13,10 @@ from etl.runner.published_tables import read
 
 _HALF_HOUR: Final = 1800
 _CLOSE_SECONDS: Final = 300
-#: Every time zone is within so many half hours of UTC.
+#: The largest offset of a time zone from UTC, in half hours.
 _MAX_HALF_HOURS: Final = 28
-#: An offset is an error of the sender if at least so many conversions have it, this share of the conversions with a
-#: timestamp, and this share of the conversions whose offset rounds to the same half hour.
+#: An offset is an error of the sender if enough conversions have it: the least number, the least share of conversions
+#: with a timestamp, and the least share of conversions whose offset rounds to the same half hour.
 _LEAST_CONVERSIONS: Final = 10
 _LEAST_SHARE: Final = 0.05
 _LEAST_CONCENTRATION: Final = 0.8

@@ -13,7 +13,7 @@ from etl.schema import SUMMABLE
 BANDS: Final = ((0.02, "within 2 %"), (0.05, "2 to 5 %"), (None, "over 5 %"))
 
 _HALF_HOUR: Final = timedelta(minutes=30)
-#: Shifts of up to so many half hours are tried.
+#: The largest shift that is tried, in half hours.
 _MAX_HALF_HOURS: Final = 28
 #: A shift is reported if it explains at least this share of the differences between days.
 _LEAST_EXPLAINED_SHARE: Final = 0.5
