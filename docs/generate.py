@@ -19,7 +19,7 @@ import typer
 from generate_rules import rules_page
 
 import etl
-from etl.cli.schema import SchemaFormat, shown
+from etl.cli.schema import SchemaFormat, render_tables
 from etl.reports.audit.catalogue import ANSWERS
 from etl.reports.reconcile.causes import CAUSES
 from etl.rules.page import REJECTIONS, SKIPS
@@ -27,8 +27,8 @@ from etl.rules.ruleset import SWITCHES
 from etl.rules.vendors import shipped_names
 from etl.schema import TABLES
 from etl.sources.formats.registry import FORMATS
+from etl.steps.issues import ISSUES
 from etl.telemetry.metrics import METRICS
-from etl.transform.issues import ISSUES
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -100,7 +100,7 @@ def _meaning(text: str) -> str:
 
 def tables() -> str:
     """Each table's columns."""
-    text = shown(TABLES, SchemaFormat.MARKDOWN)
+    text = render_tables(TABLES, SchemaFormat.MARKDOWN)
     return re.sub(r"^### (\w+): one row is (.*)$", r"## \1\n\nOne row is \2.", text, flags=re.MULTILINE)
 
 

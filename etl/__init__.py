@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from etl.rules.ruleset_file import parse_ruleset
     from etl.rules.vendors import shipped_ruleset
     from etl.runner.stage_inputs import RunRequest
-    from etl.transform.pipeline import Tables, transform
+    from etl.steps.pipeline import Tables, transform
     from etl.warehouse.snapshots import scan
 
     __version__: str
@@ -48,11 +48,11 @@ _HOMES = {
     "EtlError": "etl.errors",
     "Options": "etl.options",
     "Ruleset": "etl.rules.ruleset",
-    "Tables": "etl.transform.pipeline",
+    "Tables": "etl.steps.pipeline",
     "parse_ruleset": "etl.rules.ruleset_file",
     "scan": "etl.warehouse.snapshots",
     "shipped_ruleset": "etl.rules.vendors",
-    "transform": "etl.transform.pipeline",
+    "transform": "etl.steps.pipeline",
 }
 
 

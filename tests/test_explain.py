@@ -18,7 +18,7 @@ from etl.reports import explain as explained
 from etl.reports.explain.explanation import Explanation
 from etl.reports.explain.wording import CURRENCY_FAULTS, EVENTS, NAMES, ORIGINS, TIMES, USES
 from etl.rules import page
-from etl.transform.issues import ISSUES
+from etl.steps.issues import ISSUES
 from tests.adversary import FORMATS, GENERATORS
 from tests.commands import on_terminal, run
 from tests.records import HIDDEN, HOSTILE, LINE, RECORDS

@@ -24,7 +24,7 @@ from etl.sources.readers.escapes import ESCAPES
 from etl.sources.readers.webhook_envelopes import read_record
 from etl.sources.record import Record
 from etl.sources.records.json_documents import Element, read_documents
-from etl.transform.parameter_table import split_forms
+from etl.steps.parameter_table import split_forms
 from tests.places import SHARED, reads_shared
 from tests.records import HARD, decoded
 

@@ -26,7 +26,7 @@ from etl.sources.records import lines
 from etl.sources.records.lines import read_lines
 from etl.sources.splits import Split, read_split
 from etl.sources.storage.decompress import survey
-from etl.transform.pipeline import Tables, transform
+from etl.steps.pipeline import Tables, transform
 from tests import adversary
 
 SPLIT = 2_000

@@ -18,8 +18,8 @@ from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Section, blocks_of, table_names, with_tables
 from etl.rules.value_parsing import amount, read_formatted_amount
 from etl.schema import CONVERSIONS, TABLES
-from etl.transform import placeholders
-from etl.transform.issues import ISSUES
+from etl.steps import placeholders
+from etl.steps.issues import ISSUES
 from tests.commands import on_terminal, run
 
 ROOT = Path(__file__).parents[1]

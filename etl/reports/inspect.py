@@ -29,7 +29,7 @@ from etl.sources.splits import Split, read_split
 from etl.sources.storage.decompress import Survey, open_decompressed, survey, survey_beginning
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import is_seekable
-from etl.transform.pipeline import route_requests
+from etl.steps.pipeline import route_requests
 
 #: Size of a sample: the beginning of an input, or windows spread over it.
 HEAD_BYTES: Final = 4 * 2**20

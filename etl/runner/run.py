@@ -40,7 +40,7 @@ from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import KEYS, TABLES
 from etl.sources.planning import describe_times
 from etl.sources.storage.inputs import Input, found_inputs
-from etl.transform.deduplication import DUPLICATES, find_duplicates
+from etl.steps.deduplication import DUPLICATES, find_duplicates
 
 #: Pieces a task of `find_suspects`: each task reads the hashes of the conversions that were held back once.
 _PIECES_PER_CALL: Final = 4

@@ -17,7 +17,7 @@ from etl.runner.counts import Tally
 from etl.runner.engine import TaskContext
 from etl.runner.parquet import write_table
 from etl.schema import KEYS, TABLES
-from etl.transform.rejections import reject_duplicates
+from etl.steps.rejections import reject_duplicates
 
 #: The tables of conversions and of their details.
 _CONVERTED: Final = ("conversions", "items", "passthroughs")

@@ -22,7 +22,7 @@ from etl.runner.engine import TaskContext
 from etl.runner.parquet import write_table
 from etl.runner.staged_parts import STAGED, Piece, missed_raws_path
 from etl.sources.splits import Split, read_raws, read_split
-from etl.transform.pipeline import Tables, transform
+from etl.steps.pipeline import Tables, transform
 
 #: A worker stages a piece when it has read this many requests. This bounds its memory.
 ROWS_PER_PIECE: Final = 50_000

@@ -14,7 +14,7 @@ from etl.runner.counts import Tally
 from etl.runner.parquet import write_table
 from etl.runner.staged_parts import Piece
 from etl.schema import ITEMS, PASSTHROUGHS
-from etl.transform.rejections import reject_duplicates
+from etl.steps.rejections import reject_duplicates
 from etl.warehouse.delta import Addition, path_of
 from etl.warehouse.load_duplicates import as_stored
 from etl.warehouse.table_layout import (

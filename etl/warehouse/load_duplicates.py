@@ -15,7 +15,7 @@ import polars as pl
 
 from etl.errors import UsageError
 from etl.rules.ruleset import Ruleset
-from etl.transform.deduplication import DUPLICATES, find_duplicates, repeated_hashes
+from etl.steps.deduplication import DUPLICATES, find_duplicates, repeated_hashes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import STORED_KEYS, id_prefix, prefix_of
 

@@ -24,10 +24,10 @@ from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, REQUESTS
 from etl.sources.reread import Origin, read_again
-from etl.transform.field_resolution import IDENTITY_EMAIL
-from etl.transform.pipeline import Judged, Tables, judge
-from etl.transform.record_ids import record_ids
-from etl.transform.rejections import REFUSAL_REASONS
+from etl.steps.field_resolution import IDENTITY_EMAIL
+from etl.steps.pipeline import Judged, Tables, judge
+from etl.steps.record_ids import record_ids
+from etl.steps.rejections import REFUSAL_REASONS
 from etl.warehouse.table_layout import with_received_date
 
 

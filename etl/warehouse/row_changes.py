@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from etl.transform.rejections import reject_duplicates
+from etl.steps.rejections import reject_duplicates
 from etl.warehouse import delta, file_storage
 from etl.warehouse.delta import Addition, FileChanges
 from etl.warehouse.file_writer import DETAILS, withheld_rows, write_rows

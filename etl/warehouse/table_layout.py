@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from etl.schema import CONVERSIONS, INSTANT, INT, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, TEXT, Column, Table
-from etl.transform.record_ids import DIGEST_DIGITS, NUMBER_DIGITS
+from etl.steps.record_ids import DIGEST_DIGITS, NUMBER_DIGITS
 
 RECEIVED_DATE: Final = Column("received_date", pl.Date(), "the UTC day of received_at; null if received_at is null")
 

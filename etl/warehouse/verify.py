@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import OutputError
-from etl.transform.deduplication import find_duplicates
+from etl.steps.deduplication import find_duplicates
 from etl.warehouse import file_storage, snapshots
 from etl.warehouse.file_writer import DETAILS
 from etl.warehouse.load_duplicates import dedup_window

@@ -10,7 +10,7 @@ from etl.reports.audit.measures import DAY_KEYS, Measure
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
 from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts
 from etl.runner.published_tables import read
-from etl.transform import placeholders
+from etl.steps import placeholders
 
 #: Outcomes of a failed request: column and title.
 OUTCOMES: Final = (

@@ -14,7 +14,7 @@ import polars as pl
 from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, has_issue, has_key_issue
 from etl.rules import page
 from etl.runner.published_tables import read
-from etl.transform import placeholders
+from etl.steps import placeholders
 
 #: The key columns of `days`.
 DAY_KEYS: Final = ("account_id", "integration", "day", "currency")

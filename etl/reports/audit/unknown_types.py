@@ -9,7 +9,7 @@ import polars as pl
 from etl.columnar.factorize import map_distinct
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
 from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, count_rows
-from etl.transform.rejections import suggest_type
+from etl.steps.rejections import suggest_type
 
 _LONGEST: Final = 100
 

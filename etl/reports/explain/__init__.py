@@ -17,7 +17,7 @@ from etl.reports.explain.wording import ORIGINS
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.sources.planning import ReadOptions, describe_times
-from etl.transform.pipeline import Judged, judge
+from etl.steps.pipeline import Judged, judge
 
 _REASON: Final = {reason.code: reason for reason in (*page.REJECTIONS, *page.SKIPS)}
 

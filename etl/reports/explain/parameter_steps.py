@@ -17,10 +17,10 @@ from etl.reports.explain.wording import USE
 from etl.rules import page
 from etl.rules.parameter_names import Meaning, meaning_of
 from etl.rules.ruleset import Ruleset, fold
-from etl.transform.conversions import read_amounts
-from etl.transform.field_resolution import IDENTITY_EMAIL, field_columns, resolve_aliases
-from etl.transform.items import build_items
-from etl.transform.pipeline import Judged
+from etl.steps.conversions import read_amounts
+from etl.steps.field_resolution import IDENTITY_EMAIL, field_columns, resolve_aliases
+from etl.steps.items import build_items
+from etl.steps.pipeline import Judged
 
 _PAGE_NAMES: Final = {
     name for field in (*page.CORE_FIELDS, *page.EXACT_FIELDS, page.ITEM_CONTAINERS) for name in field.accepted

@@ -17,9 +17,9 @@ from etl.reports.explain.wording import CURRENCY_FAULT, EVENT, NAME, TIME
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS
-from etl.transform.conversions import build_conversions, protect_match_key
-from etl.transform.issues import ISSUES
-from etl.transform.pipeline import Judged
+from etl.steps.conversions import build_conversions, protect_match_key
+from etl.steps.issues import ISSUES
+from etl.steps.pipeline import Judged
 
 _ISSUE: Final = {issue.code: issue for issue in ISSUES}
 _MEANING: Final = {column.name: column.meaning for column in CONVERSIONS.columns}

@@ -18,8 +18,8 @@ from etl.rules import value_parsing
 from etl.rules.page import WHITE_SPACE
 from etl.rules.ruleset import Ruleset, fold
 from etl.schema import ITEMS
-from etl.transform.field_resolution import Fields
-from etl.transform.issues import as_findings
+from etl.steps.field_resolution import Fields
+from etl.steps.issues import as_findings
 
 _LAST_POSITION: Final = 2**31 - 1
 _TOLERANCE: Final = Decimal("0.01")

@@ -11,7 +11,7 @@ from etl.rules import page
 from etl.rules.parameter_names import is_within_one_edit
 from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
 from etl.schema import REJECTIONS
-from etl.transform.field_resolution import Fields
+from etl.steps.field_resolution import Fields
 
 _MESSAGES: Final = {reason.code: reason.message for reason in page.REJECTIONS}
 #: Reasons why a readable postback is refused; each is a Boolean column of `conversions.judge_postbacks` (rules 5.4).

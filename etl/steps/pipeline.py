@@ -14,15 +14,15 @@ from etl.privacy.redaction import redact_raws
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS
-from etl.transform.conversions import build_conversions, judge_postbacks, protect_match_key
-from etl.transform.deduplication import dedup_keys
-from etl.transform.field_resolution import Fields, resolve_aliases
-from etl.transform.issues import find_issues, list_issues
-from etl.transform.items import build_items
-from etl.transform.parameters import explode_params, parse_bodies
-from etl.transform.passthroughs import build_passthroughs
-from etl.transform.record_ids import record_ids
-from etl.transform.rejections import REFUSAL_REASONS, reject_postbacks, reject_records
+from etl.steps.conversions import build_conversions, judge_postbacks, protect_match_key
+from etl.steps.deduplication import dedup_keys
+from etl.steps.field_resolution import Fields, resolve_aliases
+from etl.steps.issues import find_issues, list_issues
+from etl.steps.items import build_items
+from etl.steps.parameters import explode_params, parse_bodies
+from etl.steps.passthroughs import build_passthroughs
+from etl.steps.record_ids import record_ids
+from etl.steps.rejections import REFUSAL_REASONS, reject_postbacks, reject_records
 
 
 class Tables(NamedTuple):

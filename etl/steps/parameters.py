@@ -10,7 +10,7 @@ import polars as pl
 from etl.columnar import json_codec
 from etl.columnar.field_lists import fields_of
 from etl.rules.ruleset import BodyPath
-from etl.transform.parameter_table import Params, split_forms
+from etl.steps.parameter_table import Params, split_forms
 
 #: A body whose first byte after white space is `{` or `[` is meant as JSON (rules 1.3).
 _LOOKS_LIKE_JSON: Final = r"^[ \t\r\n]*[{\[]"

@@ -8,8 +8,8 @@ import polars as pl
 from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
 from etl.rules import page
-from etl.transform.field_resolution import Fields
-from etl.transform.issues import as_findings
+from etl.steps.field_resolution import Fields
+from etl.steps.issues import as_findings
 
 
 def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:

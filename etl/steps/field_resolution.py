@@ -11,7 +11,7 @@ import polars as pl
 from etl.columnar.string_buffers import Positions, Truths, is_blank
 from etl.rules.parameter_names import meanings_of
 from etl.rules.ruleset import Ruleset
-from etl.transform.parameter_table import Params
+from etl.steps.parameter_table import Params
 
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"

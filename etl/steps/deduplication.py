@@ -11,8 +11,8 @@ import polars as pl
 
 from etl.rules.ruleset import Ruleset
 from etl.schema import KEYS
-from etl.transform import placeholders
-from etl.transform.record_ids import stable_hash
+from etl.steps import placeholders
+from etl.steps.record_ids import stable_hash
 
 _KEY: Final = ("account_id", "integration", "event", "transaction_key")
 _ORDER: Final = ("received_at", "source_digest", "record_no")

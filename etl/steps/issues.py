@@ -16,8 +16,8 @@ import polars as pl
 from etl.columnar.string_buffers import lists_of
 from etl.privacy import trait_hashes
 from etl.rules import page
-from etl.transform import placeholders
-from etl.transform.field_resolution import Fields
+from etl.steps import placeholders
+from etl.steps.field_resolution import Fields
 
 
 class Issue(NamedTuple):

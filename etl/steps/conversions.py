@@ -18,7 +18,7 @@ from etl.privacy import trait_hashes
 from etl.rules import page, value_parsing
 from etl.rules.ruleset import ASCII_LOWER, Ruleset
 from etl.schema import INSTANT, MONEY
-from etl.transform.field_resolution import IDENTITY_EMAIL, Fields
+from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
 
 #: Identity fields in order of precedence: match_type, and the column of `Fields.texts` (rules 3.1).
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
