@@ -28,7 +28,7 @@ def explain(
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Tell rule by rule what one record becomes.
+    """Explain rule by rule what one record becomes.
 
     Each statement ends with its source: a section of AnyTrack's page, or a rule that `postback-etl rules` shows.
     """
