@@ -5,15 +5,17 @@ A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
 from __future__ import annotations
 
+import io
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from generate_rules import rules_page
 
+from etl.cli import main
 from etl.cli.schema import SchemaFormat, shown
 from etl.reports.audit.catalogue import ANSWERS
 from etl.reports.reconcile.causes import CAUSES
@@ -32,11 +34,19 @@ from tests.floors import FLOORS  # noqa: E402 - the tests are no package of the 
 
 
 def _printed(*arguments: str) -> list[str]:
-    """The lines that the command prints."""
-    environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "etl", *arguments]
-    text = subprocess.run(command, capture_output=True, check=True, text=True, env=environment, cwd=ROOT).stdout
-    return [line.rstrip().replace("python -m etl", "postback-etl") for line in text.strip().splitlines()]
+    """The lines that the command prints at 80 columns."""
+    os.environ |= {"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
+    os.chdir(ROOT)
+    given, sys.argv = sys.argv, ["postback-etl", *arguments]
+    try:
+        with redirect_stdout(io.StringIO()) as shown:
+            main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    finally:
+        sys.argv = given
+    return [line.rstrip() for line in shown.getvalue().strip().splitlines()]
 
 
 def _help(command: str) -> str:
