@@ -108,8 +108,11 @@ def _in_place(arguments: tuple[object, ...], cwd: Path | None, env: Mapping[str,
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = [signal.getsignal(number) for number in numbers]
     before = sys.argv, sys.unraisablehook, Path.cwd(), dict(os.environ), tempfile.tempdir
+    program = sys.modules["__main__"]
+    package = program.__package__
     try:
         with warnings.catch_warnings():
+            program.__package__ = None  # by which the command would be called `python -m pytest.postback-etl`
             sys.argv = ["postback-etl", *map(str, arguments)]
             if env is not None:
                 _set_environment(env)
@@ -119,6 +122,7 @@ def _in_place(arguments: tuple[object, ...], cwd: Path | None, env: Mapping[str,
             yield
     finally:
         sys.argv, sys.unraisablehook, folder, environment, tempfile.tempdir = before
+        program.__package__ = package
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
         if cwd is not None:

@@ -46,6 +46,36 @@ def test_a_run_writes_four_tables_and_says_so_on_standard_error(log: Path, tmp_p
         assert read(tmp_path / "out", table.name).schema == table.schema
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["run", "{log}", "--out", "{out}", "-q", "--max-rejected", "1"], 0),
+        (["run", "{log}.none", "--out", "{out}"], 1),
+        (["run", "{log}", "--out", "{out}", "--nonsense"], 2),
+        (["run", "{log}", "--out", "{out}", "-q", "--max-rejected", "0"], 3),
+        (["schema", "items"], 0),
+        (["--version"], 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_the_installed_command_says_and_returns_what_these_tests_see(
+    arguments: list[str], code: int, log: Path, tmp_path: Path
+) -> None:
+    named = [argument.format(log=log, out=tmp_path / "out") for argument in arguments]
+    installed = subprocess.run([Path(sys.executable).parent / "postback-etl", *named], capture_output=True, check=False)
+    here = run(*named, code=code)
+    assert (installed.returncode, installed.stdout, installed.stderr) == (code, here.stdout, here.stderr)
+
+
+@pytest.mark.parametrize("command", [["schema"], ["explain", "click_id=a", "--json"]], ids=" ".join)
+def test_a_reader_that_has_gone_away_is_no_defect(command: list[str]) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = start_process(*command, stdout=write_end, stderr=subprocess.PIPE)
+    os.close(write_end)
+    assert (process.communicate()[1], process.returncode) == (b"", 1)
+
+
 def test_quiet_says_nothing(log: Path, tmp_path: Path) -> None:
     finished = run("run", log, "--out", tmp_path / "out", "--quiet")
     assert (finished.stdout, finished.stderr) == (b"", b"")
