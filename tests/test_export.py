@@ -216,7 +216,7 @@ def test_an_export_that_cannot_be_is_refused(warehouse: Path, tmp_path: Path) ->
     inside = run("export", "--into", warehouse, "--out", warehouse / "out", code=2)
     assert_refused(inside, "lies in the warehouse")
     odd = run("export", "--into", warehouse, "--out", tmp_path / "out", "--since", "May", code=2)
-    assert_refused(odd, "--since 'May' is no day")
+    assert_refused(odd, "--since 'May' is not a day")
     export(str(warehouse), tmp_path / "out")
     etl.load([tmp_path / "1.log"], tmp_path / "other")
     with pytest.raises(EtlError, match="holds an export of"):

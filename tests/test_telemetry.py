@@ -96,7 +96,7 @@ def test_a_format_of_the_log_may_be_said_beside_events_and_json_is_none(log: Pat
     ("arguments", "code", "words"),
     [
         (["run", "{log}.none", "--out", "{out}"], 1, "does not exist"),
-        (["run", "{log}", "--out", "{out}", "--since", "soon"], 2, "--since 'soon' is no time"),
+        (["run", "{log}", "--out", "{out}", "--since", "soon"], 2, "--since 'soon' is not a time"),
         (["run", "{log}", "--out", "{out}", "--nonsense"], 2, "No such option: --nonsense"),
         (["run", "{log}"], 2, "Missing option '--out'"),
         (["load", "{log}", "--into", "{log}"], 2, "is not a warehouse"),

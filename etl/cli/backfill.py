@@ -1,4 +1,4 @@
-"""`backfill`: years of logs into a warehouse, day by day."""
+"""`backfill`: loads many days into a warehouse, each day separately."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def backfill(
     events: options.Events = options.EventsMode.TEXT,
     debug: options.Debug = False,
 ) -> None:
-    """Load many days, each whole or not at all; go on after a failed one; exit 1 with the days that failed."""
+    """Load each day separately; a failed day is reported and does not stop later days.
+
+    The exit code is 1 if a day failed.
+    """
     from zoneinfo import ZoneInfo
 
     from etl.cli.run_context import Telling, watched
@@ -62,7 +65,7 @@ def backfill(
             request = typed.request([argument], Path())
             with _signals_restored(), watch.at_work() as progress:
                 watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
-            watch.outcome = None  # of all days, there is none yet
+            watch.outcome = None  # the report of all days is not complete yet
             reports.append(report)
             return report
 
@@ -78,12 +81,14 @@ def backfill(
             raise EtlError(problem, "Run the same command again.")
         total = watch.outcome
         if limit and total["rejections"] > limit(total["records"] - total["skipped"]):
-            options.refuse_rejected(total["rejections"], max_rejected, "The warehouse holds them all the same.")
+            options.refuse_rejected(
+                total["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
+            )
 
 
 @contextmanager
 def _signals_restored() -> Iterator[None]:
-    """A load lets no signal interrupt it once it publishes; the next one may be interrupted again."""
+    """Restores the signal handlers, because a load ignores signals once it publishes."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -106,4 +111,4 @@ def _zone(name: str) -> Any:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise UsageError(f"--timezone {name!r} is no time zone.", "Give an IANA name: Europe/Berlin.") from error
+        raise UsageError(f"--timezone {name!r} is not a time zone.", "Give an IANA name: Europe/Berlin.") from error
