@@ -139,3 +139,13 @@ def test_the_floors_below_the_edges_are_pure(module: str) -> None:
         )
     }
     assert names & IMPURE == set()
+
+
+def test_no_two_classes_have_one_name() -> None:
+    names = Counter(
+        node.name
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []

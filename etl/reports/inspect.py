@@ -71,7 +71,7 @@ class Inspection(NamedTuple):
     is_whole: bool
     records: int
     time: str
-    counts: InputCounts
+    counts: RecordCounts
 
     def as_data(self) -> dict[str, Any]:
         """Converts the report to dicts and lists."""
@@ -115,7 +115,7 @@ class Failure(NamedTuple):
 
 
 @dataclass
-class InputCounts:
+class RecordCounts:
     """Counts of the records that were read of an input.
 
     Attributes:
@@ -227,7 +227,7 @@ def _inspect_input(item: Input, reading: ReadOptions, ruleset: Ruleset, *, is_fu
         surveyed, is_whole = survey_beginning(item.path, item.source, HEAD_BYTES)
     detected = find_format(item, surveyed.codec, surveyed.samples, reading)
     splits = list(plan_splits(item, surveyed, detected, reading))
-    counts = InputCounts()
+    counts = RecordCounts()
     if is_whole:
         for split in splits:
             for requests, _ in read_split(split):
@@ -243,7 +243,7 @@ def _inspect_input(item: Input, reading: ReadOptions, ruleset: Ruleset, *, is_fu
     return Inspection(item.source, detected, surveyed, is_whole, records, time, counts)
 
 
-def _read_sample(split: Split, counts: InputCounts, ruleset: Ruleset) -> int:
+def _read_sample(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:
     """Counts the records of a sample of an input.
 
     Returns:
@@ -261,7 +261,7 @@ def _windows(split: Split) -> Iterator[Split]:
         yield split._replace(start=number * step, end=number * step + WINDOW_BYTES)
 
 
-def _read_part(split: Split, counts: InputCounts, ruleset: Ruleset) -> int:
+def _read_part(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:
     """Counts the records of a part, and stops after the batch that reaches the part's size.
 
     Returns:

@@ -60,7 +60,7 @@ class ShownSheet(NamedTuple):
     chart: Chart | None = None
 
 
-class Section(NamedTuple):
+class ReportSection(NamedTuple):
     """One answer in a report: its number, its definition, its sentences and its frames."""
 
     number: int
@@ -69,7 +69,7 @@ class Section(NamedTuple):
     sheets: list[ShownSheet]
 
 
-def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[Section]:
+def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[ReportSection]:
     """Finds answers from the tables, in the order of `ANSWERS`.
 
     Args:
@@ -96,7 +96,7 @@ def _days(frames: Frames, found: dict[str, Findings]) -> pl.DataFrame:
     return days.with_columns(missing).with_columns(both)
 
 
-def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame) -> Section:
+def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame) -> ReportSection:
     """Builds the section of an answer from its own frames and from the measures by day."""
     measures = tuple(BY_NAME[name] for name in answer.measures)
     totals = measure_totals(days, measures, answer.base)
@@ -113,7 +113,7 @@ def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame
         *(ShownSheet(sheet.key, sheet.title, findings[sheet.key], sheet.chart) for sheet in answer.sheets),
         *(ShownSheet(key, titles[key], _level(days, key, measures), charts.get(key)) for key in LEVELS),
     ]
-    return Section(number, answer, answer.summarise(Totals.of(totals), findings), shown)
+    return ReportSection(number, answer, answer.summarise(Totals.of(totals), findings), shown)
 
 
 def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from etl.errors import OutputError, UsageError, visible
-from etl.reports.audit.catalogue import Section, ShownSheet
+from etl.reports.audit.catalogue import ReportSection, ShownSheet
 from etl.reports.audit.charts import draw
 from etl.reports.audit.formatting import cell, heading, is_number
 from etl.reports.audit.question import money_text, share_text
@@ -90,7 +90,7 @@ def render_page(report: Report) -> str:
     )
 
 
-def _order_sheets(section: Section) -> list[ShownSheet]:
+def _order_sheets(section: ReportSection) -> list[ShownSheet]:
     """Orders an answer's frames: charts, totals, others, days, integrations; not the frame by integration and day."""
     turns = {"whole": 1, "by_day": 3, "by_integration": 4}
     shown = [sheet for sheet in section.sheets if sheet.key != "by_integration_and_day"]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from etl.errors import UsageError
-from etl.reports.audit.catalogue import ANSWERS, Section, find_answers
+from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
 from etl.reports.audit.tables import make_frames
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names
@@ -36,7 +36,7 @@ class Report(NamedTuple):
     first: datetime | None
     last: datetime | None
     notes: list[str]
-    sections: list[Section]
+    sections: list[ReportSection]
 
 
 def make_report(folder: Path, ruleset: str | None, zone: str, chosen: tuple[str, ...] = ()) -> Report:
