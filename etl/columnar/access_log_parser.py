@@ -42,6 +42,7 @@ _HASH: Final = ord("#")
 _OPEN: Final = ord("[")
 _CLOSE: Final = ord("]")
 _QUESTION: Final = ord("?")
+_PERCENT: Final = ord("%")
 _LETTER_A: Final = ord("A")
 _LETTER_Z: Final = ord("Z")
 _LETTER_G: Final = ord("G")
@@ -165,8 +166,10 @@ def _read_size(buffer: memoryview, close: int, end: int) -> int:
 
 
 def _is_host(buffer: memoryview, start: int, end: int) -> bool:
-    """Whether a word has a letter that no address has."""
+    """Whether a word has a letter from G to Z, which no address has before its zone."""
     for place in range(start, end):
+        if buffer[place] == _PERCENT:
+            return False
         if _LETTER_G <= buffer[place] & _UPPER <= _LETTER_Z:
             return True
     return False

@@ -23,7 +23,7 @@ class JsonValues(NamedTuple):
 
     Attributes:
         rows: Index of the text that contains the value, ascending.
-        holders: Index of the object or array that contains the value; -1 for the root of a text.
+        parents: Index of the object or array that contains the value; -1 for the root of a text.
         names: The distinct names, as written.
         numbers: Index of the value's name in `names`. An element has its array's name, a root the empty name.
         starts: First byte of the value; for a string, the byte after the opening quote.
@@ -71,7 +71,7 @@ class JsonValues(NamedTuple):
         return np.flatnonzero(is_parent[self.parents])
 
     def group_by_name(self, index: Positions) -> dict[str, Positions]:
-        """Groups the indices of values by the values' names; each group keeps its order."""
+        """Groups indices into these values by the values' names; each group keeps the order of `index`."""
         numbers = self.numbers[index].astype(np.min_scalar_type(len(self.names)))
         places = np.cumsum(np.bincount(numbers, minlength=len(self.names)))[:-1]
         groups = np.split(index[np.argsort(numbers, kind="stable")], places)

@@ -249,7 +249,7 @@ def read_us_state(text: str) -> str | None:
 
 @cache
 def _countries() -> dict[str, str]:
-    """Returns the lowercase two-letter code by lowercase name or three-letter code of a country."""
+    """Maps each country's lowercase names and three-letter code to its lowercase two-letter code."""
     import pycountry
 
     codes: dict[str, str] = {}

@@ -60,7 +60,7 @@ def _value_counts(texts: pl.Series) -> Counter[str]:
 
 
 def _value_sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
-    """Yields pairs of currency and value: one sum a currency, and each large value on its own."""
+    """Yields pairs of currency and amount: the sum of each currency, and each value above `SUMMABLE` on its own."""
     is_small = pl.col("value").abs() < SUMMABLE
     valued = conversions.drop_nulls("value").select(pl.col("currency").fill_null(""), "value")
     yield from valued.filter(is_small).group_by("currency").agg(pl.col("value").sum()).iter_rows()

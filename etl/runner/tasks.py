@@ -140,7 +140,7 @@ def _redacted_raws(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.Dat
 
 
 def _unmatched(requests: pl.DataFrame) -> Unmatched:
-    """Counts the records of a batch that do not match the input's format."""
+    """Counts malformed records, and the records that should match: all but blank, comment and header lines."""
     fault = requests["fault"]
     unread = requests.select("record_no", "raw", "layout").filter(fault == "malformed_record")
     candidates = requests.height - int(fault.is_in(_NO_CANDIDATES).sum())

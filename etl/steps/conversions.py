@@ -188,7 +188,10 @@ def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
 
 
 def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
-    """Returns the traits as sent (null unless `--pii keep`), name_rule, and the hashes (null with `--pii drop`).
+    """Returns the traits, `name_rule` and the hashes; `country` as sent is not among them.
+
+    The first and last name may come from `full_name`; `name_rule` says so. Traits are null unless `--pii keep`, hashes
+    are null with `--pii drop`.
 
     Source: "Customer Traits"; rules 7.1, 7.2, 9.
     """

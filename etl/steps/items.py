@@ -225,7 +225,7 @@ def _field_texts(element: dict[str, Any], ruleset: Ruleset) -> list[str | None]:
 
 @lru_cache(maxsize=4096)
 def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]:
-    """Returns for each item field those of an item's names that can fill the field, in order of precedence."""
+    """Returns, for each item field of the ruleset, the names that the field accepts; the name that wins comes first."""
     read = fold if ruleset.item_field_names == "folded" else str
     return [
         [name for accepted in dict.fromkeys(map(read, field.accepted)) for name in names if read(name) == accepted]

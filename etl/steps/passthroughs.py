@@ -47,5 +47,5 @@ def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.Da
 
 
 def _compact(text: str) -> str:
-    """Rewrites JSON text without white space."""
+    """Rewrites JSON text as `json_codec.compact` does: no white space, plain numbers, characters unescaped."""
     return json_codec.compact(json_codec.parse(text.encode()))

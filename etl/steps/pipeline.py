@@ -154,13 +154,13 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
     Args:
         requests: Rows of `schema.REQUESTS`.
         ruleset: Gives the collect path.
-        options: Account and integration of requests without a path; the period and the statuses that count.
+        options: Account and integration of bare payloads, which have no path; the period and the statuses that count.
 
     Returns:
-        The same rows with `account_id` and `integration`, and with a `fault` where a request is skipped or its body
-        was not logged.
+        The same rows with `account_id` and `integration`. `fault` says why a request is skipped, or that its body was
+        not logged. The fault of a reader stays, but a skip replaces `malformed_body`.
 
-    Source: rules 1.1, 1.7; --since and --until are half-open, on received_at.
+    Source: rules 1.1, 1.7; a request counts from `--since` on and before `--until`, by received_at.
     """
     paths = requests["path"].unique()
     parts = paths.str.extract_groups(ruleset.collect_pattern)

@@ -225,7 +225,7 @@ def _input(described: dict[str, Any]) -> Any:
 
 
 def _output(target: str, name: str, outcome: dict[str, Any]) -> Any:
-    """Returns the dataset of a table, with its columns and, if counted, the number of written rows."""
+    """Returns the dataset of a table, with its columns and, if the outcome has a count for it, the number of rows."""
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
     from openlineage.client.facet_v2 import schema_dataset

@@ -205,7 +205,10 @@ def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Pa
 
 
 def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
-    """Returns the counts of the report: of loaded records and their rows, and of earlier rows that moved."""
+    """Returns what the report of a load shows: counts of records and rows, reasons, issues, values and peak memory.
+
+    `demoted` counts earlier conversions that became duplicates, `promoted` earlier duplicates that became conversions.
+    """
     tally = Tally()
     for part in done.parts:
         tally += part.tally

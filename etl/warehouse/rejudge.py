@@ -170,7 +170,7 @@ def _reread_requests(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
 
 
 def _changed_rejections(before: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
-    """Returns the rows of `schema.REJECTIONS` that differ from the former rows."""
+    """Returns the new rejections that differ from the former rows; unjudged ones can differ only in `raw`."""
     raws = before.select("rejection_id", raw=pl.col("raw_now"))
     judged = rejections.drop("raw").join(raws, on="rejection_id", maintain_order="left")
     unjudged = before.filter(pl.col("reason").is_in(UNJUDGED)).with_columns(raw=pl.col("raw_now"))
@@ -278,7 +278,10 @@ def _is_json_text(judged: Judged) -> Truths:
 
 
 def _is_undecidable(judged: Judged, ruleset: Ruleset, options: Options) -> Truths:
-    """Marks dropped personal values for which it matters whether the sent value was blank or a hash."""
+    """Returns, for each parameter, whether its value was replaced by `redacted` and could change the row.
+
+    With `--pii hash`, the traits in `_HARMLESS` are not marked.
+    """
     params = judged.fields.params
     harmless = {
         name

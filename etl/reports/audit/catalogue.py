@@ -74,7 +74,7 @@ def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[ReportSec
 
     Args:
         frames: The tables.
-        chosen: Keys of the answers to find; empty: all.
+        chosen: Keys of the answers to find; all if empty. Unknown keys are ignored.
     """
     numbered = [(number, answer) for number, answer in enumerate(ANSWERS, 1) if not chosen or answer.key in chosen]
     found = {answer.key: answer.find(frames) for _, answer in numbered}

@@ -113,7 +113,7 @@ def _try_hash() -> pl.Expr:
 
 
 def _usable_ids(ids: pl.Series) -> pl.Series:
-    """Trims transaction ids; macros and null words become null."""
+    """Trims transaction ids. An id that is an unexpanded macro or a null word becomes null."""
     return ids.str.strip_chars().set(placeholders.is_macro(ids) | placeholders.is_null_word(ids), None)
 
 
