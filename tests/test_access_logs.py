@@ -65,6 +65,10 @@ def test_regular_lines_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) ->
 DAMAGES = st.lists(st.tuples(st.integers(0, 2**32), st.integers(1, 6)), min_size=6, max_size=6)
 
 
+def test_an_address_with_a_zone_is_no_virtual_host() -> None:
+    check(b'fe80::1%eth0 192.0.2.7 - - [01/Jan/2024:00:00:00 +0000] "GET /a?c HTTP/1.1" 200 2\n')
+
+
 @settings(max_examples=50, deadline=None)
 @given(DAMAGES)
 def test_damaged_lines_read_alike_either_way(inputs: list[tuple[int, int]]) -> None:
