@@ -103,7 +103,7 @@ def test_an_empty_input_gives_four_empty_tables(tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["nowhere.log"], 1, "does not exist"),
-        (["ftp://example.com/a.log"], 2, "no address of an object store"),
+        (["ftp://example.com/a.log"], 2, "not an object-store address"),
         (["{log}", "--format", "nginx"], 2, "auto, combined, common"),
         (["{log}", "--log-format", "$status"], 2, "$request"),
         (["{log}", "--default-currency", "EURO"], 2, "three letters"),

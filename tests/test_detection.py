@@ -142,7 +142,7 @@ def test_the_terminal_shows_what_was_decided_for_each_input(tmp_path: Path) -> N
         (["--min-matched", "x"], "no share"),
         (["--min-matched", "110%"], "no share"),
         (["--columns", "payload"], "no list of role=name"),
-        (["--columns", "colour=x"], "nothing a column can hold"),
+        (["--columns", "colour=x"], "is not a known role"),
         (["--log-timezone", "Mars/Base"], "not a known time zone"),
         (["--formats", "nowhere.toml"], "cannot be read"),
     ],

@@ -107,4 +107,4 @@ def test_the_page_of_an_index_has_no_link_that_needs_a_checkout(monkeypatch: pyt
     page = setup_script(monkeypatch)["index_page"]()
     links = re.findall(r"\]\(([^)]*)\)", page)
     assert [link for link in links if not link.startswith(("https://", "http://"))] == []
-    assert "CONTRIBUTING.md" in page
+    assert "Contributing" in page

@@ -161,7 +161,7 @@ def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytes
 def test_in_which_order_keys_are_met_plays_no_part(
     records_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "BATCH_BYTES", 20_000)
+    monkeypatch.setattr(lines, "BATCH_BYTES", 6_000)
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 20)
     monkeypatch.setattr(run, "ROWS_PER_PIECE", records_per_part)
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, 200), mtime=0))

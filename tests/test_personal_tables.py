@@ -190,4 +190,4 @@ def test_the_reader_of_rows_and_their_redactor_see_the_same_cells(row: str) -> N
     """`csv_tables.cells_of` reads by the standard library, the grammar of `delimited_rows` finds cells to replace."""
     record, grammar = row.encode(), Layout("csv").grammar
     cells = cells_of(record, ",")
-    assert cells in (None, [grammar.read(record[start:end]) for start, end in grammar.spans(record, ()) or []])
+    assert cells in (None, [grammar.read(record[start:end]) for start, end in grammar.split(record, ()) or []])
