@@ -139,9 +139,9 @@ def test_the_terminal_shows_what_was_decided_for_each_input(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--min-matched", "x"], "no share"),
-        (["--min-matched", "110%"], "no share"),
-        (["--columns", "payload"], "no list of role=name"),
+        (["--min-matched", "x"], "not a share"),
+        (["--min-matched", "110%"], "not a share"),
+        (["--columns", "payload"], "not a list of role=name"),
         (["--columns", "colour=x"], "is not a known role"),
         (["--log-timezone", "Mars/Base"], "not a known time zone"),
         (["--formats", "nowhere.toml"], "cannot be read"),
