@@ -2,24 +2,34 @@
 VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RUNTIME := $(VENV)/.runtime
 READY  := $(VENV)/.ready
-PXD    := $(shell find etl -name '*.pxd')
-LOOPS  := $(PXD) $(PXD:.pxd=.py)
+TYPED  := $(shell find etl -name '*.pxd')
+LOOPS  := $(TYPED) $(TYPED:.pxd=.py)
 AIRFLOW := $(VENV)-airflow
+PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
-.PHONY: help setup run test soak lint types check docs bench nights clean
+.PHONY: help setup run test soak lint types check docs site bench nights sdist uncompiled wheels clean
 
 help: ## Print this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the virtual environment and install what is pinned in constraints.txt
 
-$(READY): pyproject.toml setup.py constraints.txt $(LOOPS)
+# The command and what it imports. Old machine code goes first: where the loops cannot be compiled, it would stay.
+$(RUNTIME): pyproject.toml setup.py constraints.txt $(LOOPS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	find etl -name '*.so' -delete
+	$(INSTALL) --editable .
+	touch $@
 
-run: $(READY) ## Run the job on sample_data/ and show the summary and the first rows of each table
+# The developers' tools on top. The project is installed already, so pip adds only what the extra asks for.
+$(READY): $(RUNTIME)
+	$(INSTALL) 'postback-etl[dev]'
+	touch $@
+
+run: $(RUNTIME) ## Run the job on sample_data/ and show the summary and the first rows of each table
 	$(BIN)/postback-etl run sample_data/access.log.gz sample_data/webhooks.jsonl --out out \
 	  --account acme-7Qx2 --integration shop-checkout --default-currency EUR
 	@$(BIN)/python docs/show_tables.py out
@@ -46,14 +56,24 @@ types: $(READY) ## Check types (3 minutes)
 	$(BIN)/mypy
 
 check: export HISTORIES := 208
-check: lint types test ## All of the above: what CI runs (30 minutes, with 10 to set up)
+check: lint types test site ## Style, types, tests, documents: what CI runs (30 minutes)
 
-docs: $(READY) ## Write the generated parts of README.md anew
+docs: $(READY) ## Write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py
 
+$(VENV)/.docs: $(READY)
+	$(INSTALL) 'postback-etl[docs]'
+	touch $@
+
+site: $(VENV)/.docs ## Build the documents into build/site and check their links
+	$(BIN)/zensical build --clean --strict
+	rm -f build/site/*.py
+	$(BIN)/python docs/check_links.py
+	$(BIN)/python docs/check_links.py build/site
+
 $(VENV)/.bench: $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	touch $(VENV)/.bench
+	$(INSTALL) 'postback-etl[bench]'
+	touch $@
 
 bench: $(VENV)/.bench ## Measure the job on a generated log and dump of a million lines, against its peers
 	$(BIN)/python bench/check_peers.py
@@ -62,5 +82,21 @@ bench: $(VENV)/.bench ## Measure the job on a generated log and dump of a millio
 nights: $(READY) ## Measure a night that is loaded into a history of 20 million conversions
 	$(BIN)/python bench/nights.py
 
+$(VENV)/.release: $(RUNTIME)
+	$(INSTALL) 'postback-etl[release]'
+	touch $@
+
+sdist: $(VENV)/.release ## Make the archive of the source, in dist/
+	rm -f dist/*.tar.gz
+	$(BIN)/python -m build --sdist >/dev/null
+
+uncompiled: sdist ## Install that archive without a C compiler: the same tables, and a line that says it is slow
+	$(BIN)/python .ci/check_installation.py dist/*.tar.gz uncompiled
+
+wheels: sdist ## Make a manylinux wheel of it for each Python here, in dist/, and install each without a C compiler
+	rm -f dist/*.whl
+	$(BIN)/python .ci/build_wheels.py dist/*.tar.gz $(PYTHONS)
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info && find etl -name '*.so' -delete
+	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis dist *.egg-info
+	find etl -name '*.so' -delete

@@ -24,10 +24,10 @@ from contenders import DATA, HERE
 
 from bench import Run, measure, ratio
 from etl.warehouse import delta, file_storage, snapshots
-from etl.warehouse.delta import Addition, Exchange
+from etl.warehouse.delta import Addition, FileChanges
 from etl.warehouse.file_writer import DETAILS, write_rows
 from etl.warehouse.snapshots import Warehouse
-from etl.warehouse.table_layout import KEPT, Kept, prefix_of
+from etl.warehouse.table_layout import STORED_TABLES, StoredTable, prefix_of
 
 WAREHOUSE = DATA / "warehouse"
 
@@ -43,31 +43,33 @@ def night(lines: int, seed: int) -> Path:
 
 def repeat(nights: int) -> int:
     """Adds nights like the one that is loaded to the history; how many conversions there are then."""
-    with snapshots.written(str(WAREHOUSE)) as warehouse:
-        added: dict[str, list[Addition]] = {kept.name: [] for kept in KEPT}
+    with snapshots.open_for_writing(str(WAREHOUSE)) as warehouse:
+        added: dict[str, list[Addition]] = {stored.name: [] for stored in STORED_TABLES}
         for number in range(nights):
-            for kept in KEPT:
-                added[kept.name] += repeated(warehouse, kept, number)
+            for stored in STORED_TABLES:
+                added[stored.name] += repeated(warehouse, stored, number)
         versions = dict(warehouse.snapshot.versions)
-        for kept in KEPT:
-            for one in added[kept.name]:
-                path = f"{kept.folder}/{one.path}"
+        for stored in STORED_TABLES:
+            for one in added[stored.name]:
+                path = f"{stored.folder}/{one.path}"
                 file_storage.publish(warehouse.place, warehouse.folder("new") / path, path)
-            exchange = Exchange(added[kept.name], warehouse.files[kept.name].clear())
-            versions[kept.name] = delta.commit(warehouse.place, kept, warehouse.tables[kept.name], exchange, "bench")
-        snapshots.put(warehouse, snapshots.signed("bench", versions, warehouse.snapshot.dedup))
-    return int(snapshots.viewed(str(WAREHOUSE)).files["conversions"]["records"].sum())
+            changes = FileChanges(added[stored.name], warehouse.files[stored.name].clear())
+            versions[stored.name] = delta.commit(
+                warehouse.place, stored, warehouse.tables[stored.name], changes, "bench"
+            )
+        snapshots.commit_snapshot(warehouse, snapshots.new_snapshot("bench", versions, warehouse.snapshot.dedup))
+    return int(snapshots.open_for_reading(str(WAREHOUSE)).files["conversions"]["records"].sum())
 
 
-def repeated(warehouse: Warehouse, kept: Kept, number: int) -> list[Addition]:
+def repeated(warehouse: Warehouse, stored: StoredTable, number: int) -> list[Addition]:
     """The files of a table again, as those of another input."""
     files = []
-    for place, file in enumerate(warehouse.files[kept.name].iter_rows(named=True)):
-        rows = warehouse.scan(kept.name, warehouse.files[kept.name][place]).collect()
+    for place, file in enumerate(warehouse.files[stored.name].iter_rows(named=True)):
+        rows = warehouse.scan(stored.name, warehouse.files[stored.name][place]).collect()
         rows = rows.with_columns(changed(rows.schema, number))
-        if kept.is_dated:
+        if stored.is_dated:
             rows = rows.with_columns(received_date=pl.lit(file["received_date"], pl.Date))
-        files += write_rows(kept, rows, warehouse.folder("new"), f"bench-{number}-{place}")
+        files += write_rows(stored, rows, warehouse.folder("new"), f"bench-{number}-{place}")
     return files
 
 

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from etl.rules.ruleset_file import parse_ruleset
     from etl.rules.vendors import shipped_ruleset
     from etl.runner.stage_inputs import RunRequest
-    from etl.transform.pipeline import Tables, transform
+    from etl.steps.pipeline import Tables, transform
     from etl.warehouse.snapshots import scan
+
+    __version__: str
 
 __all__ = [
     "EtlError",
     "Options",
     "Ruleset",
     "Tables",
+    "__version__",
     "load",
     "parse_ruleset",
     "run",
@@ -45,11 +48,11 @@ _HOMES = {
     "EtlError": "etl.errors",
     "Options": "etl.options",
     "Ruleset": "etl.rules.ruleset",
-    "Tables": "etl.transform.pipeline",
+    "Tables": "etl.steps.pipeline",
     "parse_ruleset": "etl.rules.ruleset_file",
     "scan": "etl.warehouse.snapshots",
     "shipped_ruleset": "etl.rules.vendors",
-    "transform": "etl.transform.pipeline",
+    "transform": "etl.steps.pipeline",
 }
 
 
@@ -58,6 +61,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(_HOMES[name]), name)
     if name == "schema":
         return import_module("etl.schema")
+    if name == "__version__":  # pyproject.toml says it, and the installation has it from there
+        return import_module("importlib.metadata").version("postback-etl")
     raise AttributeError(f"module 'etl' has no attribute {name!r}")
 
 

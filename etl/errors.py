@@ -1,7 +1,7 @@
-"""What can go wrong with a *run*. Bad records never raise: they become rows (see `issues`, `rejections`).
+"""The errors of a *run*. A bad record never raises an error: it becomes a row (see `issues`, `rejections`).
 
-Every error carries what happened with the value quoted, and what to do about it; the command prints these two
-lines and nothing else, and ends with the error's exit code (the contract's table).
+An error has two lines: what happened, with the value quoted, and what to do. The command prints these lines and exits
+with the error's exit code (the contract's table).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: The user and password of an address; what parameters hold that sign or open one.
+#: Credentials in an address: user and password, and the values of parameters that sign or authorise a request.
 _CREDENTIALS: Final = re.compile(
     r"(?<=://)(?:[^\s/@'\"]*|[^\s/@:'\"]+:[^\s'\"]*)@"
     r"|(?<=[?&;])((?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature|api_?key|(?:access_)?token"
@@ -19,7 +19,7 @@ _CREDENTIALS: Final = re.compile(
 
 
 def masked(text: str) -> str:
-    """The text without the credentials that addresses in it hold.
+    """Returns the text without the credentials of the addresses in it.
 
     Examples:
         >>> masked("s3://AKIAEXAMPLE:se/cret@bucket/a.log and https://example.com/?sig=abc&v=1")
@@ -29,11 +29,11 @@ def masked(text: str) -> str:
 
 
 class EtlError(Exception):
-    """A run that cannot go on: nothing was published. Its texts hold no credentials, whatever they quote.
+    """A run that failed: nothing was published. Its texts hold no credentials.
 
     Args:
-        problem: What happened and where, one line, with the offending value quoted.
-        hint: What to do about it, one line.
+        problem: One line: what happened and where, with the offending value quoted.
+        hint: One line: what to do about it.
     """
 
     exit_code = 1
@@ -56,20 +56,20 @@ class OutputError(EtlError):
 
 
 class InterruptedRunError(EtlError):
-    """The run was asked to stop before it had published."""
+    """The run was interrupted before it had published."""
 
     def __init__(self) -> None:
         super().__init__("Interrupted: nothing was published.", "Run the same command again.")
 
 
 class UsageError(EtlError):
-    """The command was called in a way that cannot work."""
+    """The command was called with arguments that cannot work."""
 
     exit_code = 2
 
 
 class FormatError(UsageError):
-    """An input is in no known format, or a log format lacks what the job needs."""
+    """An input is in no known format, or a log format lacks a field that the job needs."""
 
 
 class RulesetError(UsageError):
@@ -77,12 +77,12 @@ class RulesetError(UsageError):
 
 
 class AccountingError(EtlError):
-    """Records went in that did not come out exactly once. A defect of this tool; nothing was published."""
+    """Records that were read did not end in exactly one place: a defect of this tool. Nothing was published."""
 
     exit_code = 4
 
 
-#: Controls, marks that turn the direction of text, blanks of no width, surrogates and noncharacters.
+#: Control characters, direction marks, invisible spaces, surrogates and noncharacters.
 HIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff0-\ufffb\ufffe-\uffff\ud800-\udfff]"
 )
@@ -90,7 +90,7 @@ _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def visible(text: str) -> str:
-    r"""The text with every character that a terminal or a page would obey or hide as its escape.
+    r"""Escapes each character that a terminal or a page would obey or hide.
 
     Examples:
         >>> visible("a\x1b[31mb\nc\u202e")
@@ -100,4 +100,5 @@ def visible(text: str) -> str:
 
 
 def _escape(code: int) -> str:
+    """Returns the escape of a character's code."""
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -83,7 +83,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class ReadOptions:
+class InputOptions:
     """Options of reading inputs.
 
     Attributes:
@@ -114,7 +114,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions(Options, ReadOptions):
+class RunOptions(Options, InputOptions):
     """Options of a run, a load or a backfill, beside their inputs and destination.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Every column of every table and of the two frames inside the house: name, type, meaning. The contract, once."""
+"""Every column of every table, and of the frames between the steps: name, type and meaning. This is the contract."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from etl.columnar.field_lists import FIELD
 INSTANT: Final = pl.Datetime("us", "UTC")
 MONEY: Final = pl.Decimal(38, 9)
 
-#: Amounts below it can be added up within MONEY a hundred million times over; sums leave others out.
+#: A hundred million amounts below this limit fit into a sum of type MONEY; sums by polars leave larger amounts out.
 SUMMABLE: Final = 10**20
 
 ISSUE: Final = pl.Struct({"code": pl.String, "parameter": pl.String, "detail": pl.String})
 
 
 class Column(NamedTuple):
-    """One column: its name, its polars type, what a value means."""
+    """A column: its name, its polars type, and the meaning of a value."""
 
     name: str
     dtype: pl.DataType
@@ -26,7 +26,7 @@ class Column(NamedTuple):
 
     @property
     def type_name(self) -> str:
-        """The contract's name of its type."""
+        """The name of the column's type in the contract."""
         return _TYPE_NAMES.get(str(self.dtype), str(self.dtype))
 
 
@@ -41,7 +41,7 @@ _TYPE_NAMES: Final = {
 
 
 class Table(NamedTuple):
-    """One table: its name, what one row is, its columns in order."""
+    """A table: its name, what one row is, and its columns in order."""
 
     name: str
     one_row: str
@@ -53,7 +53,7 @@ class Table(NamedTuple):
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     def empty(self) -> pl.DataFrame:
-        """A frame of no rows with every column."""
+        """Returns a frame with all columns and no rows."""
         return pl.DataFrame(schema=self.schema)
 
 
@@ -65,8 +65,8 @@ TRUTH: Final = pl.Boolean()
 _LINEAGE: Final = (
     Column("source", TEXT, "the input's path as given"),
     Column("source_digest", TEXT, "SHA-256 of the input's decompressed bytes, hex"),
-    Column("record_no", INT, "1-based number of the line, or of the element of a JSON array"),
-    Column("byte_offset", INT, "where the record begins in the decompressed input; null where it has none"),
+    Column("record_no", INT, "number of the line, or of the element of a JSON array, from 1"),
+    Column("byte_offset", INT, "offset of the record in the decompressed input; null if records have no offsets"),
 )
 
 CONVERSIONS: Final = Table(
@@ -76,23 +76,29 @@ CONVERSIONS: Final = Table(
         Column("conversion_id", TEXT, "32 hex digits, a function of (source_digest, record_no)"),
         Column("account_id", TEXT, "from the path, or the option"),
         Column("integration", TEXT, "from the path, or the option"),
-        Column("received_at", INSTANT, "when the endpoint received it, by the log"),
-        Column("occurred_at", INSTANT, "when it happened: `timestamp`, else received_at"),
-        Column("occurred_at_rule", TEXT, "parameter, received"),
-        Column("occurred_at_repaired", INSTANT, "what a `timestamp` that is not in seconds plainly meant"),
-        Column("match_type", TEXT, "click_id, ref_id, email"),
-        Column("match_key", TEXT, "the value that matches it to the click"),
-        Column("match_param", TEXT, "the parameter it came from, as spelled"),
+        Column("received_at", INSTANT, "when the endpoint received the request, by the log"),
+        Column("occurred_at", INSTANT, "when the conversion happened: `timestamp`, else received_at"),
+        Column("occurred_at_rule", TEXT, "source of occurred_at: parameter, received"),
+        Column(
+            "occurred_at_repaired", INSTANT, "the instant of a `timestamp` in a unit or notation other than seconds"
+        ),
+        Column("match_type", TEXT, "kind of match_key: click_id, ref_id, email"),
+        Column("match_key", TEXT, "the value that matches the conversion to a click"),
+        Column("match_param", TEXT, "the parameter that match_key came from, as spelled"),
         Column("click_id", TEXT, "as sent"),
         Column("ref_id", TEXT, "as sent"),
         Column("event", TEXT, "the resulting event"),
-        Column("event_rule", TEXT, "event_name, conversion_type, automatic_commission, automatic_lead"),
+        Column(
+            "event_rule", TEXT, "source of event: event_name, conversion_type, automatic_commission, automatic_lead"
+        ),
         Column("conversion_type", TEXT, "as sent"),
-        Column("value", MONEY, "the monetary value; null where none was sent or it cannot be read"),
-        Column("value_param", TEXT, "the parameter it came from, as spelled"),
-        Column("value_repaired", MONEY, "what an unreadable value plainly meant"),
-        Column("currency", TEXT, "upper case; as sent where it is not three letters"),
-        Column("currency_defaulted", TRUTH, "no currency was sent"),
+        Column("value", MONEY, "the monetary value; null if no value was sent or it cannot be read"),
+        Column("value_param", TEXT, "the parameter that value came from, as spelled"),
+        Column("value_repaired", MONEY, "the likely number in a value that cannot be read"),
+        Column("currency", TEXT, "upper case; as sent if it is not three letters"),
+        Column(
+            "currency_defaulted", TRUTH, "no currency was sent; currency is the default currency, or null without one"
+        ),
         Column("transaction_id", TEXT, "as sent; deduplication compares it trimmed"),
         Column("brand_name", TEXT, "as sent"),
         Column("email", TEXT, "as sent; null unless --pii keep"),
@@ -104,23 +110,27 @@ CONVERSIONS: Final = Table(
         Column("state", TEXT, "as sent; null unless --pii keep"),
         Column("zipcode", TEXT, "as sent; null unless --pii keep"),
         Column("country", TEXT, "as sent"),
-        Column("name_rule", TEXT, "parts, full_name; null without a name"),
+        Column("name_rule", TEXT, "source of the names: parts, full_name; null without a name"),
         Column("email_sha256", TEXT, "hash of the trimmed lowercase address"),
-        Column("email_google_sha256", TEXT, "the same, gmail.com and googlemail.com without dots and +suffix"),
+        Column(
+            "email_google_sha256",
+            TEXT,
+            "hash of the address, for gmail.com and googlemail.com without dots and +suffix",
+        ),
         Column("phone_sha256", TEXT, "hash of the digits without leading zeros"),
         Column("phone_e164_sha256", TEXT, "hash of the same digits after a +"),
         Column("first_name_sha256", TEXT, "hash of the lowercase name without punctuation"),
         Column("last_name_sha256", TEXT, "hash of the lowercase name without punctuation"),
-        Column("birthdate_sha256", TEXT, "hash of YYYYMMDD; null where the date cannot be read"),
+        Column("birthdate_sha256", TEXT, "hash of YYYYMMDD; null if the date cannot be read"),
         Column("city_sha256", TEXT, "hash of the lowercase city without punctuation and blanks"),
-        Column("state_sha256", TEXT, "hash of two letters for the US, else as city"),
+        Column("state_sha256", TEXT, "hash of two letters for the US, else like city_sha256"),
         Column("zipcode_sha256", TEXT, "hash without blanks and dashes, the first five for the US"),
         Column("country_sha256", TEXT, "hash of the two-letter code in lower case"),
-        Column("item_count", SMALL, "its rows in items"),
-        Column("passthrough_count", SMALL, "its rows in passthroughs, stored or not"),
-        Column("issues", pl.List(ISSUE), "what is odd about it, in a fixed order; never null"),
-        Column("http_method", TEXT, "null for a bare payload"),
-        Column("http_status", SMALL, "the server's answer; null for a bare payload"),
+        Column("item_count", SMALL, "number of its rows in items"),
+        Column("passthrough_count", SMALL, "number of its rows in passthroughs, stored or not"),
+        Column("issues", pl.List(ISSUE), "oddities of the conversion, in a fixed order; never null"),
+        Column("http_method", TEXT, "method of the request; null for a bare payload"),
+        Column("http_status", SMALL, "status of the response; null for a bare payload"),
         Column("client_ip", TEXT, "null unless --pii keep"),
         Column("user_agent", TEXT, "as logged"),
         *_LINEAGE,
@@ -132,12 +142,12 @@ ITEMS: Final = Table(
     "an item of a conversion",
     (
         Column("conversion_id", TEXT, "the conversion"),
-        Column("position", SMALL, "place in the array as sent, from 0"),
+        Column("position", SMALL, "place in the array that was sent, from 0"),
         Column("item_id", TEXT, "the item or SKU identifier"),
         Column("name", TEXT, "the item's name"),
         Column("variant", TEXT, "the item's variant"),
-        Column("price", MONEY, "the item's price; null where none was sent or it cannot be read"),
-        Column("quantity", MONEY, "number of units; null where none was sent or it cannot be read"),
+        Column("price", MONEY, "the item's price; null if no price was sent or it cannot be read"),
+        Column("quantity", MONEY, "number of units; null if no quantity was sent or it cannot be read"),
     ),
 )
 
@@ -146,35 +156,43 @@ PASSTHROUGHS: Final = Table(
     "a passthrough of a conversion",
     (
         Column("conversion_id", TEXT, "the conversion"),
-        Column("position", SMALL, "order of the distinct names as sent, from 0"),
-        Column("name", TEXT, "without xat_"),
-        Column("value", TEXT, "its first non-empty value; objects and arrays as compact JSON"),
-        Column("stored", TRUTH, "false past the fifth, which the endpoint drops"),
+        Column("position", SMALL, "place among the distinct names that were sent, from 0"),
+        Column("name", TEXT, "name of the parameter without xat_"),
+        Column("value", TEXT, "first non-empty value of the parameter; objects and arrays as compact JSON"),
+        Column("stored", TRUTH, "false from the sixth on, which the endpoint drops"),
     ),
 )
 
 REJECTIONS: Final = Table(
     "rejections",
-    "a record that became no conversion",
+    "a record that did not become a conversion",
     (
         Column("rejection_id", TEXT, "32 hex digits, made like conversion_id"),
         Column("reason", TEXT, "the first of `reasons`"),
-        Column("reasons", pl.List(TEXT), "all that applied"),
-        Column("message", TEXT, "what the endpoint answers, or what is wrong with the record"),
-        Column("suggestion", TEXT, "what would have worked"),
-        Column("duplicate_of", TEXT, "conversion_id of the record that was kept"),
-        Column("duplicate_kind", TEXT, "identical, conflicting (value, currency or match key differ)"),
+        Column("reasons", pl.List(TEXT), "all reasons that apply"),
+        Column("message", TEXT, "the endpoint's answer, or what is wrong with the record"),
+        Column("suggestion", TEXT, "a correction that the endpoint would accept"),
+        Column("duplicate_of", TEXT, "of a duplicate: conversion_id of the record that was kept"),
+        Column("duplicate_kind", TEXT, "of a duplicate: identical, conflicting (value, currency or match key differ)"),
         Column("account_id", TEXT, "from the path, or the option"),
         Column("integration", TEXT, "from the path, or the option"),
-        Column("received_at", INSTANT, "when the endpoint received it, by the log"),
+        Column("received_at", INSTANT, "when the endpoint received the request, by the log"),
         Column("raw", TEXT, "the whole record, personal values replaced by --pii"),
-        Column("http_method", TEXT, "null for a bare payload"),
-        Column("http_status", SMALL, "the server's answer; null for a bare payload"),
+        Column("http_method", TEXT, "method of the request; null for a bare payload"),
+        Column("http_status", SMALL, "status of the response; null for a bare payload"),
         *_LINEAGE,
         Column("user_agent", TEXT, "as logged"),
-        Column("match_type", TEXT, "click_id, ref_id, email; null where none was sent, or the record was not judged"),
-        Column("match_key", TEXT, "what would have matched it, as in conversions"),
-        Column("event", TEXT, "what it would have been; null where its type is unknown, or it was not judged"),
+        Column(
+            "match_type",
+            TEXT,
+            "click_id, ref_id, email; null if none was sent, or the rules were not applied to the record",
+        ),
+        Column("match_key", TEXT, "the value that would have matched the conversion to a click"),
+        Column(
+            "event",
+            TEXT,
+            "the event it would have been; null if its type is unknown, or the rules were not applied to the record",
+        ),
         Column("conversion_type", TEXT, "as sent"),
         Column("value", MONEY, "as in conversions"),
         Column("currency", TEXT, "as in conversions"),
@@ -186,24 +204,32 @@ TABLES: Final = (CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS)
 
 REQUESTS: Final = Table(
     "requests",
-    "a record of an input, as its reader understood it",
+    "a record of an input, as read by the reader of its format",
     (
         *_LINEAGE,
-        Column("fault", TEXT, "a skip reason, or malformed_record or malformed_body; null: a request"),
+        Column("fault", TEXT, "a skip reason, malformed_record or malformed_body; null for a request"),
         Column("fault_message", TEXT, "what is wrong with the record"),
-        Column("received_at", INSTANT, "the log's or dump's time"),
+        Column("received_at", INSTANT, "the time in the log or dump"),
         Column("http_method", TEXT, "null where the record has none"),
         Column("http_status", SMALL, "null where the record has none"),
-        Column("client_ip", TEXT, "the address the log names first"),
+        Column("client_ip", TEXT, "the first client address in the log"),
         Column("user_agent", TEXT, "null where the record has none"),
-        Column("path", TEXT, "of the request target, before the first `?`; null: a bare payload"),
-        Column("query", TEXT, "after the first `?`, still encoded; null or empty: none"),
-        Column("query_fields", pl.List(FIELD), "a query its reader was given as an object; null: see query"),
-        Column("body", TEXT, "JSON or form text, still encoded; null: none"),
-        Column("fields", pl.List(FIELD), "a JSON object its reader has parsed already; null: see body"),
-        Column("is_body_logged", TRUTH, "the source would show a body if there was one"),
+        Column("path", TEXT, "path of the request target, before the first `?`; null for a bare payload"),
+        Column(
+            "query",
+            TEXT,
+            "part of the request target after the first `?`, still encoded; null or empty without a query",
+        ),
+        Column(
+            "query_fields",
+            pl.List(FIELD),
+            "fields of a query that the input holds as an object; null if it is in `query`",
+        ),
+        Column("body", TEXT, "JSON or form text, still encoded; null without a body"),
+        Column("fields", pl.List(FIELD), "fields of a body that the reader has parsed; null if it is in `body`"),
+        Column("is_body_logged", TRUTH, "the input would show a body if the request had one"),
         Column("raw", TEXT, "the whole record as text"),
-        Column("layout", TEXT, "of a table's row: how it is written and its columns called, as `cells.Layout` tells"),
+        Column("layout", TEXT, "of a table's row: its notation and its columns, for redaction"),
     ),
 )
 
@@ -212,29 +238,29 @@ PARAMS: Final = Table(
     "a parameter of a postback, in the request's order",
     (
         Column("row", pl.UInt32(), "index of the postback in its frame"),
-        Column("name", TEXT, "decoded"),
-        Column("value", TEXT, "decoded; JSON text for a structure; never null"),
-        Column("is_structure", TRUTH, "a JSON object or array"),
-        Column("is_json", TRUTH, "from a JSON body: bracket keys mean nothing there"),
+        Column("name", TEXT, "the decoded name"),
+        Column("value", TEXT, "the decoded value; JSON text for an object or array; never null"),
+        Column("is_structure", TRUTH, "the value is a JSON object or array"),
+        Column("is_json", TRUTH, "the parameter is from a JSON body, where brackets in names have no meaning"),
     ),
 )
 
 KEYS: Final = Table(
     "keys",
-    "a conversion that can repeat another: what deduplication compares",
+    "a conversion whose transaction id can repeat an earlier id: the values that deduplication compares",
     (
         Column("conversion_id", TEXT, "the conversion"),
-        Column("source_digest", TEXT, "breaks a tie of received_at"),
-        Column("record_no", INT, "breaks a tie of source_digest"),
-        Column("byte_offset", INT, "where the record begins, to find it again"),
-        Column("received_at", INSTANT, "the earliest is kept"),
+        Column("source_digest", TEXT, "decides between equal received_at"),
+        Column("record_no", INT, "decides between equal source_digest"),
+        Column("byte_offset", INT, "offset of the record, to read it again"),
+        Column("received_at", INSTANT, "the earliest conversion of a key is kept"),
         Column("key_hash", pl.UInt64(), "hash of the four columns of the key"),
         Column("account_id", TEXT, "part of the key"),
         Column("integration", TEXT, "part of the key"),
-        Column("event", TEXT, "part of the key; null where the ruleset leaves it out"),
+        Column("event", TEXT, "part of the key; null if the ruleset excludes it from the key"),
         Column("transaction_key", TEXT, "part of the key: transaction_id, trimmed"),
-        Column("value", MONEY, "differs: conflicting"),
-        Column("currency", TEXT, "differs: conflicting"),
-        Column("match_digest", pl.UInt64(), "hash of the match key as sent; differs: conflicting"),
+        Column("value", MONEY, "a duplicate with a different value is conflicting"),
+        Column("currency", TEXT, "a duplicate with a different currency is conflicting"),
+        Column("match_digest", pl.UInt64(), "hash of the match key as sent; if different, a duplicate is conflicting"),
     ),
 )

@@ -41,7 +41,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     if reporter and not hasattr(session.config, "workerinput"):
         skipped = [report for report in reporter.stats.get("skipped", []) if "reads_shared" in report.keywords]
         reporter.ensure_newline()
-        reporter.write_line(f"{len(skipped)} tests were skipped because ../shared is not beside this checkout.")
+        reporter.write_line(f"{len(skipped)} tests were skipped for want of ../shared.")
 
 
 # --- tables that are made once ----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The house: floors from the ground up, the rooms on each, and the modules of each room in the order of imports.
 
 A module imports from floors below. On its own floor it imports only from modules that are listed before it within the
-same package of `etl`: `sources/readers` may use `sources/records`, and `transform` knows nothing of `sources`.
+same package of `etl`: `sources/readers` may use `sources/records`, and `steps` knows nothing of `sources`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ FLOORS: Final = (
             _room(
                 "columnar",
                 "compiled loops over bytes, string buffers, parsers of lines, rows and JSON",
-                "byte_loops json_tokenizer json_codec factorize string_buffers access_log_parser field_lists json_index"
-                " delimited_rows",
+                "byte_loops json_tokenizer json_codec factorize string_buffers access_log_parser compilation"
+                " field_lists json_index delimited_rows",
             ),
         ),
     ),
@@ -67,7 +67,7 @@ FLOORS: Final = (
         "way",
         (
             _room(
-                "transform",
+                "steps",
                 "requests to tables, one step a module",
                 "parameter_table placeholders record_ids parameters field_resolution issues conversions items"
                 " passthroughs deduplication rejections pipeline",

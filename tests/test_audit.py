@@ -266,7 +266,7 @@ def test_likely_duplicates_without_an_id(part: int, folders: dict[str, Path], mo
                and len(list_filter(issues, lambda i: i.parameter = match_param and i.code in
                  ('unresolved_macro', 'null_word', 'test_value', 'double_encoded'))) = 0)
              where gap <= 600 group by 1, 2 order by 3 desc, 1, 2"""
-    monkeypatch.setattr("etl.reports.audit.duplicates._AT_A_TIME", part)
+    monkeypatch.setattr("etl.reports.audit.duplicates._ROWS_PER_PART", part)
     rows = sheets_of(folders["samples"])["duplicates"]["likely"]
     got = [(row["account_id"], row["integration"], row["conversions"]) for row in rows]
     assert got == query(folders["samples"], sql)
@@ -346,7 +346,7 @@ def test_empty_tables_have_answers_too(tmp_path: Path) -> None:
     etl.run([tmp_path / "empty.log"], tmp_path / "out")
     report = make_report(tmp_path / "out", None, "UTC")
     assert [section.number for section in report.sections] == list(range(1, 13))
-    assert all(section.says and all(section.says) for section in report.sections)
+    assert all(section.sentences and all(section.sentences) for section in report.sections)
 
 
 def test_every_answer_has_its_own_key_and_known_measures() -> None:
@@ -394,7 +394,7 @@ def test_markup_and_control_characters_are_text(tmp_path: Path) -> None:
         ("manifest", ["{folder}"], 2, "no tables were published"),
         ("garbled", ["{folder}"], 1, "cannot be read"),
         ("table", ["{folder}"], 2, "no table 'items'"),
-        ("parquet", ["{folder}"], 1, "no Parquet file"),
+        ("parquet", ["{folder}"], 1, "is not a Parquet file"),
         ("old", ["{folder}"], 2, "earlier version"),
     ],
 )

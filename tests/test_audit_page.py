@@ -14,7 +14,7 @@ import pytest
 
 from etl.errors import UsageError
 from etl.reports.audit.formatting import cell
-from etl.reports.audit.html_page import check_library, page_of, write_page
+from etl.reports.audit.html_page import check_library, render_page, write_page
 from etl.reports.audit.report import Report, make_report
 from tests import planted
 
@@ -128,7 +128,7 @@ def test_nothing_is_loaded_from_outside(page: Path) -> None:
 
 
 def test_a_hostile_label_is_text_in_a_picture_too(report: Report) -> None:
-    text = page_of(report)
+    text = render_page(report)
     pictures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert any("&lt;script&gt;document.title" in picture for picture in pictures)
     assert not any("<script" in picture or "onerror=alert(1)>" in picture for picture in pictures)
@@ -136,7 +136,7 @@ def test_a_hostile_label_is_text_in_a_picture_too(report: Report) -> None:
 
 
 def test_the_same_tables_give_the_same_page(report: Report, page: Path) -> None:
-    assert page.read_text(encoding="utf-8") == page_of(report)
+    assert page.read_text(encoding="utf-8") == render_page(report)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

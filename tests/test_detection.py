@@ -82,7 +82,7 @@ def test_an_input_of_which_too_little_is_in_its_format_is_refused_and_shown(tmp_
     with pytest.raises(FormatError) as refused:
         run(lines(LOG, 40) + lines(JUNK, 6), tmp_path)
     what, hint = str(refused.value).splitlines()
-    assert "looks like combined, but only 40 of 46 records are" in what
+    assert "was read as combined, but only 40 of 46 records match that format" in what
     assert "record 41 " in what
     assert "record 43 " in what
     assert "jane@" not in what
@@ -133,7 +133,7 @@ def test_the_terminal_shows_what_was_decided_for_each_input(tmp_path: Path) -> N
     assert "  a.csv: csv, 2 records\n    columns: payload=payload, received_at=created\n" in shown
     assert "    times read as UTC where no zone is written\n" in shown
     assert "  b.log: common, 1 records\n" in shown
-    assert "warning: 1 POST requests, 50.0% of the postbacks, were logged without body." in shown
+    assert "warning: 1 POST requests, 50.0% of the postbacks, were logged without a body." in shown
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_terminal_shows_what_was_decided_for_each_input(tmp_path: Path) -> N
         (["--min-matched", "110%"], "no share"),
         (["--columns", "payload"], "no list of role=name"),
         (["--columns", "colour=x"], "nothing a column can hold"),
-        (["--log-timezone", "Mars/Base"], "no time zone"),
+        (["--log-timezone", "Mars/Base"], "not a known time zone"),
         (["--formats", "nowhere.toml"], "cannot be read"),
     ],
 )

@@ -18,7 +18,7 @@ from etl.reports import explain as explained
 from etl.reports.explain.explanation import Explanation
 from etl.reports.explain.wording import CURRENCY_FAULTS, EVENTS, NAMES, ORIGINS, TIMES, USES
 from etl.rules import page
-from etl.transform.issues import ISSUES
+from etl.steps.issues import ISSUES
 from tests.adversary import FORMATS, GENERATORS
 from tests.commands import on_terminal, run
 from tests.records import HIDDEN, HOSTILE, LINE, RECORDS
@@ -94,11 +94,11 @@ def test_every_wording_issue_and_reason_is_told_somewhere() -> None:
     whys = " ".join(line["why"] for line in lines) + str([one["record"] for one in told])
     rows = (*EVENTS, *CURRENCY_FAULTS, *TIMES, *NAMES, *ORIGINS)
     assert {row.words for row in rows if row.words not in whys} == {
-        "first and last name were sent apart",
-        "the query, which the source gives as an object",
+        "first and last name were sent separately",
+        "the query, given as an object",
         "the body, a form",
         "not three letters: kept as sent",
-        "the timestamp, in seconds",
+        "from the timestamp, in seconds",
     }
 
 
@@ -160,8 +160,8 @@ def test_a_row_under_other_rules_or_options_says_so(sample_tables: Path, tmp_pat
     place = f"{sample_tables}:{row['conversion_id']}"
     told = data_of(place, "--ruleset", str(tmp_path / "house.toml"), "--default-currency", "USD")
     assert told["notes"] == [
-        "The row was written under the ruleset builtin; this tells house.toml.",
-        "The row that was written differs in currency: give the options of its run.",
+        "The row was written with the ruleset builtin; this explains house.toml.",
+        "The written row differs in currency: give the options of its run.",
     ]
 
 
@@ -195,7 +195,7 @@ def test_a_record_past_the_first_split_and_in_an_archive(tmp_path: Path) -> None
 def test_standard_input_and_several_records() -> None:
     log = LINE.format("click_id=a") + LINE.format("click_id=b")
     assert "source: - (record 1" in tell("-", stdin=log.encode())
-    assert "1 more records were given; this is the first." in tell("-", stdin=log.encode())
+    assert "Only the first record is explained; 1 more were given." in tell("-", stdin=log.encode())
     assert "click_id = \ufffd ->" in tell("-", stdin=b"click_id=\xff\n")
 
 
@@ -232,7 +232,7 @@ def test_a_source_that_changed_is_refused(tmp_path: Path) -> None:
     etl.run([tmp_path / "a.log"], tmp_path / "out")
     row_id = pl.read_parquet(tmp_path / "out" / "conversions")["conversion_id"][0]
     (tmp_path / "a.log").write_text(LINE.format("click_id=b"), encoding="utf-8")
-    assert b"is not what it was" in run("explain", f"{tmp_path / 'out'}:{row_id}", code=1).stderr
+    assert b"has changed since" in run("explain", f"{tmp_path / 'out'}:{row_id}", code=1).stderr
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

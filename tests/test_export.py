@@ -212,11 +212,11 @@ def test_what_no_export_wrote_is_refused_and_untouched(make: Any, words: str, wa
 
 
 def test_an_export_that_cannot_be_is_refused(warehouse: Path, tmp_path: Path) -> None:
-    assert_refused(run("export", "--into", tmp_path / "none", "--out", tmp_path / "out", code=2), "is no warehouse")
+    assert_refused(run("export", "--into", tmp_path / "none", "--out", tmp_path / "out", code=2), "is not a warehouse")
     inside = run("export", "--into", warehouse, "--out", warehouse / "out", code=2)
     assert_refused(inside, "lies in the warehouse")
     odd = run("export", "--into", warehouse, "--out", tmp_path / "out", "--since", "May", code=2)
-    assert_refused(odd, "--since 'May' is no day")
+    assert_refused(odd, "--since 'May' is not a day")
     export(str(warehouse), tmp_path / "out")
     etl.load([tmp_path / "1.log"], tmp_path / "other")
     with pytest.raises(EtlError, match="holds an export of"):

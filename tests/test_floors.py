@@ -90,10 +90,10 @@ def test_a_module_imports_only_from_below(module: str) -> None:
 @pytest.mark.parametrize(
     ("module", "text", "caught"),
     [
-        ("etl.rules.value_parsing", "from etl.transform.pipeline import transform", "etl.transform.pipeline"),
-        ("etl.rules.value_parsing", "def f():\n    from etl.transform import items", "etl.transform.items"),
+        ("etl.rules.value_parsing", "from etl.steps.pipeline import transform", "etl.steps.pipeline"),
+        ("etl.rules.value_parsing", "def f():\n    from etl.steps import items", "etl.steps.items"),
         ("etl.rules.page", "from etl.rules import ruleset", "etl.rules.ruleset"),
-        ("etl.transform.items", "import etl.sources.storage.inputs", "etl.sources.storage.inputs"),
+        ("etl.steps.items", "import etl.sources.storage.inputs", "etl.sources.storage.inputs"),
         ("etl.runner.run", "from etl.engines.local_pool import workers", "etl.engines.local_pool"),
     ],
     ids=["from above", "within a function", "from further down its room", "from beside", "the run its engine"],
@@ -122,7 +122,7 @@ IMPURE: Final = {"os", "pathlib", "time", "random", "uuid", "socket", "subproces
         for floor in FLOORS
         for room in floor.rooms
         for module in room.modules
-        if room.name in {"columnar", "rules", "privacy", "transform"} or floor.name in {"facts", "options"}
+        if room.name in {"columnar", "rules", "privacy", "steps"} or floor.name in {"facts", "options"}
     ],
 )
 def test_the_floors_below_the_edges_are_pure(module: str) -> None:
@@ -139,3 +139,13 @@ def test_the_floors_below_the_edges_are_pure(module: str) -> None:
         )
     }
     assert names & IMPURE == set()
+
+
+def test_no_two_classes_have_one_name() -> None:
+    names = Counter(
+        node.name
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []

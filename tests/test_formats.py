@@ -14,7 +14,7 @@ from etl.errors import EtlError
 from etl.sources.detection import detect
 from etl.sources.format import Format, Settings
 from etl.sources.formats.registry import FAMILIES, FORMATS, framing_of, start_reader
-from etl.sources.framing import Frame, read_batches
+from etl.sources.framing import StreamPart, read_batches
 
 SAMPLES = [pytest.param(row, sample, id=f"{row.name} {i}") for row in FORMATS for i, sample in enumerate(row.samples)]
 
@@ -36,7 +36,7 @@ def test_a_sample_alone_is_found_to_be_in_its_format(row: Format, sample: bytes)
 
 @pytest.mark.parametrize(("row", "sample"), SAMPLES)
 def test_a_format_reads_its_samples(row: Format, sample: bytes) -> None:
-    frame = Frame(framing_of(row), 0, len(sample), len(sample), row.container, DELIMITERS.get(row.name, ","))
+    frame = StreamPart(framing_of(row), 0, len(sample), len(sample), row.container, DELIMITERS.get(row.name, ","))
     read = start_reader(row, Settings())
     records = [read(text) for batch in read_batches(io.BytesIO(sample), frame) for text in batch.texts()]
     assert {record.fault for record in records} <= {None, "not_a_request", "header", "comment"}

@@ -129,8 +129,8 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "a zip that was cut": (ARCHIVES["deflated.zip"][:-40], "cannot be read"),
     "a zip without files": (zipped(JUNK), "without files"),
     "a workbook": (zipped({"[Content_Types].xml": b"<x/>", "xl/workbook.xml": b"<x/>"}), "an Excel workbook"),
-    "an archive within another": (zipped({"inner.tar": ARCHIVES["plain.tar"]}), "an archive within another"),
-    "a zip within another": (zipped({"inner.zip": ARCHIVES["stored.zip"]}), "a zip archive within another"),
+    "an archive within another": (zipped({"inner.tar": ARCHIVES["plain.tar"]}), "an archive within another archive"),
+    "a zip within another": (zipped({"inner.zip": ARCHIVES["stored.zip"]}), "a zip archive within another archive"),
 }
 
 
@@ -182,7 +182,7 @@ def test_one_object_by_the_command(bucket: str, tmp_path: Path) -> None:
     [
         ("s3://postbacks/nothing/", "names no object"),
         ("s3://nobody-has-this/logs/", "NoSuchBucket"),
-        ("ftp://example.com/a", "no address of an object store"),
+        ("ftp://example.com/a", "not an object-store address"),
     ],
 )
 @pytest.mark.usefixtures("bucket")

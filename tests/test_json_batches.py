@@ -16,13 +16,13 @@ from etl.sources.format import Settings
 from etl.sources.formats.registry import BARE_LINES, rows_of, start_reader
 from etl.sources.readers import access_log, json_batch
 from etl.sources.readers.escapes import without_prefix
-from etl.sources.readers.json_matching import choice
+from etl.sources.readers.json_matching import format_matcher
 from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import Batch, read_lines
 from tests import adversary
 
 READ = start_reader(BARE_LINES, Settings())
-IS_CLAIMED = choice(rows_of("json", Settings())).is_possible
+IS_CLAIMED = format_matcher(rows_of("json", Settings())).may_match
 
 REGULAR = (
     b'{"received_at":"2024-05-14T00:00:00.172Z","method":"POST","path":"/a/collect/b?x=1","headers":{"User-Agent":"c",'
@@ -40,7 +40,7 @@ def batches(data: bytes) -> Iterator[Batch]:
 
 def record_of(batch: Batch, i: int) -> Record:
     text = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
-    return access_log.not_a_record(text) or READ(without_prefix(text))
+    return access_log.blank_or_comment(text) or READ(without_prefix(text))
 
 
 def told(columns: dict[str, pl.Series]) -> list[dict[str, object]]:

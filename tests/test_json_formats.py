@@ -18,13 +18,13 @@ import pytest
 from etl.columnar import json_codec
 from etl.sources.format import Format, Settings
 from etl.sources.formats import json_logs, lambda_events, queue_messages, webhook_captures
-from etl.sources.formats.queue_messages import unwrapped
+from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.readers import json_records
 from etl.sources.readers.escapes import ESCAPES
 from etl.sources.readers.webhook_envelopes import read_record
 from etl.sources.record import Record
 from etl.sources.records.json_documents import Element, read_documents
-from etl.transform.parameter_table import split_forms
+from etl.steps.parameter_table import split_forms
 from tests.places import SHARED, reads_shared
 from tests.records import HARD, decoded
 
@@ -73,7 +73,7 @@ PAYLOADS = [
 def test_no_row_claims_a_payload_or_an_envelope(payload: bytes) -> None:
     assert claimants(payload) == []
     assert read(payload) == read_record(payload)
-    assert unwrapped(payload) == [payload]
+    assert unwrap_messages(payload) == [payload]
 
 
 def test_no_row_claims_what_the_cases_of_the_page_hold() -> None:
@@ -87,7 +87,7 @@ def test_no_row_claims_what_the_cases_of_the_page_hold() -> None:
     assert len(records) > 100
     for record in records:
         assert claimants(record) == []
-        assert unwrapped(record) == [record]
+        assert unwrap_messages(record) == [record]
         if b"\\x" not in record:
             assert read(record) == read_record(record)
 
@@ -106,7 +106,7 @@ def test_any_bytes_are_read_without_an_exception() -> None:
         assert record.fault in (None, "malformed_record", "malformed_body", "not_a_request")
         pl.Series([record.query, record.body, record.path, record.user_agent], dtype=pl.String)
         json.dumps([record.fields, record.query_fields]).encode()
-        for inner in unwrapped(bytes(text)):
+        for inner in unwrap_messages(bytes(text)):
             read(inner)
 
 
@@ -390,7 +390,7 @@ def test_cloudfront_doubles_percent_signs() -> None:
 
 def test_repair_leaves_what_is_json_alone() -> None:
     record = rb'{"a":"\\x22\\\\x41","b":"\x22\x5C\x0A\xC3\xA9"}'
-    assert json_codec.parse(json_codec.repaired(record)) == {"a": "\\x22\\\\x41", "b": '"\\\né'}
+    assert json_codec.parse(json_codec.repair_escapes(record)) == {"a": "\\x22\\\\x41", "b": '"\\\né'}
 
 
 @pytest.mark.parametrize("depth", [500, 501, 950, 100_000])
@@ -579,7 +579,7 @@ MESSAGES: dict[str, tuple[bytes, list[Any]]] = {
 
 @pytest.mark.parametrize(("record", "expected"), MESSAGES.values(), ids=MESSAGES)
 def test_message(record: bytes, expected: list[Any]) -> None:
-    found = unwrapped(record)
+    found = unwrap_messages(record)
     wanted = expected or [record]
     assert [
         json.loads(text) if isinstance(want, dict) else text for text, want in zip(found, wanted, strict=True)
@@ -591,15 +591,15 @@ def test_a_bomb_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = b64(gzip.compress(bytes(1 << 20)))
     many = dumped({"Records": [{"kinesis": {"data": bomb}}] * 3})
     small = dumped({"Records": [{"kinesis": {"data": b64(gzip.compress(bytes(1 << 15)))}}] * 3})
-    assert unwrapped(many) == [many]
-    assert unwrapped(small) == [small]
+    assert unwrap_messages(many) == [many]
+    assert unwrap_messages(small) == [small]
 
 
 def test_messages_within_messages_end() -> None:
     record = INNER
     for _ in range(30):
         record = dumped({"topic": "t", "offset": 1, "payload": json.loads(record)})
-    assert len(unwrapped(record)) == 1
+    assert len(unwrap_messages(record)) == 1
 
 
 # --- real files -----------------------------------------------------------------------------------------------
@@ -632,7 +632,7 @@ def test_real_files_are_in_the_formats_they_are_in(folder: str, names: set[str])
             lines = [line[line.find(b"{") :] for line in text.split(b"\n") if line.find(b"{") >= 0]
             found = [Element(line.strip(), 0, len(line)) for line in lines]
         for element in found:
-            for record in unwrapped(element.text):
+            for record in unwrap_messages(element.text):
                 claimed = claimants(record)
                 assert len(claimed) <= 1
                 seen |= set(claimed)

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 import etl
 from etl.options import DEFAULT_MAX_RECORD_BYTES
 from etl.runner import run, tasks
-from etl.runner.hash_set import Seen
+from etl.runner.hash_set import HashSet
 from etl.sources.format import LINES, Settings
 from etl.sources.formats.registry import BY_NAME
 from etl.sources.records import lines
 from etl.sources.records.lines import read_lines
 from etl.sources.splits import Split, read_split
 from etl.sources.storage.decompress import survey
-from etl.transform.pipeline import Tables, transform
+from etl.steps.pipeline import Tables, transform
 from tests import adversary
 
 SPLIT = 2_000
@@ -179,15 +179,15 @@ def test_in_which_order_keys_are_met_plays_no_part(
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, 200), mtime=0))
     (tmp_path / "b.log").write_bytes(adversary.log_lines(2, 200) + adversary.log_lines(1, 200))
     (tmp_path / "c.jsonl").write_bytes(adversary.json_lines(3, 200))
-    add = Seen.add
+    add = HashSet.add
     met: list[np.ndarray] = []
 
-    def published(told: Callable[[Seen, np.ndarray], np.ndarray]) -> dict[str, bytes]:
-        monkeypatch.setattr(Seen, "add", told)
+    def published(told: Callable[[HashSet, np.ndarray], np.ndarray]) -> dict[str, bytes]:
+        monkeypatch.setattr(HashSet, "add", told)
         etl.run([tmp_path / "*.*"], tmp_path / "out")
         return {str(path): path.read_bytes() for path in sorted((tmp_path / "out").rglob("*.*"))}
 
-    def noted(seen: Seen, hashes: np.ndarray) -> np.ndarray:
+    def noted(seen: HashSet, hashes: np.ndarray) -> np.ndarray:
         met.append(hashes.copy())
         return add(seen, hashes)
 
@@ -196,7 +196,7 @@ def test_in_which_order_keys_are_met_plays_no_part(
     assert (reasons == "duplicate_transaction").sum() > 50
     assert len(met) > 20
     for seed in range(3):
-        order, seen = random.Random(seed).sample(range(len(met)), len(met)), Seen()
+        order, seen = random.Random(seed).sample(range(len(met)), len(met)), HashSet()
         told = iter([answer for _, answer in sorted((i, add(seen, met[i])) for i in order)])
         assert published(lambda _, hashes, told=told: next(told)) == in_order
     assert published(lambda _, hashes: np.ones(len(hashes), np.bool_)) == in_order
@@ -205,7 +205,7 @@ def test_in_which_order_keys_are_met_plays_no_part(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9).map(lambda low: low << 32)), max_size=6))
 def test_hashes_that_came_before_are_told_to_have(parts: list[list[int]]) -> None:
-    seen, before = Seen(), set[int]()
+    seen, before = HashSet(), set[int]()
     for part in parts:
         for value, is_repeated in zip(part, seen.add(np.array(part, np.uint64)), strict=True):
             assert is_repeated == (value | 1 in before)
@@ -214,14 +214,14 @@ def test_hashes_that_came_before_are_told_to_have(parts: list[list[int]]) -> Non
 
 def test_hashes_are_known_however_often_the_table_has_grown() -> None:
     hashes = np.random.default_rng(1).integers(1, 2**64, 400_000, np.uint64)
-    seen = Seen()
+    seen = HashSet()
     assert not any(seen.add(part).any() for part in np.array_split(hashes, 13))
     assert all(seen.add(part).all() for part in np.array_split(hashes, 7))
 
 
 def test_a_table_of_hashes_grows() -> None:
     hashes = np.random.default_rng(1).integers(1, 2**64, 200_000, np.uint64, endpoint=False)
-    seen = Seen()
+    seen = HashSet()
     assert not any(seen.add(part).any() for part in np.array_split(hashes, 7))
     assert seen.add(hashes[::-1].copy()).all()
 

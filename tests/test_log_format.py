@@ -144,10 +144,10 @@ def test_keys_of_ones_own_are_detected(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("x = [", "is no TOML"),
+        ("x = [", "is not valid TOML"),
         ("[a]\nwhat = 'x'", "either a pattern or keys"),
-        ("[a]\npattern = '('", "no regular expression"),
-        ("[a]\npattern = '(?P<time>x)'", "Name request, target, path or query"),
+        ("[a]\npattern = '('", "not a valid regular expression"),
+        ("[a]\npattern = '(?P<time>x)'", "Name a group request, target, path or query"),
         ("[a]\npattern = '(?P<query>x)'\nescape = 'x'", "Known: none"),
         ("[a]\npattern = '(?P<query>x)'\ncolour = 'x'", "'colour'"),
         ("[a.keys]\ncolour = 'x'", "'colour'"),

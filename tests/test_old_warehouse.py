@@ -18,7 +18,7 @@ import pytest
 import etl
 from etl.rules.vendors import find_ruleset
 from etl.warehouse.export import export
-from etl.warehouse.load_history import listed
+from etl.warehouse.load_history import list_loads
 from etl.warehouse.replay import replay
 from etl.warehouse.verify import verify
 
@@ -67,7 +67,7 @@ def warehouse_rows(old: Path) -> dict[str, list[dict[str, Any]]]:
 
 def test_its_rows_are_read_as_they_were_written(old: Path) -> None:
     assert warehouse_rows(old) == expected_rows(old, "loaded.json")
-    assert [row["records"] for row in listed("warehouse")] == [5, 6, 3]
+    assert [row["records"] for row in list_loads("warehouse")] == [5, 6, 3]
     assert verify("warehouse") == []
 
 
@@ -84,9 +84,9 @@ def test_its_inputs_count_as_loaded_by_the_same_rules() -> None:
         formats="formats.toml",
     )
     assert [(one["action"], one["why"]) for one in days["inputs"] + tracker["inputs"]] == [
-        ("skip", "it is loaded as day1.log"),
-        ("skip", "it is loaded as day2.jsonl"),
-        ("skip", "it is loaded as day3.txt"),
+        ("skip", "it is already loaded as day1.log"),
+        ("skip", "it is already loaded as day2.jsonl"),
+        ("skip", "it is already loaded as day3.txt"),
     ]
 
 

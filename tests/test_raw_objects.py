@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from etl.options import Pii
-from etl.privacy.json_redaction import MANY, redact_objects
+from etl.privacy.json_redaction import MIN_BATCH, redact_objects
 from etl.privacy.redaction import redact_raws
 from etl.privacy.redactor import Redactor
 from etl.rules.ruleset import Ruleset
@@ -108,7 +108,7 @@ def written(chance: Random, content: dict[str, Any]) -> str:
 
 def check(texts: list[str], ruleset: Ruleset, pii: Pii = "hash") -> None:
     redactor = Redactor(ruleset, pii)
-    expected = redactor.filled([redactor.template(text) for text in texts])
+    expected = redactor.fill([redactor.template(text) for text in texts])
     for text, ours, theirs in zip(texts, redact_raws(pl.Series("raw", texts), pii, ruleset), expected, strict=True):
         assert ours == theirs, text
 
@@ -156,9 +156,9 @@ def test_a_text_within_a_text_within_a_text() -> None:
     text = '{"email":"jo@example.com","ip":"192.0.2.7","a":12.50}'
     for _ in range(4):
         text = json.dumps({"body": text, "at": "203.0.113.9"})
-    raws = pl.Series([text] * MANY)
+    raws = pl.Series([text] * MIN_BATCH)
     numbers, redacted = redact_objects(raws, Redactor(Ruleset(), "drop"), "drop")
-    assert len(numbers) == MANY
+    assert len(numbers) == MIN_BATCH
     assert "redacted" in redacted[0]
     assert "192" not in redacted[0]
     check(raws.to_list(), Ruleset())

@@ -8,9 +8,9 @@ from random import Random
 import polars as pl
 import pytest
 
-from etl.columnar.string_buffers import glued
+from etl.columnar.string_buffers import join_bytes
 from etl.options import Pii
-from etl.privacy.json_redaction import MANY
+from etl.privacy.json_redaction import MIN_BATCH
 from etl.privacy.log_redaction import regular_lines
 from etl.privacy.redaction import redact_raws
 from etl.privacy.redactor import Redactor
@@ -54,17 +54,17 @@ MARKS += ("&email=%EF%b7%901%EF%B7%90", "\\ufdd0")
 
 def one_at_a_time(raws: pl.Series, pii: Pii) -> list[str]:
     redactor = Redactor(Ruleset(), pii)
-    return redactor.filled([redactor.template(raw) for raw in raws]).to_list()
+    return redactor.fill([redactor.template(raw) for raw in raws]).to_list()
 
 
 def check(texts: list[str], pii: Pii = "hash") -> None:
-    raws = pl.Series("raw", texts * -(-MANY // len(texts)))
+    raws = pl.Series("raw", texts * -(-MIN_BATCH // len(texts)))
     for raw, found, expected in zip(raws, redact_raws(raws, pii, Ruleset()), one_at_a_time(raws, pii), strict=True):
         assert found == expected, raw
 
 
 def is_regular(text: str) -> bool:
-    buffer, ends = glued(pl.Series([text]), " ")
+    buffer, ends = join_bytes(pl.Series([text]), " ")
     return bool(len(regular_lines(buffer, ends * 0, ends).numbers))
 
 
@@ -100,7 +100,7 @@ def test_what_the_adversary_invents(seed: int) -> None:
 
 def test_few_records_and_many_give_the_same() -> None:
     raws = pl.Series("raw", [LINE % ("192.0.2.7", "-", query) for query in QUERIES])
-    many = pl.concat([raws] * MANY)
+    many = pl.concat([raws] * MIN_BATCH)
     assert redact_raws(many, "hash", Ruleset())[: len(raws)].equals(redact_raws(raws, "hash", Ruleset()))
 
 
@@ -113,7 +113,7 @@ def test_few_records_and_many_give_the_same() -> None:
 )
 def test_a_record_becomes_the_same_wherever_it_stands(raw: str) -> None:
     raws = pl.Series("raw", [raw] + ["email=a"] * 20 + [raw])
-    assert len(raws) < MANY
+    assert len(raws) < MIN_BATCH
     assert len(set(redact_raws(raws, "hash", Ruleset()))) == 2
 
 

@@ -31,10 +31,10 @@ COMBINED = b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?
 
 @pytest.mark.parametrize("row", [*BY_HEAD, *BY_LINE], ids=lambda row: row.name)
 def test_it_is_refused_by_name(row: object) -> None:
-    name, what, instead = row.name, row.what, row.instead  # type: ignore[attr-defined]
+    name, what, advice = row.name, row.what, row.advice  # type: ignore[attr-defined]
     with pytest.raises(FormatError) as refused:
         detect((KNOWN[name],), "input", Settings())
-    assert str(refused.value).splitlines() == [f"input is {what}.", instead]
+    assert str(refused.value).splitlines() == [f"input is {what}.", advice]
 
 
 @pytest.mark.parametrize("name", [row.name for row in BY_LINE])

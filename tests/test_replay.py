@@ -71,7 +71,7 @@ def reloaded(inputs: list[Path], folder: Path, **options: Any) -> dict[str, list
 
 def test_what_passes_is_what_a_reload_would_give(log: Path, warehouse: Path, house: Path, tmp_path: Path) -> None:
     finished = run("replay", "--into", warehouse, "--ruleset", house)
-    assert "3 rejections judged by house: 2 pass, 1 are rejected otherwise" in finished.stderr.decode()
+    assert "3 rejections judged by house: 2 pass, 1 are rejected for another reason" in finished.stderr.decode()
     assert f"{log}: 2 of unknown_conversion_type pass, EUR 7, USD 5" in finished.stderr.decode()
     expected = reloaded([log], tmp_path / "fresh", ruleset=RULES, default_currency="EUR")
     assert tables(warehouse) == expected
@@ -109,7 +109,7 @@ def test_only_the_reasons_that_are_asked_for(warehouse: Path) -> None:
     report = replay(str(warehouse), RULES, ["unknown_conversion_type"])
     assert (report["judged"], report["passed"]) == (2, 2)
     for reason in ("duplicate_transaction", "nonsense"):
-        with pytest.raises(EtlError, match="is none that is replayed"):
+        with pytest.raises(EtlError, match="is not a reason that can be replayed"):
             replay(str(warehouse), RULES, [reason])
 
 
@@ -152,9 +152,9 @@ def test_after_a_replay_an_input_is_still_known_by_the_rules_of_its_load(
     replay(str(warehouse), RULES)
     by_house = {"ruleset": RULES, "default_currency": "EUR"}
     (item,) = etl.load([log], warehouse, default_currency="EUR")["inputs"]
-    assert item["why"] == f"it is loaded as {log}"
+    assert item["why"] == f"it is already loaded as {log}"
     (item,) = etl.load([log], warehouse, **by_house)["inputs"]
-    assert item["why"] == "it was loaded by other rules; --reload reads it again"
+    assert item["why"] == "it was loaded with other rules; --reload reads it again"
     after = tables(warehouse)
     etl.load([log], warehouse, reload=True, **by_house)
     assert tables(warehouse) == after
@@ -359,7 +359,7 @@ def test_a_record_that_means_nothing_without_its_header_stays(tmp_path: Path) ->
     report = replay(str(tmp_path / "warehouse"), RULES)
     assert (report["judged"], [one["why"] for one in report["left"]]) == (
         0,
-        ["its raw record alone cannot be read as it was; `load --reload` reads its input"],
+        ["the raw record alone cannot be read again; `load --reload` reads the input"],
     )
     assert tables(tmp_path / "warehouse") == before
 
@@ -373,7 +373,7 @@ def test_records_that_no_rule_can_judge_stay(tmp_path: Path) -> None:
     report = replay(str(tmp_path / "warehouse"), RULES)
     assert (report["passed"], report["left"]) == (
         1,
-        [{"count": 3, "why": "no rule decides whether a record can be read"}],
+        [{"count": 3, "why": "its record could not be read, which no ruleset changes"}],
     )
     options = {"ruleset": RULES, "max_record_bytes": 1024, "format": "combined"}
     assert tables(tmp_path / "warehouse") == reloaded([path], tmp_path / "fresh", **options)
@@ -460,15 +460,15 @@ def test_a_second_writer_is_told_who_is_at_work(warehouse: Path, house: Path) ->
 def test_a_place_that_may_not_be_written_is_an_error_in_two_lines(warehouse: Path, house: Path) -> None:
     before = tables(warehouse)
     (warehouse / ".staging").touch()  # a file where a folder has to be made refuses root too
-    assert_refused(run("replay", "--into", warehouse, "--ruleset", house, "-q", code=1), "cannot be made")
+    assert_refused(run("replay", "--into", warehouse, "--ruleset", house, "-q", code=1), "cannot be created")
     assert tables(warehouse) == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--into", "{none}"], "is no warehouse"),
-        (["--into", "{warehouse}", "--reason", "odd"], "is none that is replayed"),
+        (["--into", "{none}"], "is not a warehouse"),
+        (["--into", "{warehouse}", "--reason", "odd"], "is not a reason that can be replayed"),
         (["--into", "{warehouse}", "--ruleset", "{scope}"], "finds duplicates by"),
     ],
 )

@@ -16,10 +16,10 @@ from etl.reports.rulebook import code_tables, read_document, read_rulebook
 from etl.rules import page
 from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Section, blocks_of, table_names, with_tables
-from etl.rules.value_parsing import amount, read_dressed_amount
+from etl.rules.value_parsing import amount, read_formatted_amount
 from etl.schema import CONVERSIONS, TABLES
-from etl.transform import placeholders
-from etl.transform.issues import ISSUES
+from etl.steps import placeholders
+from etl.steps.issues import ISSUES
 from tests.commands import on_terminal, run
 
 ROOT = Path(__file__).parents[1]
@@ -162,7 +162,7 @@ def test_the_amounts_of_the_document_are_read_as_it_says() -> None:
     items = [block.text for block in blocks_of(ENTRIES["4.1"].text, {}) if block.kind == "item"]
     forms = re.findall(r"`([^`]+)`", " ".join(items))
     assert len(forms) == 11
-    assert [form for form in forms if read_dressed_amount(form) is None] == []
+    assert [form for form in forms if read_formatted_amount(form) is None] == []
 
 
 def test_without_a_number_it_lists_every_ruling() -> None:

@@ -15,7 +15,7 @@ from etl.errors import RulesetError
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names
 from etl.schema import REQUESTS
-from etl.transform.parameters import explode_params
+from etl.steps.parameters import explode_params
 from tests import adversary
 from tests.case_files import FOLDER, shown
 from tests.places import SHARED, reads_shared

@@ -12,7 +12,7 @@ import pytest
 import etl
 from etl.rules import page
 from etl.schema import TABLES
-from etl.transform.issues import ISSUES, RULES
+from etl.steps.issues import ISSUES, RULES
 from sample_data import generate
 
 ROOT = Path(__file__).parents[1]

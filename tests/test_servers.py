@@ -13,7 +13,7 @@ from etl.sources.detection import detect
 from etl.sources.format import Settings
 from etl.sources.splits import Split, read_split
 from etl.sources.storage.decompress import survey
-from etl.transform.parameter_table import split_forms
+from etl.steps.parameter_table import split_forms
 from tests.records import HARD, decoded
 
 PATH = b"/acme/collect/shop"

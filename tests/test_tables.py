@@ -178,16 +178,16 @@ def test_rows_of_another_width_and_open_quotes_are_malformed_and_lose_no_other(t
     summary, tables = tables_of(text, tmp_path)
     assert summary["conversions"] == 60
     assert tables["rejections"]["message"].to_list() == [
-        "2 cells, where the table has 3 columns",
+        "2 cells, but the table has 3 columns",
         "A quoted cell is not closed",
-        "2 cells, where the table has 3 columns",
+        "2 cells, but the table has 3 columns",
     ]
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"PAR1rest", "is not sound Parquet"),
+        (b"PAR1rest", "is not valid Parquet"),
         ("name,age\nx,1\n", "in no known format"),
         ("a;b\n1;2\n", "in no known format"),
     ],

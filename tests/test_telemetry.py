@@ -96,13 +96,13 @@ def test_a_format_of_the_log_may_be_said_beside_events_and_json_is_none(log: Pat
     ("arguments", "code", "words"),
     [
         (["run", "{log}.none", "--out", "{out}"], 1, "does not exist"),
-        (["run", "{log}", "--out", "{out}", "--since", "soon"], 2, "--since 'soon' is no time"),
+        (["run", "{log}", "--out", "{out}", "--since", "soon"], 2, "--since 'soon' is not a time"),
         (["run", "{log}", "--out", "{out}", "--nonsense"], 2, "No such option: --nonsense"),
         (["run", "{log}"], 2, "Missing option '--out'"),
-        (["load", "{log}", "--into", "{log}"], 2, "is no warehouse"),
+        (["load", "{log}", "--into", "{log}"], 2, "is not a warehouse"),
         (["backfill", "{{date:%Y}}.log", "--from", "2024-05-01", "--to", "2024-05-02", "--into", "{out}"], 1, "1 of 1"),
-        (["loads", "forget", "x", "--into", "{out}"], 2, "is no warehouse"),
-        (["compact", "--into", "{out}"], 2, "is no warehouse"),
+        (["loads", "forget", "x", "--into", "{out}"], 2, "is not a warehouse"),
+        (["compact", "--into", "{out}"], 2, "is not a warehouse"),
     ],
 )
 def test_a_failure_is_one_event_and_the_last(

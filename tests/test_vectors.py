@@ -7,7 +7,7 @@ import json
 import polars as pl
 
 from etl.privacy.trait_hashes import HASHES, sha256_of
-from etl.transform.parameter_table import split_forms
+from etl.steps.parameter_table import split_forms
 from tests.places import DATA
 
 #: What a vector's platform and field are hashed as here; Google's e-mail and phone have columns of their own.

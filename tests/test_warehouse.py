@@ -20,7 +20,7 @@ import pytest
 
 import etl
 from etl.errors import EtlError, UsageError
-from etl.warehouse.load_history import listed
+from etl.warehouse.load_history import list_loads
 from etl.warehouse.maintenance import forget, vacuum
 from etl.warehouse.verify import verify
 from tests.commands import assert_refused, run, run_process, start_process
@@ -115,7 +115,7 @@ def test_an_earlier_state_that_was_loaded_before_needs_no_look_at_what_it_became
 
 def test_other_rules_wait_for_reload(log: Path, warehouse: Path) -> None:
     (item,) = etl.load([log], warehouse, default_currency="EUR")["inputs"]
-    assert (item["action"], item["why"]) == ("skip", "it was loaded by other rules; --reload reads it again")
+    assert (item["action"], item["why"]) == ("skip", "it was loaded with other rules; --reload reads it again")
     assert etl.load([log], warehouse, default_currency="EUR", reload=True)["conversions"] == 2
     assert {row["currency"] for row in tables(warehouse)["conversions"]} == {"EUR"}
     assert verify(str(warehouse)) == []
@@ -127,7 +127,7 @@ def test_a_period_is_one_of_the_rules_of_an_input(log: Path, tmp_path: Path) -> 
     day = ("--since", "2024-05-02", "--until", "2024-05-03")
     run("load", log, "--into", warehouse, "-q", *day)
     assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b"]
-    assert b"it is loaded as" in run("load", log, "--into", warehouse, "--dry-run", *day).stdout
+    assert b"it is already loaded as" in run("load", log, "--into", warehouse, "--dry-run", *day).stdout
     assert b"--reload reads it again" in run("load", log, "--into", warehouse, "--dry-run").stdout
     run("load", log, "--into", warehouse, "-q", "--reload", "--since", "2024-05-02")
     assert [row["match_key"] for row in tables(warehouse)["conversions"]] == ["b", "c"]
@@ -158,7 +158,7 @@ def test_dry_run_says_what_and_why_and_writes_nothing(log: Path, warehouse: Path
     out = run("load", log, tmp_path / "new.log", "--into", warehouse, "--dry-run", "-q").stdout.decode()
     assert sorted(out.splitlines()) == [
         f"load    {tmp_path / 'new.log'}: it is new",
-        f"skip    {log}: it is loaded as {log}",
+        f"skip    {log}: it is already loaded as {log}",
     ]
     assert sorted(str(path) for path in warehouse.rglob("*")) == before
     run("load", log, "--into", tmp_path / "none", "--dry-run")
@@ -211,7 +211,7 @@ def test_readers_of_the_snapshot_do_not_see_what_was_not_committed(warehouse: Pa
 def test_a_folder_of_others_is_refused_and_untouched(log: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
-    assert_refused(run("load", log, "--into", tmp_path / "mine", "-q", code=2), "no warehouse")
+    assert_refused(run("load", log, "--into", tmp_path / "mine", "-q", code=2), "is not a warehouse")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
 
 
@@ -322,7 +322,7 @@ def test_list_show_and_forget(log: Path, warehouse: Path) -> None:
     assert "conversions        2" in run("loads", "show", log, "--into", warehouse).stdout.decode()
     assert json.loads(run("loads", "show", listed["digest"][:8], "--into", warehouse, "--json").stdout) == listed
     assert_refused(run("loads", "show", "other.log", "--into", warehouse, code=2), "names no loaded inputs")
-    assert_refused(run("loads", "list", "--into", warehouse / "x", code=2), "is no warehouse")
+    assert_refused(run("loads", "list", "--into", warehouse / "x", code=2), "is not a warehouse")
     run("loads", "forget", log, "--into", warehouse)
     assert run("loads", "list", "--into", warehouse).stdout == b""
     assert {name: len(rows) for name, rows in tables(warehouse).items()} == dict.fromkeys(tables(warehouse), 0)
@@ -338,13 +338,13 @@ DAMAGES = (
     ("conversions", "drop", "counts: "),
     ("items", "drop", "details: "),
     ("conversions", "double", "ids: "),
-    ("rejections", "drop", "is withheld for nothing"),
-    ("state/withheld", "drop", "is not withheld"),
-    ("state/keys", "drop", "should be no such duplicate"),
+    ("rejections", "drop", "is in withheld, but is not a duplicate"),
+    ("state/withheld", "drop", "is a duplicate, but is not in withheld"),
+    ("state/keys", "drop", "should not be a duplicate, or not of this record or kind"),
     ("loads", "recount", "accounting: "),
-    ("conversions", "rename", "bears another name in conversions than its input"),
-    ("rejections", "move", "lies under another day in rejections"),
-    ("passthroughs", "delete", "is gone"),
+    ("conversions", "rename", "has a different source in conversions than its input"),
+    ("rejections", "move", "is in the wrong partition of rejections"),
+    ("passthroughs", "delete", "is missing"),
 )
 
 
@@ -352,7 +352,7 @@ DAMAGES = (
 def test_verify_names_what_is_wrong(table: str, how: str, words: str, warehouse: Path, tmp_path: Path) -> None:
     (tmp_path / "more.log").write_bytes(lines((1, "x", "t1")))
     etl.load([tmp_path / "more.log"], warehouse)
-    assert run("loads", "verify", "--into", warehouse).stdout == b"all is well\n"
+    assert run("loads", "verify", "--into", warehouse).stdout == b"no problems found\n"
     import deltalake
 
     version = json.loads((warehouse / "snapshot.json").read_bytes())["tables"][Path(table).name]
@@ -397,7 +397,7 @@ def test_compact_and_vacuum_change_no_row(warehouse: Path, tmp_path: Path) -> No
     assert verify(str(warehouse)) == []
     etl.load([tmp_path / "more.log"], warehouse, reload=True)
     assert tables(warehouse) == before
-    assert_refused(run("compact", "--into", tmp_path / "none", code=2), "is no warehouse")
+    assert_refused(run("compact", "--into", tmp_path / "none", code=2), "is not a warehouse")
 
 
 # --- backfill -------------------------------------------------------------------------------------------------
@@ -443,19 +443,19 @@ from etl.warehouse import load as loading
 
 where, number, days = sys.argv.pop(1).rsplit(".", 1), int(sys.argv.pop(1)), 0
 module = import_module(f"etl.warehouse.{where[0]}")
-function, carried_out = getattr(module, where[1]), loading._carried_out
+function, carry_out = getattr(module, where[1]), loading._carry_out
 
 def count(*given):
     global days
     days += 1
-    return carried_out(*given)
+    return carry_out(*given)
 
 def stop(*given):
     if days == 2:
         os.kill(os.getpid(), number)
     return function(*given)
 
-loading._carried_out = count
+loading._carry_out = count
 setattr(module, where[1], stop)
 main()
 """
@@ -489,7 +489,7 @@ def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
         assert_refused(stopped, "Interrupted on 2024-05-02: 1 of 2 days is done", "the same command")
     else:
         assert (stopped.returncode, stopped.stderr) == (0, b"")
-    loaded = [row["source"] for row in listed(str(warehouse))]
+    loaded = [row["source"] for row in list_loads(str(warehouse))]
     assert loaded == [str(tmp_path / f"2024-05-0{day}" / "a.log") for day in (1, 2)][:done]
     assert verify(str(warehouse)) == []
     again = run(*words).stdout.decode().splitlines()
@@ -517,7 +517,7 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
         out, err = (text.decode() for text in one.communicate())
         failed = [line[:10] for line in out.splitlines() if "failed" in line]
         assert out.count("\n") == 2
-        assert out.count("is held by another run") + out.count("was changed by another command") == len(failed)
+        assert out.count("is locked by another run") + out.count("was changed by another command") == len(failed)
         assert one.returncode == bool(failed)
         assert f"{len(failed)} of 2 days failed: {', '.join(failed)}." in err if failed else not err
     run(*words)
@@ -529,8 +529,8 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
     [
         (["logs/*.gz", "--from", "2024-05-01"], "has no date in it"),
         (["logs/{day}.gz", "--from", "2024-05-01"], "has a field that is not the date"),
-        (["{date:%d}", "--from", "May"], "is no day"),
-        (["{date:%d}", "--from", "2024-05-01", "--timezone", "Berlin"], "is no time zone"),
+        (["{date:%d}", "--from", "May"], "is not a day"),
+        (["{date:%d}", "--from", "2024-05-01", "--timezone", "Berlin"], "is not a time zone"),
     ],
 )
 def test_a_backfill_that_cannot_work_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -564,7 +564,7 @@ def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> No
     at("-1h", "loads", "forget", tmp_path / "2024-05-01" / "a.log", *into)
     at("-20y", "vacuum", *into)
     at("-1d", *period)
-    told = [row["loaded_at"] for row in listed(str(warehouse))]
+    told = [row["loaded_at"] for row in list_loads(str(warehouse))]
     assert max(told) - min(told) > timedelta(days=300)
     assert_fresh(warehouse, [log, *(tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2))], tmp_path)
 
@@ -609,5 +609,5 @@ def test_rows_without_a_time_are_under_the_null_day(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "é", "a%20b", "a=b", "a[b]"])
 def test_a_place_that_readers_of_delta_cannot_reach_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="is no place for a warehouse"):
+    with pytest.raises(UsageError, match="cannot hold a warehouse"):
         etl.load([], str(tmp_path / name / "warehouse"))

@@ -172,7 +172,7 @@ def test_nothing_is_left_behind_and_standard_output_holds_the_result(
     environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
     finished = run_process("what-if", log, "--ruleset", rules[0], "-q", env=environment)
     assert finished.stderr == b""
-    assert b"builtin -> left: 7 of 25 records become something else\n" in finished.stdout
+    assert b"builtin -> left: 7 of 25 records change\n" in finished.stdout
     assert b"a.log:1  outcome unknown_conversion_type -> conversion, event none -> Purchase" in finished.stdout
     assert list((tmp_path / "temporary").iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log", "left.toml", "right.toml", "temporary"]

@@ -21,8 +21,8 @@ EXTRAS = "&items[0][id]=1&xat_plan=gold&email=jo@example.com"
 
 _HOLD = """
 import sys
-from etl.warehouse.snapshots import written
-with written(sys.argv[1]):
+from etl.warehouse.snapshots import open_for_writing
+with open_for_writing(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """

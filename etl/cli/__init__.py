@@ -1,4 +1,4 @@
-"""The command: parse, call, print. The one place where an error becomes text."""
+"""The command `postback-etl`: each module parses options, calls the library and prints; errors become text here."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def describe(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Conversion postbacks in access logs and webhook dumps, as four Parquet tables."""
+    """Turn conversion postbacks in access logs and webhook dumps into four Parquet tables."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command and ends the process with the contract's exit code.
 
     Args:
-        arguments: Of the command; by default those of this process.
+        arguments: Arguments of the command; None: the arguments of this process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     messages.set_mode(arguments)
@@ -88,15 +88,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
-    except Exception as error:  # whatever it is, it is told here, and without credentials
+    except Exception as error:  # every error is reported here, without credentials
         code = messages.fail(error)
     sys.exit(code)
 
 
 def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """Says nothing of an interrupt while the frames of another are closed, nor of a thread that one kept from starting.
+    """Hides follow-up errors after an interrupt, and a thread that the interrupt kept from starting.
 
-    The first interrupt is told.
+    The first interrupt is reported.
     """
     is_thread = getattr(unraisable.object, "__func__", None) is threading.Thread._bootstrap  # type: ignore[attr-defined]
     if not is_thread and not isinstance(unraisable.exc_value, (InterruptedRunError, KeyboardInterrupt)):

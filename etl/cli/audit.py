@@ -1,4 +1,4 @@
-"""`audit`: where attribution is lost, from the tables of a run."""
+"""The command `audit`: reports where attribution is lost, from the tables of a run."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the four tables that run wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that run wrote.")],
     answers: Annotated[
         list[str] | None,
-        typer.Option("--answer", metavar="NAME", help="Only this answer, such as lead_trap; may be repeated."),
+        typer.Option("--answer", metavar="NAME", help="Show only this answer, such as lead_trap; repeatable."),
     ] = None,
-    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Zone of days and hours.")] = "UTC",
+    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone of days and hours.")] = "UTC",
     ruleset: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="The ruleset of the run, where that was a file.")
+        str | None, typer.Option(metavar="NAME|FILE", help="The run's ruleset, if it was a file.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Rows of a table on the terminal; 0 is all.")] = 10,
-    json: Annotated[bool, typer.Option("--json", help="Every row as JSON, in place of tables.")] = False,
+    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Show at most N rows of a table; 0 shows all.")] = 10,
+    json: Annotated[bool, typer.Option("--json", help="Write all rows as JSON instead of tables.")] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report as one page, with charts, too.")
+        Path | None, typer.Option(metavar="FILE", help="Also write the report as an HTML page with charts.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing to standard output.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Answer where attribution is lost: as tables, as JSON, as one page."""
+    """Report where attribution is lost: as tables, as JSON or as an HTML page."""
     from etl.cli.terminal import print_json
     from etl.reports.audit.report import as_json, make_report
 
@@ -49,7 +49,7 @@ def audit(
 
 
 def print_report(report: Report, rows: int) -> None:
-    """Every answer: what it says, and its frames but those that only a chart can show."""
+    """Prints every answer: its sentences, and its frames except heat maps and the frame by integration and day."""
     from rich.text import Text
 
     from etl.cli.terminal import print_frame, table_console
@@ -60,7 +60,7 @@ def print_report(report: Report, rows: int) -> None:
         out.print(Text(f"note: {note}", style="yellow"))
     for section in report.sections:
         out.print(Text(f"\n{section.number}. {section.answer.title}", style="bold cyan"))
-        for sentence in section.says:
+        for sentence in section.sentences:
             out.print(Text(visible(sentence)))
         for sheet in section.sheets:
             is_drawn_only = sheet.chart is not None and sheet.chart.kind == "heat_map"
@@ -69,4 +69,4 @@ def print_report(report: Report, rows: int) -> None:
                 shown = sheet.rows.drop("measure") if is_whole else sheet.rows
                 print_frame(out, sheet.title, shown, 0 if is_whole else rows, is_latest=sheet.key == "by_day")
         if section.answer.unknown:
-            out.print(Text(f"\nWhat cannot be told: {section.answer.unknown}", style="dim"))
+            out.print(Text(f"\nLimits: {section.answer.unknown}", style="dim"))

@@ -1,4 +1,4 @@
-"""`backfill`: years of logs into a warehouse, day by day."""
+"""`backfill`: loads many days into a warehouse, each day separately."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from etl.cli import messages, options
 from etl.cli.load import Into
 
 if TYPE_CHECKING:
-    from etl.warehouse.backfill import Day
+    from etl.warehouse.backfill import DayReport
 
 
 @options.with_options(*options.RUN)
@@ -38,30 +38,34 @@ def backfill(
     events: options.Events = options.EventsMode.TEXT,
     debug: options.Debug = False,
 ) -> None:
-    """Load many days, each whole or not at all; go on after a failed one; exit 1 with the days that failed."""
+    """Load each day separately; a failed day is reported and does not stop later days.
+
+    The exit code is 1 if a day failed.
+    """
     from zoneinfo import ZoneInfo
 
     from etl.cli.run_context import Telling, watched
     from etl.errors import EtlError
-    from etl.telemetry.attempts import added_up
+    from etl.telemetry.attempts import sum_reports
     from etl.warehouse.backfill import backfill as backfilled
-    from etl.warehouse.backfill import days_between, named
+    from etl.warehouse.backfill import days_between, fill_template
     from etl.warehouse.load import load
 
     with watched("backfill", into, Telling(not messages.MODE.is_json, metrics, openlineage)) as watch:
         zone = _zone(day_zone)
         began = options.read_day("--from", first)
         days = days_between(began, options.read_day("--to", end) if end else datetime.now(zone).date())
-        named(template, began, ZoneInfo("UTC"))
+        fill_template(template, began, ZoneInfo("UTC"))
         limit = options.read_limit(max_rejected)
         typed.request([], Path())
         reports, failed = [], []
+        messages.warn_if_slow()
 
         def load_day(argument: str) -> dict[str, Any]:
             request = typed.request([argument], Path())
             with _signals_restored(), watch.at_work() as progress:
                 watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
-            watch.outcome = None  # of all days, there is none yet
+            watch.outcome = None  # the report of all days is not complete yet
             reports.append(report)
             return report
 
@@ -70,19 +74,21 @@ def backfill(
             messages.say("day", None, **{**day._asdict(), "seconds": round(day.seconds, 3)})
             if day.error:
                 failed.append(f"{day.day}")
-        watch.outcome = added_up(reports) | {"days": len(days), "days_failed": len(failed)}
+        watch.outcome = sum_reports(reports) | {"days": len(days), "days_failed": len(failed)}
         messages.say("done", None, **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
             problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."
             raise EtlError(problem, "Run the same command again.")
         total = watch.outcome
         if limit and total["rejections"] > limit(total["records"] - total["skipped"]):
-            options.refuse_rejected(total["rejections"], max_rejected, "The warehouse holds them all the same.")
+            options.refuse_rejected(
+                total["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
+            )
 
 
 @contextmanager
 def _signals_restored() -> Iterator[None]:
-    """A load lets no signal interrupt it once it publishes; the next one may be interrupted again."""
+    """Restores the signal handlers, because a load ignores signals once it publishes."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -91,7 +97,7 @@ def _signals_restored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _line(day: Day) -> str:
+def _line(day: DayReport) -> str:
     if day.error:
         return f"{day.day}  failed after {day.seconds:.1f} s: {day.error}"
     return f"{day.day}  {day.records:,} records, {day.rejections:,} rejections, {day.seconds:.1f} s"
@@ -105,4 +111,4 @@ def _zone(name: str) -> Any:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise UsageError(f"--timezone {name!r} is no time zone.", "Give an IANA name: Europe/Berlin.") from error
+        raise UsageError(f"--timezone {name!r} is not a time zone.", "Give an IANA name: Europe/Berlin.") from error

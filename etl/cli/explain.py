@@ -1,4 +1,4 @@
-"""`explain`: one record, told rule by rule."""
+"""The command `explain`: explains one record rule by rule."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def explain(
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Tell rule by rule what one record becomes.
+    """Explain rule by rule what one record becomes.
 
     Each statement ends with its source: a section of AnyTrack's page, or a rule that `postback-etl rules` shows.
     """
@@ -46,7 +46,7 @@ def explain(
 
 
 def _print_lines(explanation: Explanation) -> None:
-    """One statement a line, never folded: for pipes and files."""
+    """Prints one statement per line, never folded, for pipes and files."""
     from etl.cli.terminal import write_line
     from etl.errors import visible
 
@@ -71,24 +71,25 @@ def _print_lines(explanation: Explanation) -> None:
 
 
 def _sentence(line: Line) -> str:
+    """Formats a statement as one line of text."""
     value = "-" if line.value is None else line.value
     return f"{line.what}: {value}" + (f" ({line.why})" if line.why else "") + f" [{line.source}]"
 
 
 def _becomes(use: ParameterUse) -> str:
-    """What became of a parameter, in words."""
+    """Describes how a parameter is used."""
     from etl.reports.explain.wording import USE
 
     words = USE[use.use].words
     if use.use == "lost":
         words = f"{use.instead} fills the field"
     elif use.instead:
-        words += f"; {use.instead} would be read"
+        words += f", but {use.instead} is"
     return f"{use.folded} -> {use.field or 'nothing'}: {words}"
 
 
 def _cells(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """The columns of a row that hold something."""
+    """Formats the columns of a row that are not null: (name, text)."""
     from etl.reports.explain.steps import plain
 
     cells = []
@@ -102,12 +103,12 @@ def _cells(row: dict[str, Any]) -> list[tuple[str, str]]:
     return cells
 
 
-#: Of a step, or of what a line is about.
+#: Styles by the title of a step or the subject of a line.
 _STYLES: Final = {"issues": "yellow", "conversion": "bold green", "rejection": "bold red", "skipped": "bold"}
 
 
 def _print_tables(explanation: Explanation) -> None:
-    """Tables that fold at the terminal's width."""
+    """Prints tables that fold at the terminal's width."""
     from etl.cli.terminal import console, print_grid, styled
 
     screen = console()
@@ -141,6 +142,7 @@ def _print_tables(explanation: Explanation) -> None:
 
 
 def _reason(why: str, source: str) -> Any:
+    """Styles a reason and its source as one text."""
     from etl.cli.terminal import styled
 
     return styled(f"{why} " if why else "").append_text(styled(f"[{source}]", "dim"))

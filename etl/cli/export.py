@@ -1,4 +1,4 @@
-"""`export`: a warehouse's tables as plain Parquet, for tools that read no Delta."""
+"""The command `export`: writes a warehouse's tables as plain Parquet, for tools that cannot read Delta."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from etl.cli.load import Into
 
 def export(
     into: Into,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of an earlier export, or a new one.")],
-    since: Annotated[str | None, typer.Option(metavar="DAY", help="Only days from this one on.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DAY", help="Only days before this one.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of an earlier export, or a new folder.")],
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="Export only days from this day on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Export only days before this day.")] = None,
     events: options.Events = options.EventsMode.TEXT,
     debug: options.Debug = False,
 ) -> None:
-    """Write what has changed in a warehouse since the last export as plain Parquet, a folder a day."""
+    """Write the days of a warehouse that changed since the last export as plain Parquet, one folder per day."""
     from etl.warehouse.export import export as exported
 
     first = options.read_day("--since", since) if since else None
@@ -28,6 +28,6 @@ def export(
     for table in exported(into, Path(os.path.abspath(out)), first, end):
         typer.echo(
             f"{table.table}: {table.written:,} days written, with {table.rows:,} rows; {table.removed:,} removed, "
-            f"{table.kept:,} as they were"
+            f"{table.kept:,} unchanged"
         )
     messages.say("done", None, warehouse=into, out=str(out))

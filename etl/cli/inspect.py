@@ -1,4 +1,4 @@
-"""`inspect`: what inputs hold, before a long run."""
+"""The command `inspect`: shows what inputs hold, before a long run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from etl.cli import options
+from etl.cli import messages, options
 
 if TYPE_CHECKING:
     from etl.reports.inspect import Failure, Gap, Inspection
 
-#: So many gaps, and integrations, are shown; JSON has them all.
+#: How many gaps and integrations are shown; JSON has all of them.
 _SHOWN: Final = 5
 
 
@@ -27,11 +27,12 @@ def inspect(
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Say what each input is and holds: format, size, times, gaps, postbacks. Writes nothing."""
+    """Show each input's format, size, time range, gaps and postbacks. Writes nothing."""
     from etl.cli import terminal
     from etl.reports.inspect import Failure, inspect_inputs
 
     request = typed.request(inputs, Path())
+    messages.warn_if_slow()
     failures = []
     shown = []
     for found in inspect_inputs(inputs, request.reading, request.ruleset, is_full=full):
@@ -59,31 +60,31 @@ _STYLES: Final = {"warning": "bold yellow", "problem": "bold red"}
 
 
 def _facts(found: Inspection) -> list[tuple[str, str]]:
-    """What there is to say of an input, by name."""
-    seen, row, surveyed = found.seen, found.detected.row, found.survey
-    matched = f"{seen.matched:.1%} of the records read" if seen.matched is not None else "no records to tell by"
+    """Lists the facts about an input: (name, text)."""
+    counts, row, survey = found.counts, found.detected.row, found.survey
+    matched = f"{counts.matched:.1%} of the records read" if counts.matched is not None else "no records to check"
     about = "" if found.is_whole else "about "
     facts = [("format", f"{row.name}, {matched}: {row.what}")]
     if found.detected.columns:
         facts.append(("columns", ", ".join(f"{role}={name}" for role, name in found.detected.columns)))
     facts += [
-        ("compression", "none" if surveyed.codec == "plain" else surveyed.codec),
-        ("size", _size(surveyed.stored_bytes) + _decompressed(found, about)),
-        ("records", f"{about}{found.records:,}; {'all' if found.is_whole else f'{seen.records:,}'} read"),
+        ("compression", "none" if survey.codec == "plain" else survey.codec),
+        ("size", _size(survey.stored_bytes) + _decompressed(found, about)),
+        ("records", f"{about}{found.records:,}; {'all' if found.is_whole else f'{counts.records:,}'} read"),
         ("time", _times(found)),
-        ("gaps", _gaps(seen.gaps(), found.is_whole)),
+        ("gaps", _gaps(counts.gaps(), found.is_whole)),
         ("postbacks", _postbacks(found)),
     ]
-    if seen.postbacks:
-        owners = Counter({f"{account or '-'} / {slug or '-'}": n for (account, slug), n in seen.integrations.items()})
+    if counts.postbacks:
+        owners = Counter({f"{account or '-'} / {slug or '-'}": n for (account, slug), n in counts.integrations.items()})
         facts += [
-            ("methods", _listed(seen.methods)),
-            ("statuses", _listed(seen.statuses)),
-            ("integrations", _listed(owners, _SHOWN)),
+            ("methods", _list_counts(counts.methods)),
+            ("statuses", _list_counts(counts.statuses)),
+            ("integrations", _list_counts(owners, _SHOWN)),
         ]
-    if seen.unlogged:
-        what = f"{seen.unlogged:,} POST requests, {seen.unlogged / seen.postbacks:.1%} of the postbacks"
-        facts.append(("warning", f"{what}, were logged without body"))
+    if counts.without_body:
+        what = f"{counts.without_body:,} POST requests, {counts.without_body / counts.postbacks:.1%} of the postbacks"
+        facts.append(("warning", f"{what}, were logged without a body"))
     return facts
 
 
@@ -92,6 +93,7 @@ def _decompressed(found: Inspection, about: str) -> str:
 
 
 def _size(count: int) -> str:
+    """Formats a number of bytes with a binary unit."""
     if count < 1024:
         return f"{count} B"
     power = min((count.bit_length() - 1) // 10, 4)
@@ -99,12 +101,13 @@ def _size(count: int) -> str:
 
 
 def _times(found: Inspection) -> str:
-    seen = found.seen
-    if seen.first is None or seen.last is None:
+    """Describes the time range of an input and its time zone."""
+    counts = found.counts
+    if counts.first is None or counts.last is None:
         return "none in the records read"
-    zone = {"zoned": "the records say their zone", "none": "as some records say"}
-    span = f"{_moment(seen.first)} to {_moment(seen.last)} UTC; {zone.get(found.time, f'read as {found.time}')}"
-    return span if found.is_whole else f"{span}; of the records read"
+    zone = {"zoned": "the records have a time zone", "none": "from some of the records"}
+    span = f"{_moment(counts.first)} to {_moment(counts.last)} UTC; {zone.get(found.time, f'read as {found.time}')}"
+    return span if found.is_whole else f"{span}; in the records read"
 
 
 def _moment(moment: datetime) -> str:
@@ -112,28 +115,30 @@ def _moment(moment: datetime) -> str:
 
 
 def _gaps(gaps: list[Gap], is_whole: bool) -> str:
+    """Lists the longest gaps, in order of time."""
     if not gaps:
-        return "none" if is_whole else "none in what was read"
+        return "none" if is_whole else "none in the records read"
     longest = sorted(sorted(gaps, key=lambda gap: gap.start - gap.end)[:_SHOWN])
     texts = [
         f"{gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} ({(gap.end - gap.start) / timedelta(hours=1):.1f} h)"
         for gap in longest
     ]
-    return ", ".join(texts) + (f" and {len(gaps) - _SHOWN} shorter ones" if len(gaps) > _SHOWN else "")
+    return ", ".join(texts) + (f" and {len(gaps) - _SHOWN} shorter gaps" if len(gaps) > _SHOWN else "")
 
 
 def _postbacks(found: Inspection) -> str:
-    seen = found.seen
-    if not seen.records:
+    """Describes the share of postbacks among the records, and the other records by reason."""
+    counts = found.counts
+    if not counts.records:
         return "none"
-    share = f"{seen.postbacks / seen.records:.1%}: {seen.postbacks:,} of {seen.records:,}"
-    others = seen.skipped + Counter(malformed_record=seen.malformed)
-    return share + (f"; beside them {_listed(others)}" if others else "")
+    share = f"{counts.postbacks / counts.records:.1%}: {counts.postbacks:,} of {counts.records:,}"
+    other = counts.skipped + Counter(malformed_record=counts.malformed)
+    return share + (f"; other records: {_list_counts(other)}" if other else "")
 
 
-def _listed(counts: Counter[str], most: int | None = None) -> str:
-    """Names and counts, the most frequent first."""
+def _list_counts(counts: Counter[str], most: int | None = None) -> str:
+    """Lists names with their counts, most frequent first."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     texts = ", ".join(f"{name} {count:,}" for name, count in ranked[:most])
     rest = len(ranked[most:]) if most else 0
-    return texts + (f" and {rest} more" if rest else "") if texts else "none said"
+    return texts + (f" and {rest} more" if rest else "") if texts else "none"

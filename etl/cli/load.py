@@ -1,4 +1,4 @@
-"""`load`: inputs into a warehouse, each once."""
+"""`load`: loads inputs into a warehouse, each once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// ad
 def load(
     inputs: options.Inputs,
     into: Into,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
     *,
     typed: options.Typed,
@@ -31,7 +31,7 @@ def load(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Load logs or dumps into a warehouse, each once, whatever was loaded, killed or repeated before."""
+    """Load logs or dumps into a warehouse, each once, even after a killed or repeated load."""
     from etl.cli.run_context import Telling, watched
     from etl.cli.summary import write_summary
     from etl.warehouse.load import load as load_into
@@ -47,7 +47,9 @@ def load(
             write_summary(report, summary)
         _say(report, is_quiet=quiet or dry_run)
         if limit and report["rejections"] > limit(report["records"] - report["skipped"]):
-            options.refuse_rejected(report["rejections"], max_rejected, "The warehouse holds them all the same.")
+            options.refuse_rejected(
+                report["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
+            )
 
 
 def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
@@ -62,7 +64,7 @@ def _line(item: dict[str, Any]) -> str:
 
 
 def _shown(report: dict[str, Any]) -> list[str]:
-    """What was done with each input, and what came of it."""
+    """Lists what was done with each input, and the counts."""
     many = len(report["inputs"]) - 20
     lines = [_line(item) for item in report["inputs"][:20]] + ([f"and {many} more inputs"] if many > 0 else [])
     lines.append(

@@ -1,4 +1,4 @@
-"""`loads`: what is in a warehouse, input by input; taking one out; proving that all is well."""
+"""The commands `loads`: list, show or forget the inputs in a warehouse, and verify the warehouse."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from etl.cli import messages, options
 from etl.cli.load import Into
 
 loads = typer.Typer(
-    no_args_is_help=True, help="What is loaded in a warehouse: list, show, forget, verify.", add_completion=False
+    no_args_is_help=True,
+    help="List, show or forget the inputs in a warehouse; verify the warehouse.",
+    add_completion=False,
 )
-Named = Annotated[str, typer.Argument(metavar="INPUT", help="A name, or the beginning of a digest.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Named = Annotated[str, typer.Argument(metavar="INPUT", help="An input's name, or the beginning of its digest.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 
 
 @loads.command("list")
 def list_(into: Into, json: AsJson = False) -> None:
-    """List the inputs, one a line: digest, records, when it was loaded, name."""
-    from etl.warehouse.load_history import listed
+    """List the inputs, one per line: digest, records, time of the load, name."""
+    from etl.warehouse.load_history import list_loads
 
-    rows = listed(into)
+    rows = list_loads(into)
     if json:
         _echo(rows)
         return
@@ -33,15 +35,15 @@ def list_(into: Into, json: AsJson = False) -> None:
 
 @loads.command()
 def show(named: Named, into: Into, json: AsJson = False) -> None:
-    """Show all that is known of an input."""
-    from etl.warehouse.load_history import shown
+    """Show everything that is recorded about an input."""
+    from etl.warehouse.load_history import describe_load
 
-    row = shown(into, named)
+    row = describe_load(into, named)
     if json:
         _echo(row)
         return
     for name, value in row.items():
-        typer.echo(f"{name:<18} {_text(value)}")
+        typer.echo(f"{name:<18} {_value_text(value)}")
 
 
 @loads.command()
@@ -51,7 +53,7 @@ def forget(
     events: options.Events = options.EventsMode.TEXT,
     debug: options.Debug = False,
 ) -> None:
-    """Take an input out, and bring back what only it had made duplicates."""
+    """Remove an input; rows that were duplicates only because of it become conversions again."""
     from etl.warehouse.maintenance import forget as forget_input
 
     done = forget_input(named, into)
@@ -61,19 +63,20 @@ def forget(
 
 @loads.command()
 def verify(into: Into, json: AsJson = False) -> None:
-    """Prove that the warehouse is whole; exit 4 and name what is wrong if it is not."""
+    """Check that the warehouse is consistent; list the problems and exit 4 if it is not."""
     from etl.warehouse.verify import verify as findings_of
 
     findings = findings_of(into)
     if json:
         _echo([finding._asdict() for finding in findings])
     else:
-        typer.echo("\n".join(f"{finding.check}: {finding.message}" for finding in findings) or "all is well")
+        typer.echo("\n".join(f"{finding.check}: {finding.message}" for finding in findings) or "no problems found")
     if findings:
         raise typer.Exit(4)
 
 
-def _one(value: Any) -> str:
+def _entry_text(value: Any) -> str:
+    """Formats an entry of a list: a replay, a count by reason, or any other value."""
     if not isinstance(value, dict):
         return str(value)
     if "replayed_at" in value:
@@ -81,13 +84,14 @@ def _one(value: Any) -> str:
     return f"{value['reason']} {value['count']:,}"
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(_one(one) for one in value) or "-"
+        return ", ".join(_entry_text(entry) for entry in value) or "-"
     return "-" if value is None else str(value)
 
 
 def _echo(value: Any) -> None:
+    """Prints a value as JSON."""
     import orjson
 
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,7 +19,11 @@ from etl.errors import EtlError, UsageError, masked, visible
 
 JSON: Final = "json"
 _DEFECT: Final = "This is a defect: report it with the traceback."
-_ASKS: Final = ("--events", "--log-format")
+_JSON_OPTIONS: Final = ("--events", "--log-format")
+_SLOW: Final = (
+    "the loops over bytes run as plain Python, many times slower, because they were not compiled when postback-etl "
+    "was installed. Install a C compiler and Python's headers, then install postback-etl again."
+)
 
 
 @dataclass
@@ -38,16 +43,18 @@ MODE: Final = Mode()
 
 
 def set_mode(arguments: Sequence[str]) -> None:
-    """Sets the mode that some arguments ask for; they may be wrong otherwise, and their error is a message too."""
+    """Sets the mode that arguments ask for. The arguments are not parsed yet: an error in them is a message too."""
     words = list(arguments)
     words = words[: words.index("--")] if "--" in words else words
-    joined = {f"{name}={JSON}" for name in _ASKS}
-    MODE.is_json = any(name in _ASKS and value == JSON for name, value in pairwise(words)) or bool(joined & {*words})
+    joined = {f"{name}={JSON}" for name in _JSON_OPTIONS}
+    MODE.is_json = any(name in _JSON_OPTIONS and value == JSON for name, value in pairwise(words)) or bool(
+        joined & {*words}
+    )
     MODE.is_debug = "--debug" in words
 
 
 def say(event: str, text: str | None, *, level: str = "info", **fields: Any) -> None:
-    """Says one thing: the text to people, if there is one, or the event and its fields to programs."""
+    """Writes one message to standard error: for people the text, if any; for programs the event and its fields."""
     if MODE.is_json:
         from etl.cli.terminal import json_text
 
@@ -58,32 +65,41 @@ def say(event: str, text: str | None, *, level: str = "info", **fields: Any) -> 
 
 
 def _safe(text: str) -> str:
-    """The text without credentials; a name of a file may hold bytes that are no text."""
+    """Removes credentials from a text, and escapes bytes of file names that are not valid text."""
     return masked(text).encode(errors="backslashreplace").decode()
 
 
 def warn(message: str, **fields: Any) -> None:
-    """Says what needs a look, but stops nothing."""
+    """Writes a warning; the command goes on."""
     say("warning", f"warning: {visible(masked(message))}", level="warning", message=message, **fields)
 
 
+@cache
+def warn_if_slow() -> None:
+    """Warns, once a process, if the loops over bytes run as plain Python."""
+    from etl.columnar.compilation import are_loops_compiled
+
+    if not are_loops_compiled():
+        warn(_SLOW)
+
+
 def fail(error: Exception) -> int:
-    """Says why a command has failed, and what to do; the way there too, if it was asked for or is a defect's.
+    """Reports why a command failed and what to do; adds the traceback with --debug, and if the error is a defect.
 
     Returns:
         The exit code.
     """
-    told = _told(error)
-    known = {"error": told.problem, "hint": told.hint, "exit_code": told.exit_code}
-    text = f"error: {visible(told.problem)}\n       {visible(told.hint)}"
-    if MODE.is_debug or told.hint == _DEFECT:
+    failure = _as_etl_error(error)
+    known = {"error": failure.problem, "hint": failure.hint, "exit_code": failure.exit_code}
+    text = f"error: {visible(failure.problem)}\n       {visible(failure.hint)}"
+    if MODE.is_debug or failure.hint == _DEFECT:
         text = known["traceback"] = masked("".join(traceback.format_exception(error)).rstrip())
     say("failed", text, level="error", **known)
-    return told.exit_code
+    return failure.exit_code
 
 
-def _told(error: Exception) -> EtlError:
-    """The error as its two lines: its own, those of words that the parser does not know, or those of a defect."""
+def _as_etl_error(error: Exception) -> EtlError:
+    """Converts any error to an `EtlError`: errors of the parser to wrong usage, unexpected errors to a defect."""
     if isinstance(error, EtlError):
         return error
     if hasattr(error, "format_message"):

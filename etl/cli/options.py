@@ -1,4 +1,4 @@
-"""The options of commands: flags and help from the table `etl.options`, and how the text of each is read."""
+"""Makes the flags of commands from the table `etl.options`, and reads their texts."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 
 class Typed(NamedTuple):
-    """The options of a command as typed, by field of `RunOptions`; nothing is checked yet."""
+    """The options of a command as the user typed them, by field of `RunOptions`, before any check."""
 
     texts: dict[str, Any]
 
     def parsed(self) -> RunOptions:
-        """The options, checked; those that the command does not take have their defaults.
+        """Reads and checks the options; an option that the command does not take has its default.
 
         Raises:
             UsageError: The text of an option cannot be read.
@@ -75,10 +75,10 @@ class Typed(NamedTuple):
         return RunOptions(**{name: value for name, value in given.items() if value is not None})
 
     def request(self, inputs: list[str], out: Path) -> RunRequest:
-        """What a run over some inputs is asked to do, in processes of this machine.
+        """Returns the request of a run over the inputs, in processes of this machine.
 
         Raises:
-            EtlError: As `parsed` does; or the file of formats is not valid, or a zone or role is unknown.
+            EtlError: As `parsed`; also if the file of formats is not valid, or a zone or role is unknown.
         """
         from etl.engines.local_pool import workers
         from etl.runner.stage_inputs import run_request
@@ -87,7 +87,7 @@ class Typed(NamedTuple):
 
 
 def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command a flag for each named field of `RunOptions`, in the place of its parameter `typed`."""
+    """Replaces a command's parameter `typed` by one flag for each named field of `RunOptions`."""
 
     def expanded(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
@@ -110,7 +110,7 @@ def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., N
 
 
 def _flag(name: str) -> inspect.Parameter:
-    """A field of `RunOptions` as typer takes it."""
+    """Returns the typer parameter of a field of `RunOptions`."""
     flag = FLAGS[name]
     least = 1 if flag.kind == "count" else None
     annotation: Any = Annotated[
@@ -124,7 +124,7 @@ _TYPES: Final[dict[str, Any]] = {"text": str | None, "path": Path | None, "count
 
 
 def read_ruleset(text: str | None) -> Ruleset:
-    """The ruleset that is meant; the page where none is.
+    """Returns the ruleset of a name or file; without a name, the endpoint's page.
 
     Raises:
         RulesetError: There is none of that name.
@@ -136,7 +136,7 @@ def read_ruleset(text: str | None) -> Ruleset:
 
 
 def read_currency(code: str | None) -> str | None:
-    """The code in upper case."""
+    """Returns a currency code in upper case."""
     from etl.errors import UsageError
 
     if code is not None and not re.fullmatch("[A-Za-z]{3}", code):
@@ -145,31 +145,31 @@ def read_currency(code: str | None) -> str | None:
 
 
 def read_instant(option: str, text: str | None) -> datetime | None:
-    """The instant that an option says."""
+    """Returns the instant that the text of an option names."""
     from etl.errors import UsageError
     from etl.rules.value_parsing import read_iso8601
 
     instant = read_iso8601(text) if text else None
     if text and instant is None:
         raise UsageError(
-            f"{option} {text!r} is no time.",
+            f"{option} {text!r} is not a time.",
             "Give 2024-05-01 or 2024-05-01T12:00:00+02:00; without a zone it is UTC.",
         )
     return instant
 
 
 def read_day(option: str, text: str) -> date:
-    """The day that an option says."""
+    """Returns the day that the text of an option names."""
     from etl.errors import UsageError
 
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"{option} {text!r} is no day.", "Give one such as 2024-05-01.") from error
+        raise UsageError(f"{option} {text!r} is not a day.", "Give one such as 2024-05-01.") from error
 
 
 def read_statuses(text: str | None) -> tuple[range, ...]:
-    """The statuses of a list of codes and classes."""
+    """Returns the statuses of a list of codes and classes, such as `2xx,304`."""
     from etl.errors import UsageError
 
     spans = []
@@ -180,22 +180,22 @@ def read_statuses(text: str | None) -> tuple[range, ...]:
         elif re.fullmatch("[0-9]{3}", word):
             spans.append(range(int(word), int(word) + 1))
         elif text:
-            raise UsageError(f"--status {text!r} is no list of statuses.", "Give codes or classes, such as 2xx,304.")
+            raise UsageError(f"--status {text!r} is not a list of statuses.", "Give codes or classes, such as 2xx,304.")
     return tuple(spans)
 
 
 def read_columns(text: str | None) -> dict[str, str]:
-    """Role -> name of an option such as `received_at=created,payload=body`."""
+    """Returns role -> name of a text such as `received_at=created,payload=body`."""
     from etl.errors import UsageError
 
     pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
     if any(not mark or not name.strip() for _, mark, name in pairs):
-        raise UsageError(f"--columns {text!r} is no list of role=name.", "Give received_at=created,payload=body.")
+        raise UsageError(f"--columns {text!r} is not a list of role=name.", "Give received_at=created,payload=body.")
     return {role.strip(): name.strip() for role, _, name in pairs}
 
 
 def read_share(text: str | None) -> float | None:
-    """A share from 0 to 1, written so or in percent."""
+    """Returns a share from 0 to 1; the text may be a fraction or a percentage."""
     from etl.errors import UsageError
 
     if text is None:
@@ -203,12 +203,12 @@ def read_share(text: str | None) -> float | None:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
     share = float(match[1]) / (100 if match[2] else 1) if match else 2.0
     if not 0 <= share <= 1:
-        raise UsageError(f"--min-matched {text!r} is no share.", "Give 90% or 0.9.")
+        raise UsageError(f"--min-matched {text!r} is not a share.", "Give 90% or 0.9.")
     return share
 
 
 def read_limit(text: str | None) -> Callable[[int], float] | None:
-    """How many of so many judged records may be rejected, as `--max-rejected` says it; None: all."""
+    """Returns how many of a number of judged records may be rejected; None if there is no limit."""
     from etl.errors import UsageError
 
     if text is None:
@@ -221,12 +221,12 @@ def read_limit(text: str | None) -> Callable[[int], float] | None:
 
 
 def refuse_rejected(rejected: int, max_rejected: str | None, what: str) -> None:
-    """Warns that more was rejected than `--max-rejected` allows, and ends the command with the contract's exit code.
+    """Warns that too many records were rejected, and ends the command with exit code 3.
 
     Args:
-        rejected: How many records were.
-        max_rejected: As it was said.
-        what: What is done all the same.
+        rejected: The number of rejected records.
+        max_rejected: The limit as typed.
+        what: A sentence that says what was done nevertheless.
     """
     from etl.cli import messages
 
@@ -237,17 +237,17 @@ def refuse_rejected(rejected: int, max_rejected: str | None, what: str) -> None:
 
 
 def read_size(text: str) -> int:
-    """The bytes of a size such as `4MB`."""
+    """Returns the bytes of a size such as `4MB`."""
     from etl.errors import UsageError
 
     match = re.fullmatch(r"([0-9]+)\s*(|k|m|g)(i?b)?", text.strip().lower())
     size = int(match[1]) * 1024 ** " kmg".index(match[2] or " ") if match else 0
     if not 1024 <= size <= 2**30:
-        raise UsageError(f"--max-record {text!r} is no size from 1KB to 1GB.", "Give a size such as 4MB.")
+        raise UsageError(f"--max-record {text!r} is not a size from 1KB to 1GB.", "Give a size such as 4MB.")
     return size
 
 
-#: How the text of an option is read, by field of `RunOptions`; the others are taken as they are.
+#: The reader of each option's text, by field of `RunOptions`. Options without a reader are used as typed.
 READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "log_format": lambda text: None if text == JSON else text,  # `--log-format json` asks for events, see `messages`
     "columns": read_columns,

@@ -1,4 +1,4 @@
-"""How a run gets on, on standard error: a bar on a terminal, plain lines every few seconds elsewhere, or events."""
+"""Reports the progress of a run on standard error: a bar on a terminal, plain lines elsewhere, or events."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 @contextmanager
-def told(*, is_quiet: bool) -> Iterator[Progress]:
-    """Events, if they are asked for; else a bar on a terminal and plain lines elsewhere, or nothing."""
+def report_progress(*, is_quiet: bool) -> Iterator[Progress]:
+    """Yields the progress of a run: events if messages are JSON, nothing if quiet, else a bar or plain lines."""
+    if messages.MODE.is_json or not is_quiet:
+        messages.warn_if_slow()
     if messages.MODE.is_json:
         yield _events(is_quiet=is_quiet)
     elif is_quiet:
@@ -27,8 +29,8 @@ def told(*, is_quiet: bool) -> Iterator[Progress]:
             yield progress
 
 
-def beyond_recall(progress: Progress) -> Progress:
-    """The progress of a run that no signal interrupts once it publishes: "nothing was published" would be untrue."""
+def ignore_signals_once_publishing(progress: Progress) -> Progress:
+    """Makes a run ignore signals once it publishes: after that, "nothing was published" would be false."""
 
     def begin(phase: str, total: int) -> None:
         if phase == "publishing":
@@ -40,7 +42,7 @@ def beyond_recall(progress: Progress) -> Progress:
 
 
 def _events(*, is_quiet: bool) -> Progress:
-    """What is quiet tells no phases, only what is found."""
+    """Reports progress as events; if quiet, only surveyed inputs and warnings are reported, not phases."""
 
     def survey(described: dict[str, Any]) -> None:
         messages.say("surveyed", None, **described)
@@ -53,14 +55,15 @@ def _events(*, is_quiet: bool) -> Progress:
         counter.begin(phase, total)
         messages.say("phase", None, phase=phase, total_bytes=total)
 
-    def tell() -> None:
+    def report() -> None:
         done: dict[str, Any] = {"bytes": counter.size, "total_bytes": counter.total, "records": counter.records}
         messages.say("progress", None, phase=counter.phase, **done)
 
-    return Progress(begin, _every_few_seconds(counter, tell), messages.warn, survey)
+    return Progress(begin, _every_few_seconds(counter, report), messages.warn, survey)
 
 
-def _every_few_seconds(counter: _Counter, tell: Callable[[], None]) -> Callable[[int, int], None]:
+def _every_few_seconds(counter: _Counter, report: Callable[[], None]) -> Callable[[int, int], None]:
+    """Makes a function that advances a counter, and reports at most once in `_SECONDS_BETWEEN_LINES`."""
     last = time.monotonic()
 
     def advance(size: int, records: int) -> None:
@@ -68,13 +71,14 @@ def _every_few_seconds(counter: _Counter, tell: Callable[[], None]) -> Callable[
         counter.advance(size, records)
         if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            tell()
+            report()
 
     return advance
 
 
 @contextmanager
 def _bar() -> Iterator[Progress]:
+    """Reports progress as a bar on the terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -107,13 +111,14 @@ def _bar() -> Iterator[Progress]:
 
 @contextmanager
 def _lines() -> Iterator[Progress]:
+    """Reports progress as plain lines."""
     counter = _Counter()
     advance = _every_few_seconds(counter, lambda: print(counter.line(), file=sys.stderr, flush=True))
     yield Progress(counter.begin, advance, messages.warn)
 
 
 class _Counter:
-    """What is done of the present phase."""
+    """Counts the bytes and records that are done in the current phase."""
 
     def __init__(self) -> None:
         self.begin("starting", 0)

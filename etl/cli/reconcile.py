@@ -1,4 +1,4 @@
-"""`reconcile`: the tables of a run against another's export."""
+"""The command `reconcile`: compares the tables of a run with the export of a network or ad platform."""
 
 from __future__ import annotations
 
@@ -19,59 +19,67 @@ if TYPE_CHECKING:
     from etl.reports.reconcile.reconciliation import Reconciliation
 
 
-#: What a terminal shows of a row that does not agree; --unmatched and --json hold all of it.
+#: Columns of a difference that a terminal shows; --unmatched and --json have all columns.
 _SHOWN: Final = ("cause", "detail", "row_no", "their_transaction_id", "our_transaction_id", "their_value", "our_value")
 
 
 class OurTime(enum.StrEnum):
-    """Which of our times counts."""
+    """Which of our times is compared."""
 
     OCCURRED_AT = "occurred_at"
     RECEIVED_AT = "received_at"
 
 
 def reconcile(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the four tables that run wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that run wrote.")],
     against: Annotated[Path, typer.Option(metavar="FILE", help="Their export: CSV, Parquet or JSON lines.")],
     columns: Annotated[
         str | None, typer.Option(metavar="ROLE=NAME,...", help="Their columns, such as time=Date.")
     ] = None,
     time_format: Annotated[
-        str | None, typer.Option(metavar="LAYOUT", help="How their times are written, such as '%d.%m.%Y %H:%M'.")
+        str | None, typer.Option(metavar="LAYOUT", help="Format of their times, such as '%d.%m.%Y %H:%M'.")
     ] = None,
-    their_timezone: Annotated[str, typer.Option(metavar="ZONE", help="Zone of their times that say none.")] = "UTC",
-    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Zone of days.")] = "UTC",
-    currency: Annotated[str | None, typer.Option(metavar="CODE", help="Of their values, without a column.")] = None,
-    account: Annotated[str | None, typer.Option(metavar="ID", help="Only this account of ours.")] = None,
-    integration: Annotated[str | None, typer.Option(metavar="SLUG", help="Only this integration of ours.")] = None,
+    their_timezone: Annotated[
+        str, typer.Option(metavar="ZONE", help="Time zone of their times without a zone.")
+    ] = "UTC",
+    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone of days.")] = "UTC",
+    currency: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Currency of their values, if no column has it.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(metavar="ID", help="Compare only this account.")] = None,
+    integration: Annotated[str | None, typer.Option(metavar="SLUG", help="Compare only this integration.")] = None,
     event: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this event of ours, such as Purchase; may be repeated."),
+        typer.Option(metavar="NAME", help="Compare only this event, such as Purchase; repeatable."),
     ] = None,
-    our_time: Annotated[OurTime, typer.Option(help="Which of our times counts.")] = OurTime.OCCURRED_AT,
-    value_tolerance: Annotated[str, typer.Option(metavar="AMOUNT", help="Amounts so near are the same.")] = "0.01",
+    our_time: Annotated[OurTime, typer.Option(help="Which of our times to compare.")] = OurTime.OCCURRED_AT,
+    value_tolerance: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="Largest difference of equal amounts.")
+    ] = "0.01",
     time_tolerance: Annotated[
-        str, typer.Option(metavar="TIME", help="How far apart two times without an id may be, such as 90s or 2h.")
+        str, typer.Option(metavar="TIME", help="Largest time between matches without an id: 90s, 10m, 2h.")
     ] = "10m",
-    max_gap: Annotated[str | None, typer.Option(metavar="P%", help="Exit 3 if a total differs by more.")] = None,
-    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Rows of a table on the terminal; 0 is all.")] = 31,
-    json: Annotated[bool, typer.Option("--json", help="Every row as JSON, in place of tables.")] = False,
+    max_gap: Annotated[
+        str | None, typer.Option(metavar="P%", help="Exit 3 if a total differs by more than this.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Show at most N rows of a table; 0 shows all.")] = 31,
+    json: Annotated[bool, typer.Option("--json", help="Write all rows as JSON instead of tables.")] = False,
     unmatched: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the rows that do not agree as Parquet, with their causes."),
+        typer.Option(metavar="FILE", help="Write the differences and their causes as Parquet."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing to standard output.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Compare what a run wrote with the export of a network or an ad platform."""
+    """Compare the tables of a run with the export of a network or an ad platform."""
     from etl.cli.options import read_columns, read_currency
     from etl.cli.terminal import print_json
     from etl.reports.reconcile.matching import Tolerance
-    from etl.reports.reconcile.reconciliation import Request, as_json
+    from etl.reports.reconcile.reconciliation import ReconcileRequest, as_json
     from etl.reports.reconcile.reconciliation import reconcile as compare
 
-    most = _gap(max_gap)
-    request = Request(
+    allowed_gap = _read_gap(max_gap)
+    request = ReconcileRequest(
         folder=folder,
         against=against,
         columns=read_columns(columns),
@@ -83,45 +91,46 @@ def reconcile(
         integration=integration,
         events=tuple(event or ()),
         our_time=our_time.value,
-        tolerance=Tolerance(_amount(value_tolerance), _span(time_tolerance)),
+        tolerance=Tolerance(_read_tolerance(value_tolerance), _read_duration(time_tolerance)),
     )
     outcome = compare(request)
     if unmatched is not None:
-        _write(outcome.differences, unmatched)
+        _write_differences(outcome.differences, unmatched)
     if json and not quiet:
         print_json(as_json(outcome))
     elif not quiet:
         print_outcome(outcome, rows)
-    if most is not None and outcome.exceeds(most):
+    if allowed_gap is not None and outcome.exceeds(allowed_gap):
         typer.echo(f"warning: the sides differ by more than --max-gap {max_gap} allows.", err=True)
         raise typer.Exit(3)
 
 
 def print_outcome(outcome: Reconciliation, rows: int) -> None:
-    """What came of it: sentences, totals, days, and why rows do not agree."""
+    """Prints a comparison: its sentences, totals, days, and the differences with their causes."""
     from rich.text import Text
 
     from etl.cli.terminal import print_frame, table_console
     from etl.errors import visible
-    from etl.reports.reconcile.reconciliation import say
+    from etl.reports.reconcile.reconciliation import summarise
 
     out = table_console()
     shown = ", ".join(f"{role}={name}" for role, name in outcome.columns.items())
     out.print(Text(visible(f"columns: {shown}"), style="dim"))
     for note in outcome.notes:
         out.print(Text(visible(f"note: {note}"), style="yellow"))
-    for sentence in say(outcome):
+    for sentence in summarise(outcome):
         out.print(Text(visible(sentence), style="bold"))
     print_frame(out, "Conversions", outcome.counts, 0)
     print_frame(out, "Money", outcome.totals, 0)
     print_frame(out, "Conversions by day", outcome.days, rows)
     print_frame(out, "Money by day", outcome.money, rows)
     print_frame(out, "Matched by", outcome.matched, 0)
-    print_frame(out, "Rows that do not agree, by cause", outcome.causes, rows)
-    print_frame(out, "Rows that do not agree", outcome.differences.select(_SHOWN), min(rows, 10))
+    print_frame(out, "Differences by cause", outcome.causes, rows)
+    print_frame(out, "Differences", outcome.differences.select(_SHOWN), min(rows, 10))
 
 
-def _write(rows: pl.DataFrame, path: Path) -> None:
+def _write_differences(rows: pl.DataFrame, path: Path) -> None:
+    """Writes the differences as Parquet, by atomic replacement of the file."""
     from etl.errors import OutputError
     from etl.runner.parquet import write_table
 
@@ -134,33 +143,36 @@ def _write(rows: pl.DataFrame, path: Path) -> None:
         raise OutputError(f"--unmatched {str(path)!r} cannot be written.", "Name another file.") from error
 
 
-def _gap(text: str | None) -> float | None:
+def _read_gap(text: str | None) -> float | None:
+    """Reads a share in percent, from 0."""
     from etl.errors import UsageError
 
     if text is None:
         return None
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)%", text.strip())
     if not match:
-        raise UsageError(f"--max-gap {text!r} is no share.", "Give a share such as 2% or 0.5%.")
+        raise UsageError(f"--max-gap {text!r} is not a share.", "Give a share such as 2% or 0.5%.")
     return float(match[1]) / 100
 
 
-def _amount(text: str) -> Decimal:
+def _read_tolerance(text: str) -> Decimal:
+    """Reads an amount that is not negative."""
     from etl.errors import UsageError
     from etl.rules.value_parsing import read_amount
 
     amount = read_amount(text)
     if amount is None or amount < 0:
-        raise UsageError(f"--value-tolerance {text!r} is no amount.", "Give an amount such as 0.01.")
+        raise UsageError(f"--value-tolerance {text!r} is not an amount.", "Give an amount such as 0.01.")
     return amount
 
 
-def _span(text: str) -> timedelta:
+def _read_duration(text: str) -> timedelta:
+    """Reads a duration such as `90s`, `10m` or `2h`."""
     from datetime import timedelta
 
     from etl.errors import UsageError
 
     match = re.fullmatch(r"([0-9]{1,6})(s|m|h)", text.strip())
     if not match:
-        raise UsageError(f"--time-tolerance {text!r} is no length of time.", "Give a length such as 90s, 10m or 2h.")
+        raise UsageError(f"--time-tolerance {text!r} is not a duration.", "Give a duration such as 90s, 10m or 2h.")
     return timedelta(seconds=int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]])

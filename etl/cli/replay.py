@@ -1,4 +1,4 @@
-"""`replay`: a warehouse's rejections judged again by other rules."""
+"""The command `replay`: judges a warehouse's rejections again, with other rules."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from etl.cli.load import Into
 def replay(
     into: Into,
     reason: Annotated[
-        list[str] | None, typer.Option(metavar="REASON", help="Only rejections for it; may be given again.")
+        list[str] | None, typer.Option(metavar="REASON", help="Replay only rejections with this reason; repeatable.")
     ] = None,
     *,
     typed: options.Typed,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
@@ -27,16 +27,18 @@ def replay(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Judge a warehouse's rejections again, from their raw records; what passes now is a conversion."""
-    from etl.cli.progress import beyond_recall, told
+    """Judge a warehouse's rejections again from their raw records; rejections that pass become conversions."""
+    from etl.cli.progress import ignore_signals_once_publishing, report_progress
     from etl.cli.summary import write_summary
     from etl.errors import InterruptedRunError
     from etl.warehouse.replay import replay as replayed
 
     rules = typed.request([], Path()).ruleset
     try:
-        with told(is_quiet=quiet) as progress:
-            report = replayed(into, rules, reason or (), is_dry_run=dry_run, progress=beyond_recall(progress))
+        with report_progress(is_quiet=quiet) as progress:
+            report = replayed(
+                into, rules, reason or (), is_dry_run=dry_run, progress=ignore_signals_once_publishing(progress)
+            )
     except KeyboardInterrupt as error:
         raise InterruptedRunError from error
     if summary is not None:
@@ -48,21 +50,24 @@ def replay(
 
 
 def _shown(report: dict[str, Any]) -> list[str]:
-    """What became of the rejections, and what passed of each input."""
+    """Lists the outcomes of the rejections, and the rejections that pass by input and reason."""
     lines = [
-        "{judged:,} rejections judged by {name}: {passed:,} pass, {changed:,} are rejected otherwise, "
-        "{skipped:,} are no postbacks, {same:,} stay".format(**report, name=report["ruleset"]["name"])
+        "{judged:,} rejections judged by {name}: {passed:,} pass, {changed:,} are rejected for another reason, "
+        "{skipped:,} are not postbacks, {same:,} stay the same".format(**report, name=report["ruleset"]["name"])
     ]
-    lines += [f"  {one['count']:,} left: {one['why']}" for one in report["left"]]
-    lines += [_line(one) for one in report["inputs"][:20]]
+    lines += [f"  {entry['count']:,} left: {entry['why']}" for entry in report["left"]]
+    lines += [_line(entry) for entry in report["inputs"][:20]]
     many = len(report["inputs"]) - 20
     lines += [f"  and {many:,} more; --summary shows all"] if many > 0 else []
     if report["demoted"] or report["promoted"]:
-        lines.append("  of earlier rows {demoted:,} are duplicates then and {promoted:,} conversions".format(**report))
+        lines.append(
+            "  of earlier rows, {demoted:,} become duplicates and {promoted:,} become conversions".format(**report)
+        )
     return lines
 
 
-def _line(one: dict[str, Any]) -> str:
-    duplicates = f", {one['duplicates']:,} of them duplicates" if one["duplicates"] else ""
-    money = "".join(f", {currency or 'no currency'} {value}" for currency, value in one["value_total"].items())
-    return f"  {one['path']}: {one['passed']:,} of {one['reason']} pass{duplicates}{money}"
+def _line(entry: dict[str, Any]) -> str:
+    """Formats how many rejections of an input pass, with duplicates and money."""
+    duplicates = f", {entry['duplicates']:,} of them duplicates" if entry["duplicates"] else ""
+    money = "".join(f", {currency or 'no currency'} {value}" for currency, value in entry["value_total"].items())
+    return f"  {entry['path']}: {entry['passed']:,} of {entry['reason']} pass{duplicates}{money}"

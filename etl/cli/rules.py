@@ -71,7 +71,7 @@ def _print_heading(title: str) -> None:
 
 
 def _print_text(text: str) -> None:
-    """A text that wraps at the terminal's width, and in a pipe has one line a paragraph, list item or table row."""
+    """Prints a text: wrapped on a terminal; elsewhere, each paragraph, list item or table row is one line."""
     from etl.cli.terminal import is_terminal
     from etl.reports.rulebook import code_tables
     from etl.rules.rulings import blocks_of

@@ -1,4 +1,4 @@
-"""`run`: logs and dumps in, four tables out."""
+"""`run`: reads logs and dumps and writes the four tables."""
 
 from __future__ import annotations
 

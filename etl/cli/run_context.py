@@ -1,4 +1,4 @@
-"""A command at work, and who is told of it: standard error while it works, metrics and lineage when it ends."""
+"""Runs a long command: reports progress on standard error, and writes metrics and lineage when the command ends."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from typing import Any, NamedTuple
 import typer
 
 from etl.cli import messages
-from etl.cli.progress import beyond_recall, told
-from etl.engines.local_pool import dedicate
+from etl.cli.progress import ignore_signals_once_publishing, report_progress
+from etl.engines.local_pool import tune_memory
 from etl.errors import EtlError, InterruptedRunError, masked
 from etl.runner.stage_inputs import Progress
 from etl.runner.tasks import peak_memory_bytes
 from etl.telemetry.attempts import Attempt
-from etl.telemetry.lineage import Job, Sender, Trace, opened
+from etl.telemetry.lineage import Job, Sender, Trace, open_sender
 from etl.telemetry.metrics import check_metrics, write_metrics
 
 
 class Telling(NamedTuple):
-    """Who is told, by the options of a command."""
+    """Where a command reports to, from its options.
+
+    Attributes:
+        is_quiet: No progress on standard error.
+        metrics: File of the metrics; None: no metrics.
+        lineage: Address or file for OpenLineage events; None: no events.
+        is_rehearsal: A dry run: neither metrics nor lineage are written.
+    """
 
     is_quiet: bool
     metrics: Path | None
@@ -33,14 +40,14 @@ class Telling(NamedTuple):
 
 @dataclass
 class Watch:
-    """A command at work.
+    """A command that is running.
 
     Attributes:
-        command: Its name.
-        target: The folder or warehouse that it writes, as it was said.
-        telling: Who is told.
-        sender: Where lineage goes.
-        outcome: The summary or report, as soon as something is published.
+        command: Name of the command.
+        target: The folder or warehouse that it writes, as given, without credentials.
+        telling: Where the command reports to.
+        sender: Sends the lineage events.
+        outcome: The summary or report; None until something is published.
     """
 
     command: str
@@ -51,24 +58,24 @@ class Watch:
 
     @contextmanager
     def at_work(self) -> Iterator[Progress]:
-        """One run of the job, told as it goes; whoever works sets the outcome.
+        """Reports progress and lineage of one run; the caller sets `outcome` before the context ends.
 
         Raises:
-            InterruptedRunError: Asked to stop before it had published.
+            InterruptedRunError: The run was interrupted before it published.
         """
         self.outcome = None
-        dedicate()
+        tune_memory()
         trace = Trace(Job(self.command, self.target), self.sender)
         trace.start()
         try:
-            with told(is_quiet=self.telling.is_quiet) as progress:
+            with report_progress(is_quiet=self.telling.is_quiet) as progress:
 
                 def survey(described: dict[str, Any]) -> None:
                     trace.inputs.append(described)
                     progress.survey(described)
 
-                yield beyond_recall(progress)._replace(survey=survey)
-        except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work then
+                yield ignore_signals_once_publishing(progress)._replace(survey=survey)
+        except KeyboardInterrupt as error:  # polars raises it in spite of the handler
             interrupted = InterruptedRunError()
             trace.fail(interrupted)
             raise interrupted from error
@@ -80,18 +87,18 @@ class Watch:
 
 @contextmanager
 def watched(command: str, target: str | Path, telling: Telling) -> Iterator[Watch]:
-    """A command, from its options to its end; metrics are written however it ends.
+    """Surrounds a command; metrics are written even if the command fails.
 
     Raises:
-        UsageError: Metrics cannot be written where they are to be.
+        UsageError: The file of metrics cannot be written.
     """
-    place = masked(str(target))  # which it may hold until somebody looks at it
+    place = masked(str(target))
     if telling.is_rehearsal:
         yield Watch(command, place, telling, Sender(None, messages.warn))
         return
     if telling.metrics is not None:
         check_metrics(telling.metrics)
-    watch = Watch(command, place, telling, opened(telling.lineage, messages.warn))
+    watch = Watch(command, place, telling, open_sender(telling.lineage, messages.warn))
     began, code = time.monotonic(), 1
     try:
         yield watch
@@ -106,6 +113,7 @@ def watched(command: str, target: str | Path, telling: Telling) -> Iterator[Watc
 
 
 def _write_metrics(watch: Watch, path: Path, seconds: float, code: int) -> None:
+    """Writes the metrics of a command that ended; a failure to write is a warning."""
     memory = (watch.outcome or {}).get("peak_memory_bytes") or peak_memory_bytes()
     attempt = Attempt(watch.command, watch.target, time.time(), seconds, memory, code, watch.outcome)
     try:

@@ -1,4 +1,4 @@
-"""`schema`: the tables' columns, types and meaning, from the one place that defines them."""
+"""The command `schema`: shows the tables' columns, types and meanings, from the module that defines them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class SchemaFormat(enum.StrEnum):
 
 
 def schema(
-    table: Annotated[str | None, typer.Argument(help="One table; all four by default.")] = None,
-    as_: Annotated[SchemaFormat, typer.Option("--as", help="How to show it.")] = SchemaFormat.TEXT,
+    table: Annotated[str | None, typer.Argument(help="The table to show; all four by default.")] = None,
+    as_: Annotated[SchemaFormat, typer.Option("--as", help="Format of the output.")] = SchemaFormat.TEXT,
 ) -> None:
-    """Show the tables' columns, their types and what they mean."""
+    """Show the columns of the tables, with their types and meanings."""
     from etl.errors import UsageError
     from etl.schema import TABLES
 
-    names = [one.name for one in TABLES]
+    names = [known.name for known in TABLES]
     if table is not None and table not in names:
         raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
-    chosen = tuple(one for one in TABLES if table in (None, one.name))
-    typer.echo(shown(chosen, as_))
+    chosen = tuple(known for known in TABLES if table in (None, known.name))
+    typer.echo(render_tables(chosen, as_))
 
 
-def shown(tables: tuple[Table, ...], as_: SchemaFormat) -> str:
-    """The tables as text of a kind."""
-    return _SHOWN[as_](tables)
+def render_tables(tables: tuple[Table, ...], as_: SchemaFormat) -> str:
+    """Renders the definitions of tables as text, Markdown or JSON."""
+    return _RENDERERS[as_](tables)
 
 
 def _as_text(tables: tuple[Table, ...]) -> str:
@@ -85,7 +85,7 @@ def _as_json(tables: tuple[Table, ...]) -> str:
     return orjson.dumps(described, option=orjson.OPT_INDENT_2).decode()
 
 
-_SHOWN: Final = {
+_RENDERERS: Final = {
     SchemaFormat.TEXT: _as_text,
     SchemaFormat.MARKDOWN: _as_markdown,
     SchemaFormat.JSON: _as_json,

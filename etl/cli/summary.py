@@ -1,4 +1,4 @@
-"""The summary of a run: as JSON for programs, as a few lines for people."""
+"""Writes the summary of a run: as JSON for programs, as a few lines for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from etl.errors import OutputError
 
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:
-    """The summary as JSON, into a file by atomic replacement, or to standard output for `-`."""
+    """Writes the summary as JSON, to a file by atomic replacement, or to standard output for `-`."""
     text = orjson.dumps(summary, option=orjson.OPT_INDENT_2) + b"\n"
     if str(path) == "-":
         sys.stdout.buffer.write(text)
@@ -27,12 +27,12 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
     except OSError as error:
         raise OutputError(
             f"--summary {str(path)!r} cannot be written: {error.strerror}.",
-            "The tables are published all the same.",
+            "The tables are published nevertheless.",
         ) from error
 
 
 def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
-    """What went in, what came out, and what needs a look, on standard error."""
+    """Reports inputs, counts, and bodies that were not logged, on standard error."""
     for item in summary["inputs"]:
         messages.say("input", None, **item)
     counts = {name: value for name, value in summary.items() if name not in ("inputs", "unrecognised_parameters")}
@@ -41,11 +41,12 @@ def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
     if unlogged and (messages.MODE.is_json or not is_quiet):
         judged = summary["records"] - summary["skipped"]["total"]
         messages.warn(
-            f"{unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without body."
+            f"{unlogged:,} POST requests, {unlogged / judged:.1%} of the postbacks, were logged without a body."
         )
 
 
 def _shown(summary: dict[str, Any], out: Path) -> list[str]:
+    """Formats a summary as lines of text; of the inputs, only the first 20."""
     return [
         "{:,} records = {:,} conversions + {:,} rejections + {:,} skipped".format(
             *(summary["records"], summary["conversions"]),
@@ -62,20 +63,20 @@ def _shown(summary: dict[str, Any], out: Path) -> list[str]:
 
 
 def _input(item: dict[str, Any]) -> list[str]:
-    """An input and what it was taken for; columns that were guessed, and times that do not say their zone."""
+    """Describes an input: its format, its columns if they were guessed or given, and the time zone that was assumed."""
     known = f" (the same bytes as {item['same_as']})" if "same_as" in item else ""
     lines = [f"  {item['path']}: {item['format']}, {item['records']:,} records{known}"]
     if "columns" in item:
         lines.append("    columns: " + ", ".join(f"{role}={name}" for role, name in item["columns"].items()))
     if item["time"] == "none":
-        lines.append("    no time in it: received_at is null where no record says it")
+        lines.append("    no times: received_at is null unless a record has a time")
     elif item["time"] != "zoned":
         lines.append(f"    times read as {item['time']}")
     return lines
 
 
 def _counts(title: str, counts: dict[str, int]) -> list[str]:
-    """`title: a 1, b 2`, folded at 80 columns."""
+    """Formats counts as `title: a 1, b 2`, folded at 80 columns."""
     lines, line = [], f"  {title}:"
     for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         word = f" {name} {count:,},"

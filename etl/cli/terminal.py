@@ -1,6 +1,6 @@
-"""What commands show on standard output: tables and colours on a terminal, plain lines in a pipe, JSON for programs.
+"""Writes results to standard output: tables and colours on a terminal, plain lines in a pipe, JSON for programs.
 
-Whatever a sender wrote stays text: control characters are shown as escapes, and nothing is read as markup.
+Texts of senders stay text: control characters are shown as escapes, and markup is not interpreted.
 """
 
 from __future__ import annotations
@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from etl.errors import HIDDEN, visible
 
 if TYPE_CHECKING:
-    import polars as pl
-    from rich.console import Console
-
-if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from decimal import Decimal
 
+    import polars as pl
     from rich.console import Console
     from rich.text import Text
 
@@ -28,17 +24,17 @@ _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 def is_terminal() -> bool:
-    """Whether standard output is one."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def write_json(value: Any) -> None:
-    """A value as JSON over several lines."""
+    """Writes a value as indented JSON."""
     write_line(json_text(value, is_indented=True))
 
 
 def json_text(value: Any, *, is_indented: bool = False) -> str:
-    """A value as JSON; amounts as plain text, times in ISO 8601, and nothing in it that a terminal would obey."""
+    """Formats a value as JSON: amounts as plain text, times in ISO 8601, control characters of terminals escaped."""
     import orjson
 
     option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if is_indented else 0)
@@ -47,25 +43,25 @@ def json_text(value: Any, *, is_indented: bool = False) -> str:
 
 
 def plain_amount(value: Decimal) -> str:
-    """An amount in plain notation, without zeros that say nothing."""
+    """Formats an amount in plain notation, without trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def write_line(line: str = "") -> None:
-    """One line of results."""
+    """Writes one line of results."""
     sys.stdout.write(line + "\n")
 
 
 def console() -> Console:
-    """Standard output as a terminal; texts are taken as they are."""
+    """Makes a console on standard output that does not interpret texts as markup."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def styled(text: str | None, style: str = "") -> Text:
-    """A text for a cell: visible, never markup, digests and very long ones cut."""
+    """Styles the text of a cell: control characters are escaped, digests and very long texts are cut."""
     from rich.text import Text
 
     seen = _DIGEST.sub(lambda match: f"{match[0][:12]}…", visible(text or ""))
@@ -73,13 +69,13 @@ def styled(text: str | None, style: str = "") -> Text:
 
 
 def print_grid(screen: Console, title: str, rows: Iterable[tuple[Text, ...]], widths: tuple[int, ...]) -> None:
-    """A heading, and rows of cells under it that fold within their columns.
+    """Prints a heading, and under it rows of cells that fold within their columns.
 
     Args:
-        screen: Where to.
+        screen: The console to print to.
         title: The heading.
-        rows: As many cells each as there are widths.
-        widths: The widest that each column may be, at 80 columns; the last takes what is left.
+        rows: Rows with one cell per width.
+        widths: Maximal width of each column, on a screen of 80 columns; the last column takes the rest.
     """
     from rich.table import Table
 
@@ -97,13 +93,13 @@ def print_grid(screen: Console, title: str, rows: Iterable[tuple[Text, ...]], wi
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]], styles: Mapping[str, str], width: int) -> None:
-    """A heading, and names with texts under it: a grid on a terminal, a line each in a pipe.
+    """Prints a heading, and under it names with texts: a grid on a terminal, one line each in a pipe.
 
     Args:
         title: The heading.
-        facts: Name and text of each.
-        styles: Of the names that are not as the others.
-        width: The widest that names may be; in a pipe, that they are filled up to.
+        facts: Pairs of name and text.
+        styles: Styles of names that differ from the default.
+        width: Maximal width of names on a terminal; in a pipe, names are padded to it.
     """
     if is_terminal():
         rows = [(styled(name, styles.get(name, "cyan")), styled(text, styles.get(name, ""))) for name, text in facts]
@@ -117,13 +113,13 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], styles: Mapping[st
 _WIDEST: Final = 100
 _NARROWEST: Final = 80
 
-#: What a column of long text may ask for; it folds in less.
-_WISHED: Final = 22
-_BETWEEN: Final = 2
+#: Width at which a column of long text is placed; it may get more.
+_PREFERRED_WIDTH: Final = 22
+_COLUMN_GAP: Final = 2
 
 
 def table_console() -> Console:
-    """Standard output: as wide as the terminal up to a hundred columns, eighty elsewhere; colours on terminals only."""
+    """Makes a console on standard output: up to 100 columns wide on a terminal, 80 columns elsewhere."""
     from rich.console import Console
 
     width = min(Console().width, _WIDEST) if sys.stdout.isatty() else _NARROWEST
@@ -131,14 +127,14 @@ def table_console() -> Console:
 
 
 def print_frame(out: Console, title: str, rows: pl.DataFrame, most: int, *, is_latest: bool = False) -> None:
-    """A frame as a table: its first rows (or its last), the columns that say something, and what was left out.
+    """Prints a frame as a table: some rows, the columns that have values and fit, and notes on what was left out.
 
     Args:
-        out: Where to.
-        title: Above the table.
+        out: The console to print to.
+        title: The title of the table.
         rows: The frame.
         most: How many rows are shown; 0: all.
-        is_latest: The last rows are shown.
+        is_latest: Show the last rows instead of the first rows.
     """
     from rich import box
     from rich.table import Table
@@ -151,7 +147,7 @@ def print_frame(out: Console, title: str, rows: pl.DataFrame, most: int, *, is_l
         out.print(Text("  none"))
         return
     shown = rows if not most or rows.height <= most else rows.tail(most) if is_latest else rows.head(most)
-    widths, left_out = _fitting(shown, out.width)
+    widths, left_out = _fit_columns(shown, out.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name, width in widths.items():
         justify: Literal["left", "right"] = "right" if is_number(rows.schema[name]) else "left"
@@ -166,7 +162,7 @@ def print_frame(out: Console, title: str, rows: pl.DataFrame, most: int, *, is_l
 
 
 def print_json(outcome: dict[str, Any]) -> None:
-    """Plain data as JSON on standard output: amounts as text, times as ISO 8601."""
+    """Writes plain data as indented JSON: amounts as text, times in ISO 8601."""
     import orjson
 
     def plain(value: object) -> str:
@@ -180,27 +176,31 @@ def print_json(outcome: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _fitting(rows: pl.DataFrame, room: int) -> tuple[dict[str, int], list[str]]:
-    """The columns that say something and fit beside each other with their widths, and those that do not fit."""
+def _fit_columns(rows: pl.DataFrame, room: int) -> tuple[dict[str, int], list[str]]:
+    """Chooses the columns to show.
+
+    Returns:
+        The columns that have values and fit, with their widths; and the columns that do not fit.
+    """
     from etl.reports.audit.formatting import cell, heading
 
     widths: dict[str, int] = {}
-    wishes: dict[str, int] = {}
+    full_widths: dict[str, int] = {}
     left_out: list[str] = []
     for place, name in enumerate(rows.columns):
         values = rows[name].to_list()
         if place and not any(values):
             continue
         longest = max(len(cell(name, value, 2)) for value in values)
-        width = max(min(longest, _WISHED), *(len(word) for word in heading(name).split(" ")))
+        width = max(min(longest, _PREFERRED_WIDTH), *(len(word) for word in heading(name).split(" ")))
         if width <= room or place < 2:
-            widths[name], wishes[name] = width, max(longest, len(heading(name)))
-            room -= width + _BETWEEN
+            widths[name], full_widths[name] = width, max(longest, len(heading(name)))
+            room -= width + _COLUMN_GAP
         else:
             left_out.append(name)
-    room += _BETWEEN
-    for name, wish in wishes.items():
-        more = max(0, min(wish - widths[name], room))
+    room += _COLUMN_GAP
+    for name, full_width in full_widths.items():
+        more = max(0, min(full_width - widths[name], room))
         widths[name] += more
         room -= more
     return widths, left_out

@@ -1,4 +1,4 @@
-"""`compact` and `vacuum`: a warehouse's files in good order."""
+"""The commands `compact` and `vacuum`: join small files of a warehouse, and remove files that are not needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from etl.cli.load import Into
 
 
 def compact(into: Into, events: options.Events = options.EventsMode.TEXT, debug: options.Debug = False) -> None:
-    """Put small files of a warehouse together; no row changes."""
+    """Join small files of a warehouse; no row changes."""
     from etl.warehouse.maintenance import compact as compacted
 
     for table in compacted(into):
@@ -21,12 +21,14 @@ def compact(into: Into, events: options.Events = options.EventsMode.TEXT, debug:
 
 def vacuum(
     into: Into,
-    hours: Annotated[int, typer.Option(metavar="N", min=168, help="Keep what was needed so many hours ago.")] = 168,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    hours: Annotated[
+        int, typer.Option(metavar="N", min=168, help="Keep files that were needed in the last N hours.")
+    ] = 168,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files to remove, and remove nothing.")] = False,
     events: options.Events = options.EventsMode.TEXT,
     debug: options.Debug = False,
 ) -> None:
-    """Remove files of a warehouse that neither its tables nor readers of the last week need; name them."""
+    """Remove and list files of a warehouse that neither its tables nor readers of the last N hours need."""
     from etl.warehouse.maintenance import vacuum as vacuumed
 
     removed = vacuumed(into, hours, is_dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""`what-if`: the same inputs under two rulesets."""
+"""The command `what-if`: compares two rulesets on the same inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from etl.rules.ruleset import Ruleset
 
 
-#: What decides what records become, but the rules themselves.
+#: The options that decide what records become, apart from the ruleset.
 _OPTIONS: Final = (*options.READING, "min_matched", "default_currency", "account", "integration", "pii", "jobs")
 
 
@@ -35,25 +35,25 @@ def what_if(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on the terminal.")] = False,
     debug: options.Debug = False,
 ) -> None:
-    """Say which records become something else under other rules, with money, by integration, and show examples.
+    """Show which records change under another ruleset, with money and examples, by integration.
 
-    Compared are event, value, currency, match key, and whether a record is a conversion, rejected or skipped.
+    The command compares event, value, currency, match key, and the outcome: a conversion, a rejection, or skipped.
     """
     import tempfile
 
     from etl.cli import terminal
-    from etl.cli.progress import told
+    from etl.cli.progress import report_progress
     from etl.errors import InterruptedRunError, UsageError
     from etl.reports.what_if import compare_rulesets
 
-    rulesets = _both(ruleset)
+    rulesets = _read_both(ruleset)
     if changes is not None and not changes.absolute().parent.is_dir():
         raise UsageError(f"--changes {str(changes)!r} names a folder that does not exist.", "Make the folder first.")
     try:
-        with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, told(is_quiet=quiet) as progress:
+        with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, report_progress(is_quiet=quiet) as progress:
             request = typed.request(inputs, Path(folder))
             comparison = compare_rulesets(request, rulesets, progress, changes)
-    except KeyboardInterrupt as error:  # polars raises it whatever the handler, if it is at work when the signal comes
+    except KeyboardInterrupt as error:  # polars raises it in spite of the handler
         raise InterruptedRunError from error
     if as_json:
         terminal.write_json(comparison.as_data())
@@ -62,20 +62,20 @@ def what_if(
         terminal.print_facts(title, rows, {}, 32)
 
 
-def _both(names: list[str]) -> tuple[Ruleset, Ruleset]:
-    """The two rulesets that are compared; the first is the page where one is given."""
+def _read_both(names: list[str]) -> tuple[Ruleset, Ruleset]:
+    """Reads the two rulesets to compare; a single name is compared with the page's rules."""
     from etl.errors import UsageError
 
     if len(names) > 2:
         raise UsageError(f"--ruleset is given {len(names)} times.", "Give it twice, or once to compare with the page.")
     first, second = (options.read_ruleset(name) for name in ([None, *names] if len(names) == 1 else names))
     if first.digest == second.digest:
-        raise UsageError(f"{first.name} and {second.name} are the same rules.", "Name two that differ.")
+        raise UsageError(f"{first.name} and {second.name} are the same rules.", "Name two rulesets that differ.")
     return first, second
 
 
 def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Titles with their rows: what is said, a name and a text each."""
+    """Yields the sections of the report: a title, and rows of name and text."""
     from etl.reports.what_if import CHANGES
 
     first, second = comparison.summaries
@@ -85,7 +85,7 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str
         values = [summary["value_total"].get(currency, "0") for summary in (first, second)]
         if values[0] != values[1]:
             rows.append((f"value {currency or 'without currency'}", " -> ".join(values)))
-    yield f"{names}: {comparison.changed:,} of {first['records']:,} records become something else", rows
+    yield f"{names}: {comparison.changed:,} of {first['records']:,} records change", rows
     for change in CHANGES:
         groups = comparison.groups(change.code)
         if groups:
@@ -93,11 +93,14 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str
             rows = [(_owner(group), f"{_records(n)}, {_both_sums(comparison, group)}") for group, n in groups[:_SHOWN]]
             if len(groups) > _SHOWN:
                 rows.append((f"and {len(groups) - _SHOWN} more", _records(sum(n for _, n in groups[_SHOWN:]))))
-            rows += [(f"{row['source']}:{row['record_no']}", _told(row)) for row in comparison.examples[change.code]]
+            rows += [
+                (f"{row['source']}:{row['record_no']}", _verdict_changes(row))
+                for row in comparison.examples[change.code]
+            ]
             yield f"{change.code}: {_records(count)}; {change.what}", rows
 
 
-#: So many integrations are shown of each change; JSON has them all.
+#: How many integrations are shown of each change; JSON has all of them.
 _SHOWN: Final = 10
 
 _TOTALS: Final = ("conversions", "rejections", "skipped")
@@ -116,28 +119,30 @@ def _owner(group: Group) -> str:
 
 
 def _both_sums(comparison: Comparison, group: Group) -> str:
+    """Formats the sums of a group under both rulesets."""
     return " -> ".join(_sums(money.get(group, {})) for money in (comparison.money_a, comparison.money_b))
 
 
 def _sums(money: dict[str, Decimal]) -> str:
+    """Formats sums by currency, joined by plus signs."""
     from etl.cli.terminal import plain_amount
 
     sums = (f"{plain_amount(value)} {currency}".strip() for currency, value in sorted(money.items()))
     return " + ".join(sums) or "no value"
 
 
-def _told(row: dict[str, Any]) -> str:
-    """What a record becomes under each ruleset, where that differs."""
+def _verdict_changes(row: dict[str, Any]) -> str:
+    """Lists the columns of a record that differ, with their values under both rulesets."""
     from etl.reports.what_if import VERDICT
 
     return ", ".join(
-        f"{name} {_shown(row[f'{name}_a'])} -> {_shown(row[f'{name}_b'])}"
+        f"{name} {_cell_text(row[f'{name}_a'])} -> {_cell_text(row[f'{name}_b'])}"
         for name in VERDICT
         if row[f"{name}_a"] != row[f"{name}_b"]
     )
 
 
-def _shown(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     from etl.cli.terminal import plain_amount
 
     return "none" if value is None else plain_amount(value) if isinstance(value, Decimal) else str(value)

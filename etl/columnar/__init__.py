@@ -1,1 +1,1 @@
-"""Bytes as columns: compiled loops, texts as places in a buffer, JSON, rows of cells. Nothing here knows postbacks."""
+"""Columns from bytes: compiled loops, string buffers, JSON, rows of tables. Nothing here knows what a postback is."""

@@ -1,8 +1,8 @@
-# The types of the names in `access_log_parser.py`.
+# C types for the functions of `access_log_parser.py`.
 cimport cython
 from libc.stdint cimport int64_t
 
-cdef int _BLANK, _QUOTE, _SLASH, _BACKSLASH, _PLUS, _DASH, _ZERO, _COMMA, _DOT, _HASH, _OPEN, _CLOSE, _QUESTION
+cdef int _BLANK, _QUOTE, _SLASH, _BACKSLASH, _PLUS, _DASH, _ZERO, _COMMA, _DOT, _HASH, _OPEN, _CLOSE, _QUESTION, _PERCENT
 cdef int _LETTER_A, _LETTER_G, _LETTER_Z, _UPPER, _LAST, _CLOCK_SIZE, _PROTOCOL_SIZE, _LONGEST_METHOD, _LONGEST_SIZE
 cdef const unsigned char[::1] _CLOCK, _PROTOCOL
 cdef const int64_t[::1] _MONTHS, _MONTH_DAYS

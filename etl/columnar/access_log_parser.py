@@ -1,9 +1,11 @@
-"""The grammar of regular access-log lines: where the parts of a line stand.
+"""Finds the positions of the fields in regular access-log lines.
 
-A regular line is `client ident user [time] "METHOD /target HTTP/…" status size`, alone or with referer, user agent and
-anything after, in printable ASCII without a backslash. A virtual host may stand before a client with an IPv4 address.
+A regular line is `client ident user [time] "METHOD /target HTTP/…" status size`, optionally followed by referer, user
+agent and further text. It is printable ASCII without a backslash.
+A virtual host may stand before a client with an IPv4 address.
 
-Plain Python, which Cython compiles when the package is installed; `access_log_parser.pxd` declares the types.
+This is plain Python that Cython compiles when the package is installed. `access_log_parser.pxd` declares the types.
+"What was tried" in `bench/README.md` has the gain over numpy.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from etl.columnar.string_buffers import Bytes, Positions
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-#: What a line is: not regular, regular but without the word that a postback holds, regular with it.
+#: Kinds of lines: irregular, regular without the word that every postback contains, regular with that word.
 IRREGULAR: Final = 0
 UNWANTED: Final = 1
 WANTED: Final = 2
 
-#: What is found of a line, in this order: places, the status, microseconds since 1970.
+#: The rows of `found`: positions in the buffer, the status, and the time in microseconds since 1970.
 FOUND: Final = (
     *("method", "method_end", "path_end", "target_end", "client", "client_end", "agent", "agent_end"),
     *("status", "received_at"),
@@ -40,6 +42,7 @@ _HASH: Final = ord("#")
 _OPEN: Final = ord("[")
 _CLOSE: Final = ord("]")
 _QUESTION: Final = ord("?")
+_PERCENT: Final = ord("%")
 _LETTER_A: Final = ord("A")
 _LETTER_Z: Final = ord("Z")
 _LETTER_G: Final = ord("G")
@@ -47,7 +50,7 @@ _LETTER_G: Final = ord("G")
 _UPPER: Final = 0xDF
 _LAST: Final = ord("~")
 
-#: A time as it is written; zeros stand for digits, dots for what is looked at apart.
+#: The pattern of a time: 0 stands for a digit, a dot for a byte that is checked separately.
 _CLOCK: Final = b"00/.../0000:00:00:00 .0000"
 _CLOCK_SIZE: Final = 26
 #: From the bracket before the time to the method.
@@ -62,6 +65,7 @@ _LONGEST_SIZE: Final = 19
 
 
 def _stands_at(buffer: memoryview, place: int, text: bytes) -> bool:
+    """Whether the buffer contains a text at a position."""
     for i in range(len(text)):
         if buffer[place + i] != text[i]:
             return False
@@ -78,7 +82,7 @@ def _is_plain(buffer: memoryview, start: int, end: int) -> bool:
 
 
 def _find(buffer: memoryview, start: int, end: int, byte: int) -> int:
-    """The first place of a byte, or the end."""
+    """Returns the first position of a byte in [start, end), or `end` if it does not occur."""
     place = start
     while place < end and buffer[place] != byte:
         place += 1
@@ -90,6 +94,7 @@ def _is_digit(byte: int) -> bool:
 
 
 def _number(buffer: memoryview, start: int, count: int) -> int:
+    """Returns the number that `count` digits write."""
     value = 0
     for place in range(start, start + count):
         value = value * 10 + buffer[place] - _ZERO
@@ -97,7 +102,7 @@ def _number(buffer: memoryview, start: int, count: int) -> int:
 
 
 def _days(year: int, month: int, day: int) -> int:
-    """Days since 1970-01-01 of a date of the Gregorian calendar; its years begin in March here."""
+    """Returns the days from 1970-01-01 to a Gregorian date, computed with years that begin in March."""
     year -= month <= 2
     era = year // 400
     of_era = year - era * 400
@@ -106,7 +111,7 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 def _read_clock(buffer: memoryview, start: int) -> int:
-    """Microseconds since 1970 of `dd/Mon/yyyy:HH:MM:SS +ZZZZ`; -1 if it is no such time, or a leap day."""
+    """Returns `dd/Mon/yyyy:HH:MM:SS +ZZZZ` as microseconds since 1970; -1 if it is not a valid time, or a leap day."""
     for i in range(_CLOCK_SIZE):
         byte, mark = buffer[start + i], _CLOCK[i]
         if mark == _ZERO:
@@ -134,7 +139,7 @@ def _read_clock(buffer: memoryview, start: int) -> int:
 
 
 def _read_target(buffer: memoryview, method_end: int, close: int) -> int:
-    """Where a request's target ends, before ` HTTP/1.1` or ` HTTP/2`; -1 if it is irregular."""
+    """Returns where a request's target ends, before ` HTTP/1.1` or ` HTTP/2`; -1 if the request is irregular."""
     target_end = close - _PROTOCOL_SIZE - 3
     if not _stands_at(buffer, target_end, _PROTOCOL):
         target_end = close - _PROTOCOL_SIZE - 1
@@ -146,7 +151,7 @@ def _read_target(buffer: memoryview, method_end: int, close: int) -> int:
 
 
 def _read_size(buffer: memoryview, close: int, end: int) -> int:
-    """Where the size ends, after a request's closing quote and a status of three digits; -1 if it is irregular."""
+    """Returns where the size ends, after the request's closing quote and a 3-digit status; -1 if irregular."""
     if close + 6 >= end or buffer[close + 1] != _BLANK or buffer[close + 5] != _BLANK:
         return -1
     for place in range(close + 2, close + 5):
@@ -161,8 +166,10 @@ def _read_size(buffer: memoryview, close: int, end: int) -> int:
 
 
 def _is_host(buffer: memoryview, start: int, end: int) -> bool:
-    """Whether a word has a letter that no address has."""
+    """Whether a word has a letter from G to Z, which no address has before its zone."""
     for place in range(start, end):
+        if buffer[place] == _PERCENT:
+            return False
         if _LETTER_G <= buffer[place] & _UPPER <= _LETTER_Z:
             return True
     return False
@@ -185,7 +192,7 @@ def _is_ipv4(buffer: memoryview, start: int, end: int) -> bool:
 
 
 def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line: int) -> bool:
-    """Writes where the parts of a line stand; whether it is regular."""
+    """Writes the positions of a line's fields to `found`; returns whether the line is regular."""
     if start == end or not _is_plain(buffer, start, end) or buffer[start] in (_HASH, _OPEN):
         return False
     client = start
@@ -241,6 +248,7 @@ def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line:
 
 
 def _holds(buffer: memoryview, start: int, end: int, word: bytes) -> bool:
+    """Whether a word occurs in [start, end)."""
     for place in range(start, end - len(word) + 1):
         if _stands_at(buffer, place, word):
             return True
@@ -250,15 +258,15 @@ def _holds(buffer: memoryview, start: int, end: int, word: bytes) -> bool:
 def read_lines(
     buffer: memoryview, starts: Positions, ends: Positions, word: bytes, found: Positions, kinds: Bytes
 ) -> None:
-    """Reads lines.
+    """Finds the fields of lines, and writes them to `found` and `kinds`.
 
     Args:
-        buffer: Their bytes.
-        starts: Where each begins.
-        ends: Where each ends.
-        word: A regular line without it is unwanted.
-        found: To be filled for regular lines, one column a line, with what `FOUND` says.
-        kinds: To be filled: `IRREGULAR`, `UNWANTED` or `WANTED`.
+        buffer: The bytes of the lines.
+        starts: Where each line begins.
+        ends: Where each line ends.
+        word: Regular lines without this word are unwanted.
+        found: Output for regular lines: a column per line with the rows that `FOUND` names.
+        kinds: Output: `IRREGULAR`, `UNWANTED` or `WANTED` for each line.
     """
     for i in range(len(starts)):
         kinds[i] = 0

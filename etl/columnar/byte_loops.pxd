@@ -1,4 +1,4 @@
-# The types of what `byte_loops.py` works with.
+# C types of the functions and constants of `byte_loops.py`.
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 

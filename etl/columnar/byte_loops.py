@@ -1,8 +1,8 @@
-"""Loops over bytes: one pass over memory where numpy takes many.
+"""Loops over bytes that need one pass over memory where numpy needs several (`bench/README.md`).
 
-Plain Python, which Cython compiles when the package is installed; `byte_loops.pxd` tells it the types. Every function
-takes buffers that its caller has made large enough, and fills those that it is handed last. Bytes are handed over as
-memoryviews, whose elements are integers without a width, so that both ways give the same.
+The module is plain Python. Cython compiles it when the package is installed; `byte_loops.pxd` declares the C types.
+The caller allocates all buffers large enough; output buffers are the last arguments. Bytes are passed as memoryviews,
+whose elements are plain Python integers, so that compiled and interpreted code compute the same values.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _ZERO: Final = ord("0")
 _LETTER_A: Final = ord("a")
 _LOWER: Final = 0x20
 
-#: A string view holds a text of so many bytes itself; of a longer one four bytes and the place of all.
+#: An Arrow string view stores a text of up to 12 bytes inline; for a longer text, 4 bytes and its place in the buffer.
 _INLINE: Final = 12
 
-#: Of the hash of a text: what each word of eight bytes is multiplied by, and what cuts the product to 64 bits.
+#: Constants of the text hash: the multiplier of each eight-byte word, and the mask that keeps 64 bits of the product.
 _FACTOR: Final = 0x9E3779B97F4A7C15
 _BITS: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def _find(buffer: memoryview, start: int, end: int, byte: int) -> int:
-    """The first place of a byte, or the end."""
+    """Returns the first index of a byte in a span, or the span's end."""
     place = start
     while place < end and buffer[place] != byte:
         place += 1
@@ -44,7 +44,7 @@ def _find(buffer: memoryview, start: int, end: int, byte: int) -> int:
 
 
 def _digit(byte: int) -> int:
-    """The value of a hexadecimal digit, or -1."""
+    """Returns the value of a hexadecimal digit, or -1 for any other byte."""
     if _ZERO <= byte < _ZERO + 10:
         return byte - _ZERO
     letter = (byte | _LOWER) - _LETTER_A
@@ -54,10 +54,10 @@ def _digit(byte: int) -> int:
 def _decode(
     buffer: memoryview, start: int, end: int, stops: tuple[int, int], blank: int, decoded: memoryview, written: int
 ) -> tuple[int, int]:
-    """Writes a span without its percent escapes, with a space for each byte `blank`, up to the first of two bytes.
+    """Decodes the percent escapes of a span, up to the first of two stop bytes; each byte `blank` becomes a space.
 
     Returns:
-        Where that stops, and where what is written ends.
+        The index where reading stopped, and the end of the decoded bytes.
     """
     place = start
     while place < end and buffer[place] != stops[0] and buffer[place] != stops[1]:
@@ -78,7 +78,7 @@ def _decode(
 def decode_percent(
     buffer: memoryview, starts: Positions, ends: Positions, decoded: memoryview, decoded_ends: Positions
 ) -> None:
-    """Writes spans without their percent escapes one after another, and where each ends."""
+    """Decodes the percent escapes of spans, writes the results one after another, and records the end of each."""
     written = 0
     for i in range(len(starts)):
         _, written = _decode(buffer, starts[i], ends[i], (-1, -1), _BLANK, decoded, written)
@@ -86,18 +86,20 @@ def decode_percent(
 
 
 def _word(buffer: memoryview, place: int) -> int:
-    """Eight bytes as one number, which a compiler loads at once."""
+    """Returns eight bytes as one little-endian integer; a compiler makes it a single load."""
     low = buffer[place] | buffer[place + 1] << 8 | buffer[place + 2] << 16 | buffer[place + 3] << 24
     high = buffer[place + 4] | buffer[place + 5] << 8 | buffer[place + 6] << 16 | buffer[place + 7] << 24
     return low | high << 32
 
 
 def _mixed(digest: int, word: int) -> int:
+    """Returns the hash after one more word of eight bytes."""
     product = ((digest ^ word) * _FACTOR) & _BITS
     return product ^ (product >> 32)
 
 
 def _hash(buffer: memoryview, start: int, end: int) -> int:
+    """Returns a 64-bit hash of the bytes of a span."""
     digest = 0
     place = start
     while place + 8 <= end:
@@ -111,7 +113,7 @@ def _hash(buffer: memoryview, start: int, end: int) -> int:
 
 
 def _equal(buffer: memoryview, first: int, start: int, end: int) -> bool:
-    """Whether the bytes of a span stand at another place too."""
+    """Returns whether the bytes at index `first` equal the bytes of the span from `start` to `end`."""
     place = start
     while place + 8 <= end and _word(buffer, first + place - start) == _word(buffer, place):
         place += 8
@@ -121,7 +123,7 @@ def _equal(buffer: memoryview, first: int, start: int, end: int) -> bool:
 
 
 def _number_of(decoded: memoryview, start: int, end: int, spans: Positions, slots: Slots, count: int) -> int:
-    """The number of a name among those met before, which `spans` tells; `count` if it is new."""
+    """Returns the number of a name among the `count` names in `spans`; adds a new name under the number `count`."""
     slot = _hash(decoded, start, end) & (len(slots) - 1)
     while slots[slot] >= 0:
         number = int(slots[slot])
@@ -138,18 +140,18 @@ def _number_of(decoded: memoryview, start: int, end: int, spans: Positions, slot
 def split_forms(
     buffer: memoryview, form_ends: Positions, decoded: memoryview, spans: Positions, slots: Slots, pairs: Positions
 ) -> tuple[int, int]:
-    """Splits forms, one after another with a byte between them, into the names and values of their pairs.
+    """Splits URL-encoded forms into pairs of a name and a value.
 
     Args:
-        buffer: The forms' bytes.
-        form_ends: Where each form ends.
-        decoded: To be filled with names and values, decoded; as long as the buffer.
-        spans: To be filled with start and end of every distinct name.
-        slots: All -1, a power of two, more than there are pairs.
-        pairs: To be filled: row, number of the name, start and end of the value.
+        buffer: Bytes of all forms, with one byte between two forms.
+        form_ends: End of each form.
+        decoded: Output: the decoded names and values; as long as the buffer.
+        spans: Output: start and end of every distinct name in `decoded`.
+        slots: Hash table, all -1; its length is a power of two and exceeds the number of pairs.
+        pairs: Output: for each pair its row, the number of its name, start and end of its value in `decoded`.
 
     Returns:
-        How many pairs there are, and how many distinct names.
+        The number of pairs and the number of distinct names.
     """
     written = count = names = place = 0
     for row in range(len(form_ends)):
@@ -176,15 +178,18 @@ def split_forms(
 def number_texts(
     buffer: memoryview, starts: Positions, ends: Positions, slots: Slots, firsts: Positions, numbers: Slots
 ) -> int:
-    """Numbers texts by their first occurrence, and gives how many distinct ones there are.
+    """Numbers distinct texts in the order of their first occurrence.
 
     Args:
-        buffer: The texts' bytes.
-        starts: Where each begins.
-        ends: Where each ends.
-        slots: All -1, a power of two, more than there are texts.
-        firsts: To be filled with the place of each distinct text among the texts.
-        numbers: To be filled with the number of each text.
+        buffer: Bytes that hold all texts.
+        starts: First byte of each text.
+        ends: One past the last byte of each text.
+        slots: Hash table, all -1; its length is a power of two and exceeds the number of texts.
+        firsts: Output: the index of the first occurrence of each distinct text.
+        numbers: Output: for each text the number of its distinct text.
+
+    Returns:
+        The number of distinct texts.
     """
     count = 0
     for i in range(len(numbers)):
@@ -205,12 +210,15 @@ def number_texts(
 
 
 def add_hashes(hashes: Hashes, slots: Hashes, repeated: Marks) -> int:
-    """Adds hashes to a table, and gives how many were not in it.
+    """Adds hashes to a hash table.
 
     Args:
-        hashes: None of them 0.
-        slots: The table: more than all hashes in it and these, less than 2**32; 0 is a free slot.
-        repeated: To be filled: whether each was in it already.
+        hashes: The hashes to add; never 0.
+        slots: The table; 0 is a free slot. It has more slots than hashes after the addition, and fewer than 2**32.
+        repeated: Output: 1 for each hash that was in the table already, else 0.
+
+    Returns:
+        The number of hashes that were new.
     """
     count = 0
     for i in range(len(hashes)):
@@ -224,14 +232,14 @@ def add_hashes(hashes: Hashes, slots: Hashes, repeated: Marks) -> int:
 
 
 def write_views(buffer: memoryview, starts: Positions, ends: Positions, part_bits: int, views: Views) -> None:
-    """Writes Arrow string views of spans: length, and the text itself, or its beginning and where it is.
+    """Writes an Arrow string view for each span: its length, and the text itself or its prefix and position.
 
     Args:
         buffer: Bytes that hold all texts.
         starts: First byte of each span.
         ends: One past the last byte of each span.
-        part_bits: Parts of the buffer begin at multiples of two to this power.
-        views: To be filled, four words a span.
+        part_bits: Parts of the buffer begin at multiples of 2**part_bits.
+        views: Output: four 32-bit words for each span.
     """
     for i in range(len(starts)):
         start = starts[i]
@@ -249,7 +257,7 @@ def write_views(buffer: memoryview, starts: Positions, ends: Positions, part_bit
 
 
 def _character(buffer: memoryview, place: int, end: int) -> int:
-    """How many bytes the UTF-8 character at a place has, whose first is not ASCII; 0 if it is malformed."""
+    """Returns the number of bytes of the UTF-8 character at a non-ASCII byte; 0 if the character is malformed."""
     byte = buffer[place]
     size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
     if byte < 0xC2 or byte > 0xF4 or place + size > end:
@@ -265,7 +273,7 @@ def _character(buffer: memoryview, place: int, end: int) -> int:
 
 
 def find_malformed(buffer: memoryview, starts: Positions, ends: Positions, malformed: Positions) -> int:
-    """Writes which spans are not UTF-8, and gives how many."""
+    """Writes the indices of the spans that are not valid UTF-8, and returns their count."""
     count = 0
     for i in range(len(starts)):
         place, end = starts[i], ends[i]

@@ -1,6 +1,7 @@
-r"""Rows of tables: where the cells of one stand in its text, what each holds, and how what it holds is written.
+r"""Splits the rows of delimited tables into cells, and reads and writes the cells.
 
-A `Layout` says all that a row alone does not: the grammar that it follows and what its columns are called.
+The grammars are CSV with three delimiters, PostgreSQL's COPY text, W3C logs and CloudFront logs. A `Layout` names the
+grammar and the columns of a row, so that a row can be read without its table.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ Spans = list[tuple[int, int]]
 
 
 class Grammar(NamedTuple):
-    """How the rows of a kind of table are written.
+    """The functions that read and write rows of one kind of table.
 
     Attributes:
-        spans: Where the cells of a row stand, of which the columns are called so; None where that cannot be told.
-        read: What a cell holds, as text; bytes that are not UTF-8 as `surrogateescape` has them.
-        written: A text as a cell, in the manner of the cell whose place it takes.
-        decoded: What a name or value stands for that is percent-encoded in a cell.
+        split: Returns the spans of a row's cells, given the names of the columns; None where the row does not fit.
+        read: Returns the text of a cell; bytes that are not UTF-8 become `surrogateescape` surrogates.
+        write: Writes a text as a cell, quoted like the cell that it replaces.
+        decode: Decodes a percent-encoded name or value inside a cell.
     """
 
-    spans: Callable[[bytes, tuple[str, ...]], Spans | None]
+    split: Callable[[bytes, tuple[str, ...]], Spans | None]
     read: Callable[[bytes], str]
-    written: Callable[[str, bytes], str]
-    decoded: Callable[[str], str] = unquote_plus
+    write: Callable[[str, bytes], str]
+    decode: Callable[[str], str] = unquote_plus
 
 
 class Layout(NamedTuple):
-    """The name of a row's grammar, and the names of its columns; none where they have none."""
+    """The name of a row's grammar, and the names of its columns; no names for a table without a header."""
 
     kind: str
     names: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """It as one text, to stand in a column of a frame.
+        """The layout as one JSON text, for a column of a frame; `layout_of` reads it back.
 
         Examples:
             >>> Layout("csv", ("click_id", "phone")).text
@@ -53,19 +54,22 @@ class Layout(NamedTuple):
 
     @property
     def grammar(self) -> Grammar:
-        """The grammar of that name."""
+        """The grammar that `kind` names."""
         return GRAMMARS[self.kind]
 
-    def columns_of(self, texts: list[str]) -> list[tuple[str, ...]]:
-        """Of each cell of a row the columns that it may belong to, the one at its place first.
+    def possible_columns(self, texts: list[str]) -> list[tuple[str, ...]]:
+        """Returns for each cell of a row the names of the columns it may belong to, the column at its position first.
 
-        Of a row that is wider or narrower than the table nobody knows where a cell is too many, or amiss.
+        If a row has too many or too few cells, we cannot tell which is extra or missing, so each cell may belong to
+        several columns.
 
         Examples:
-            >>> Layout("csv", ("a", "b", "c")).columns_of(["1", "2"])
+            >>> Layout("csv", ("a", "b", "c")).possible_columns(["1", "2"])
             [('a', 'b'), ('b', 'c')]
-            >>> Layout("csv", ("a", "b")).columns_of(["1", "2", "3"]), Layout("csv", ("a",)).columns_of(["1", ""])
-            ([('a',), ('b', 'a'), ('', 'b')], [('a',), ('',)])
+            >>> Layout("csv", ("a", "b")).possible_columns(["1", "2", "3"])
+            [('a',), ('b', 'a'), ('', 'b')]
+            >>> Layout("csv", ("a",)).possible_columns(["1", ""])
+            [('a',), ('',)]
         """
         width = len(self.names)
         surplus = max(0, len(texts) - width) if any(texts[width:]) else 0
@@ -79,7 +83,7 @@ class Layout(NamedTuple):
 
 @lru_cache(maxsize=64)
 def layout_of(text: str) -> Layout:
-    """The layout that a text tells.
+    """Reads a layout from the JSON text that `Layout.text` wrote.
 
     Examples:
         >>> layout_of('["csv","click_id","phone"]').names
@@ -90,28 +94,32 @@ def layout_of(text: str) -> Layout:
 
 
 def _delimited_spans(delimiter: str, row: bytes, _names: tuple[str, ...]) -> Spans:
+    """Returns the spans of the cells of a CSV row."""
     return [match.span(1) for match in _cell_pattern(delimiter).finditer(row)]
 
 
 @lru_cache(maxsize=8)
 def _cell_pattern(delimiter: str) -> re.Pattern[bytes]:
-    """A cell and the mark before it; a quote that nothing closes goes on to the end."""
+    """Returns the pattern of a delimiter and the cell after it; an unclosed quote extends to the end of the row."""
     mark = re.escape(delimiter.encode())
     return re.compile(rb"(?:\A|" + mark + rb')((?:"(?:[^"]++|"")*+(?:"|\Z))?+[^' + mark + rb"]*+)")
 
 
 def _unquoted_cell(cell: bytes) -> str:
+    """Returns the text of a CSV cell, without its quotes and with doubled quotes halved."""
     within = _QUOTED.match(cell)
     text = within[1].replace(b'""', b'"') + cell[within.end() :] if within else cell
     return text.decode("utf-8", "surrogateescape")
 
 
 def _quoted_cell(delimiter: str, text: str, cell: bytes) -> str:
+    """Writes a text as a CSV cell; in quotes where the replaced cell has quotes or the text needs them."""
     is_quoted = cell[:1] == b'"' or text[:1] == '"' or any(mark in text for mark in (delimiter, "\n", "\r"))
     return _in_quotes(text) if is_quoted else text
 
 
 def _in_quotes(text: str) -> str:
+    """Returns a text in quotes, with its own quotes doubled."""
     return '"' + text.replace('"', '""') + '"'
 
 
@@ -125,20 +133,22 @@ _COPY_ESCAPES: Final = str.maketrans(
 
 
 def copy_cells(line: bytes) -> list[str]:
-    r"""The cells of a row that COPY wrote; `\N`, which is null, as nothing.
+    r"""Splits a row of PostgreSQL's COPY text into the texts of its cells; `\N`, a null, becomes an empty text.
 
     Examples:
         >>> copy_cells(rb"a\\b\tc"), copy_cells(rb"\N")
         (['a\\b\tc'], [''])
     """
-    return [_copied_text(cell) for cell in line.split(b"\t")]
+    return [_copy_text(cell) for cell in line.split(b"\t")]
 
 
-def _copied_text(cell: bytes) -> str:
-    return "" if cell == b"\\N" else _COPY_ESCAPE.sub(_copied, cell).decode("utf-8", "surrogateescape")
+def _copy_text(cell: bytes) -> str:
+    r"""Returns the text of a cell of COPY text; an empty text for `\N`."""
+    return "" if cell == b"\\N" else _COPY_ESCAPE.sub(_unescape, cell).decode("utf-8", "surrogateescape")
 
 
-def _copied(match: re.Match[bytes]) -> bytes:
+def _unescape(match: re.Match[bytes]) -> bytes:
+    """Returns the bytes of one backslash escape of COPY text."""
     code = match[1]
     if code[:1] == b"x" and len(code) > 1:
         return bytes([int(code[1:], 16)])
@@ -148,18 +158,19 @@ def _copied(match: re.Match[bytes]) -> bytes:
 
 
 def _tabbed_spans(row: bytes, _names: tuple[str, ...] = ()) -> Spans:
+    """Returns the spans between tabs."""
     marks = [-1, *(i for i, byte in enumerate(row) if byte == ord("\t")), len(row)]
     return [(begin + 1, end) for begin, end in pairwise(marks)]
 
 
 def w3c_spans(row: bytes, names: tuple[str, ...]) -> Spans | None:
-    """Where the values of a W3C line stand; None where there are fewer of them than fields.
+    """Returns the spans of the values of a W3C log line; None where the line has fewer values than fields.
 
-    Blanks within the query of a line with too many words are its own.
+    If a line has too many values, the surplus values are counted to the query, which may contain blanks.
 
     Args:
         row: The line.
-        names: Of the fields, in lower case.
+        names: The names of the fields, in lower case.
 
     Examples:
         >>> w3c_spans(b'GET a=b c 200 "x y"', ("cs-method", "cs-uri-query", "sc-status", "x"))
@@ -176,12 +187,13 @@ def w3c_spans(row: bytes, names: tuple[str, ...]) -> Spans | None:
 
 
 def w3c_text(value: bytes) -> str:
-    """What a value of a W3C line holds, without the quotes around it."""
+    """Returns the text of a value of a W3C log line, without its quotes."""
     is_quoted = _is_in_quotes(value)
     return (value[1:-1].replace(b'""', b'"') if is_quoted else value).decode("utf-8", "surrogateescape")
 
 
-def _w3c_value(text: str, value: bytes) -> str:
+def _w3c_cell(text: str, value: bytes) -> str:
+    """Writes a text as a value of a W3C log line, in quotes if the replaced value has quotes."""
     return _in_quotes(text) if _is_in_quotes(value) else text
 
 
@@ -195,25 +207,25 @@ _DOUBLED: Final = re.compile("%25([0-9A-Fa-f]{2})")
 
 
 def _decoded_twice(text: str) -> str:
-    """What CloudFront wrote with each `%` as `%25`."""
+    """Decodes a text in which CloudFront has encoded each `%` as `%25`."""
     return unquote_plus(_DOUBLED.sub(r"%\1", text))
 
 
-_W3C: Final = Grammar(w3c_spans, lambda value: "" if value == b"-" else w3c_text(value), _w3c_value)
+_W3C: Final = Grammar(w3c_spans, lambda value: "" if value == b"-" else w3c_text(value), _w3c_cell)
 
 GRAMMARS: Final = {
     **{
         name: Grammar(partial(_delimited_spans, mark), _unquoted_cell, partial(_quoted_cell, mark))
         for name, mark in DELIMITERS.items()
     },
-    "postgres_copy": Grammar(_tabbed_spans, _copied_text, lambda text, _cell: text.translate(_COPY_ESCAPES)),
+    "postgres_copy": Grammar(_tabbed_spans, _copy_text, lambda text, _cell: text.translate(_COPY_ESCAPES)),
     "w3c": _W3C,
-    "cloudfront": _W3C._replace(decoded=_decoded_twice),
+    "cloudfront": _W3C._replace(decode=_decoded_twice),
 }
 
 
 class RowPatterns(NamedTuple):
-    """Patterns of a whole row, and of the rest of one that began within quotes on a line before."""
+    """Pattern of a whole row, and pattern of the rest of a row whose open quote began on an earlier line."""
 
     whole: re.Pattern[bytes]
     rest: re.Pattern[bytes]
@@ -221,7 +233,7 @@ class RowPatterns(NamedTuple):
 
 @lru_cache(maxsize=8)
 def row_patterns(delimiter: str) -> RowPatterns:
-    """The patterns of rows whose cells a delimiter divides; a quote counts where it begins a cell."""
+    """Returns the patterns of rows with a delimiter; a quote counts only at the beginning of a cell."""
     mark = re.escape(delimiter.encode())
     bare = rb"[^" + mark + rb"]*+"
     cells = rb"(?:" + mark + rb'(?>"(?:[^"]++|"")*+"' + bare + rb'|(?!")' + bare + rb"))*+"

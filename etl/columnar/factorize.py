@@ -1,4 +1,4 @@
-"""Work on distinct values: what a column says again and again is looked at once."""
+"""Functions over columns of texts that process each distinct text once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from polars._typing import PolarsDataType
 from etl.columnar import byte_loops
 
 
-def numbered(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """The distinct texts, and the number of each text among them; null for null.
+def factorize(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Returns the distinct texts in order of appearance, and for each text the index of its distinct text.
+
+    A null has no distinct text; its index is null.
 
     Examples:
-        >>> distinct, numbers = numbered(pl.Series(["b", None, "a", "b"]))
+        >>> distinct, numbers = factorize(pl.Series(["b", None, "a", "b"]))
         >>> distinct.to_list(), numbers.to_list()
         (['b', 'a'], [0, None, 1, 0])
     """
     present = texts.drop_nulls()
-    firsts, numbers = _numbered(present)
+    firsts, numbers = _factorize(present)
     if texts.null_count():
         is_present = texts.is_not_null().to_numpy()
         spread = np.zeros(len(texts), np.int32)
@@ -31,24 +33,24 @@ def numbered(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     return present.gather(firsts), pl.Series(numbers)
 
 
-def _numbered(texts: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Where each distinct text stands first, and the number of each text; nothing null."""
+def _factorize(texts: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Returns the index of each distinct text's first occurrence, and each text's number; for columns without nulls."""
     height = len(texts)
     if not height:
         return np.empty(0, np.int64), np.empty(0, np.int32)
     array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = array.buffers()
     places = np.frombuffer(offsets, np.int64)[array.offset :]
-    return numbered_spans(np.frombuffer(data or b"", np.uint8), places[:height], places[1 : height + 1])
+    return factorize_spans(np.frombuffer(data or b"", np.uint8), places[:height], places[1 : height + 1])
 
 
-def numbered_spans(
+def factorize_spans(
     buffer: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Which spans of the buffer are the first to hold their bytes, and the number of each span's bytes among those.
+    """Returns the index of the first span of each distinct content, and for each span the number of its content.
 
     Examples:
-        >>> firsts, numbers = numbered_spans(np.frombuffer(b"abab", np.uint8), np.arange(4), np.arange(4) + 1)
+        >>> firsts, numbers = factorize_spans(np.frombuffer(b"abab", np.uint8), np.arange(4), np.arange(4) + 1)
         >>> firsts.tolist(), numbers.tolist()
         ([0, 1], [0, 1, 0, 1])
     """
@@ -59,29 +61,31 @@ def numbered_spans(
     return firsts[:count], numbers
 
 
-def by_distinct(texts: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """A function over a column that looks at each text alone, called with the distinct ones; null for null.
+def apply_to_distinct(texts: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Applies a function of columns to the distinct texts, and returns a result for each text; null for null.
+
+    The function must compute each result from its text alone.
 
     Examples:
-        >>> by_distinct(pl.Series(["a", None, "b", "a"]), lambda texts: texts + "!").to_list()
+        >>> apply_to_distinct(pl.Series(["a", None, "b", "a"]), lambda texts: texts + "!").to_list()
         ['a!', None, 'b!', 'a!']
     """
-    distinct, numbers = numbered(texts)
+    distinct, numbers = factorize(texts)
     return function(distinct).gather(numbers)
 
 
-def on_distinct(texts: pl.Series, function: Callable[[str], Any], dtype: PolarsDataType = pl.String) -> pl.Series:
-    """A plain Python function over a column, called once for each distinct text; null for null. Order is kept.
+def map_distinct(texts: pl.Series, function: Callable[[str], Any], dtype: PolarsDataType = pl.String) -> pl.Series:
+    """Calls a Python function once for each distinct text, and returns a result for each text; null for null.
 
     Args:
         texts: String.
-        function: Pure.
-        dtype: Type of what it returns.
+        function: A pure function of one text.
+        dtype: Type of the function's results.
 
     Examples:
-        >>> on_distinct(pl.Series(["a", None, "b", "a"]), str.upper).to_list()
+        >>> map_distinct(pl.Series(["a", None, "b", "a"]), str.upper).to_list()
         ['A', None, 'B', 'A']
     """
     if texts.null_count() == len(texts):
         return pl.Series([None], dtype=dtype).new_from_index(0, len(texts))
-    return by_distinct(texts, lambda distinct: pl.Series([*map(function, distinct)], dtype=dtype, strict=False))
+    return apply_to_distinct(texts, lambda distinct: pl.Series([*map(function, distinct)], dtype=dtype, strict=False))

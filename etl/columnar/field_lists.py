@@ -1,4 +1,4 @@
-"""JSON objects as lists of fields: the name, the text, and whether the value is an object or array."""
+"""Converts parsed JSON objects to a column of field lists."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import polars as pl
 from etl.columnar import json_codec
 from etl.columnar.string_buffers import lists_of
 
-#: A field of a JSON object: the text is JSON text for an object or array.
+#: One field of a JSON object. `text` is JSON text where the value is an object or array.
 FIELD: Final = pl.Struct({"name": pl.String, "text": pl.String, "is_structure": pl.Boolean})
 
 
 def fields_of(objects: Iterable[dict[str, Any] | list[tuple[str, Any]] | None]) -> pl.Series:
-    """Parsed JSON objects, or pairs, as one list of fields each: name, text (JSON text for a structure), is_structure.
+    """Converts each parsed JSON object, or list of pairs, to one list of `FIELD` structs.
 
-    Null values are left out, as an absent parameter is. None gives null.
+    Members whose value is null are left out, like absent parameters. None becomes a null list.
 
     Examples:
         >>> fields_of([{"a": 1.50, "b": None}, None]).to_list()

@@ -1,7 +1,8 @@
-"""JSON as the endpoint reads it: exact integers, plain-notation numbers, and never an exception but `JsonError`.
+"""Parses and writes JSON as the endpoint reads it; the only exception is `JsonError`.
 
-`orjson` does the work; what it refuses or would round (integers past 64 bits, numbers past a double, lone surrogates)
-is parsed again by the standard library, under the same grammar (RFC 8259).
+Integers stay exact and numbers are written without exponents. `orjson` parses most texts. The standard library parses
+the texts that `orjson` refuses or would round: integers past 64 bits, numbers past a double, lone surrogates. Both
+follow RFC 8259.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-#: What recurses takes one frame a level, hence loops where a comprehension or `map` takes two; there are a thousand.
+#: Python allows about 1,000 stack frames. Recursive functions use loops, which take one frame a level, instead of
+#: comprehensions or `map`, which take two.
 MAX_DEPTH: Final = 500
 
-#: Nineteen digits may be an integer past 64 bits; that they are there shows once all digits are the same.
+#: An integer of 19 digits may exceed 64 bits. With all digits mapped to `0`, one search for 19 zeros finds such runs.
 _ALL_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_INTEGER: Final = b"0" * 19
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
@@ -25,15 +27,15 @@ _ESCAPE: Final = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|.)", re.DOTALL)
 
 
 class JsonError(ValueError):
-    """The text is not JSON."""
+    """Raised where a text is not JSON, or nested too deep."""
 
 
-class Digits(str):
-    """A number that no integer of 64 bits and no double holds, kept as it is written."""
+class NumberText(str):
+    """A number that fits neither a 64-bit integer nor a double, kept as written."""
 
 
 def parse(text: bytes) -> Any:
-    """The value of one JSON text. Bytes that are not UTF-8 become U+FFFD, lone surrogates too.
+    """Parses one JSON text. Bytes that are not UTF-8 become U+FFFD, and so do lone surrogates.
 
     Raises:
         JsonError: Not JSON, or nested deeper than MAX_DEPTH.
@@ -46,13 +48,13 @@ def parse(text: bytes) -> Any:
         >>> parse(b'{"a": NaN}')
         Traceback (most recent call last):
         ...
-        etl.json_text.JsonError: not JSON
+        etl.columnar.json_codec.JsonError: not JSON
     """
     return _checked(text, _parse_any(text))
 
 
 def parse_exactly(text: bytes) -> Any:
-    r"""As `parse`, but bytes that are not UTF-8 become lone surrogates, from which `surrogateescape` gets them back.
+    r"""Parses one JSON text like `parse`, but keeps bytes that are not UTF-8 as `surrogateescape` surrogates.
 
     Raises:
         JsonError: As `parse`.
@@ -67,19 +69,19 @@ def parse_exactly(text: bytes) -> Any:
     return _checked(text, _parse_slowly(decoded))
 
 
-def repaired(text: bytes) -> bytes:
-    r"""JSON text from what is JSON but for `\xHH` in its strings, as nginx writes them without `escape=json`.
+def repair_escapes(text: bytes) -> bytes:
+    r"""Replaces the `\xHH` escapes that nginx writes without `escape=json`, so that the text becomes valid JSON.
 
     Examples:
-        >>> repaired(rb'{"a": "\x22\xE9\\x41"}')
+        >>> repair_escapes(rb'{"a": "\x22\xE9\\x41"}')
         b'{"a": "\\"\xe9\\\\x41"}'
     """
-    return _ESCAPE.sub(_as_json, text) if b"\\x" in text else text
+    return _ESCAPE.sub(_json_escape, text) if b"\\x" in text else text
 
 
 def without_surrogates(value: Any) -> Any:
-    """The value with U+FFFD for each lone surrogate in its texts and names."""
-    if isinstance(value, Digits):
+    """Replaces each lone surrogate in the texts and names of a JSON value by U+FFFD."""
+    if isinstance(value, NumberText):
         return value
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -91,7 +93,7 @@ def without_surrogates(value: Any) -> Any:
 
 
 def scalar(value: Any) -> str | None:
-    """The text of a JSON scalar; None for null, objects and arrays.
+    """Returns the text of a JSON scalar, numbers without exponent; None for null, objects and arrays.
 
     Source: rules 1.5.
 
@@ -108,12 +110,12 @@ def scalar(value: Any) -> str | None:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        return _plain(value)
+        return _plain_notation(value)
     return None
 
 
 def compact(value: Any) -> str:
-    r"""JSON text without blanks, characters unescaped, numbers as `scalar` writes them (rules 7.4).
+    r"""Returns JSON text without white space, characters unescaped, numbers as `scalar` writes them (rules 7.4).
 
     Examples:
         >>> compact({"a": [1.0, "é\n", None], "b": {}})
@@ -130,18 +132,18 @@ def compact(value: Any) -> str:
         return "[" + ",".join(members) + "]"
     if value is None:
         return "null"
-    if isinstance(value, str) and not isinstance(value, Digits):
+    if isinstance(value, str) and not isinstance(value, NumberText):
         return _quoted(value)
     return scalar(value) or ""
 
 
 def is_structure(value: Any) -> bool:
-    """Whether a JSON value is an object or an array."""
+    """Returns whether a JSON value is an object or an array."""
     return isinstance(value, (dict, list))
 
 
 def is_json(text: bytes) -> bool:
-    """Whether `parse` reads a text."""
+    """Returns whether `parse` can read a text."""
     try:
         parse(text)
     except JsonError:
@@ -149,11 +151,11 @@ def is_json(text: bytes) -> bool:
     return True
 
 
-def says_the_same(text: str, other: str) -> bool:
-    """Whether two JSON texts have the same value, and the first says nothing beyond it: it names no member twice.
+def is_equivalent(text: str, other: str) -> bool:
+    """Returns whether two JSON texts have equal values and no object of the first has two members of one name.
 
     Examples:
-        >>> says_the_same('{"a": 1.0}', '{"a":1}'), says_the_same('{"a": 1, "a": 2}', '{"a":2}')
+        >>> is_equivalent('{"a": 1.0}', '{"a":1}'), is_equivalent('{"a": 1, "a": 2}', '{"a":2}')
         (True, False)
     """
     repeated = []
@@ -170,7 +172,7 @@ def says_the_same(text: str, other: str) -> bool:
 
 
 def dump(value: Any) -> str:
-    """JSON text that `parse` reads back as the same value, in any notation: faster than `compact`."""
+    """Returns JSON text that `parse` reads back as the same value; faster than `compact`, number format unspecified."""
     try:
         return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
     except TypeError:
@@ -178,6 +180,7 @@ def dump(value: Any) -> str:
 
 
 def _parse_any(text: bytes) -> Any:
+    """Parses with `orjson` where that is exact, else with the standard library; U+FFFD for what is not UTF-8."""
     if _LONG_INTEGER not in text.translate(_ALL_ZEROS):
         try:
             return orjson.loads(text)
@@ -189,6 +192,7 @@ def _parse_any(text: bytes) -> Any:
 
 
 def _parse_slowly(decoded: str) -> Any:
+    """Parses with the standard library, numbers without loss."""
     try:
         return json.loads(decoded, parse_int=_integer, parse_float=_number, parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -196,12 +200,14 @@ def _parse_slowly(decoded: str) -> Any:
 
 
 def _checked(text: bytes, value: Any) -> Any:
+    """Returns the value of a text, or raises `JsonError` if it is nested deeper than MAX_DEPTH."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise JsonError(f"nested deeper than {MAX_DEPTH}")
     return value
 
 
-def _as_json(escape: re.Match[bytes]) -> bytes:
+def _json_escape(escape: re.Match[bytes]) -> bytes:
+    r"""Returns a `\xHH` escape as JSON writes that byte; leaves every other escape as it is."""
     if escape[1] is None:
         return escape[0]
     byte = bytes([int(escape[1], 16)])
@@ -210,20 +216,23 @@ def _as_json(escape: re.Match[bytes]) -> bytes:
     return b"\\u%04x" % byte[0] if byte < b" " else byte
 
 
-def _integer(digits: str) -> int | Digits:
-    return int(digits) if len(digits) < 19 else Digits(digits)
+def _integer(digits: str) -> int | NumberText:
+    """Returns an integer of up to 18 characters as int, a longer one as text."""
+    return int(digits) if len(digits) < 19 else NumberText(digits)
 
 
-def _number(text: str) -> float | Digits:
+def _number(text: str) -> float | NumberText:
+    """Returns a number as float, or as text if it exceeds a double."""
     number = float(text)
-    return Digits(text) if math.isinf(number) else number
+    return NumberText(text) if math.isinf(number) else number
 
 
 def _refuse(constant: str) -> NoReturn:
     raise JsonError(f"{constant} is not JSON")
 
 
-def _plain(number: float) -> str:
+def _plain_notation(number: float) -> str:
+    """Returns a double's shortest decimal text without exponent or trailing `.0`."""
     text = repr(number)
     if "e" in text:
         text = format(Decimal(text), "f")
@@ -231,10 +240,12 @@ def _plain(number: float) -> str:
 
 
 def _quoted(text: str) -> str:
+    """Returns a text as a JSON string."""
     return orjson.dumps(str(text)).decode()
 
 
 def _is_deeper(value: Any, limit: int) -> bool:
+    """Returns whether a value is nested deeper than `limit` levels; walks level by level, without recursion."""
     level = [value]
     for _ in range(limit):
         level = [

@@ -1,4 +1,4 @@
-# The types of what `json_loops.py` works with.
+# C types of the functions and constants of `json_tokenizer.py`.
 cimport cython
 from libc.stdint cimport int32_t, int64_t
 

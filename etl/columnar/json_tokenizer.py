@@ -1,7 +1,8 @@
-"""Loops over JSON: texts into their values, without making a Python object of any.
+"""Loops that split JSON texts into the positions of their values, without creating a Python object for any value.
 
-As `byte_loops`, plain Python that Cython compiles by the types of `json_loops.pxd`. A text is split if it is regular:
-valid, not nested deep, without escapes in names. Bytes are taken to be UTF-8.
+Like `byte_loops`, the module is plain Python that Cython compiles; `json_tokenizer.pxd` declares the C types. Only
+regular texts are split: valid JSON, at most 60 levels deep, no escapes in names, no name twice in an object. Bytes are
+assumed to be UTF-8.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy.typing as npt
 Positions = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.int32]
 
-#: What a value is: text, text with escapes, a scalar, a number that is not written as its text, nothing, an object, an
-#: array.
+#: Kinds of values: string, string with escapes, other scalar, number whose text differs from how it is written, null,
+#: object, array.
 STRING: Final = 0
 ESCAPED: Final = 1
 SCALAR: Final = 2
@@ -53,21 +54,22 @@ _FALSE: Final = b"false"
 _NULL: Final = b"null"
 _ESCAPES: Final = b'"\\/bfnrt'
 
-#: Texts with deeper structures are irregular.
+#: Texts that are nested deeper are irregular.
 _DEEPEST: Final = 60
 
-#: A double tells decimals of so many digits apart.
+#: A decimal of up to 15 digits survives the conversion to a double and back.
 _SURE_DIGITS: Final = 15
 
 
 def _blanks(buffer: memoryview, place: int, end: int) -> int:
-    """The first place that is no blank."""
+    """Skips JSON white space; returns the index of the next byte that is none, or the end."""
     while place < end and buffer[place] in (_BLANK, _TAB, _LINE, _RETURN):
         place += 1
     return place
 
 
 def _stands_at(buffer: memoryview, place: int, end: int, text: bytes) -> bool:
+    """Returns whether the buffer holds a text at an index."""
     if place + len(text) > end:
         return False
     for i in range(len(text)):
@@ -77,18 +79,19 @@ def _stands_at(buffer: memoryview, place: int, end: int, text: bytes) -> bool:
 
 
 def _is_digit(byte: int) -> bool:
+    """Returns whether a byte is an ASCII digit."""
     return _ZERO <= byte < _ZERO + 10
 
 
 def _digits(buffer: memoryview, place: int, end: int) -> int:
-    """The first place that is no digit."""
+    """Skips digits; returns the index of the next byte that is none, or the end."""
     while place < end and _is_digit(buffer[place]):
         place += 1
     return place
 
 
 def _is_escape(buffer: memoryview, place: int, end: int) -> bool:
-    """Whether the byte behind a backslash makes an escape, other than of a code point."""
+    r"""Returns whether the byte after a backslash makes a valid escape other than `\uXXXX`."""
     if place < end:
         for i in range(len(_ESCAPES)):
             if buffer[place] == _ESCAPES[i]:
@@ -97,7 +100,7 @@ def _is_escape(buffer: memoryview, place: int, end: int) -> bool:
 
 
 def _is_code_point(buffer: memoryview, start: int) -> bool:
-    """Whether four hexadecimal digits stand at a place."""
+    """Returns whether four hexadecimal digits begin at an index."""
     for place in range(start, start + 4):
         byte = buffer[place] | _LOWER
         if not _is_digit(buffer[place]) and not _LETTER_A <= byte <= _LETTER_F:
@@ -106,7 +109,7 @@ def _is_code_point(buffer: memoryview, start: int) -> bool:
 
 
 def _string(buffer: memoryview, place: int, end: int) -> int:
-    """The place of the quote that ends a string; -1 if it is malformed."""
+    """Returns the index of the quote that ends a string; -1 if the string is malformed."""
     while place < end and buffer[place] != _QUOTE:
         if buffer[place] < _BLANK:
             return -1
@@ -123,14 +126,14 @@ def _string(buffer: memoryview, place: int, end: int) -> int:
 
 
 def _plain_string(buffer: memoryview, place: int, end: int) -> int:
-    """The first place of a quote, a backslash or what no string may hold."""
+    """Returns the index of the first quote, backslash or control character, or the end."""
     while place < end and buffer[place] != _QUOTE and buffer[place] != _BACKSLASH and buffer[place] >= _BLANK:
         place += 1
     return place
 
 
 def _number(buffer: memoryview, start: int, end: int) -> int:
-    """The place behind a number; -1 if it is malformed."""
+    """Returns the index after a number; -1 if the number is malformed."""
     place = start + 1 if buffer[start] == _DASH else start
     first = place
     place = _digits(buffer, place, end)
@@ -153,7 +156,7 @@ def _number(buffer: memoryview, start: int, end: int) -> int:
 
 
 def _plain_end(buffer: memoryview, start: int, end: int) -> int:
-    """Where the text of a number ends, as JSON scalars are written: no zeros at the end of decimals; -1 if unsure."""
+    """Returns where a number ends if written by `json_codec.scalar`, without trailing zeros; -1 if that is unsure."""
     place = start + 1 if buffer[start] == _DASH else start
     dot = _digits(buffer, place, end)
     is_negative_zero = buffer[start] == _DASH and buffer[place] == _ZERO
@@ -170,7 +173,7 @@ def _plain_end(buffer: memoryview, start: int, end: int) -> int:
 
 
 def _scalar(buffer: memoryview, place: int, end: int) -> int:
-    """The place behind a string, number or word of a structure; -1 if it is malformed."""
+    """Returns the index after a string, number, true, false or null; -1 if the scalar is malformed."""
     byte = buffer[place]
     if byte == _QUOTE:
         place = _string(buffer, place + 1, end)
@@ -183,7 +186,7 @@ def _scalar(buffer: memoryview, place: int, end: int) -> int:
 
 
 def _write_name(buffer: memoryview, place: int, end: int, count: int, values: Positions) -> int:
-    """Writes where a member's name is; the place of its value, -1 if it is irregular."""
+    """Writes the span of a member's name; returns the index of the member's value, -1 if the name is irregular."""
     if place >= end or buffer[place] != _QUOTE:
         return -1
     values[2, count] = place + 1
@@ -198,7 +201,7 @@ def _write_name(buffer: memoryview, place: int, end: int, count: int, values: Po
 
 
 def _write_scalar(buffer: memoryview, place: int, end: int, count: int, values: Positions) -> int:
-    """Writes where a scalar is, and what; the place behind it, -1 if it is malformed."""
+    """Writes the span and the kind of a scalar; returns the index after the scalar, -1 if it is malformed."""
     byte = buffer[place]
     values[4, count] = place
     if byte == _QUOTE:
@@ -221,7 +224,7 @@ def _write_scalar(buffer: memoryview, place: int, end: int, count: int, values: 
 
 
 def _split_text(buffer: memoryview, place: int, end: int, row: int, count: int, values: Positions) -> int:
-    """Writes the values of a text from the `count`-th on; how many there are then, -1 if it is irregular."""
+    """Writes the values of one text from index `count` on; returns the new count, -1 if the text is irregular."""
     holder = -1
     depth = 0
     place = _blanks(buffer, place, end)
@@ -273,19 +276,20 @@ def _split_text(buffer: memoryview, place: int, end: int, row: int, count: int, 
 def split_texts(
     buffer: memoryview, starts: Positions, ends: Positions, values: Positions, is_regular: memoryview
 ) -> int:
-    """Splits JSON texts into their values: each text, and behind it whatever it holds, in order.
+    """Splits JSON texts into their values, parents before children, in the order of the text.
 
     Args:
         buffer: Bytes that hold all texts.
-        starts: Where each begins.
-        ends: Where each ends.
-        values: To be filled: row, the value that holds it (-1 for a text), start and end of the name, start and end of
-            the value, what it is; room for one more than there are texts, colons, commas and brackets. What an array
-            holds has the array's name, a text an empty one. A string's place is within its quotes.
-        is_regular: To be filled: 1 for a text that was split.
+        starts: First byte of each text.
+        ends: One past the last byte of each text.
+        values: Output: for each value its row, the index of its parent (-1 for the root), start and end of its name,
+            start and end of the value, its kind. Elements have the name of their array, the root an empty name. The
+            span of a string excludes its quotes. The caller makes room for one value more than there are texts,
+            colons, commas and brackets.
+        is_regular: Output: 1 for each text that was split, else 0.
 
     Returns:
-        How many values there are.
+        The number of values.
     """
     count = 0
     for row in range(len(starts)):
@@ -299,14 +303,14 @@ def split_texts(
 def find_repeated(
     values: Positions, numbers: Numbers, latest: Positions, earlier: Positions, is_regular: memoryview
 ) -> None:
-    """Texts with an object that names a member twice are irregular.
+    """Marks texts as irregular in which an object has two members of one name.
 
     Args:
-        values: As `split_texts` fills them.
+        values: Output of `split_texts`.
         numbers: The number of each value's name.
-        latest: All -1, one for each name.
-        earlier: To be filled with the value before each that has its name.
-        is_regular: To be set to 0 for such texts.
+        latest: Scratch space, all -1, one element for each distinct name.
+        earlier: Scratch space: for each value the index of the previous value of the same name.
+        is_regular: Output: set to 0 for texts with a repeated member.
     """
     for i in range(len(numbers)):
         earlier[i] = latest[numbers[i]]
@@ -323,20 +327,21 @@ def find_repeated(
 
 
 def _is_mark(byte: int) -> bool:
+    """Returns whether a byte is JSON punctuation: a brace, bracket, colon or comma."""
     return byte in (_BRACE, _BRACE_END, _BRACKET, _BRACKET_END, _COLON, _COMMA)
 
 
 def drop_blanks(
     buffer: memoryview, starts: Positions, ends: Positions, written: memoryview, written_ends: Positions
 ) -> None:
-    """Writes JSON texts without the blanks around their marks, a blank behind each; what is no JSON is none afterwards.
+    """Copies JSON texts without the white space around punctuation. Invalid JSON stays invalid.
 
     Args:
         buffer: Bytes that hold all texts.
-        starts: Where each begins.
-        ends: Where each ends.
-        written: To be filled with the texts; room for them and a byte behind each.
-        written_ends: To be filled with where each ends.
+        starts: First byte of each text.
+        ends: One past the last byte of each text.
+        written: Output: the texts, with a blank after each; as long as all texts and one byte for each.
+        written_ends: Output: one past the last byte of each written text.
     """
     count = 0
     for row in range(len(starts)):

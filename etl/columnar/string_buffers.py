@@ -1,4 +1,4 @@
-"""Texts as places in a buffer of bytes, and back: how a column is cut or glued without looking at each value."""
+"""Converts between string columns and spans of a byte buffer, without a Python object for each value."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ Bytes = npt.NDArray[np.uint8]
 Positions = byte_loops.Positions
 Truths = npt.NDArray[np.bool_]
 
-#: First bytes of a text that may begin with white space: none, ASCII's, and those of other characters.
+#: Whether a text with this first byte may begin with white space: 0 (empty text), ASCII white space and control
+#: characters, and all non-ASCII bytes.
 MAY_BE_BLANK: Final = np.zeros(256, np.bool_)
 MAY_BE_BLANK[: ord(" ") + 1] = True
 MAY_BE_BLANK[0x80:] = True
 
-#: The place in a string view has 31 bits: a large buffer is handed over as overlapping parts that begin so far apart.
+#: A position in an Arrow string view has 31 bits. A larger buffer is passed to Arrow as overlapping parts of up to
+#: 2**31 - 1 bytes that begin 2**30 bytes apart.
 _PART_BITS: Final = 30
 _PART_BYTES: Final = 2**31 - 1
 
 
 def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
-    """The text of each span of the buffer. Bytes that are not UTF-8 become U+FFFD.
+    """Returns the text of each span of a buffer. Bytes that are not UTF-8 become U+FFFD.
 
     Args:
         buffer: Bytes that hold all texts.
@@ -34,7 +36,7 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
         ends: One past the last byte of each span.
 
     Returns:
-        String, one value a span. Long texts stay in the buffer, which they keep alive.
+        String, one value for each span. Long texts are views into the buffer and keep it alive.
 
     Examples:
         >>> buffer = np.frombuffer("one, twó".encode("latin-1"), np.uint8)
@@ -43,23 +45,23 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
     """
     starts, ends = np.ascontiguousarray(starts), np.ascontiguousarray(ends)
     malformed = malformed_spans(buffer, starts, ends)
-    sound_ends = ends if not len(malformed) else np.where(np.isin(np.arange(len(ends)), malformed), starts, ends)
-    texts = sound_texts(buffer, starts, sound_ends)
+    valid_ends = ends if not len(malformed) else np.where(np.isin(np.arange(len(ends)), malformed), starts, ends)
+    texts = valid_texts(buffer, starts, valid_ends)
     if not len(malformed):
         return texts
     repaired = [buffer[starts[i] : ends[i]].tobytes().decode("utf-8", "replace") for i in malformed]
     return texts.scatter(malformed, repaired)
 
 
-def glued(texts: pl.Series, mark: str) -> tuple[Bytes, Positions]:
-    """The UTF-8 bytes of all texts with a mark of one byte after each, and where each text ends.
+def join_bytes(texts: pl.Series, mark: str) -> tuple[Bytes, Positions]:
+    """Concatenates the UTF-8 bytes of all texts with a separator after each; returns the bytes and each text's end.
 
     Args:
-        texts: String; null is as empty.
-        mark: What stands after a text, and may stand in it.
+        texts: String; null counts as empty.
+        mark: The separator, one ASCII character; texts may contain it.
 
     Examples:
-        >>> buffer, ends = glued(pl.Series(["ab", None, "c"]), "&")
+        >>> buffer, ends = join_bytes(pl.Series(["ab", None, "c"]), "&")
         >>> buffer.tobytes(), ends.tolist()
         (b'ab&&c&', [2, 3, 5])
     """
@@ -70,20 +72,20 @@ def glued(texts: pl.Series, mark: str) -> tuple[Bytes, Positions]:
 
 
 def decoded_texts(texts: pl.Series) -> pl.Series:
-    """The texts with their percent escapes decoded once; `+` stays. Null stays null.
+    """Decodes the percent escapes of texts once; `+` stays `+`, null stays null.
 
     Examples:
         >>> decoded_texts(pl.Series(["%7Bid%7D", "50%", "a+b", None])).to_list()
         ['{id}', '50%', 'a+b', None]
     """
-    buffer, ends = glued(texts, "&")
+    buffer, ends = join_bytes(texts, "&")
     decoded, decoded_ends = np.empty_like(buffer), np.empty_like(ends)
     byte_loops.decode_percent(buffer.data, np.append(0, ends + 1)[:-1], ends, decoded.data, decoded_ends)
     return texts_of(decoded, np.append(0, decoded_ends)[:-1], decoded_ends).set(texts.is_null(), None)
 
 
 def first_bytes(texts: pl.Series) -> Bytes:
-    """The first byte of each text, 0 for none: what tells at a glance which texts are worth a closer look.
+    """Returns the first byte of each text, 0 for empty and null: a cheap filter before a costly check.
 
     Examples:
         >>> first_bytes(pl.Series(["a", "", None, "{b}"])).tolist()
@@ -98,10 +100,10 @@ def first_bytes(texts: pl.Series) -> Bytes:
 
 
 def is_blank(texts: pl.Series) -> Truths:
-    """Whether a text is empty or only white space.
+    """Returns whether each text is empty or only white space.
 
     Args:
-        texts: String, nothing null.
+        texts: String without nulls.
 
     Source: rules 1.6.
 
@@ -116,8 +118,8 @@ def is_blank(texts: pl.Series) -> Truths:
     return blank
 
 
-def sound_texts(buffer: Bytes, starts: Positions, ends: Positions, is_null: Truths | None = None) -> pl.Series:
-    """As `texts_of`, for spans that are known to be UTF-8: nobody looks. Some may stand for null."""
+def valid_texts(buffer: Bytes, starts: Positions, ends: Positions, is_null: Truths | None = None) -> pl.Series:
+    """Returns the text of each span without validation: spans must be valid UTF-8. `is_null` marks rows to be null."""
     views = np.empty((len(starts), 4), np.uint32)
     byte_loops.write_views(buffer.data, starts, ends, _PART_BITS, views)
     parts = [buffer[first : first + _PART_BYTES] for first in range(0, len(buffer), 1 << _PART_BITS)]
@@ -127,7 +129,7 @@ def sound_texts(buffer: Bytes, starts: Positions, ends: Positions, is_null: Trut
 
 
 def malformed_spans(buffer: Bytes, starts: Positions, ends: Positions) -> Positions:
-    """Which spans are not UTF-8.
+    """Returns the indices of the spans that are not valid UTF-8.
 
     Examples:
         >>> buffer = np.frombuffer("né".encode(), np.uint8)
@@ -146,6 +148,7 @@ def malformed_spans(buffer: Bytes, starts: Positions, ends: Positions) -> Positi
 
 
 def _is_utf8(buffer: Bytes) -> bool:
+    """Returns whether the whole buffer is valid UTF-8."""
     places = pa.py_buffer(np.array([0, len(buffer)]))
     try:
         pa.Array.from_buffers(pa.large_string(), 1, [None, places, pa.py_buffer(buffer)]).validate(full=True)
@@ -157,14 +160,15 @@ def _is_utf8(buffer: Bytes) -> bool:
 def lists_of(
     items: pl.Series, lengths: npt.NDArray[np.int64], is_null: npt.NDArray[np.bool_] | None = None
 ) -> pl.Series:
-    """Consecutive items as lists.
+    """Cuts a column of consecutive items into a column of lists.
 
-    pyarrow is handed buffers, as its constructors from Python values import pandas where that is installed.
+    The lists are built from Arrow buffers, because pyarrow's constructors from Python values import pandas where it is
+    installed (`bench/README.md`).
 
     Args:
         items: The items of all lists, one after another.
-        lengths: How many of them each list holds.
-        is_null: Lists that are null; their length is 0.
+        lengths: Number of items of each list.
+        is_null: Whether each list is null; the length of a null list is 0.
 
     Examples:
         >>> lists_of(pl.Series(["a", "b"]), np.array([0, 2, 0]), np.array([False, False, True])).to_list()
@@ -179,7 +183,7 @@ def lists_of(
 
 
 class Splices(NamedTuple):
-    """Spans of a buffer, no two of which overlap, and the text that takes the place of each."""
+    """Replacements in a buffer: spans that do not overlap, and the new text of each span."""
 
     starts: Positions
     ends: Positions
@@ -187,20 +191,21 @@ class Splices(NamedTuple):
 
     @classmethod
     def merged(cls, parts: list[Self]) -> Self:
-        """Those of all parts, ascending."""
+        """Returns the replacements of all parts in ascending order of their spans."""
         starts, ends = (np.concatenate([part[i] for part in parts]) for i in range(2))
         order = np.argsort(starts, kind="stable")
         return cls(starts[order], ends[order], pl.concat([part.texts for part in parts]).gather(order))
 
 
 def spliced(buffer: Bytes, starts: Positions, ends: Positions, splices: Splices) -> pl.Series:
-    """The text of each span of a buffer, once splices are made.
+    """Returns the text of each span of a buffer after replacements.
 
     Args:
-        buffer: Bytes that hold all texts; UTF-8 where nothing is replaced.
+        buffer: Bytes that hold all texts; valid UTF-8 outside the replaced spans.
         starts: First byte of each span.
         ends: One past the last byte of each span.
-        splices: Ascending, each within a span; spans that hold one have a byte between them.
+        splices: Replacements in ascending order, each within one span; spans with replacements are at least one byte
+            apart.
 
     Examples:
         >>> buffer = np.frombuffer(b"one two, three", np.uint8)
@@ -218,7 +223,8 @@ def spliced(buffer: Bytes, starts: Positions, ends: Positions, splices: Splices)
     shifts = np.append(0, places[2::2] - splices.ends)
 
     def moved(bounds: Positions, side: str) -> Positions:
+        """Returns positions of the old buffer as positions of the new buffer."""
         return bounds + shifts[np.searchsorted(splices.ends, bounds, side=side)]  # type: ignore[call-overload]
 
-    glued = np.frombuffer(data or b"", np.uint8)
-    return texts_of(glued, moved(starts, "left"), moved(ends, "right"))
+    joined = np.frombuffer(data or b"", np.uint8)
+    return texts_of(joined, moved(starts, "left"), moved(ends, "right"))

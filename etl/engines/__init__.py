@@ -1,1 +1,1 @@
-"""Where the work is done: on this machine, by functions that any machine could call."""
+"""Engines, which run the tasks of a run: here, processes on this machine."""

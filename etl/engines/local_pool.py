@@ -1,7 +1,8 @@
-"""Work on this machine: in this process alone for little input, beside it in others for much.
+"""Runs tasks on this machine: in this process for one job, in this process and worker processes for several.
 
-All of them take the tasks in turns. Workers run polars on one thread each, so that its threads and ours do not fight.
-Which keys came before they ask this process, one of them at a time. A worker whose parent is gone ends.
+Each process takes the next task as soon as it has finished one. Workers run polars with one thread each, so that its
+threads and the processes do not compete. Workers ask the parent process which keys it has already seen, one request at
+a time. A worker ends when its parent process ends. What was measured is in `bench/README.md`.
 """
 
 from __future__ import annotations
@@ -26,126 +27,131 @@ import numpy.typing as npt
 
 from etl.errors import EtlError
 from etl.runner.engine import Engine, Meter, Result, TaskContext
-from etl.runner.hash_set import Seen
+from etl.runner.hash_set import HashSet
 
 _POLL_SECONDS: Final = 0.2
 
-#: Of polars' own threads, in a worker.
+#: Environment of the workers: polars reads the number of its threads from it.
 _POLARS_THREADS: Final = {"POLARS_MAX_THREADS": "1"}
 
-#: Options of glibc's `mallopt`: what is freed stays with the process, unless it is larger.
+#: Options of glibc's `mallopt`: name -> number and value. Freed blocks up to 1 GiB stay with the process.
 _ALLOCATION: Final = {"M_TRIM_THRESHOLD": (-1, 2**30), "M_MMAP_THRESHOLD": (-3, 2**30)}
 
-#: A batch makes many small objects and no cycles: looking for garbage as often as Python does costs a twentieth.
+#: Allocations between two garbage collections. Batches make many small objects and no cycles; Python's default costs
+#: 5 % of the time (see bench/README.md).
 _GARBAGE_THRESHOLD: Final = 1_000_000
 
 _context: TaskContext
-_turns: Any
+_next_task: Any
 
 
 class Inline:
-    """Runs tasks one after another in this process."""
+    """An engine that runs tasks in this process, one after another."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
-        """The function's results, in the order of the tasks; each call is given a context."""
-        context = TaskContext(self._meter, Seen().add)
+        """Yields the result of each task, in the order of the tasks; see `Engine.map`."""
+        context = TaskContext(self._meter, HashSet().add)
         for task in tasks:
             yield function(context, *task)
 
 
 class Pool:
-    """Runs tasks in this process and in others beside it, each of which takes the next that nobody has taken."""
+    """An engine that runs tasks in this process and in worker processes; each takes the next free task."""
 
     def __init__(self, meter: Meter, jobs: int) -> None:
         self._meter = meter
-        self._others = jobs - 1
+        self._worker_count = jobs - 1
         spawning = multiprocessing.get_context("spawn")
         self._counts: Any = spawning.Array("q", 2)
-        self._told = (0, 0)
-        self._turns: Any = spawning.Value("q", 0)
-        self._seen = Seen()
-        self._adding = threading.Lock()
-        asked, self._asking = spawning.Pipe()
-        threading.Thread(target=self._answer, args=(asked,), daemon=True).start()
-        shared = (self._counts, self._turns, self._asking, spawning.Lock())
+        self._reported = (0, 0)
+        self._next_task: Any = spawning.Value("q", 0)
+        self._hashes = HashSet()
+        self._hash_lock = threading.Lock()
+        parent_end, self._worker_end = spawning.Pipe()
+        threading.Thread(target=self._serve_hash_requests, args=(parent_end,), daemon=True).start()
+        shared = (self._counts, self._next_task, self._worker_end, spawning.Lock())
         with _environment(**_POLARS_THREADS):
-            self._executor = ProcessPoolExecutor(self._others, spawning, _start_worker, shared)
-            self._warm = [self._executor.submit(os.getpid) for _ in range(self._others)]
+            self._executor = ProcessPoolExecutor(self._worker_count, spawning, _initialize_worker, shared)
+            for _ in range(self._worker_count):
+                self._executor.submit(os.getpid)  # starts a worker process now, in this environment
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
-        """The function's results, in the order of the tasks; each call is given a context."""
-        self._turns.value = 0
+        """Returns the result of each task, in the order of the tasks; see `Engine.map`."""
+        self._next_task.value = 0
         results: dict[int, Result] = {}
-        context = TaskContext(self._meter_all, self._repeats)
+        context = TaskContext(self._meter_all, self._find_repeats)
         try:
-            others = [self._executor.submit(_take_turns, function, tasks) for _ in range(self._others)]
-            for number in _next_turns(self._turns, len(tasks)):
+            futures = [self._executor.submit(_run_tasks, function, tasks) for _ in range(self._worker_count)]
+            for number in _claim_tasks(self._next_task, len(tasks)):
                 results[number] = function(context, *tasks[number])
-                _raise_failures(others)
-            while wait(others, _POLL_SECONDS, FIRST_EXCEPTION).not_done:
+                _raise_failures(futures)
+            while wait(futures, _POLL_SECONDS, FIRST_EXCEPTION).not_done:
                 self._report()
-                _raise_failures(others)
+                _raise_failures(futures)
             self._report()
-            for other in others:
-                results |= other.result()
+            for future in futures:
+                results |= future.result()
         except BrokenProcessPool as error:
             raise EtlError(
-                "A worker process was ended from outside, perhaps for want of memory.",
+                "A worker process was killed, probably because memory ran out.",
                 "Run again with --jobs 1, or on a machine with more memory.",
             ) from error
-        self._seen = Seen()
+        self._hashes = HashSet()
         _release_memory()
         return (results[number] for number in range(len(tasks)))
 
     def close(self) -> None:
-        """Ends the workers, whatever they are doing."""
+        """Ends the workers at once, whatever they are doing."""
         processes = list((self._executor._processes or {}).values())
         self._executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
         for process in processes:
             process.join()
-        self._asking.close()
+        self._worker_end.close()
 
-    def _answer(self, asked: Connection) -> None:
-        """Tells workers which hashes came before in the present call, as long as there may be workers."""
+    def _serve_hash_requests(self, parent_end: Connection) -> None:
+        """Answers the workers' requests which hashes the present call of `map` has seen, until the pipe is closed."""
         with suppress(EOFError, OSError):
             while True:
-                hashes = np.frombuffer(asked.recv_bytes(), np.uint64)
-                asked.send_bytes(self._repeats(hashes).data)
+                hashes = np.frombuffer(parent_end.recv_bytes(), np.uint64)
+                parent_end.send_bytes(self._find_repeats(hashes).data)
 
-    def _repeats(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        with self._adding:
-            return self._seen.add(hashes)
+    def _find_repeats(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Adds hashes to the set, and returns which of them it already held."""
+        with self._hash_lock:
+            return self._hashes.add(hashes)
 
     def _meter_all(self, size: int, records: int) -> None:
-        _count(self._counts, size, records)
+        """Adds the progress of a task in this process, and reports the progress of all processes."""
+        _add_progress(self._counts, size, records)
         self._report()
 
     def _report(self) -> None:
+        """Reports the progress of all processes since the last report."""
         size, records = self._counts[0], self._counts[1]
-        if (size, records) != self._told:
-            self._meter(size - self._told[0], records - self._told[1])
-            self._told = size, records
+        if (size, records) != self._reported:
+            self._meter(size - self._reported[0], records - self._reported[1])
+            self._reported = size, records
 
 
-def dedicate() -> None:
-    """Sets this process to work on batch after batch: memory that numpy frees stays for the next (glibc)."""
+def tune_memory() -> None:
+    """Sets this process up for batch after batch: fewer garbage collections, and freed memory is reused (glibc)."""
     gc.set_threshold(_GARBAGE_THRESHOLD)
     for option in _ALLOCATION.values():
         _call_glibc("mallopt", *option)
 
 
 def _release_memory() -> None:
-    """Gives back what was kept for the next batch: what comes next may need other memory."""
+    """Returns memory that was kept for the next batch to the system (glibc)."""
     _call_glibc("malloc_trim", 0)
 
 
 def _call_glibc(name: str, *numbers: int) -> None:
-    """Calls a function that only glibc has."""
+    """Calls a function of the C library, if it has the function."""
     function = getattr(ctypes.CDLL(None), name, None)
     if function:
         function(*numbers)
@@ -153,7 +159,12 @@ def _call_glibc(name: str, *numbers: int) -> None:
 
 @contextmanager
 def workers(jobs: int, meter: Meter) -> Iterator[Engine]:
-    """Something to run tasks on: this process for one job, a pool of processes for more."""
+    """Opens an engine: this process alone for one job, a pool of processes for more.
+
+    Args:
+        jobs: Number of processes, this one included.
+        meter: Receives the progress of all tasks.
+    """
     if jobs <= 1:
         yield Inline(meter)
         return
@@ -164,44 +175,49 @@ def workers(jobs: int, meter: Meter) -> Iterator[Engine]:
         pool.close()
 
 
-def _take_turns(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> dict[int, Result]:
-    results = {number: function(_context, *tasks[number]) for number in _next_turns(_turns, len(tasks))}
+def _run_tasks(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> dict[int, Result]:
+    """Runs tasks in a worker until none are left; returns the result of each by the task's number."""
+    results = {number: function(_context, *tasks[number]) for number in _claim_tasks(_next_task, len(tasks))}
     _release_memory()
     return results
 
 
-def _next_turns(turns: Any, count: int) -> Iterator[int]:
-    """The numbers of tasks that nobody else has taken."""
+def _claim_tasks(next_task: Any, count: int) -> Iterator[int]:
+    """Yields the numbers of tasks that no process has taken, and takes them."""
     while True:
-        with turns.get_lock():
-            number = turns.value
-            turns.value = number + 1
+        with next_task.get_lock():
+            number = next_task.value
+            next_task.value = number + 1
         if number >= count:
             return
         yield number
 
 
 def _raise_failures(futures: list[Future[Any]]) -> None:
+    """Raises the exception of a worker that failed."""
     for future in futures:
         if future.done():
             future.result()
 
 
-def _count(counts: Any, size: int, records: int) -> None:
+def _add_progress(counts: Any, size: int, records: int) -> None:
+    """Adds bytes and records to the counters that all processes share."""
     with counts.get_lock():
         counts[0] += size
         counts[1] += records
 
 
-def _start_worker(counts: Any, turns: Any, asking: Connection, lock: Any) -> None:
-    def repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        with lock:
-            asking.send_bytes(hashes.data)
-            return np.frombuffer(asking.recv_bytes(), np.bool_)
+def _initialize_worker(counts: Any, next_task: Any, worker_end: Connection, lock: Any) -> None:
+    """Sets a worker process up: its task context, its memory, its signals, and a thread that watches the parent."""
 
-    global _context, _turns  # what a worker process keeps between tasks
-    _context, _turns = TaskContext(partial(_count, counts), repeats), turns
-    dedicate()
+    def find_repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        with lock:
+            worker_end.send_bytes(hashes.data)
+            return np.frombuffer(worker_end.recv_bytes(), np.bool_)
+
+    global _context, _next_task  # a worker process keeps both between tasks
+    _context, _next_task = TaskContext(partial(_add_progress, counts), find_repeats), next_task
+    tune_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the whole group; the parent ends its workers
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -209,12 +225,14 @@ def _start_worker(counts: Any, turns: Any, asking: Connection, lock: Any) -> Non
 
 
 def _end_with_parent(sentinel: int) -> None:
+    """Waits until the parent process ends, then ends this process."""
     wait_for([sentinel])
     os._exit(1)
 
 
 @contextmanager
 def _environment(**variables: str) -> Iterator[None]:
+    """Sets environment variables for the time of a context."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

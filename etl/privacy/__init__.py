@@ -1,1 +1,1 @@
-"""What is personal: trait hashes, and raw records with personal values replaced."""
+"""Personal data: hashes of traits, and raw records with personal values replaced."""

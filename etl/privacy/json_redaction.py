@@ -1,8 +1,8 @@
-"""JSON records without personal values, all regular ones of a batch at once.
+"""Redacts all regular JSON records of a batch at once, with the same result as `redactor.Redactor`.
 
-Values are found by their places, and what is personal among them by the few distinct names. Only what may hold more
-than it shows is looked at one by one: a string with an escape, or with what may be an address, a form, a URL or JSON.
-Regular is what `json_values` splits, with names in which nothing is to be hidden.
+`JsonValues` finds the position of every value, and the few distinct names decide which values are personal. Only
+suspect values are redacted one at a time: strings with escapes, and strings that may contain an address, a form, a URL
+or JSON. A record is regular if `JsonValues` splits it and none of its names contains an address.
 """
 
 from __future__ import annotations
@@ -14,29 +14,35 @@ import polars as pl
 
 from etl.columnar import json_tokenizer
 from etl.columnar.json_index import JsonValues
-from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, glued, spliced
+from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, join_bytes, spliced
 from etl.options import Pii
-from etl.privacy.redactor import ADDRESS, MARK, VALUES, Redactor, stand_ins
-from etl.privacy.templates import address_places, filled_in, templates_of
+from etl.privacy.redactor import ADDRESS, MARK, PERSONAL_VALUES, Redactor, replacements
+from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import fold
 
-#: So many records are worth looking at all at once.
-MANY: Final = 50
+#: Fewer records are redacted one at a time, which is faster.
+MIN_BATCH: Final = 50
 
 _OPENERS: Final = tuple(b"{[")
 
-#: What a string holds that may be a form, a URL or JSON.
-_TELLING: Final = np.isin(np.arange(256), tuple(b"=?{["))
+#: Bytes without which a string is no form, URL or JSON.
+_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{["))
 
-#: What follows the text of a number that is written with zeros at the end of its decimals.
+#: Bytes of the trailing zeros of decimals, which follow the span of a number.
 _ZEROS: Final = np.isin(np.arange(256), tuple(b".0"))
 
-#: The member of an item that is no person's name.
+#: Inside an item, this member is the item's name and not a person's.
 _ITEM_NAME: Final = "name"
 
 
 class _Personal(NamedTuple):
-    """Personal values: their places among all, the object that each stands in, what each is by `Redactor.trait`."""
+    """Personal values of a batch.
+
+    Attributes:
+        places: Indices into the `JsonValues`.
+        objects: Index of the innermost object that contains each value.
+        traits: Trait of each value, as `Redactor.trait` returns it.
+    """
 
     places: Positions
     objects: Positions
@@ -44,70 +50,75 @@ class _Personal(NamedTuple):
 
 
 def redact_objects(raws: pl.Series, redactor: Redactor, pii: Pii) -> tuple[Positions, pl.Series]:
-    """The regular JSON records among some.
+    """Redacts the regular JSON records among the given records.
 
     Args:
-        raws: String, nothing null.
-        redactor: Knows what is personal.
+        raws: String without nulls.
+        redactor: Decides which values are personal.
         pii: `hash` or `drop`.
 
     Returns:
-        Which records are regular, ascending, and the text of each as the redactor would write it; none where there are
-        few.
+        The indices of the regular records, ascending, and their redacted texts. Both are empty if there are fewer than
+        MANY JSON records.
     """
     is_object = np.isin(first_bytes(raws), _OPENERS) & ~raws.str.contains(MARK, literal=True).to_numpy()
     numbers = np.flatnonzero(is_object)
-    if len(numbers) < MANY or _ITEM_NAME in redactor.containers:  # else an item's name may hold items
+    if len(numbers) < MIN_BATCH or _ITEM_NAME in redactor.containers:  # in such a ruleset an item's name may hold items
         return numbers[:0], raws.clear()
     buffer, starts, ends = _without_blanks(raws.gather(numbers))
     values, is_regular = JsonValues.of(buffer, starts, ends)
     is_shown = [redactor.scrub(f'"{name}"') == f'"{name}"' for name in values.names]
     is_regular[values.rows[~np.array(is_shown, np.bool_)[values.numbers]]] = False
-    personal = _personal(values, redactor)
+    personal = _find_personal(values, redactor)
     is_hidden = np.zeros(len(values.rows), np.bool_)
     is_hidden[personal.places] = True
     token_ends = _token_ends(buffer, values)
     zeros = np.flatnonzero((token_ends > values.ends) & ~is_hidden)
     splices = [
-        Splices(values.starts[personal.places], token_ends[personal.places], _stand_ins(buffer, values, personal, pii)),
+        Splices(
+            values.starts[personal.places], token_ends[personal.places], _replacements(buffer, values, personal, pii)
+        ),
         Splices(values.ends[zeros], token_ends[zeros], pl.Series([""]).new_from_index(0, len(zeros))),
-        *_rewritten(buffer, values, _suspects(buffer, values, is_hidden), redactor, pii),
+        *_redact_suspects(buffer, values, _suspects(buffer, values, is_hidden), redactor, pii),
     ]
     regular = np.flatnonzero(is_regular)
     return numbers[regular], spliced(buffer, starts[regular], ends[regular], Splices.merged(splices))
 
 
-def _rewritten(
+def _redact_suspects(
     buffer: Bytes, values: JsonValues, suspects: Positions, redactor: Redactor, pii: Pii
 ) -> tuple[Splices, ...]:
-    """What takes the place of suspects: of JSON texts all at once, of others one at a time."""
+    """Returns the replacements of suspect values: texts that are JSON are redacted together, other texts one by one."""
     inner, texts = redact_objects(values.texts(buffer, suspects), redactor, pii)
     objects, others = suspects[inner], np.delete(suspects, inner)
     quotes = values.kinds[others] <= json_tokenizer.ESCAPED
-    written = templates_of(buffer, values.starts[others] - quotes, values.ends[others] + quotes, redactor.scalar)
-    return Splices(values.starts[objects], values.ends[objects], _quoted(texts)), *filled_in([written], redactor.filled)
+    written = templates_of(buffer, values.starts[others] - quotes, values.ends[others] + quotes, redactor.json_text)
+    return Splices(values.starts[objects], values.ends[objects], _quoted(texts)), *fill_templates(
+        [written], redactor.fill
+    )
 
 
 def _quoted(texts: pl.Series) -> pl.Series:
-    """JSON texts as what a JSON string holds; whatever else wants an escape, they have escaped."""
+    """Escapes JSON texts for use inside a JSON string; JSON text needs no escapes but for backslashes and quotes."""
     return texts.str.replace_all("\\", r"\\", literal=True).str.replace_all('"', r"\"", literal=True)
 
 
 def _without_blanks(raws: pl.Series) -> tuple[Bytes, Positions, Positions]:
-    """The records as a buffer, and where in it they are."""
-    glued_raws, ends = glued(raws, " ")
-    buffer, written_ends = np.empty_like(glued_raws), np.empty_like(ends)
-    json_tokenizer.drop_blanks(glued_raws.data, np.append(0, ends + 1)[:-1], ends, buffer.data, written_ends)
+    """Returns the records without white space around punctuation: a buffer, and the start and end of each record."""
+    joined_raws, ends = join_bytes(raws, " ")
+    buffer, written_ends = np.empty_like(joined_raws), np.empty_like(ends)
+    json_tokenizer.drop_blanks(joined_raws.data, np.append(0, ends + 1)[:-1], ends, buffer.data, written_ends)
     return buffer[: written_ends[-1] + 1 if len(raws) else 0], np.append(0, written_ends + 1)[:-1], written_ends
 
 
-def _personal(values: JsonValues, redactor: Redactor) -> _Personal:
+def _find_personal(values: JsonValues, redactor: Redactor) -> _Personal:
+    """Finds the personal values: non-empty scalars whose name is that of a trait, but not the names of items."""
     traits = pl.Series([redactor.trait(name, str) for name in values.names], dtype=pl.String)
     is_sent = (values.kinds < json_tokenizer.NULL) & (values.ends > values.starts)
     index = np.flatnonzero(is_sent & traits.is_not_null().to_numpy()[values.numbers])
-    objects = values.holders[index]
+    objects = values.parents[index]
     while (is_array := values.kinds[objects] == json_tokenizer.ARRAY).any():
-        objects = np.where(is_array, values.holders[objects], objects)
+        objects = np.where(is_array, values.parents[objects], objects)
     keys = [fold(name) for name in values.names]
     is_label = np.array([key == _ITEM_NAME for key in keys], np.bool_)[values.numbers[index]]
     is_item = np.array([key in redactor.containers for key in keys], np.bool_)[values.numbers[objects]]
@@ -115,31 +126,31 @@ def _personal(values: JsonValues, redactor: Redactor) -> _Personal:
     return _Personal(index, objects, traits.gather(values.numbers[index]))
 
 
-def _stand_ins(buffer: Bytes, values: JsonValues, personal: _Personal, pii: Pii) -> pl.Series:
-    """What takes the place of personal values: within its quotes, or with quotes where it has none."""
+def _replacements(buffer: Bytes, values: JsonValues, personal: _Personal, pii: Pii) -> pl.Series:
+    """Returns the replacement of each personal value; in quotes for values that are not strings."""
     hashed = np.flatnonzero((personal.traits != ADDRESS).to_numpy())
     sent = values.texts(buffer, personal.places[hashed]).str.replace_all(MARK, "\ufffd", literal=True)
     countries = _countries(buffer, values, personal.objects[hashed])
-    found = pl.DataFrame([personal.traits.gather(hashed), sent, countries], VALUES)
-    texts = pl.Series(["-"]).new_from_index(0, len(personal.places)).scatter(hashed, stand_ins(found, pii))
+    found = pl.DataFrame([personal.traits.gather(hashed), sent, countries], PERSONAL_VALUES)
+    texts = pl.Series(["-"]).new_from_index(0, len(personal.places)).scatter(hashed, replacements(found, pii))
     bare = np.flatnonzero(values.kinds[personal.places] > json_tokenizer.ESCAPED)
     return texts.scatter(bare, '"' + texts.gather(bare) + '"')
 
 
 def _countries(buffer: Bytes, values: JsonValues, objects: Positions) -> pl.Series:
-    """The `country` of each object, if it is a string; null for none."""
+    """Returns the `country` of each object, if it is a string; else null."""
     is_country = (values.names == "country").to_numpy()[values.numbers] & (values.kinds <= json_tokenizer.ESCAPED)
     index = np.flatnonzero(is_country)
-    index = index[values.kinds[values.holders[index]] == json_tokenizer.OBJECT]
+    index = index[values.kinds[values.parents[index]] == json_tokenizer.OBJECT]
     of_object = np.full(len(values.rows), -1)
-    of_object[values.holders[index]] = index
+    of_object[values.parents[index]] = index
     found = np.flatnonzero(of_object[objects] >= 0)
     countries = pl.Series([None], dtype=pl.String).new_from_index(0, len(objects))
     return countries.scatter(found, values.texts(buffer, of_object[objects[found]]))
 
 
 def _token_ends(buffer: Bytes, values: JsonValues) -> Positions:
-    """Where each value ends, zeros at the end of decimals included."""
+    """Returns the end of each value, trailing zeros of decimals included."""
     ends = values.ends.copy()
     longer = np.flatnonzero((values.kinds == json_tokenizer.SCALAR) & _ZEROS[buffer[ends]])
     while len(longer):
@@ -149,9 +160,12 @@ def _token_ends(buffer: Bytes, values: JsonValues) -> Positions:
 
 
 def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths) -> Positions:
-    """What may hold more than it shows, or is not written as its text."""
+    """Returns the indices of the suspect values.
+
+    Suspect are strings with escapes or with bytes of an address, form, URL or JSON, and numbers not in plain notation.
+    """
     strings = np.flatnonzero((values.kinds <= json_tokenizer.ESCAPED) & ~is_hidden)
-    places = np.concatenate([address_places(buffer), np.flatnonzero(_TELLING[buffer])])
+    places = np.concatenate([address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer])])
     found = np.searchsorted(values.starts[strings], places, side="right") - 1
     is_within = (found >= 0) & (places < np.append(values.ends[strings], 0)[found])
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))

@@ -1,7 +1,7 @@
-"""The parts of regular access-log lines that may hold personal values, all lines of a batch at once.
+"""Finds the parts of all regular access-log lines of a batch that may hold personal values.
 
-`columnar.access_log_parser` says which lines are regular, and where their parts stand. Other lines are redacted one
-at a time; both ways give the same text (`tests/test_redaction.py`).
+`columnar.access_log_parser` decides which lines are regular and where their parts are. Other lines are redacted one at
+a time; both ways give the same text (`tests/test_redaction.py`).
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from etl.columnar import access_log_parser
 from etl.columnar.access_log_parser import CLOCK_TO_METHOD
 from etl.columnar.string_buffers import Bytes, Positions, texts_of
 
-#: Text before the time that makes the redactor of single records see JSON or a parameter.
+#: A line whose text before the time matches is not regular here: the redactor of single records would find JSON or a
+#: parameter in it.
 _ODD: Final = r"^[ {\[]|[\](=]"
 
 
-class RawLines(NamedTuple):
-    """The regular lines of a batch: which they are, and where their parts begin.
+class LineParts(NamedTuple):
+    """The positions of the parts of regular lines, one element for each line.
 
     Attributes:
-        numbers: Which lines of the batch.
-        starts: The line.
-        clocks: The bracket before its time.
-        targets: The method, behind the quote that opens the request.
-        path_ends: Where the path ends.
-        queries: Behind the question mark; where the target ends, if there is none.
+        numbers: Index of the line in the batch.
+        starts: First byte of the line.
+        clocks: The bracket before the time.
+        targets: First byte of the method, after the quote that opens the request.
+        path_ends: End of the path.
+        queries: First byte of the query, after the question mark; the end of the target if there is no query.
         target_ends: The blank before the protocol.
-        ends: Where the line ends.
+        ends: End of the line.
     """
 
     numbers: Positions
@@ -42,13 +43,13 @@ class RawLines(NamedTuple):
     ends: Positions
 
 
-def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> RawLines:
-    """The regular lines of a batch.
+def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> LineParts:
+    """Returns the positions of the parts of the regular lines of a batch.
 
     Args:
-        buffer: Lines with one byte between them that belongs to none.
-        starts: First byte of each.
-        ends: One past the last byte of each.
+        buffer: Bytes of the lines, with one byte between two lines.
+        starts: First byte of each line.
+        ends: One past the last byte of each line.
 
     Examples:
         >>> line = b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /a?b=c HTTP/1.1" 200 2'
@@ -65,4 +66,4 @@ def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> RawLines
     targets, _, path_ends, target_ends = found[:4, numbers]
     queries = np.minimum(path_ends + 1, target_ends)
     clocks = targets - CLOCK_TO_METHOD
-    return RawLines(numbers, starts[numbers], clocks, targets, path_ends, queries, target_ends, ends[numbers])
+    return LineParts(numbers, starts[numbers], clocks, targets, path_ends, queries, target_ends, ends[numbers])

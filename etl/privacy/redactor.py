@@ -1,10 +1,11 @@
-"""Records without personal values, one at a time, by whatever grammar they follow (rules 9.1).
+"""Redacts records one at a time: log lines, JSON texts, forms, rows of tables, and text without a grammar (rules 9.1).
 
-Personal parameters are found by name wherever they stand: in the query of a log line, in a form, at any depth of a
-JSON text, in a column of a table. Addresses of clients become `-`; whatever still looks like an e-mail address is
-personal too. Text that follows no grammar (a malformed record) is searched for `name=value` and `"name": "value"`.
+Personal parameters are found by their names: in the query of a log line, in a form, at any depth of a JSON text, in a
+column of a table. Client addresses become `-`. Texts that look like an e-mail address are personal too. Malformed
+records are searched for `name=value` and `"name": "value"`.
 
-A record is first written with placeholders, then they are filled, so that all values of a batch are hashed at once.
+Each record first becomes a template with placeholders for its personal values. All templates of a batch are filled
+together, so that all values are hashed at once.
 """
 
 from __future__ import annotations
@@ -23,29 +24,29 @@ from etl.privacy import trait_hashes
 from etl.rules import page
 from etl.rules.ruleset import Ruleset, fold
 
-#: A personal value: the trait that it is, the text, decoded, and the person's country, which may be null.
-VALUES: Final = pl.Schema({"trait": pl.String(), "text": pl.String(), "country": pl.String()})
+#: A personal value: its trait, its decoded text, and the person's country or null.
+PERSONAL_VALUES: Final = pl.Schema({"trait": pl.String(), "text": pl.String(), "country": pl.String()})
 
-#: What stands before the hash of a personal value, and in the place of one without.
+#: Prefix of the hash that replaces a personal value, and the replacement of a value without a hash.
 HASHED: Final = "sha256:"
 DROPPED: Final = "redacted"
 
-#: What `Redactor.trait` says of a parameter that holds the address of a client.
+#: Returned by `Redactor.trait` for a parameter that holds a client's address or credentials.
 ADDRESS: Final = "address"
 
-#: Stands around the number of a value to be filled in; a noncharacter, which no text needs. All are of one length, so
-#: that what is made of a record does not depend on those before it.
+#: Encloses the number of a value in a placeholder. It is a Unicode noncharacter, which no text needs. All placeholders
+#: have one length, so that a record's template does not depend on earlier records.
 MARK: Final = "\ufdd0"
 _PLACEHOLDER: Final = re.compile(f"{MARK}([0-9]+){MARK}")
 
-#: A mark that a record itself holds, escaped: it becomes U+FFFD, as a raw one does.
+#: MARK inside a record, escaped. It becomes U+FFFD, like an unescaped MARK.
 _JSON_MARK: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\ufdd0", re.IGNORECASE)
 _FORM_MARK: Final = re.compile(r"%EF%B7%90", re.IGNORECASE)
 
 _REQUEST_LINE: Final = re.compile(
     r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[^ "]*)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
 )
-#: A value goes on behind a raw blank with words that are no pairs of their own.
+#: A value includes the words after a raw blank, unless a word begins a new pair.
 _PAIR: Final = re.compile(r"""([^\s?&;=,"'{}]{1,100})=((?:\\.|[^&\s"\\])*(?: +(?!HTTP/)[^&\s"=\\]+(?=[\s&"]|$))*)""")
 _JSON_PAIR: Final = re.compile(r'"((?:[^"\\]|\\.){1,100})"\s*:\s*("(?:[^"\\]|\\.)*"?|[^\s",{}\[\]]+)')
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]+(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
@@ -54,19 +55,19 @@ _IPV6: Final = re.compile(
     r"(?<![\w:./])(?=[0-9A-Fa-f:.]*::|(?:[0-9A-Fa-f]{1,4}:){7})[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z]+)?(?!\w)"
 )
 
-#: How a form begins, or a target with a query.
-_SENT: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
+#: The beginning of a form, or of a URL with a query.
+_FORM_OR_URL: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
 
-#: How JSON begins, also as a text within a JSON text.
+#: Beginnings of JSON, and of JSON text inside a JSON string.
 _OPENERS: Final = ("{", "[", '"{')
 
-#: What stands between the parts of a name that is a path: `customer[phone][0]`, `customer.phone`, `cs(Cookie)`.
+#: Separators of a name that is a path: `customer[phone][0]`, `customer.phone`, `cs(Cookie)`.
 _STEPS: Final = re.compile(r"[\[\]().]+[0-9]*")
 
-#: Traits whose name tells what a longer name holds: `customer_email`, `phone2`, `billing[first_name]`.
-_TELLING: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
+#: A name that contains the name of one of these traits holds that trait: `customer_email`, `phone2`.
+_PARTIAL_NAMES: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
 
-#: A full IPv6 address adds seven to the colons that a log line has anyway.
+#: A text without `::` and with at most 6 colons contains no IPv6 address, which has seven.
 _COLONS_OF_A_LINE: Final = 6
 
 _ADDRESS_NAMES: Final = frozenset(
@@ -75,16 +76,16 @@ _ADDRESS_NAMES: Final = frozenset(
 )
 
 
-def stand_ins(values: pl.DataFrame, pii: Pii) -> pl.Series:
-    """What stands in the place of personal values, in their order: their hashes, or `redacted`.
+def replacements(values: pl.DataFrame, pii: Pii) -> pl.Series:
+    """Returns the replacement of each personal value: its hash, or `redacted`.
 
     Args:
-        values: Rows of `VALUES`.
-        pii: `hash`, or `drop`, which leaves no hash either.
+        values: Rows of `PERSONAL_VALUES`.
+        pii: `hash`, or `drop`, which gives `redacted` for every value.
 
     Examples:
-        >>> values = pl.DataFrame([("city", "Oslo", None), ("birthdate", "?", None)], VALUES, orient="row")
-        >>> [text[:14] for text in stand_ins(values, "hash")], stand_ins(values, "drop").to_list()
+        >>> values = pl.DataFrame([("city", "Oslo", None), ("birthdate", "?", None)], PERSONAL_VALUES, orient="row")
+        >>> [text[:14] for text in replacements(values, "hash")], replacements(values, "drop").to_list()
         (['sha256:8e01639', 'redacted'], ['redacted', 'redacted'])
     """
     if pii == "drop" or not values.height:
@@ -97,16 +98,23 @@ def stand_ins(values: pl.DataFrame, pii: Pii) -> pl.Series:
 
 
 def decoded(text: str) -> str:
-    """A name or value of a form, decoded."""
+    """Decodes a URL-encoded name or value; MARK becomes U+FFFD."""
     return unquote_plus(_FORM_MARK.sub("%EF%BF%BD", text) if "%" in text else text)
 
 
 def _parsed(text: str) -> Any:
+    """Parses JSON; an escaped MARK becomes U+FFFD."""
     return json_codec.parse((_JSON_MARK.sub(r"\1\\ufffd", text) if "\\u" in text else text).encode())
 
 
 class Redactor:
-    """Writes records with placeholders, remembers the values they stand for, and fills them in."""
+    """Converts records to templates with placeholders, collects the personal values, and fills the templates.
+
+    Attributes:
+        found: The personal values so far: trait, text, country. A placeholder holds an index into this list.
+        traits: Trait by folded parameter name.
+        containers: Folded names of items arrays.
+    """
 
     def __init__(self, ruleset: Ruleset, pii: Pii) -> None:
         self._pii = pii
@@ -124,68 +132,75 @@ class Redactor:
         self._by_name: dict[tuple[Callable[[str], str], str], str | None] = {}
         self.containers = {fold(name) for name in ruleset.item_containers.accepted}
 
-    def filled(self, templates: list[str]) -> pl.Series:
-        """The templates with what stands for their values; once, when all of them are written."""
-        values = stand_ins(pl.DataFrame(self.found, VALUES, orient="row"), self._pii).to_list()
+    def fill(self, templates: list[str]) -> pl.Series:
+        """Fills the placeholders of templates with replacements. Call it once, after the last template."""
+        values = replacements(pl.DataFrame(self.found, PERSONAL_VALUES, orient="row"), self._pii).to_list()
         return pl.Series(
             [_PLACEHOLDER.sub(lambda match: values[int(match[1])], template) for template in templates], dtype=pl.String
         )
 
     def template(self, raw: str) -> str:
-        """A record with placeholders."""
+        """Returns the template of a JSON record, a log line or other text."""
         raw = raw.replace(MARK, "\ufffd")
         if raw.lstrip().startswith(("{", "[")):
             try:
-                return self.scalar(raw)
+                return self.json_text(raw)
             except json_codec.JsonError:
-                return self.words(raw)
+                return self.free_text(raw)
         request = _REQUEST_LINE.search(raw)
         if not request:
-            return self.words(raw)
+            return self.free_text(raw)
         before, after = raw[: request.start(2)], raw[request.end(2) :]
         return self.scrub(self._pairs(before) + self._target(request[2]) + self._pairs(after))
 
-    def scalar(self, text: str) -> str:
-        """A JSON scalar whose name tells nothing, with placeholders."""
+    def json_text(self, text: str) -> str:
+        """Returns the template of a JSON text whose own name is unknown or names no trait.
+
+        Raises:
+            JsonError: The text is not JSON.
+        """
         return self.scrub(json_codec.compact(self._json(_parsed(text))))
 
     def row(self, raw: str, layout: Layout) -> str:
-        """A row of a table with placeholders; its cells stay as they are written where they hold nothing personal.
+        """Returns the template of a table's row. Cells without personal values stay as written.
 
-        Of a row that is wider or narrower than the table, whatever may belong to a personal column is hidden.
+        If the row has too many or too few cells, every cell that may belong to a personal column is replaced.
         """
         row, grammar = raw.replace(MARK, "\ufffd").encode(), layout.grammar
-        spans = grammar.spans(row, layout.names)
+        spans = grammar.split(row, layout.names)
         if spans is None:
             return self.template(raw)
         texts = [json_codec.without_surrogates(grammar.read(row[begin:end])) for begin, end in spans]
         country = next((text for name, text in zip(layout.names, texts, strict=False) if name == "country"), None)
         parts, place = [], 0
-        for (begin, end), text, columns in zip(spans, texts, layout.columns_of(texts), strict=True):
-            hidden = self._cell(text, columns, country, grammar.decoded)
+        for (begin, end), text, columns in zip(spans, texts, layout.possible_columns(texts), strict=True):
+            hidden = self._cell(text, columns, country, grammar.decode)
             if hidden != text:
-                parts += [row[place:begin].decode(), grammar.written(hidden, row[begin:end])]
+                parts += [row[place:begin].decode(), grammar.write(hidden, row[begin:end])]
                 place = end
         return "".join([*parts, row[place:].decode()])
 
     def _cell(self, text: str, columns: tuple[str, ...], country: str | None, decode: Callable[[str], str]) -> str:
+        """Returns the template of a cell that belongs to the first of the columns, or perhaps to another of them."""
         own, *others = columns
         if self.trait(own, str):
             return self._value(own, text, country, str)
         if text and any(self.trait(name, str) for name in others):
             return text if text.startswith(HASHED) else DROPPED
         hidden = self._nested(text, own, decode)
-        return self.scrub(text if json_codec.says_the_same(text, hidden) else hidden)
+        return self.scrub(text if json_codec.is_equivalent(text, hidden) else hidden)
 
-    def words(self, text: str) -> str:
-        """Text that follows no grammar, with placeholders."""
+    def free_text(self, text: str) -> str:
+        """Returns the template of text without a grammar: pairs of names and values are searched for."""
         return self.scrub(self._pairs(text))
 
     def _target(self, target: str, decode: Callable[[str], str] = decoded) -> str:
+        """Returns the template of a URL, whose query is a form."""
         path, mark, query = target.partition("?")
         return path + mark + self._form(query, decode)
 
     def _form(self, form: str, decode: Callable[[str], str] = decoded) -> str:
+        """Returns the template of a URL-encoded form."""
         pieces = [piece.partition("=") for piece in form.split("&")]
         country = None
         if "country=" in form:
@@ -193,6 +208,7 @@ class Redactor:
         return "&".join(name + mark + self._value(name, text, country, decode) for name, mark, text in pieces)
 
     def _pairs(self, text: str) -> str:
+        """Replaces personal values in the `name=value` and `"name": "value"` pairs of a text."""
         country = None
         if "country=" in text:
             country = next((decoded(pair[2]) for pair in _PAIR.finditer(text) if pair[1] == "country"), None)
@@ -210,11 +226,17 @@ class Redactor:
         return _JSON_PAIR.sub(json_pair, text) if '":' in text or '" :' in text else text
 
     def _json(self, value: Any, name: str = "", country: str | None = None) -> Any:
-        """A JSON value that stands under a name, which the items of a list repeat."""
+        """Returns a JSON value with placeholders.
+
+        Args:
+            value: The parsed value.
+            name: The value's name; elements have the name of their array.
+            country: The country of the object that contains the value.
+        """
         if isinstance(value, list):
             items = []
             for item in value:
-                items.append(self._json(item, name, country))  # noqa: PERF401 - the stack is short, see json_text
+                items.append(self._json(item, name, country))  # noqa: PERF401 - a comprehension takes more stack, see json_codec.MAX_DEPTH
             return items
         if isinstance(value, dict):
             own = value.get("country")
@@ -231,47 +253,49 @@ class Redactor:
         return self._nested(value) if isinstance(value, str) else value
 
     def _nested(self, text: str, name: str = "", decode: Callable[[str], str] = decoded) -> str:
-        """A text that stands in JSON, or in a column of that name: JSON again, a URL or a form, or neither."""
+        """Returns the template of a text inside JSON or inside a column, which may itself be JSON, a URL or a form."""
         if text.lstrip().startswith(_OPENERS):
             try:
                 return json_codec.compact(self._json(_parsed(text), name))
             except json_codec.JsonError:
                 return self._pairs(text)
-        sent = _SENT.match(text)
+        sent = _FORM_OR_URL.match(text)
         if not sent:
             return self._pairs(text)
         return self._target(text, decode) if "?" in sent[0] else self._form(text, decode)
 
     def trait(self, name: str, decode: Callable[[str], str] = decoded) -> str | None:
-        """The trait whose value a parameter of this name holds, or ADDRESS; None for neither."""
+        """Returns the personal trait that a parameter of this name holds, or ADDRESS; None for other parameters."""
         known = decode, name
         if known not in self._by_name:
             self._by_name[known] = self._trait(fold("".join(decode(name).split())))
         return self._by_name[known]
 
     def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
-        """What stands for a parameter's value: a placeholder, `-` for an address, or the value itself."""
+        """Returns a placeholder for a personal value, `-` for an address, or the value itself."""
         trait = self.trait(name, decode)
         if not text or trait is None:
             return text
         return "-" if trait == ADDRESS else self._placeholder(trait, decode(text), country)
 
     def _trait(self, key: str) -> str | None:
+        """Returns the trait of a folded name: by its last part, else by a trait's name inside the name."""
         last = _last_step(key)
         if last in _ADDRESS_NAMES:
             return ADDRESS
         if last in self.traits:
             return self.traits[last]
-        return next((trait for trait in _TELLING if fold(trait) in key), None)
+        return next((trait for trait in _PARTIAL_NAMES if fold(trait) in key), None)
 
     def _placeholder(self, trait: str, text: str, country: str | None) -> str:
-        if MARK in text:  # a value within a value; no hash may rest on its number
+        """Adds a personal value to `found` and returns its placeholder."""
+        if MARK in text:  # a placeholder inside a value; the hash must not depend on the placeholder's number
             text = _PLACEHOLDER.sub(lambda match: self.found[int(match[1])][1], text)
         self.found.append((trait, text, country))
         return f"{MARK}{len(self.found) - 1:09}{MARK}"
 
     def scrub(self, text: str) -> str:
-        """Without client addresses, and with what still looks like an e-mail address as a placeholder."""
+        """Replaces client addresses in a text by `-`, and e-mail addresses by placeholders."""
         text = _IPV4.sub("-", text)
         if "::" in text or text.count(":") > _COLONS_OF_A_LINE:
             text = _IPV6.sub("-", text)
@@ -281,12 +305,12 @@ class Redactor:
 
 
 def _last_step(key: str) -> str:
-    """The last part of a name that is a path: `city` of `customer[city]`, `customer.city` and `city[0]`."""
+    """Returns the last part of a name that is a path: `city` of `customer[city]`, `customer.city` and `city[0]`."""
     return next((step for step in reversed(_STEPS.split(key)) if step), "")
 
 
-class Addition(Redactor):
-    """Knows only the traits that a ruleset adds to the page's, and leaves values that are redacted already."""
+class AddedTraitsRedactor(Redactor):
+    """Redacts only the traits that a ruleset adds to the page's, and leaves values that are already redacted."""
 
     def __init__(self, ruleset: Ruleset, pii: Pii) -> None:
         super().__init__(ruleset, pii)
@@ -294,12 +318,14 @@ class Addition(Redactor):
         self.traits = {name: trait for name, trait in self.traits.items() if name not in page}
 
     def scrub(self, text: str) -> str:
-        """The text: its addresses are gone."""
+        """Returns the text unchanged: an earlier redaction has removed its addresses."""
         return text
 
     def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
+        """Returns a placeholder for a personal value, unless the value is already redacted."""
         is_done = text == DROPPED or decode(text).startswith(HASHED)
         return text if is_done else super()._value(name, text, country, decode)
 
     def _trait(self, key: str) -> str | None:
+        """Returns the added trait of a folded name, by its last part."""
         return self.traits.get(_last_step(key))

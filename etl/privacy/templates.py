@@ -1,4 +1,4 @@
-"""Spans of a buffer to be written anew: each distinct text once, and only where it may hold what matters."""
+"""Computes replacements for spans of a buffer, once for each distinct text, and finds positions of addresses."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from etl.columnar.factorize import numbered
+from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import Bytes, Positions, Splices, texts_of
 
-#: No more bytes lie between the first and the third dot of an IPv4 address, or the first and the seventh colon of IPv6.
+#: The most bytes from the first to the third dot of an IPv4 address, and from the first to the seventh colon of IPv6.
 _THREE_DOTS: Final = 8
 _SEVEN_COLONS: Final = 30
 
 
 class Templates(NamedTuple):
-    """Spans of a buffer, and the template of what takes the place of each: the templates, and the number of its."""
+    """Spans of a buffer that change, and the template of each span's replacement.
+
+    Attributes:
+        starts: First byte of each span.
+        ends: One past the last byte of each span.
+        templates: The distinct templates.
+        numbers: Index of each span's template in `templates`.
+    """
 
     starts: Positions
     ends: Positions
@@ -26,36 +33,41 @@ class Templates(NamedTuple):
 
 
 def templates_of(buffer: Bytes, starts: Positions, ends: Positions, write: Callable[[str], str]) -> Templates:
-    """Templates of spans, each distinct text written once; of those that change.
+    """Computes the template of each distinct text, and returns the spans whose text changes.
 
     Args:
         buffer: Bytes that hold all texts.
         starts: First byte of each span.
         ends: One past the last byte of each span.
-        write: Gives the template of a text.
+        write: Returns the template of a text.
     """
-    texts, numbers = numbered(texts_of(buffer, starts, ends))
+    texts, numbers = factorize(texts_of(buffer, starts, ends))
     templates = [write(text) for text in texts]
-    is_changed = np.array([one != text for one, text in zip(templates, texts, strict=True)], np.bool_)
+    is_changed = np.array([template != text for template, text in zip(templates, texts, strict=True)], np.bool_)
     index = np.flatnonzero(is_changed[numbers.to_numpy()])
     return Templates(starts[index], ends[index], templates, numbers.to_numpy()[index].astype(np.int64))
 
 
-def filled_in(written: list[Templates], fill: Callable[[list[str]], pl.Series]) -> list[Splices]:
-    """What takes the place of the spans, once the templates are filled, those of all parts together."""
-    texts = fill([template for one in written for template in one.templates])
-    first = np.cumsum([0, *(len(one.templates) for one in written)])
+def fill_templates(parts: list[Templates], fill: Callable[[list[str]], pl.Series]) -> list[Splices]:
+    """Fills the templates of all parts with one call, and returns the replacements of each part.
+
+    Args:
+        parts: Templates of spans.
+        fill: Returns the filled texts of templates.
+    """
+    texts = fill([template for part in parts for template in part.templates])
+    firsts = np.cumsum([0, *(len(part.templates) for part in parts)])
     return [
-        Splices(one.starts, one.ends, texts.gather(one.numbers + before))
-        for one, before in zip(written, first[:-1], strict=True)
+        Splices(part.starts, part.ends, texts.gather(first + part.numbers))
+        for part, first in zip(parts, firsts[:-1], strict=True)
     ]
 
 
-def address_places(buffer: Bytes) -> Positions:
-    """Places within whatever may be an e-mail or IP address: none is without one.
+def address_positions(buffer: Bytes) -> Positions:
+    """Returns positions such that every e-mail or IP address in a buffer contains at least one of them.
 
     Examples:
-        >>> address_places(np.frombuffer(b"jo@a jo%40a 1.2, but 1.2.3.4 ::1 12:30:00", np.uint8)).tolist()
+        >>> address_positions(np.frombuffer(b"jo@a jo%40a 1.2, but 1.2.3.4 ::1 12:30:00", np.uint8)).tolist()
         [2, 7, 22, 29]
     """
     dots, colons, percents = (np.flatnonzero(buffer == ord(mark)) for mark in ".:%")

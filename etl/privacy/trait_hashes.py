@@ -1,7 +1,7 @@
-"""Personal traits: the normal form the ad platforms document, then SHA-256 (rules 9.2).
+"""Hashes personal traits: the normal form that the ad platforms document, then SHA-256 (rules 9.2).
 
-Meta's customer-information document gives every normal form; Google's differs for e-mail (gmail.com and googlemail.com
-lose dots and `+suffix`) and phone (E.164, with `+`). A value that is a digest already is never hashed again.
+Normal forms follow Meta's customer-information document. Google's differ for e-mail (dots and `+suffix` are removed for
+gmail.com and googlemail.com) and phone (E.164, with `+`). A value that is already a digest is not hashed again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import polars as pl
 import polars_hash as plh
 
-from etl.columnar.factorize import numbered, on_distinct
+from etl.columnar.factorize import factorize, map_distinct
 from etl.rules.page import WHITE_SPACE
 
 _SHORTEST_DIGEST: Final = 32
@@ -24,7 +24,7 @@ _IS_DIGEST: Final = pl.col("text").str.strip_chars().str.contains(r"^(?:[0-9a-fA
 
 
 class TraitHash(NamedTuple):
-    """One hash column: its name, the trait it is made of, the normal form, and another for people in the US."""
+    """A hash column: its name, its trait, the function that normalises texts, and a variant for people in the US."""
 
     column: str
     trait: str
@@ -33,22 +33,22 @@ class TraitHash(NamedTuple):
 
 
 def sha256_of(trait_hash: TraitHash, texts: pl.Series, countries: pl.Series | None = None) -> pl.Series:
-    """SHA-256 (hex) of the normal form of each text; a digest stays what it is, in lower case; null for null.
+    """Returns the SHA-256 (hex) of each text's normal form; a digest itself, in lower case; null for null or empty.
 
     Args:
         trait_hash: A row of HASHES.
         texts: String, as sent.
-        countries: As sent, which states and zip codes depend on.
+        countries: For each text the person's country, as sent; the forms of states and zip codes depend on it.
     """
     us = is_us(countries) if countries is not None and trait_hash.normalise_in_us else None
     return _hash_columns((trait_hash,), texts, us)[0]
 
 
 def hash_columns(person: pl.DataFrame) -> list[pl.Series]:
-    """The columns of HASHES.
+    """Returns all columns of HASHES.
 
     Args:
-        person: A column for each trait, as sent.
+        person: One row for each person: a column for each trait, as sent.
     """
     us = is_us(person["country"])
     by_trait = groupby(HASHES, key=lambda row: row.trait)
@@ -56,10 +56,10 @@ def hash_columns(person: pl.DataFrame) -> list[pl.Series]:
 
 
 def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, us: pl.Series | None) -> list[pl.Series]:
-    """The columns of one trait. What has the same normal form in two columns is hashed once."""
+    """Returns the hash columns of one trait. A text with the same normal form in two columns is hashed once."""
     if texts.null_count() == len(texts):
         return [pl.Series(row.column, [None], dtype=pl.String).new_from_index(0, len(texts)) for row in rows]
-    distinct, numbers = numbered(texts)
+    distinct, numbers = factorize(texts)
     forms = rows[0].normalise(distinct)
     digests = first = _digests(forms, distinct)
     columns = []
@@ -76,7 +76,7 @@ def _hash_columns(rows: tuple[TraitHash, ...], texts: pl.Series, us: pl.Series |
 
 
 def are_prehashed(texts: pl.Series) -> pl.Series:
-    """Whether each trimmed text is 64 or 32 hex digits (rules 7.3); false for null.
+    """Returns whether each trimmed text is 64 or 32 hex digits (rules 7.3); false for null.
 
     Examples:
         >>> are_prehashed(pl.Series(["ab" * 16, " " + "AB" * 32, "ab", None])).to_list()
@@ -88,17 +88,17 @@ def are_prehashed(texts: pl.Series) -> pl.Series:
 
 
 def is_us(countries: pl.Series) -> pl.Series:
-    """Whether a country, as sent, is the United States; false for null."""
-    return (on_distinct(countries, read_country) == "us").fill_null(False)
+    """Returns whether each country, as sent, is the United States; false for null."""
+    return (map_distinct(countries, read_country) == "us").fill_null(False)
 
 
-def _at_once(word: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Series], pl.Series]:
-    """A word over an expression as one over a column, which is built once and costs one step."""
+def _on_column(word: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Series], pl.Series]:
+    """Decorator that makes a function of expressions a function of columns; the expression is built only once."""
     built = word(pl.col("text"))
     return lambda texts: texts.alias("text").to_frame().select(built).to_series()
 
 
-#: SHA-256 of a normal form; what was sent, if that is a digest.
+#: The text itself in lower case, if it is a digest; else the SHA-256 of its normal form.
 _DIGEST: Final = (
     pl.when(_IS_DIGEST)
     .then(pl.col("text").str.strip_chars().str.to_lowercase())
@@ -108,15 +108,18 @@ _DIGEST: Final = (
 
 
 def _digests(forms: pl.Series, texts: pl.Series) -> pl.Series:
+    """Returns the digest of each text, given its normal form."""
     return pl.DataFrame([forms.alias("form"), texts.alias("text")]).select(_DIGEST).to_series()
 
 
-@_at_once
+@_on_column
 def _email(text: pl.Expr) -> pl.Expr:
+    """Normal form of an e-mail address: trimmed, in lower case."""
     return text.str.strip_chars().str.to_lowercase()
 
 
 def _email_google(texts: pl.Series) -> pl.Series:
+    """Google's normal form of e-mail addresses: without dots and `+suffix` at gmail.com and googlemail.com."""
     lowered = _email(texts)
     is_google = lowered.str.contains(r"@(?:gmail|googlemail)\.com$")
     if not is_google.any():
@@ -126,52 +129,61 @@ def _email_google(texts: pl.Series) -> pl.Series:
     return google.zip_with(is_google.fill_null(False), lowered)
 
 
-#: A zero before the area code of a number that is written with its country code; Italy's belongs to the number.
+#: A trunk zero between country code and area code, which is removed; in Italy the zero belongs to the number.
 _TRUNK_ZERO: Final = r"^(\+|00)([1-9][0-9]{0,2})[-. ]0+([1-9])"
 _ITALIAN: Final = r"^(?:\+|00)39[-. ]"
 
 
-@_at_once
+@_on_column
 def _phone(text: pl.Expr) -> pl.Expr:
+    """Normal form of a phone number: its digits, without leading zeros and without the trunk zero."""
     trimmed = text.str.strip_chars()
     kept = pl.when(trimmed.str.contains(_ITALIAN)).then(trimmed).otherwise(trimmed.str.replace(_TRUNK_ZERO, "$1$2$3"))
     return kept.str.replace_all(r"[^0-9]", "").str.strip_chars_start("0")
 
 
 def _phone_e164(texts: pl.Series) -> pl.Series:
+    """Google's normal form of phone numbers: E.164, with `+`."""
     digits = _phone(texts)
     return pl.select(pl.when(pl.lit(digits) != "").then("+" + pl.lit(digits))).to_series()
 
 
-@_at_once
+@_on_column
 def _name(text: pl.Expr) -> pl.Expr:
+    """Normal form of a name: in lower case, without punctuation, trimmed."""
     return text.str.to_lowercase().str.replace_all(r"\p{P}", "").str.strip_chars()
 
 
-@_at_once
+@_on_column
 def _city(text: pl.Expr) -> pl.Expr:
+    """Normal form of a city: in lower case, without punctuation and white space."""
     return text.str.to_lowercase().str.replace_all(r"[\p{P}\s]", "")
 
 
 def _us_state(texts: pl.Series) -> pl.Series:
-    return on_distinct(texts, read_us_state).fill_null(_city(texts))
+    """Normal form of US states: the two-letter code, or the form of a city."""
+    return map_distinct(texts, read_us_state).fill_null(_city(texts))
 
 
-@_at_once
+@_on_column
 def _zipcode(text: pl.Expr) -> pl.Expr:
+    """Normal form of a zip code: in lower case, without white space and hyphens."""
     return text.str.to_lowercase().str.replace_all(r"[\s-]", "")
 
 
 def _us_zipcode(texts: pl.Series) -> pl.Series:
+    """Normal form of US zip codes: the first five characters."""
     return _zipcode(texts).str.slice(0, 5)
 
 
 def _birthdate(texts: pl.Series) -> pl.Series:
-    return on_distinct(texts, read_birthdate)
+    """Normal form of birthdates: YYYYMMDD; null where the date cannot be read."""
+    return map_distinct(texts, read_birthdate)
 
 
 def _country(texts: pl.Series) -> pl.Series:
-    return on_distinct(texts, read_country)
+    """Normal form of countries: the lowercase two-letter code, or the text in lower case."""
+    return map_distinct(texts, read_country)
 
 
 HASHES: Final = (
@@ -188,7 +200,7 @@ HASHES: Final = (
     TraitHash("country_sha256", "country", _country),
 )
 
-#: The first hash column of each trait, by trait: what a personal value in a raw record is replaced by.
+#: The first hash column of each trait, by trait. Redaction replaces personal values by these hashes.
 HASH_OF: Final = {row.trait: row for row in reversed(HASHES)} | {"full_name": HASHES[4]}
 
 _DATE_FORMS: Final = (
@@ -202,7 +214,7 @@ _DATE_FORMS: Final = (
 
 
 def read_birthdate(text: str) -> str | None:
-    """YYYYMMDD of a date written year first, as M/D/YYYY, or as D/M/YYYY where only that can be meant; else None.
+    """Parses a date written year first, D.M.YYYY, M/D/YYYY, or D/M/YYYY if the day is above 12, to YYYYMMDD; else None.
 
     Examples:
         >>> [read_birthdate(t) for t in ("1991-05-26", "2/16/1997", "26.05.1991", "5/1991")]
@@ -220,7 +232,7 @@ def read_birthdate(text: str) -> str | None:
 
 
 def read_country(text: str) -> str:
-    """The lowercase two-letter code of a country's code or name; other text in lower case.
+    """Returns the lowercase two-letter code of a country's name or code; other text trimmed and in lower case.
 
     Examples:
         >>> [read_country(t) for t in ("United States", "USA", " de ", "Atlantis")]
@@ -231,12 +243,13 @@ def read_country(text: str) -> str:
 
 
 def read_us_state(text: str) -> str | None:
-    """The lowercase two-letter code of a US state's name; None for other text."""
+    """Returns the lowercase two-letter code of a US state's name; None for other text."""
     return _us_states().get(text.strip(WHITE_SPACE).lower())
 
 
 @cache
 def _countries() -> dict[str, str]:
+    """Maps each country's lowercase names and three-letter code to its lowercase two-letter code."""
     import pycountry
 
     codes: dict[str, str] = {}
@@ -253,6 +266,7 @@ def _countries() -> dict[str, str]:
 
 @cache
 def _us_states() -> dict[str, str]:
+    """Returns the lowercase two-letter code by lowercase name of a US state."""
     import pycountry
 
     states = pycountry.subdivisions.get(country_code="US")  # type: ignore[no-untyped-call]

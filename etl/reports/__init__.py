@@ -1,1 +1,1 @@
-"""Answers about what was read and written."""
+"""Answers about inputs and published tables."""

@@ -1,6 +1,7 @@
-"""What inputs hold, before a long run: what they are, from when to when, whose postbacks. Nothing is written.
+"""Reports each input's format, the share of matching records, its time range, long gaps, and postbacks by account.
 
-By default an input is read in part: several places of a plain file of lines, the beginning of any other.
+By default only a sample of an input is read: several parts of a plain file of lines, or the beginning of any other
+input. Nothing is written.
 """
 
 from __future__ import annotations
@@ -22,46 +23,46 @@ from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.sources.detection import Detected
 from etl.sources.format import LINES, PARQUET
-from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits, time_of
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, describe_times, find_format, plan_splits
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split, read_split
-from etl.sources.storage.decompress import Survey, glance, open_decompressed, survey
+from etl.sources.storage.decompress import Survey, open_decompressed, survey, survey_beginning
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import is_seekable
-from etl.transform.pipeline import route_requests
+from etl.steps.pipeline import route_requests
 
-#: What is read of an input that is not read whole: its beginning, or windows all over it.
+#: Size of a sample: the beginning of an input, or windows spread over it.
 HEAD_BYTES: Final = 4 * 2**20
 WINDOWS: Final = 8
 WINDOW_BYTES: Final = HEAD_BYTES // WINDOWS
 
-#: A silence is a gap if it lasts so long, and so many times as long as what usually lies between two records.
+#: A silence is a gap if it lasts longer than `GAP`, and longer than `GAP_FACTOR` times the mean time between records.
 GAP: Final = timedelta(hours=1)
 GAP_FACTOR: Final = 20
 
-#: Faults of records that no format has to match.
-_BESIDE: Final = ("blank", "comment", "header")
+#: Faults of records that no format needs to match.
+_WITHOUT_CONTENT: Final = ("blank", "comment", "header")
 _SKIPS: Final = tuple(reason.code for reason in page.SKIPS)
 
 
 class Gap(NamedTuple):
-    """A silence: the minute of the last record before it, and of the first after it."""
+    """A silence, from the minute of the last record before it to the minute of the first record after it."""
 
     start: datetime
     end: datetime
 
 
 class Inspection(NamedTuple):
-    """What one input holds.
+    """The report on one input.
 
     Attributes:
-        path: The input as given.
-        detected: What it is.
+        path: Name of the input.
+        detected: Its format.
         survey: Its size and compression.
-        is_whole: Whether all of it was read; else all counts are of a sample.
-        records: How many it holds; an estimate unless it was read whole.
+        is_whole: Whether all of the input was read; otherwise `counts` are those of a sample.
+        records: How many records the input holds; an estimate if it was not read whole.
         time: How its times are read.
-        seen: What was counted in what was read.
+        counts: Counts of the records that were read.
     """
 
     path: str
@@ -70,71 +71,71 @@ class Inspection(NamedTuple):
     is_whole: bool
     records: int
     time: str
-    seen: Seen
+    counts: RecordCounts
 
     def as_data(self) -> dict[str, Any]:
-        """The same as dicts and lists, for programs."""
-        seen, row = self.seen, self.detected.row
+        """Converts the report to dicts and lists."""
+        counts, row = self.counts, self.detected.row
         return {
             "path": self.path,
             "format": row.name,
             "what": row.what,
-            "matched": seen.matched,
+            "matched": counts.matched,
             "columns": dict(self.detected.columns),
             "compression": self.survey.codec,
             "bytes": self.survey.stored_bytes,
             "decompressed_bytes": self.survey.plain_bytes,
             "is_sample": not self.is_whole,
             "records": self.records,
-            "records_read": seen.records,
-            "time": {"zone": self.time, "first": seen.first, "last": seen.last},
-            "gaps": [{"start": gap.start, "end": gap.end} for gap in seen.gaps()],
-            "postbacks": seen.postbacks,
-            "skipped": dict(sorted(seen.skipped.items())),
-            "malformed_records": seen.malformed,
-            "bodies_not_logged": seen.unlogged,
-            "methods": _ranked(seen.methods),
-            "statuses": _ranked(seen.statuses),
+            "records_read": counts.records,
+            "time": {"zone": self.time, "first": counts.first, "last": counts.last},
+            "gaps": [{"start": gap.start, "end": gap.end} for gap in counts.gaps()],
+            "postbacks": counts.postbacks,
+            "skipped": dict(sorted(counts.skipped.items())),
+            "malformed_records": counts.malformed,
+            "bodies_not_logged": counts.without_body,
+            "methods": _most_frequent_first(counts.methods),
+            "statuses": _most_frequent_first(counts.statuses),
             "integrations": [
                 {"account_id": account, "integration": integration, "postbacks": count}
-                for (account, integration), count in seen.integrations.most_common()
+                for (account, integration), count in counts.integrations.most_common()
             ],
         }
 
 
 class Failure(NamedTuple):
-    """An input that cannot be inspected, and why."""
+    """An input that cannot be inspected, with the error."""
 
     path: str
     error: EtlError
 
     def as_data(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Converts the failure to a dict."""
         return {"path": self.path, "problem": self.error.problem, "hint": self.error.hint}
 
 
 @dataclass
-class Seen:
-    """What was counted in the records that were read.
+class RecordCounts:
+    """Counts of the records that were read of an input.
 
     Attributes:
-        records: All of them.
-        malformed: Records that nothing can read.
-        skipped: Records that are no postbacks, by reason.
-        postbacks: The others.
-        unlogged: Postbacks whose body the log does not hold.
-        methods: Of the postbacks.
-        statuses: Of the postbacks.
-        integrations: Of the postbacks, (account, integration).
-        first: The earliest time of any record.
-        last: The latest.
-        minutes: For each part that was read in one go, the minutes since 1970 with records, and how many those had.
+        records: Number of records.
+        malformed: Records that cannot be read.
+        postbacks: Records that are postbacks.
+        without_body: Postbacks whose body was not logged.
+        skipped: Records that are not postbacks, by reason.
+        methods: Postbacks by HTTP method.
+        statuses: Postbacks by HTTP status.
+        integrations: Postbacks by (account, integration).
+        first: The earliest time of a record.
+        last: The latest time of a record.
+        minutes: For each part that was read without a break: records by minute since 1970.
     """
 
     records: int = 0
     malformed: int = 0
     postbacks: int = 0
-    unlogged: int = 0
+    without_body: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     methods: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -145,12 +146,17 @@ class Seen:
 
     @property
     def matched(self) -> float | None:
-        """The share of records that are what the input was taken for; None where there is nothing to tell by."""
-        candidates = self.records - sum(self.skipped[reason] for reason in _BESIDE)
+        """The share of records that match the detected format; None if no record needs to match."""
+        candidates = self.records - sum(self.skipped[reason] for reason in _WITHOUT_CONTENT)
         return (candidates - self.malformed) / candidates if candidates else None
 
     def add(self, requests: pl.DataFrame, ruleset: Ruleset) -> None:
-        """Counts some records: rows of `schema.REQUESTS`."""
+        """Adds records to the counts.
+
+        Args:
+            requests: Rows of `schema.REQUESTS`.
+            ruleset: The rules; the collect path separates postbacks from other requests.
+        """
         routed = route_requests(requests, ruleset, Options())
         fault = routed["fault"]
         is_postback = fault.is_null() | fault.is_in(("malformed_body", "body_not_logged"))
@@ -158,36 +164,41 @@ class Seen:
         self.records += routed.height
         self.malformed += int((fault == "malformed_record").sum())
         self.postbacks += postbacks.height
-        self.unlogged += int((fault == "body_not_logged").sum())
-        self.skipped.update(_counted(fault.filter(fault.is_in(_SKIPS).fill_null(False))))
-        self.methods.update(_counted(postbacks["http_method"].drop_nulls()))
-        self.statuses.update(_counted(postbacks["http_status"].drop_nulls().cast(pl.String)))
+        self.without_body += int((fault == "body_not_logged").sum())
+        self.skipped.update(_value_counts(fault.filter(fault.is_in(_SKIPS).fill_null(False))))
+        self.methods.update(_value_counts(postbacks["http_method"].drop_nulls()))
+        self.statuses.update(_value_counts(postbacks["http_status"].drop_nulls().cast(pl.String)))
         owners = postbacks.group_by("account_id", "integration").len()
         self.integrations.update({(account, slug): count for account, slug, count in owners.iter_rows()})
         self._add_times(routed["received_at"].drop_nulls())
 
     def _add_times(self, times: pl.Series) -> None:
+        """Adds times of receipt to the time range and to the records by minute."""
         if times.is_empty():
             return
         first, last = (moment for moment in (times.min(), times.max()) if isinstance(moment, datetime))
         self.first = min(first, self.first or first)
         self.last = max(last, self.last or last)
-        self.minutes[-1].update(_counted(times.cast(pl.Int64) // 60_000_000))
+        self.minutes[-1].update(_value_counts(times.cast(pl.Int64) // 60_000_000))
 
     def gaps(self) -> list[Gap]:
-        """The silences within what was read in one go, in their order."""
+        """Finds the gaps within each part that was read without a break, sorted by time."""
         found = []
         for part in self.minutes:
             minutes = sorted(part)
             if len(minutes) > 1:
                 usual = timedelta(minutes=(minutes[-1] - minutes[0]) / part.total())
                 least = max(GAP, GAP_FACTOR * usual)
-                found += [Gap(_moment(a), _moment(b)) for a, b in pairwise(minutes) if timedelta(minutes=b - a) > least]
+                found += [
+                    Gap(_minute_start(a), _minute_start(b))
+                    for a, b in pairwise(minutes)
+                    if timedelta(minutes=b - a) > least
+                ]
         return sorted(set(found))
 
 
 def inspect_inputs(
-    arguments: list[str], reading: Reading, ruleset: Ruleset, *, is_full: bool = False
+    arguments: list[str], reading: ReadOptions, ruleset: Ruleset, *, is_full: bool = False
 ) -> Iterator[Inspection | Failure]:
     """What each of the inputs holds, in their order. An input that cannot be inspected does not hide the others.
 
@@ -203,72 +214,77 @@ def inspect_inputs(
     with found_inputs(arguments, Path(os.devnull)) as inputs:
         for item in inputs:
             try:
-                yield _inspected(item, reading, ruleset, is_full=is_full)
+                yield _inspect_input(item, reading, ruleset, is_full=is_full)
             except EtlError as error:
                 yield Failure(item.source, error)
 
 
-def _inspected(item: Input, reading: Reading, ruleset: Ruleset, *, is_full: bool) -> Inspection:
+def _inspect_input(item: Input, reading: ReadOptions, ruleset: Ruleset, *, is_full: bool) -> Inspection:
+    """Inspects one input; an input that fits in the sample is read whole."""
     if is_full:
         surveyed, is_whole = survey(item.path, item.source, SPLIT_BYTES), True
     else:
-        surveyed, is_whole = glance(item.path, item.source, HEAD_BYTES)
+        surveyed, is_whole = survey_beginning(item.path, item.source, HEAD_BYTES)
     detected = find_format(item, surveyed.codec, surveyed.samples, reading)
     splits = list(plan_splits(item, surveyed, detected, reading))
-    seen = Seen()
+    counts = RecordCounts()
     if is_whole:
         for split in splits:
             for requests, _ in read_split(split):
-                seen.add(requests, ruleset)
-        records = seen.records
+                counts.add(requests, ruleset)
+        records = counts.records
     else:
-        read_bytes = _read_sample(splits[0], seen, ruleset)
-        records = round(seen.records * surveyed.plain_bytes / read_bytes) if read_bytes else 0
+        read_bytes = _read_sample(splits[0], counts, ruleset)
+        records = round(counts.records * surveyed.plain_bytes / read_bytes) if read_bytes else 0
     if detected.framing == PARQUET:
         with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
             records = parquet_tables.count_rows(stream, item.source)
-    time = time_of(detected, reading.settings.timezone)
-    return Inspection(item.source, detected, surveyed, is_whole, records, time, seen)
+    time = describe_times(detected, reading.settings.timezone)
+    return Inspection(item.source, detected, surveyed, is_whole, records, time, counts)
 
 
-def _read_sample(split: Split, seen: Seen, ruleset: Ruleset) -> int:
-    """Counts a part of an input's records.
+def _read_sample(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:
+    """Counts the records of a sample of an input.
 
     Returns:
-        How many decompressed bytes that part has.
+        The decompressed size of the sample, in bytes.
     """
     if split.framing == LINES and split.codec == "plain" and is_seekable(split.path):
-        return sum(_read_part(window, seen, ruleset) for window in _windows(split))
-    return _read_part(split._replace(end=HEAD_BYTES), seen, ruleset)
+        return sum(_read_part(window, counts, ruleset) for window in _windows(split))
+    return _read_part(split._replace(end=HEAD_BYTES), counts, ruleset)
 
 
 def _windows(split: Split) -> Iterator[Split]:
-    """Parts of a plain file of lines, the first at its beginning, the last at its end."""
+    """Yields windows spread evenly over a plain file of lines, from its beginning to its end."""
     step = (split.end - WINDOW_BYTES) // (WINDOWS - 1)
     for number in range(WINDOWS):
         yield split._replace(start=number * step, end=number * step + WINDOW_BYTES)
 
 
-def _read_part(split: Split, seen: Seen, ruleset: Ruleset) -> int:
-    """Counts the records of a part, in its first batch where the framing knows no end."""
-    if seen.minutes[-1]:
-        seen.minutes.append(Counter())
+def _read_part(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:
+    """Counts the records of a part, and stops after the batch that reaches the part's size.
+
+    Returns:
+        The decompressed size of the records, in bytes.
+    """
+    if counts.minutes[-1]:
+        counts.minutes.append(Counter())
     read_bytes = 0
     for requests, _ in read_split(split):
-        seen.add(requests, ruleset)
+        counts.add(requests, ruleset)
         read_bytes += int(requests["raw"].str.len_bytes().sum()) + requests.height
         if read_bytes >= split.end - split.start:
             break
     return read_bytes
 
 
-def _counted(values: pl.Series) -> dict[Any, int]:
+def _value_counts(values: pl.Series) -> dict[Any, int]:
     return dict(values.value_counts().iter_rows())
 
 
-def _moment(minute: int) -> datetime:
+def _minute_start(minute: int) -> datetime:
     return datetime.fromtimestamp(minute * 60, UTC)
 
 
-def _ranked(counts: Counter[str]) -> dict[str, int]:
+def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -13,8 +13,8 @@ from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Rows, Rulebook, parse_rules
 from etl.rules.vendors import shipped_names
 from etl.schema import CONVERSIONS
-from etl.transform import placeholders
-from etl.transform.issues import ISSUES
+from etl.steps import placeholders
+from etl.steps.issues import ISSUES
 
 
 def read_document() -> str:

@@ -1,7 +1,7 @@
-"""The same inputs under two rulesets: which records become something else, with money, by integration.
+"""Compares two rulesets on the same inputs: counts the records that change, with money, by integration.
 
-Each ruleset gets a run of its own into a folder that is removed at the end. Both write their rows in the order of the
-records, so that the two are compared a range of records at a time, in bounded memory.
+The inputs run once under each ruleset. Both runs write their rows in the order of the records, so they are compared one
+range of records at a time, in bounded memory.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from etl.runner.stage_inputs import SILENT, Progress, RunRequest
 from etl.schema import CONVERSIONS, REJECTIONS, Table
 from etl.sources.storage.inputs import found_inputs
 
-#: Files of a run's tables that are compared at a time.
+#: How many parts of the first run's tables make one range.
 PARTS_PER_RANGE: Final = 8
 
-#: So many examples of each change are kept, the first in the order of the records.
+#: How many examples are kept of each change: the first in the order of the records.
 EXAMPLES: Final = 3
 
-#: Amounts below it can be summed within Decimal(38, 9) however many there are.
+#: Any number of amounts below this limit can be summed as Decimal(38, 9).
 _SUMMABLE: Final = 10**20
 
-#: What a record becomes, as far as it is compared; `outcome` is `conversion`, a rejection's reason, or `skipped`.
+#: The columns that are compared; `outcome` is `conversion`, the reason of a rejection, or `skipped`.
 VERDICT: Final = ("outcome", "event", "value", "currency", "match_type", "match_key")
-_PLACE: Final = ("source", "record_no", "account_id", "integration", "received_at")
+_RECORD_COLUMNS: Final = ("source", "record_no", "account_id", "integration", "received_at")
 
 
-class Change(NamedTuple):
-    """One way in which a record can become something else: its code, what it means, when it applies."""
+class ChangeKind(NamedTuple):
+    """One way in which a record can change: its code, its meaning, and the condition for it."""
 
     code: str
     what: str
@@ -50,22 +50,24 @@ def _differs(column: str) -> pl.Expr:
     return pl.col(f"{column}_a").ne_missing(pl.col(f"{column}_b"))
 
 
-_IS_A: Final = pl.col("outcome_a") == "conversion"
-_IS_B: Final = pl.col("outcome_b") == "conversion"
+_CONVERTS_A: Final = pl.col("outcome_a") == "conversion"
+_CONVERTS_B: Final = pl.col("outcome_b") == "conversion"
+_BOTH_CONVERT: Final = _CONVERTS_A & _CONVERTS_B
+_NEITHER_CONVERTS: Final = ~_CONVERTS_A & ~_CONVERTS_B
 
 CHANGES: Final = (
-    Change("conversion_lost", "a conversion becomes a rejection or is skipped", _IS_A & ~_IS_B),
-    Change("conversion_gained", "a rejection, or what was skipped, becomes a conversion", ~_IS_A & _IS_B),
-    Change("other_reason", "rejected or skipped for another reason", ~_IS_A & ~_IS_B & _differs("outcome")),
-    Change("event", "the event differs", _IS_A & _IS_B & _differs("event")),
-    Change("value", "the value differs", _IS_A & _IS_B & _differs("value")),
-    Change("currency", "the currency differs", _IS_A & _IS_B & _differs("currency")),
-    Change("match_key", "the match key differs", _IS_A & _IS_B & (_differs("match_type") | _differs("match_key"))),
+    ChangeKind("conversion_lost", "a conversion becomes a rejection or is skipped", _CONVERTS_A & ~_CONVERTS_B),
+    ChangeKind("conversion_gained", "a rejected or skipped record becomes a conversion", ~_CONVERTS_A & _CONVERTS_B),
+    ChangeKind("other_reason", "rejected or skipped for another reason", _NEITHER_CONVERTS & _differs("outcome")),
+    ChangeKind("event", "the event differs", _BOTH_CONVERT & _differs("event")),
+    ChangeKind("value", "the value differs", _BOTH_CONVERT & _differs("value")),
+    ChangeKind("currency", "the currency differs", _BOTH_CONVERT & _differs("currency")),
+    ChangeKind("match_key", "the match key differs", _BOTH_CONVERT & (_differs("match_type") | _differs("match_key"))),
 )
 
 
 class Group(NamedTuple):
-    """Records of one integration that change in one way: which change, whose they are."""
+    """The records of one integration that change in one way; `change` is the code of a `ChangeKind`."""
 
     change: str
     account_id: str | None
@@ -74,16 +76,16 @@ class Group(NamedTuple):
 
 @dataclass
 class Comparison:
-    """What two rulesets make of the same records.
+    """The differences between two rulesets on the same records.
 
     Attributes:
-        rulesets: Both.
-        summaries: Of both runs.
-        changed: How many records become something else.
-        records: Of each group.
-        money_a: Of each group, the values of its conversions under the first ruleset, by currency.
-        money_b: Under the second.
-        examples: Of each change, the first records.
+        rulesets: The two rulesets.
+        summaries: The summaries of the two runs.
+        changed: How many records change.
+        records: How many records each group has.
+        money_a: For each group, the sum of values under the first ruleset, by currency.
+        money_b: The same under the second ruleset.
+        examples: The first rows of `changed_rows`, by code of the change.
     """
 
     rulesets: tuple[Ruleset, Ruleset]
@@ -95,19 +97,19 @@ class Comparison:
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, changes: pl.DataFrame) -> None:
-        """Counts some records that become something else: rows of `changed_rows`."""
+        """Adds rows of `changed_rows` to the counts, sums and examples."""
         self.changed += changes.height
         for change in CHANGES:
-            mine = changes.filter(pl.col("changes").list.contains(change.code))
-            owners = mine.group_by("account_id", "integration").len()
+            changed = changes.filter(pl.col("changes").list.contains(change.code))
+            owners = changed.group_by("account_id", "integration").len()
             self.records.update({Group(change.code, *owner): count for *owner, count in owners.iter_rows()})
             for money, side in ((self.money_a, "a"), (self.money_b, "b")):
-                _add_money(money, mine, change.code, side)
+                _add_money(money, changed, change.code, side)
             kept = self.examples.setdefault(change.code, [])
-            kept += mine.head(EXAMPLES - len(kept)).to_dicts()
+            kept += changed.head(EXAMPLES - len(kept)).to_dicts()
 
     def as_data(self) -> dict[str, Any]:
-        """The same as dicts and lists, for programs."""
+        """Converts the comparison to dicts and lists."""
         return {
             "rulesets": [{"name": ruleset.name, "digest": ruleset.digest} for ruleset in self.rulesets],
             "records": self.summaries[0]["records"],
@@ -120,11 +122,12 @@ class Comparison:
         }
 
     def groups(self, code: str) -> list[tuple[Group, int]]:
-        """The integrations that a change concerns, those with most records first."""
-        mine = [(group, count) for group, count in self.records.items() if group.change == code]
-        return sorted(mine, key=lambda item: (-item[1], str(item[0])))
+        """Lists the groups of a change and their numbers of records, most records first."""
+        groups = [(group, count) for group, count in self.records.items() if group.change == code]
+        return sorted(groups, key=lambda item: (-item[1], str(item[0])))
 
-    def _change_as_data(self, change: Change) -> dict[str, Any]:
+    def _change_as_data(self, change: ChangeKind) -> dict[str, Any]:
+        """Converts the groups and examples of a change to dicts and lists."""
         groups = self.groups(change.code)
         return {
             "change": change.code,
@@ -147,13 +150,13 @@ class Comparison:
 def compare_rulesets(
     request: RunRequest, rulesets: tuple[Ruleset, Ruleset], progress: Progress = SILENT, changes: Path | None = None
 ) -> Comparison:
-    """Runs the same inputs under both rulesets and compares what the records become.
+    """Runs the same inputs under two rulesets and compares the results.
 
     Args:
         request: What to read and how; its `out` is a folder to work in, which holds both runs' tables afterwards.
-        rulesets: The first, and the one it is compared with.
+        rulesets: The two rulesets.
         progress: Where to tell how it gets on.
-        changes: A Parquet file for the changed rows: `changed_rows`, in the order of the records.
+        changes: A Parquet file to write the rows of `changed_rows` to; None: no file.
 
     Raises:
         EtlError: The inputs cannot be read, or nothing can be written.
@@ -172,12 +175,12 @@ def compare_rulesets(
         if changes is not None and (rows.height or not number):
             write_table(rows, pieces / f"{number:06d}.parquet")
     if changes is not None:
-        _gather(pieces, changes)
+        _join_pieces(pieces, changes)
     return comparison
 
 
-def _gather(pieces: Path, path: Path) -> None:
-    """All pieces as one file, which takes the place of an older one in one step."""
+def _join_pieces(pieces: Path, path: Path) -> None:
+    """Joins Parquet files to one file, which replaces an older file atomically."""
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         scan_files(sorted(pieces.glob("*.parquet"))).sink_parquet(staged, maintain_order=True)
@@ -189,25 +192,25 @@ def _gather(pieces: Path, path: Path) -> None:
 
 
 def changed_rows(out_a: Path, out_b: Path) -> Iterator[pl.DataFrame]:
-    """The records that two runs over the same inputs make something else of, a range of records at a time.
+    """Finds the records that differ between two runs over the same inputs, one range of records at a time.
 
     Args:
-        out_a: The tables of the first.
-        out_b: The tables of the second.
+        out_a: Folder of the first run's tables.
+        out_b: Folder of the second run's tables.
 
     Yields:
         record_id, source, record_no, account_id, integration, received_at, changes (codes of `CHANGES`), and the
         columns of `VERDICT` twice, with `_a` and `_b`; ascending by record_id.
     """
-    since = ""
-    for until in [*_boundaries(out_a), None]:
-        sides = [_verdicts(out, since, until).collect() for out in (out_a, out_b)]
-        yield _changes(*sides)
-        since = until or since
+    after = ""
+    for last_id in [*_boundaries(out_a), None]:
+        sides = [_verdicts(out, after, last_id).collect() for out in (out_a, out_b)]
+        yield _join_sides(*sides)
+        after = last_id or after
 
 
 def _boundaries(out: Path) -> list[str]:
-    """The last record_id of every few files of a run's tables."""
+    """Finds the last record_id of every `PARTS_PER_RANGE` files of a run's tables."""
     last: dict[str, str] = {}
     for table, column in ((CONVERSIONS, "conversion_id"), (REJECTIONS, "rejection_id")):
         for path in sorted((out / table.name).glob("part-*.parquet")):
@@ -217,27 +220,30 @@ def _boundaries(out: Path) -> list[str]:
     return [last[name] for name in sorted(last)[PARTS_PER_RANGE - 1 :: PARTS_PER_RANGE]]
 
 
-def _scanned(out: Path, table: Table) -> pl.LazyFrame:
+def _scan_table(out: Path, table: Table) -> pl.LazyFrame:
     return scan_files(sorted((out / table.name).glob("*.parquet")))
 
 
-def _verdicts(out: Path, since: str, until: str | None) -> pl.LazyFrame:
-    """One row a record of a range: where it stands, and what it becomes."""
-    conversions = _scanned(out, CONVERSIONS).rename({"conversion_id": "record_id"})
-    rejections = _scanned(out, REJECTIONS).rename({"rejection_id": "record_id"})
+def _verdicts(out: Path, after: str, last_id: str | None) -> pl.LazyFrame:
+    """Reads the records of a run with ids after `after` up to `last_id`, with `VERDICT` and `_RECORD_COLUMNS`."""
+    conversions = _scan_table(out, CONVERSIONS).rename({"conversion_id": "record_id"})
+    rejections = _scan_table(out, REJECTIONS).rename({"rejection_id": "record_id"})
     nothing = [pl.lit(None, CONVERSIONS.schema[name]).alias(name) for name in VERDICT[1:]]
     sides = (
         conversions.with_columns(outcome=pl.lit("conversion")),
         rejections.with_columns(*nothing, outcome=pl.col("reason")),
     )
-    columns = ("record_id", *_PLACE, *VERDICT)
-    is_mine = (pl.col("record_id") > since) & (pl.lit(value=True) if until is None else pl.col("record_id") <= until)
-    return pl.concat([side.filter(is_mine).select(columns) for side in sides])
+    columns = ("record_id", *_RECORD_COLUMNS, *VERDICT)
+    is_in_range = (pl.col("record_id") > after) & (
+        pl.lit(value=True) if last_id is None else pl.col("record_id") <= last_id
+    )
+    return pl.concat([side.filter(is_in_range).select(columns) for side in sides])
 
 
-def _changes(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+def _join_sides(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    """Joins the records of two runs and keeps the records that change, with the codes of their changes."""
     first, second = (
-        rows.rename({name: f"{name}_{side}" for name in (*VERDICT, *_PLACE)})
+        rows.rename({name: f"{name}_{side}" for name in (*VERDICT, *_RECORD_COLUMNS)})
         for rows, side in ((left, "a"), (right, "b"))
     )
     joined = first.join(second, on="record_id", how="full", coalesce=True).with_columns(
@@ -247,7 +253,7 @@ def _changes(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     return (
         joined.select(
             "record_id",
-            *(pl.coalesce(f"{name}_a", f"{name}_b").alias(name) for name in _PLACE),
+            *(pl.coalesce(f"{name}_a", f"{name}_b").alias(name) for name in _RECORD_COLUMNS),
             codes.alias("changes"),
             *(f"{name}_{side}" for name in VERDICT for side in "ab"),
         )
@@ -257,7 +263,10 @@ def _changes(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
 
 
 def _add_money(money: dict[Group, dict[str, Decimal]], changes: pl.DataFrame, code: str, side: str) -> None:
-    """Adds the values of one side, by integration and currency; large ones one by one, for they may not fit."""
+    """Adds the values of one run to sums by integration and currency.
+
+    Values from `_SUMMABLE` on are added one by one in Python, because their sum may not fit in Decimal(38, 9).
+    """
     value = pl.col(f"value_{side}")
     valued = changes.drop_nulls(f"value_{side}").with_columns(pl.col(f"currency_{side}").fill_null(""))
     sums = valued.group_by("account_id", "integration", f"currency_{side}").agg(

@@ -1,1 +1,1 @@
-"""The endpoint's page as rows of data, the ruleset made of them, and how names and values are read."""
+"""The endpoint's reference page as tables, the ruleset built from the tables, and parsers of names and values."""

@@ -1,6 +1,6 @@
-"""The endpoint's reference page as tables of rows, each with the sentence it rests on.
+"""Holds the endpoint's reference page as tables. Each row names the section or the ruling that it rests on.
 
-Precedence is the order of rows. Where the page is silent, the number of a ruling is named. The ruleset
+The order of rows is their precedence. Where the page is silent, the row names a ruling (rules N.N). The ruleset
 (`ruleset.py`) starts from these rows; a user's file adds to them.
 """
 
@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 
 
 class Field(NamedTuple):
-    """One field a parameter can fill: its name, the accepted names in order of precedence, where that is said."""
+    """A field that a parameter can fill: its name, its accepted names in order of precedence, its source."""
 
     name: str
     accepted: tuple[str, ...]
     source: str
 
 
-#: Matched by folded name: case ignored, underscores and hyphens stripped (rules 2.1, 2.2).
+#: Fields matched by folded name: ASCII case ignored, underscores and hyphens removed (rules 2.1, 2.2).
 CORE_FIELDS: Final = (
     Field("click_id", ("click_id", "clickid", "click"), "Identity Parameters"),
     Field("ref_id", ("ref_id", "refid", "ref"), "Identity Parameters"),
@@ -34,7 +34,7 @@ CORE_FIELDS: Final = (
     Field("timestamp", ("timestamp", "time", "date", "datetime", "created_at"), "Transaction and Timing"),
 )
 
-#: Matched exactly as written (rules 2.4).
+#: Fields matched exactly as written (rules 2.4).
 EXACT_FIELDS: Final = (
     Field("conversion_type", ("conversion_type",), "Event Classification"),
     Field("email", ("email",), "Customer Traits"),
@@ -49,7 +49,7 @@ EXACT_FIELDS: Final = (
     Field("country", ("country",), "Customer Traits"),
 )
 
-#: Traits whose values are personal (rules 9.1: country is not).
+#: Traits whose values are personal data (rules 9.1). The country is not.
 PERSONAL_TRAITS: Final = (
     "email",
     "phone",
@@ -62,7 +62,7 @@ PERSONAL_TRAITS: Final = (
     "zipcode",
 )
 
-#: The names an items array may stand under; the first usable one is read (rules 8.1).
+#: The accepted names of an items array; the first usable array is read (rules 8.1).
 ITEM_CONTAINERS: Final = Field("items", ("items", "line_items", "products"), "Items Array")
 
 ITEM_FIELDS: Final = (
@@ -105,14 +105,14 @@ COLLECT_METHODS: Final = ("GET", "POST")
 
 
 class Reason(NamedTuple):
-    """One reason why a record becomes no conversion: its code, its message, where that is said."""
+    """A reason why a record becomes no conversion: its code, its message, its source."""
 
     code: str
     message: str
     source: str
 
 
-#: In the order in which they are listed where several apply (rules 5.4).
+#: Reasons for a rejection, in the order in which a record lists them (rules 5.4).
 REJECTIONS: Final = (
     Reason("malformed_record", "The record cannot be read", "rules 1.3"),
     Reason("malformed_body", "The body is not a JSON object", "rules 1.3"),
@@ -126,18 +126,19 @@ REJECTIONS: Final = (
     Reason("duplicate_transaction", "Duplicate transaction_id", "rules 6.3"),
 )
 
+#: Reasons why a record is skipped: it is no postback, or the run's options exclude it.
 SKIPS: Final = (
-    Reason("not_a_postback", "another path or method", "rules 1.1"),
+    Reason("not_a_postback", "the path or the method is not that of a postback", "rules 1.1"),
     Reason("not_a_request", "the request is `-`, empty or binary", "rules 1.1"),
     Reason("blank", "a blank line", "rules 1.1"),
     Reason("comment", "a comment or directive line", "rules 1.1"),
-    Reason("header", "the header of a table, or what stands around a table in a dump", "rules 1.1"),
+    Reason("header", "the header of a table, or a line outside the tables of a dump", "rules 1.1"),
     Reason("outside_period", "received before --since or not before --until", "rules 1.1"),
-    Reason("no_received_at", "no time to compare with --since or --until", "rules 1.1"),
-    Reason("other_status", "an HTTP status that --status leaves out", "rules 1.1"),
+    Reason("no_received_at", "no time received to compare with --since or --until", "rules 1.1"),
+    Reason("other_status", "an HTTP status that --status excludes", "rules 1.1"),
 )
 
-#: Unicode White_Space: what a trim removes and what alone makes a value empty (rules 1.6).
+#: Characters of Unicode's White_Space property. Trimming removes them; a value of nothing else is empty (rules 1.6).
 WHITE_SPACE: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"

@@ -1,4 +1,4 @@
-"""What a parameter's name means under a ruleset: which fields it can fill, or what was probably meant (rules 2)."""
+"""Looks up parameter names in a ruleset: the fields a name can fill, or the known name it is close to (rules 2)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,26 @@ from etl.rules.ruleset import Ruleset, fold
 
 _BRACKETS: Final = re.compile(r"([^\[\]]+)\[([0-9]*)\](?:\[([^\[\]]+)\])?", re.ASCII)
 
-#: The rank of a path's value: behind every parameter that was sent under a name of its own.
+#: Added to the rank of a path, so that a value from a path loses to every parameter sent under an accepted name.
 _AFTER_ALIASES: Final = 1000
 
 
 class Meaning(NamedTuple):
-    """What one parameter name means under a ruleset; None and -1 where it means nothing of that kind."""
+    """The uses of one parameter name under a ruleset; None or -1 where a use does not apply.
+
+    Attributes:
+        core: Index of the field in `Ruleset.core_fields`.
+        core_rank: Precedence of the name among the names of that field; 0 is the highest.
+        exact: Index of the field in `Ruleset.exact_fields`.
+        exact_rank: Precedence of the name among the names of that field.
+        container: Index of the name among the accepted names of an items array.
+        bracket_index: Index of an item: `0` of `items[0][id]`, empty for `items[][id]`.
+        bracket_field: Field of an item: `id` of `items[0][id]`.
+        is_passthrough: Whether the name has the prefix `xat_`.
+        is_purchase_alias: Whether a positive value of the parameter makes the conversion a Purchase.
+        near_miss: The accepted name that was probably meant, if the name is not recognised.
+        is_path_root: Whether a path of the ruleset leads into the parameter's JSON value.
+    """
 
     core: int = -1
     core_rank: int = 0
@@ -34,7 +48,7 @@ class Meaning(NamedTuple):
 
     @property
     def is_recognised(self) -> bool:
-        """Whether anything reads a parameter of this name."""
+        """Whether the ruleset uses a parameter of this name."""
         return self.core >= 0 or self.exact >= 0 or self.container >= 0 or self.is_passthrough or self.is_path_root
 
 
@@ -57,14 +71,14 @@ _NAMES_SCHEMA: Final = pl.Schema(
 
 
 def meanings_of(names: pl.Series, ruleset: Ruleset) -> pl.DataFrame:
-    """What each name means: `Meaning` as columns, and `is_recognised`."""
+    """Returns the meaning of each name: the attributes of `Meaning` as columns, and `is_recognised`."""
     found = (meaning_of(name, ruleset) for name in names)
     return pl.DataFrame([(*meaning, meaning.is_recognised) for meaning in found], schema=_NAMES_SCHEMA, orient="row")
 
 
 @lru_cache(maxsize=65_536)
 def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
-    """What a parameter name means under a ruleset.
+    """Returns the meaning of a parameter name under a ruleset.
 
     Source: rules 2.1 to 2.6, 7.4, 8.1.
 
@@ -76,7 +90,7 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
     core, core_rank = _find_core(name, folded, ruleset)
     exact, exact_rank = _find(name, [field.accepted for field in ruleset.exact_fields])
     bracket = _BRACKETS.fullmatch(name)
-    container = _container(bracket[1] if bracket else name, ruleset)
+    container = _find_container(bracket[1] if bracket else name, ruleset)
     if container < 0 and name in ruleset.path_ranks:
         rank, parameter = ruleset.path_ranks[name]
         rank += _AFTER_ALIASES
@@ -94,11 +108,12 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
         folded == page.PURCHASE_ALIAS,
         is_path_root=name in ruleset.path_roots,
     )
-    return meaning if meaning.is_recognised else meaning._replace(near_miss=_near_miss(folded, ruleset))
+    return meaning if meaning.is_recognised else meaning._replace(near_miss=_find_near_miss(folded, ruleset))
 
 
 def _find_core(name: str, folded: str, ruleset: Ruleset) -> tuple[int, int]:
-    index, rank = _find(folded, [_folded(field.accepted) for field in ruleset.core_fields])
+    """Returns index and rank of the core field that a name fills; (-1, 0) for none."""
+    index, rank = _find(folded, [_fold_all(field.accepted) for field in ruleset.core_fields])
     is_exact_only = ruleset.email_identity == "exact" and index >= 0 and ruleset.core_fields[index].name == "email"
     if is_exact_only and name not in ruleset.core_fields[index].accepted:
         return -1, 0
@@ -106,17 +121,20 @@ def _find_core(name: str, folded: str, ruleset: Ruleset) -> tuple[int, int]:
 
 
 def _find(name: str, fields: list[tuple[str, ...]]) -> tuple[int, int]:
+    """Returns the index of the first field that accepts a name, and the name's rank there; (-1, 0) for none."""
     for index, accepted in enumerate(fields):
         if name in accepted:
             return index, accepted.index(name)
     return -1, 0
 
 
-def _folded(accepted: tuple[str, ...]) -> tuple[str, ...]:
+def _fold_all(accepted: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the distinct folded names in order."""
     return tuple(dict.fromkeys(fold(name) for name in accepted))
 
 
-def _container(name: str, ruleset: Ruleset) -> int:
+def _find_container(name: str, ruleset: Ruleset) -> int:
+    """Returns the index of a name among the accepted names of an items array, -1 for none."""
     accepted = ruleset.item_containers.accepted
     if ruleset.items_names == "exact":
         return accepted.index(name) if name in accepted else -1
@@ -124,8 +142,8 @@ def _container(name: str, ruleset: Ruleset) -> int:
     return folded.index(fold(name)) if fold(name) in folded else -1
 
 
-def _near_miss(folded: str, ruleset: Ruleset) -> str | None:
-    """The known name that was probably meant: of the same fold, else within one edit (rules 2.6)."""
+def _find_near_miss(folded: str, ruleset: Ruleset) -> str | None:
+    """Returns the accepted name that was probably meant: the same folded, else within one edit (rules 2.6)."""
     exact = [name for field in ruleset.exact_fields for name in field.accepted]
     core = [name for field in ruleset.core_fields for name in field.accepted]
     for name in exact:
@@ -138,7 +156,7 @@ def _near_miss(folded: str, ruleset: Ruleset) -> str | None:
 
 
 def is_within_one_edit(left: str, right: str) -> bool:
-    """Whether one insertion, deletion or substitution, or none, makes the texts equal."""
+    """Returns whether two texts are equal or differ by one insertion, deletion or substitution."""
     if len(left) > len(right):
         left, right = right, left
     if len(right) - len(left) > 1:

@@ -1,4 +1,4 @@
-"""The ruleset: the page's rows, a user's additions, and the switches for what the page leaves open (rules 11)."""
+"""Defines the ruleset: the page's tables, a user's additions, and switches for what the page leaves open (rules 11)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from etl.rules import page
 
 _FOLD: Final = str.maketrans({**{chr(c): chr(c + 32) for c in range(ord("A"), ord("Z") + 1)}, "_": None, "-": None})
 
-#: ASCII letters to lower case and nothing else, for `str.translate`.
+#: Table for `str.translate` that lowers ASCII letters only.
 ASCII_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 def fold(name: str) -> str:
-    """The name in ASCII lower case without `_` and `-`: how core fields are matched.
+    """Returns a name in ASCII lower case without `_` and `-`, the form in which core fields are matched.
 
     Source: "How the Endpoint Reads Parameters"; rules 2.1.
 
@@ -32,7 +32,7 @@ def fold(name: str) -> str:
 
 
 class Switch(NamedTuple):
-    """One documented guess that a ruleset can change: key, accepted values (the default first), ruling."""
+    """A documented assumption that a ruleset can change: its key, accepted values (default first), ruling."""
 
     key: str
     accepted: tuple[str, ...]
@@ -51,9 +51,13 @@ SWITCHES: Final = (
 
 
 class BodyPath(NamedTuple):
-    """A place inside a JSON body that is read as a parameter: as written, the parameter, the steps to it.
+    """A path into a JSON body whose value is read as a parameter.
 
-    A step is a key, the index of an element, or (key, text): the first element whose key holds that text.
+    Attributes:
+        written: The path as the ruleset file writes it.
+        parameter: The name of the parameter.
+        steps: Each step is a member's name, the index of an element, or (name, text): the first element whose member
+            of that name has that text.
     """
 
     written: str
@@ -62,25 +66,25 @@ class BodyPath(NamedTuple):
 
     @property
     def form_name(self) -> str:
-        """The same place as PHP writes it in a form: `customer.email` is `customer[email]`."""
+        """The path as PHP names it in a form: `customer[email]` for `customer.email`."""
         first, *rest = (step if isinstance(step, (str, int)) else "=".join(step) for step in self.steps)
         return f"{first}" + "".join(f"[{step}]" for step in rest)
 
 
 @dataclass(frozen=True)
 class Ruleset:
-    """The rules of one run, immutable. `Ruleset()` is the page.
+    """The rules of one run, immutable. `Ruleset()` holds the rules of the page. `SWITCHES` describes the switches.
 
     Attributes:
-        name: What the run's summary calls it.
+        name: The ruleset's name in the run's summary.
         core_fields: Fields matched by folded name, accepted names in order of precedence.
         exact_fields: Fields matched as written.
-        item_containers: The names an items array may stand under.
+        item_containers: The accepted names of an items array.
         item_fields: Fields of an item.
-        events: conversion_type value -> event.
-        paths: Places inside a JSON body that are parameters, the best first.
+        events: Pairs of a conversion_type value and its event.
+        paths: Paths into a JSON body that are read as parameters, in order of precedence.
         collect_path: Template of a postback's path.
-        dedup_window: How long after the kept record a repetition counts as one; None: for ever.
+        dedup_window: How long after the kept record a repetition counts as a duplicate; None means for ever.
     """
 
     name: str = "builtin"
@@ -105,16 +109,16 @@ class Ruleset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything the rules say, hex. The name does not count."""
+        """The SHA-256 (hex) of all rules, without the ruleset's name."""
         rules = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
         if not self.paths:
-            del rules["paths"]  # rules without them keep the digest that earlier runs recorded
+            del rules["paths"]  # rulesets without paths keep the digest that earlier runs recorded
         rules["dedup_window"] = self.dedup_window and self.dedup_window.total_seconds()
         return hashlib.sha256(orjson.dumps(rules, option=orjson.OPT_SORT_KEYS, default=list)).hexdigest()
 
     @cached_property
     def path_ranks(self) -> dict[str, tuple[int, str]]:
-        """The names that paths give to parameters: the path's place in the file, and the parameter it is."""
+        """Rank (position in the file) and parameter of each path, by the path's name in JSON and in forms."""
         ranks: dict[str, tuple[int, str]] = {}
         for rank, path in enumerate(self.paths):
             for name in (path.written, path.form_name):
@@ -123,7 +127,7 @@ class Ruleset:
 
     @cached_property
     def path_roots(self) -> frozenset[str]:
-        """The names of a body that a path leads into."""
+        """The top-level names of a body whose values the paths lead into."""
         return frozenset(str(path.steps[0]) for path in self.paths if len(path.steps) > 1)
 
     @property
@@ -136,6 +140,6 @@ class Ruleset:
 
     @property
     def collect_word(self) -> bytes:
-        """The longest word of the collect path, which every postback holds as it is, however its log is escaped."""
+        """The longest word of the collect path; every postback's log line contains it, whatever the log escapes."""
         words = re.findall(r"[A-Za-z0-9_-]+", re.sub(r"\{\w+\}", "/", self.collect_path))
         return max(words, key=len, default="").encode()

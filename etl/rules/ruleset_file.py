@@ -1,8 +1,9 @@
-"""Ruleset files: TOML to `Ruleset` (rules 11).
+"""Reads ruleset files in TOML (rules 11).
 
-Top-level keys are the switches; `[aliases]` adds names for a field, `[paths]` says which parameter a place inside a
-JSON body is, `[events]` adds conversion types, `[item_aliases]` adds names for an item's field. What a file adds stands
-after the page's own names, so it can extend the page and never shadow it.
+Top-level keys set the switches, the name, the collect path and the deduplication window. `[aliases]` adds names for
+fields, `[paths]` reads values inside a JSON body as parameters, `[events]` adds conversion types, and `[item_aliases]`
+adds names for an item's fields. Added names rank after the page's names, so a file extends the page but never
+overrides it.
 """
 
 from __future__ import annotations
@@ -23,29 +24,30 @@ _WINDOW_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days
 
 
 def parse_ruleset(text: str, where: str) -> Ruleset:
-    """The ruleset that a TOML file's text describes: the page plus what the file adds.
+    """Parses a ruleset file: the page's rules and the file's additions.
 
     Args:
         text: The file's text.
-        where: The file's name, for messages and as the name of a ruleset that has none.
+        where: The file's name, for messages and as the default name of the ruleset.
 
     Raises:
-        RulesetError: Not TOML, an unknown key, a value that is not accepted, or a name claimed twice.
+        RulesetError: The text is not TOML, a key is unknown, a value is not accepted, or a name is claimed twice.
     """
     try:
         entries = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RulesetError(f"{where} is not valid TOML: {error}", "Mend the file at that place.") from None
+        raise RulesetError(f"{where} is not valid TOML: {error}", "Correct the file at that position.") from None
     return _Reader(where).ruleset(entries)
 
 
 class _Reader:
-    """Reads the entries of one file; it exists so that every message can name the file."""
+    """Reads the entries of one file. The class exists so that every message can name the file."""
 
     def __init__(self, where: str) -> None:
         self.where = where
 
     def ruleset(self, entries: dict[str, Any]) -> Ruleset:
+        """Returns the ruleset of a parsed file."""
         tables = ("aliases", "paths", "events", "item_aliases")
         switches = {switch.key: switch.accepted for switch in SWITCHES}
         known = ("name", "collect_path", *switches, "dedup_window", *tables)
@@ -79,18 +81,21 @@ class _Reader:
         return RulesetError(f"{self.where}: {problem}", hint)
 
     def _choice(self, key: str, value: object, accepted: tuple[str, ...]) -> str:
+        """Returns the value of a switch, if it is accepted."""
         if value not in accepted:
             raise self._error(f"{key} = {value!r} is not accepted", f"Accepted values: {', '.join(accepted)}.")
         return str(value)
 
     def _text(self, key: str, value: object) -> str:
+        """Returns the value of a key, if it is a non-empty text."""
         if not isinstance(value, str) or not value.strip():
-            raise self._error(f"{key} = {value!r} is not accepted", f"Accepted values: {key} is a text.")
+            raise self._error(f"{key} = {value!r} is not accepted", "Accepted values: a text that is not blank.")
         return value
 
     def _lists(self, key: str, table: object) -> dict[str, list[str]]:
+        """Returns a table, if each of its values is a list of names."""
         if not isinstance(table, dict):
-            raise self._error(f"{key} = {table!r} is not accepted", f"Accepted values: [{key}] is a table.")
+            raise self._error(f"{key} = {table!r} is not accepted", f"Accepted values: a table; write it as [{key}].")
         for name, values in table.items():
             is_list = isinstance(values, list) and all(isinstance(value, str) and value for value in values)
             if not is_list:
@@ -98,57 +103,61 @@ class _Reader:
         return table
 
     def _check_fields(self, key: str, table: dict[str, list[str]], fields: list[str]) -> None:
+        """Raises if a key of a table is not the name of a field."""
         for name in table:
             if name not in fields:
                 raise self._error(f"unknown key {key}.{name}", f"Accepted values: {', '.join(fields)}.")
 
     def _events(self, table: object) -> list[tuple[str, str]]:
+        """Returns the added conversion types in lower case, with their events."""
         if not isinstance(table, dict):
-            raise self._error(f"events = {table!r} is not accepted", "Accepted values: [events] is a table.")
+            raise self._error(f"events = {table!r} is not accepted", "Accepted values: a table; write it as [events].")
         known = {value for value, _ in page.EVENTS}
         added: dict[str, str] = {}
         for value, event in table.items():
             lowered = value.translate(ASCII_LOWER)
             if lowered in known or lowered in added:
                 raise self._error(
-                    f"events.{value} is claimed twice: the page or the file maps it already",
-                    "Remove it, or map another value.",
+                    f"events.{value} is claimed twice: the page or the file already maps this conversion_type",
+                    "Remove the entry, or map another conversion_type.",
                 )
             added[lowered] = self._text(f"events.{value}", event)
         return list(added.items())
 
     def _paths(self, table: object) -> tuple[BodyPath, ...]:
+        """Returns the paths of a file, if all of them can be parsed."""
         if not isinstance(table, dict):
-            raise self._error(f"paths = {table!r} is not accepted", "Accepted values: [paths] is a table.")
+            raise self._error(f"paths = {table!r} is not accepted", "Accepted values: a table; write it as [paths].")
         paths = []
         for written, parameter in table.items():
             steps = _steps(written)
             if not steps:
                 raise self._error(
-                    f"paths.{written!r} is no path",
-                    'Write it as "customer.email", "codes[0]" or "notes[name=click_id].value", quoted.',
+                    f"paths.{written!r} is not a path",
+                    'Write a quoted path such as "customer.email", "codes[0]" or "notes[name=click_id].value".',
                 )
             paths.append(BodyPath(written, self._text(f"paths.{written!r}", parameter), steps))
         return tuple(paths)
 
     def _check_paths(self, ruleset: Ruleset) -> None:
-        """A path fills a parameter that is read, and its own name is not read already."""
+        """Raises if a path's parameter is unknown, or if the path's own name is an accepted name already."""
         names = [name for field in (*ruleset.core_fields, ruleset.item_containers) for name in field.accepted]
         folded = {fold(name) for name in names}
         exact = {name for field in ruleset.exact_fields for name in field.accepted}
         for path in ruleset.paths:
             if fold(path.parameter) not in folded and path.parameter not in exact:
                 raise self._error(
-                    f"paths.{path.written!r} = {path.parameter!r}: nothing reads that parameter",
-                    f"Accepted values: {', '.join(_alias_fields())}, or one of their other names.",
+                    f"paths.{path.written!r} = {path.parameter!r}: no field accepts that parameter",
+                    f"Accepted values: {', '.join(_alias_fields())}, or another accepted name of these fields.",
                 )
             if any(fold(name) in folded or name in exact for name in (path.written, path.form_name)):
                 raise self._error(
-                    f"paths: {path.written!r} is claimed twice: it is a parameter already",
-                    f"Remove it from [paths]; it cannot become {path.parameter}.",
+                    f"paths: {path.written!r} is claimed twice: a field already accepts a parameter of that name",
+                    f"Remove the path from [paths]; it cannot fill {path.parameter}.",
                 )
 
     def _collect_path(self, value: object) -> str:
+        """Returns the collect path, if it contains both placeholders exactly once."""
         text = self._text("collect_path", value)
         if text.count("{account}") != 1 or text.count("{integration}") != 1:
             raise self._error(
@@ -158,6 +167,7 @@ class _Reader:
         return text
 
     def _window(self, value: object) -> timedelta | None:
+        """Returns the deduplication window of a text such as `30d`; None for `off`."""
         if value == "off":
             return None
         match = _WINDOW.fullmatch(value) if isinstance(value, str) else None
@@ -169,6 +179,7 @@ class _Reader:
         return timedelta(**{_WINDOW_UNITS[match[2]]: int(match[1])})
 
     def _check_claims(self, ruleset: Ruleset) -> None:
+        """Raises if two fields claim one name."""
         containers = ruleset.item_containers
         by_fold = (*ruleset.core_fields, containers)
         self._check_unique("aliases", [(fold(name), field) for field in by_fold for name in field.accepted])
@@ -178,36 +189,39 @@ class _Reader:
         for name, field in exact:
             other = core.get(fold(name))
             if other and other.name != field.name:
-                raise self._claimed("aliases", name, other.name, field.name)
+                raise self._claimed_twice("aliases", name, other.name, field.name)
         self._check_unique(
             "item_aliases", [(fold(name), field) for field in ruleset.item_fields for name in field.accepted]
         )
 
     def _check_unique(self, key: str, claims: list[tuple[str, page.Field]]) -> None:
+        """Raises if a name belongs to fields of different names."""
         owners: dict[str, str] = {}
         for name, field in claims:
             owner = owners.setdefault(name, field.name)
             if owner != field.name:
-                raise self._claimed(key, name, owner, field.name)
+                raise self._claimed_twice(key, name, owner, field.name)
 
-    def _claimed(self, key: str, name: str, first: str, second: str) -> RulesetError:
+    def _claimed_twice(self, key: str, name: str, first: str, second: str) -> RulesetError:
         return self._error(
             f"{key}: {name!r} is claimed twice, by {first} and by {second}",
-            f"Remove it from one of {key}.{first} and {key}.{second}.",
+            f"Remove the name from {key}.{first} or from {key}.{second}.",
         )
 
 
 def _alias_fields() -> list[str]:
+    """Returns the names of the fields that `[aliases]` can extend."""
     fields = (*page.CORE_FIELDS, *page.EXACT_FIELDS, page.ITEM_CONTAINERS)
     return list(dict.fromkeys(field.name for field in fields))
 
 
 def _extended(fields: tuple[page.Field, ...], added: dict[str, list[str]]) -> tuple[page.Field, ...]:
+    """Returns the fields with the added names after their accepted names."""
     return tuple(field._replace(accepted=(*field.accepted, *added.get(field.name, ()))) for field in fields)
 
 
 def _steps(written: str) -> tuple[str | int | tuple[str, str], ...]:
-    """The steps of a path; none where it follows no grammar.
+    """Returns the steps of a path; an empty tuple where the path cannot be parsed.
 
     Examples:
         >>> _steps("customer.address.zip"), _steps("codes[0]"), _steps("notes[name=click_id].value")

@@ -91,7 +91,7 @@ def parse_rules(document: str) -> Rulebook:
 
 
 def table_names(document: str) -> list[str]:
-    """The names of the tables that the document has places for."""
+    """Returns the NAME of each placeholder `<!-- table: NAME -->` in the document."""
     return _PLACE.findall(document)
 
 

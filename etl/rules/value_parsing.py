@@ -1,4 +1,4 @@
-"""Text to typed value: amounts, currencies, instants, and what unreadable ones plainly meant. Nothing raises."""
+"""Parses amounts, currencies and timestamps, and repairs texts whose meaning is clear. No function raises."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.rules.page import WHITE_SPACE
 from etl.schema import INSTANT, MONEY
 
@@ -21,13 +21,13 @@ _NUMBER_PARTS: Final = re.compile(r"([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _PLAIN_NUMBER: Final = r"^[+-]?[0-9]{1,20}(?:\.[0-9]{1,9})?$"
 
-_CENTS: Final = Decimal("1e-9")
+_QUANTUM: Final = Decimal("1e-9")
 _AMOUNT_LIMIT: Final = Decimal("1e29")
 _EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
 def amount(texts: pl.Series) -> pl.Series:
-    """Decimal(38, 9) of `[+-]? digits [. digits] [exponent]`, trimmed, rounded half even; null for anything else.
+    """Parses `[+-]? digits [. digits] [exponent]`, trimmed, as Decimal(38, 9), rounded half even; null for other text.
 
     Source: rules 4.1.
 
@@ -35,13 +35,13 @@ def amount(texts: pl.Series) -> pl.Series:
         >>> amount(pl.Series(["120.00", " .5e1 ", "$12", "1e29", None])).to_list()
         [Decimal('120.000000000'), Decimal('5.000000000'), None, None, None]
     """
-    return _fast_or_distinct(
+    return _convert_or_read(
         texts, _PLAIN_NUMBER, lambda plain: plain.str.strip_prefix("+").cast(MONEY), read_amount, MONEY
     )
 
 
 def is_positive_number(texts: pl.Series) -> pl.Series:
-    """Whether the trimmed text is a number greater than zero, before rounding and of any size (rules 5.3).
+    """Returns whether each trimmed text is a number greater than zero, unrounded and of any size (rules 5.3).
 
     Examples:
         >>> is_positive_number(pl.Series(["1e-99", "1e99", "0.0", "-1", "x", None])).to_list()
@@ -53,7 +53,7 @@ def is_positive_number(texts: pl.Series) -> pl.Series:
 
 
 def read_amount(text: str) -> Decimal | None:
-    """One amount by the grammar of `amount`."""
+    """Parses one amount by the grammar of `amount`; None for other text."""
     text = text.strip(WHITE_SPACE)
     if not _IS_NUMBER.fullmatch(text):
         return None
@@ -62,20 +62,20 @@ def read_amount(text: str) -> Decimal | None:
     sign, whole, fraction, exponent = match.groups()
     digits = (whole + fraction).lstrip("0")
     if not digits:
-        return _CENTS * 0
-    magnitude = len(digits) - len(fraction) + _clamped(exponent or "0", len(text) + 100)
+        return _QUANTUM * 0
+    magnitude = len(digits) - len(fraction) + _clamp_exponent(exponent or "0", len(text) + 100)
     if magnitude > 29:
         return None
     if magnitude < -9:
-        return _CENTS * 0
-    rounded = Decimal(f"{sign}0.{digits}e{magnitude}").quantize(_CENTS, context=_EXACT)
+        return _QUANTUM * 0
+    rounded = Decimal(f"{sign}0.{digits}e{magnitude}").quantize(_QUANTUM, context=_EXACT)
     return rounded if rounded.copy_abs() < _AMOUNT_LIMIT else None
 
 
 _SIGNS: Final = "$¢£¤¥֏؋৳฿៛\u20a0-\u20cf﷼＄￠￡￥￦"
 _BLANK: Final = f"[{WHITE_SPACE}]"
 _SIGN_OR_CODE: Final = rf"(?:[A-Za-z]{{3}}|[A-Za-z]{{0,2}}[{_SIGNS}])"
-_DRESSED: Final = re.compile(
+_FORMATTED: Final = re.compile(
     rf"([+-]?){_SIGN_OR_CODE}?{_BLANK}*([+-]?)([0-9.][0-9.,'’{WHITE_SPACE}]*?){_BLANK}*{_SIGN_OR_CODE}?"
 )
 _GROUPED: Final = (
@@ -87,16 +87,16 @@ _GROUPED: Final = (
 )
 
 
-def read_dressed_amount(text: str) -> Decimal | None:
-    """What an amount with a currency sign or code, thousands separators or a decimal comma plainly means.
+def read_formatted_amount(text: str) -> Decimal | None:
+    """Parses an amount with a currency sign or code, thousands separators or a decimal comma; None if unclear.
 
     Source: rules 4.1, value_repaired.
 
     Examples:
-        >>> [str(read_dressed_amount(t)) for t in ("$12", "1,234.50", "12,50", "1.234,5 EUR", "nan", "1_000")]
+        >>> [str(read_formatted_amount(t)) for t in ("$12", "1,234.50", "12,50", "1.234,5 EUR", "nan", "1_000")]
         ['12.000000000', '1234.500000000', '12.500000000', '1234.500000000', 'None', 'None']
     """
-    match = _DRESSED.fullmatch(text.strip(WHITE_SPACE))
+    match = _FORMATTED.fullmatch(text.strip(WHITE_SPACE))
     if not match or (match[1] and match[2]):
         return None
     for pattern, separators, points in _GROUPED:
@@ -107,7 +107,7 @@ def read_dressed_amount(text: str) -> Decimal | None:
 
 
 def read_currency(text: str) -> dict[str, str | None]:
-    """A currency as it is written to the tables, and what is wrong with it: `invalid` or `unknown`.
+    """Returns a currency as the tables store it, and its fault: `invalid`, `unknown` or None.
 
     Source: rules 4.3.
 
@@ -124,7 +124,7 @@ def read_currency(text: str) -> dict[str, str | None]:
 
 @cache
 def active_currencies() -> frozenset[str]:
-    """The three-letter codes that ISO 4217 lists as active."""
+    """Returns the three-letter codes that ISO 4217 lists as active."""
     from iso4217 import Currency
 
     return frozenset(currency.code for currency in Currency)
@@ -137,20 +137,20 @@ _ISO_8601: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(?:(Z)|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
 )
-#: What `datetime.fromisoformat` reads as we do, and quickly.
+#: Texts that `datetime.fromisoformat` reads as `read_iso8601` does, but faster.
 _PLAIN_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z")
-#: Of these, what has no minute or second past 59 and no year 0.
-_SURE_UTC: Final = r"^(?:[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?Z$"
+#: The same texts without minutes or seconds past 59 and without the year 0.
+_VALID_UTC: Final = r"^(?:[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?Z$"
 _UNITS: Final = ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds"))
 
-#: Seconds of as many digits lie before the year 5139.
+#: Numbers of seconds with up to 11 digits lie before the year 5139.
 _EPOCH_DIGITS: Final = 11
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def epoch_instant(texts: pl.Series) -> pl.Series:
-    """The instant of `digits[.digits]` seconds since 1970, from 2000 to 2100, cut to microseconds; else null.
+    """Parses `digits[.digits]` seconds since 1970, from 2000 to 2100, truncated to microseconds; null for other text.
 
     Source: rules 6.2.
 
@@ -158,7 +158,7 @@ def epoch_instant(texts: pl.Series) -> pl.Series:
         >>> [str(t) for t in epoch_instant(pl.Series(["1714564800", "1714564800.5", "1714564800000", None]))]
         ['2024-05-01 12:00:00+00:00', '2024-05-01 12:00:00.500000+00:00', 'None', 'None']
     """
-    return _fast_or_distinct(
+    return _convert_or_read(
         texts,
         _PLAIN_SECONDS,
         lambda plain: (plain.cast(pl.Int64) * 1_000_000).cast(INSTANT),
@@ -167,15 +167,15 @@ def epoch_instant(texts: pl.Series) -> pl.Series:
     )
 
 
-def read_other_timestamp(text: str) -> tuple[str, datetime | None]:
-    """The issue of a timestamp that is not in seconds, and the instant it plainly means.
+def repair_timestamp(text: str) -> tuple[str, datetime | None]:
+    """Returns the issue code of a timestamp that is not in seconds, and the instant it means, if that is clear.
 
     Source: rules 6.2.
 
     Examples:
-        >>> read_other_timestamp("2024-05-01")
+        >>> repair_timestamp("2024-05-01")
         ('timestamp_iso8601', datetime.datetime(2024, 5, 1, 0, 0, tzinfo=datetime.timezone.utc))
-        >>> read_other_timestamp("1714564800000")[0], read_other_timestamp("yesterday")
+        >>> repair_timestamp("1714564800000")[0], repair_timestamp("yesterday")
         ('timestamp_milliseconds', ('invalid_timestamp', None))
     """
     text = text.strip(WHITE_SPACE)
@@ -190,7 +190,10 @@ def read_other_timestamp(text: str) -> tuple[str, datetime | None]:
 
 
 def read_iso8601(text: str) -> datetime | None:
-    """The UTC instant of `YYYY-MM-DD`, alone or with `T` or a blank, `HH:MM[:SS[.digits]]` and a zone (none: UTC)."""
+    """Parses `YYYY-MM-DD[(T| )HH:MM[:SS[.digits]][zone]]` as a UTC instant; None for other text.
+
+    The zone is `Z` or an offset; without a zone the time is UTC.
+    """
     if _PLAIN_UTC.fullmatch(text):
         try:
             return datetime.fromisoformat(text)
@@ -213,6 +216,7 @@ def read_iso8601(text: str) -> datetime | None:
 
 
 def _read_seconds(text: str) -> datetime | None:
+    """Parses one text by the grammar of `epoch_instant`."""
     match = _DECIMAL_SECONDS.fullmatch(text.strip(WHITE_SPACE))
     whole = match[1].lstrip("0") if match else ""
     if not match or len(whole) > 10 or not whole:
@@ -225,45 +229,47 @@ def _read_seconds(text: str) -> datetime | None:
 
 
 def _in_range(number: int, factor: int) -> bool:
+    """Returns whether a time in units of 1/factor seconds lies between the years 2000 and 2100."""
     return _SECONDS[0] * factor <= number <= _SECONDS[1] * factor
 
 
-def _clamped(exponent: str, limit: int) -> int:
+def _clamp_exponent(exponent: str, limit: int) -> int:
+    """Returns an exponent as an integer; an exponent of ten or more digits becomes the limit."""
     digits = exponent.lstrip("+-").lstrip("0")
     size = int(digits) if digits and len(digits) < 10 else (limit if digits else 0)
     return -size if exponent.startswith("-") else size
 
 
-def _fast_or_distinct(
+def _convert_or_read(
     texts: pl.Series,
     plain_pattern: str,
     convert: Callable[[pl.Series], pl.Series],
     read: Callable[[str], Any],
     dtype: pl.DataType,
 ) -> pl.Series:
-    """`convert` for the texts that match the pattern, all at once; `read` for each distinct other one."""
+    """Converts the texts that match a pattern all at once, and calls `read` for each distinct text that does not."""
     is_plain = texts.str.contains(plain_pattern)
     plain = convert(texts.set(~is_plain.fill_null(False), None))
     if is_plain.all(ignore_nulls=True):
         return plain
-    others = on_distinct(texts.set(is_plain.fill_null(False), None), read, dtype)
+    others = map_distinct(texts.set(is_plain.fill_null(False), None), read, dtype)
     return plain.fill_null(others)
 
 
 def instants(texts: pl.Series) -> pl.Series:
-    """`read_instant` of a column: Datetime(us, UTC); null where there is none.
+    """Applies `read_instant` to a column: Datetime(us, UTC), null where a text is no instant.
 
     Examples:
         >>> texts = pl.Series(["2024-05-01T12:00:00.250Z", "1714564800", "2024-02-30T12:00:00Z", "soon", None])
         >>> instants(texts).dt.hour().to_list()
         [12, 12, None, None, None]
     """
-    parsed = _sure_instants(texts.set(~texts.str.contains(_SURE_UTC), None))
-    return parsed.fill_null(on_distinct(texts.set(parsed.is_not_null(), None), read_instant, INSTANT))
+    parsed = _parse_valid_utc(texts.set(~texts.str.contains(_VALID_UTC), None))
+    return parsed.fill_null(map_distinct(texts.set(parsed.is_not_null(), None), read_instant, INSTANT))
 
 
-def _sure_instants(texts: pl.Series) -> pl.Series:
-    """Arrow is ten times as fast as polars, and refuses all where there is no such day or hour."""
+def _parse_valid_utc(texts: pl.Series) -> pl.Series:
+    """Parses texts of the form `_VALID_UTC`. Arrow is ten times as fast as polars, but fails if any date is invalid."""
     try:
         times = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.timestamp("us", "UTC"))
     except pa.ArrowInvalid:
@@ -274,7 +280,7 @@ def _sure_instants(texts: pl.Series) -> pl.Series:
 
 @lru_cache(maxsize=4096)
 def read_instant(text: str) -> datetime | None:
-    """The instant of a dump's `received_at`: ISO 8601, or seconds since 1970 (milli- and microseconds too).
+    """Parses a dump's `received_at`: ISO 8601, or seconds, milliseconds or microseconds since 1970; None otherwise.
 
     Examples:
         >>> str(read_instant("2024-05-01T14:00:00+02:00")), str(read_instant("1714564800.25"))
@@ -285,4 +291,4 @@ def read_instant(text: str) -> datetime | None:
     match = _DECIMAL_SECONDS.fullmatch(text.strip(WHITE_SPACE))
     if match and len(match[1].lstrip("0")) <= _EPOCH_DIGITS:
         return EPOCH + timedelta(seconds=int(match[1]), microseconds=int((match[2] or "")[:6].ljust(6, "0")))
-    return read_other_timestamp(text)[1]
+    return repair_timestamp(text)[1]

@@ -1,1 +1,1 @@
-"""One run: inputs are staged, deduplicated, written and published."""
+"""One run: stages inputs, removes duplicates, writes the tables and publishes them."""

@@ -1,4 +1,4 @@
-"""What was written, counted: what the summary adds up."""
+"""Counts the rows of the written tables, for the summary."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Self
+from typing import Self
 
 import polars as pl
 
-#: Values up to here can be summed within Decimal(38, 9) a hundred million times over.
-_SUMMABLE: Final = 10**20
+from etl.schema import SUMMABLE
 
 
 @dataclass
 class Tally:
-    """What was written, counted.
+    """Counts of written rows.
 
     Attributes:
-        rows: By table.
+        rows: Rows by table.
         reasons: Rejections by reason.
-        issues: By code.
+        issues: Issues of conversions by code.
         unlogged: POST requests without a logged body, by source.
-        values: The sum of the conversions' values by currency; "" where there is none.
+        values: Sum of the conversions' values by currency; "" is the key of conversions without a currency.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -34,13 +33,13 @@ class Tally:
 
     @classmethod
     def of(cls, tables: dict[str, pl.DataFrame]) -> Self:
-        """The counts of tables."""
+        """Counts the rows of the four tables."""
         rejections, conversions = tables["rejections"], tables["conversions"]
         unlogged = rejections.filter(pl.col("reason") == "body_not_logged")["source"]
         codes = conversions["issues"].explode(empty_as_null=False).struct.field("code")
         rows = Counter({name: rows.height for name, rows in tables.items()})
-        tally = cls(rows, _counted(rejections["reason"]), _counted(codes), _counted(unlogged))
-        tally._add_values(_sums(conversions))
+        tally = cls(rows, _value_counts(rejections["reason"]), _value_counts(codes), _value_counts(unlogged))
+        tally._add_values(_value_sums(conversions))
         return tally
 
     def __iadd__(self, other: Tally) -> Self:
@@ -50,16 +49,19 @@ class Tally:
         return self
 
     def _add_values(self, values: Iterable[tuple[str, Decimal]]) -> None:
+        """Adds sums by currency to `values`."""
         for currency, value in values:
             self.values[currency] = self.values.get(currency, Decimal(0)) + value
 
 
-def _counted(texts: pl.Series) -> Counter[str]:
+def _value_counts(texts: pl.Series) -> Counter[str]:
+    """Counts how often each text occurs."""
     return Counter(dict(texts.value_counts().iter_rows()))
 
 
-def _sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
-    is_small = pl.col("value").abs() < _SUMMABLE
+def _value_sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
+    """Yields pairs of currency and amount: the sum of each currency, and each value above `SUMMABLE` on its own."""
+    is_small = pl.col("value").abs() < SUMMABLE
     valued = conversions.drop_nulls("value").select(pl.col("currency").fill_null(""), "value")
     yield from valued.filter(is_small).group_by("currency").agg(pl.col("value").sum()).iter_rows()
     yield from valued.filter(~is_small).iter_rows()

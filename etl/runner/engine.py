@@ -1,4 +1,4 @@
-"""The engine of a run: the protocol by which a run has its tasks done. A run knows no engine by name."""
+"""The protocol of engines, which run the tasks of a run. `runner` imports no particular engine."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ import numpy.typing as npt
 
 Result = TypeVar("Result")
 
-#: Takes the progress of a task: bytes of the input as stored, and records.
+#: Receives the progress of a task: input bytes as stored (still compressed), and records.
 Meter = Callable[[int, int], None]
 
 
 class TaskContext(NamedTuple):
-    """What an engine gives to each task.
+    """What an engine passes to each task.
 
     Attributes:
-        meter: Takes the task's progress.
-        repeats: Takes hashes of keys. Says of each whether any task of this call to `map` has named it before.
+        meter: Receives the progress of the task.
+        find_repeats: Takes the hashes of keys. Returns for each hash whether it came before: earlier in the same call,
+            or in an earlier call by any task of the same `Engine.map`.
     """
 
     meter: Meter
-    repeats: Callable[[npt.NDArray[np.uint64]], npt.NDArray[np.bool_]]
+    find_repeats: Callable[[npt.NDArray[np.uint64]], npt.NDArray[np.bool_]]
 
 
 class Engine(Protocol):
-    """Where tasks run. A task is a function of this package and plain data, so that both can be pickled."""
+    """Runs tasks. A task is a function of this package with plain data as arguments, so both can be pickled."""
 
     def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
         """Calls `function(context, *task)` for each task.
 
         Args:
-            function: Takes a `TaskContext`, then the task's own arguments.
+            function: Takes a `TaskContext`, then the arguments of a task.
             tasks: The arguments of each call.
 
         Returns:
             The result of each task, in the order of the tasks.
 
         Raises:
-            EtlError: A task failed; the other tasks are stopped.
+            EtlError: A task failed; the remaining tasks are stopped.
         """
         ...
 
 
-#: Starts an engine: how many processes it may use, and the meter of all its tasks. Leaving the context stops it.
+#: Starts an engine, given the number of processes and the meter of its tasks. Leaving the context stops the engine.
 OpenEngine = Callable[[int, Meter], AbstractContextManager[Engine]]

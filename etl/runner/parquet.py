@@ -1,4 +1,4 @@
-"""Tables as Parquet files."""
+"""Writes and scans tables as Parquet files."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ import polars as pl
 from etl.errors import OutputError
 from etl.schema import TABLES
 
-#: More rows than a part has: one row group a file.
+#: No file has as many rows, so each file is one row group.
 _ROWS_PER_GROUP: Final = 1_000_000
 
 
 def write_table(rows: pl.DataFrame, path: Path) -> None:
-    """One frame as one file; the same frame gives the same bytes.
+    """Writes a frame as one Parquet file; the same frame gives the same bytes.
 
     Raises:
-        OutputError: The disk is full, or the place cannot be written.
+        OutputError: The disk is full, or the path cannot be written.
     """
     try:
         rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=_ROWS_PER_GROUP)
     except (OSError, pl.exceptions.ComputeError) as error:
-        raise OutputError(f"{path} cannot be written: {error}", "Make room, or name another --out.") from error
+        raise OutputError(
+            f"{path} cannot be written: {error}", "Free some disk space, or name another --out."
+        ) from error
 
 
 def make_folders(out: Path) -> None:
-    """One folder a table."""
+    """Creates one folder for each table."""
     for table in TABLES:
         (out / table.name).mkdir(parents=True)
 
 
 def written_rows(out: Path) -> dict[str, int]:
-    """The rows of each table that the files on disk say they hold."""
+    """Counts the rows of each table in the files on disk."""
     return {
         table.name: int(scan_files(sorted((out / table.name).glob("*.parquet"))).select(pl.len()).collect().item())
         for table in TABLES
@@ -41,5 +43,5 @@ def written_rows(out: Path) -> dict[str, int]:
 
 
 def scan_files(paths: list[Path]) -> pl.LazyFrame:
-    """The rows of files, in their order; no mark in a path is taken for a pattern or a partition."""
+    """Scans files, in their order; characters in a path are neither wildcards nor partitions."""
     return pl.scan_parquet(paths, glob=False, hive_partitioning=False)

@@ -1,8 +1,8 @@
-"""Published whole or not at all: tables are staged beside their destination and swapped in by one system call.
+"""Publishes a folder whole or not at all: one system call swaps the finished folder with its destination.
 
-Beside `DIR` lies `.DIR.staging` while a run works: a lock, staged pieces, and `new`, the folder that becomes `DIR`. A
-run that finds one whose lock nobody holds removes it. What is published carries a manifest, by which a later run knows
-that the folder is this tool's and may be replaced.
+While a run works, `.DIR.staging` lies beside `DIR`: it holds a lock, the staged pieces, and `new`, the folder that
+becomes `DIR`. A run removes what a killed run has left in a staging folder. A published folder holds a manifest, by
+which a later run knows that this tool wrote the folder and may replace it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ MANIFEST: Final = "_postback_etl.json"
 
 
 class Stage(NamedTuple):
-    """Where a run works before it publishes, and what refuses a destination that is not its to replace."""
+    """The staging folder of a run.
+
+    Attributes:
+        out: The destination.
+        folder: The staging folder.
+        check: Raises a UsageError if the destination holds files that this tool did not write.
+    """
 
     out: Path
     folder: Path
@@ -35,34 +41,47 @@ class Stage(NamedTuple):
 
     @property
     def pieces(self) -> Path:
-        """What workers stage."""
+        """The folder in which workers stage tables."""
         return self.folder / "pieces"
 
     @property
     def new(self) -> Path:
-        """What becomes the destination."""
+        """The folder that becomes the destination."""
         return self.folder / "new"
 
     def publish(self, manifest: dict[str, Any]) -> None:
-        """Makes the staged tables durable and puts them in the destination's place in one step."""
+        """Syncs the finished tables to disk and swaps them with the destination in one step.
+
+        Args:
+            manifest: The content of the manifest file.
+
+        Raises:
+            UsageError: The destination meanwhile holds files that this tool did not write.
+            OutputError: The tables cannot be written.
+        """
         try:
             (self.new / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
             for path in [*self.new.rglob("*"), self.new]:
                 sync(path)
             self.check(self.out)
             if self.out.exists():
-                _exchange(self.new, self.out)
+                _swap_folders(self.new, self.out)
             else:
                 self.new.rename(self.out)
             sync(self.out.parent)
         except OSError as error:
             raise OutputError(
-                f"{self.out} cannot be published: {error.strerror}", "Make room or name another --out."
+                f"{self.out} cannot be published: {error.strerror}",
+                "Free some disk space, or name another --out.",
             ) from error
 
 
 def check_destination(out: Path) -> None:
-    """Refuses a destination that is no folder, or holds anything that this tool did not write."""
+    """Refuses a destination that is not a folder, or holds files that this tool did not write.
+
+    Raises:
+        UsageError: The destination is refused.
+    """
     if not out.exists() and not out.is_symlink():
         return
     hint = "Name a folder that does not exist, is empty, or holds an earlier run's tables."
@@ -87,19 +106,19 @@ def check_destination(out: Path) -> None:
 
 @contextmanager
 def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iterator[Stage]:
-    """A staging folder beside the destination, held by this process alone, and removed at the end.
+    """Opens a staging folder beside the destination, locked by this process, and removes it at the end.
 
     Args:
         out: The destination.
-        check: Refuses one that holds something else, by a UsageError.
+        check: Raises a UsageError if the destination may not be replaced.
 
     Raises:
-        UsageError: The destination holds something that this tool did not write.
-        OutputError: Another run holds the staging folder, or it cannot be made.
+        UsageError: The destination holds files that this tool did not write.
+        OutputError: Another run holds the lock, or the folder cannot be created.
     """
     check(out)
     stage = Stage(out, out.parent / f".{out.name}.staging", check)
-    with held(stage.folder, "--out"):
+    with lock_folder(stage.folder, "--out"):
         for leftover in (stage.pieces, stage.new):
             shutil.rmtree(leftover, ignore_errors=True)
         stage.pieces.mkdir()
@@ -107,21 +126,23 @@ def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iter
 
 
 @contextmanager
-def held(folder: Path, option: str) -> Iterator[None]:
-    """A folder to work in, held by this process alone, and removed at the end; a killed process holds nothing.
+def lock_folder(folder: Path, option: str) -> Iterator[None]:
+    """Creates a working folder, locks it for this process, and removes it at the end.
+
+    The lock ends with the process, even if the process is killed.
 
     Args:
-        folder: Made if it is not there.
-        option: What names another place, for messages.
+        folder: The folder; it may exist already.
+        option: The option or thing that names another place, for messages.
 
     Raises:
-        OutputError: Another process holds it, or it cannot be made.
+        OutputError: Another process holds the lock, or the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder, option)
+        lock = _acquire_lock(folder, option)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror}", f"Name another {option}.") from error
+        raise OutputError(f"{folder} cannot be created: {error.strerror}", f"Name another {option}.") from error
     try:
         yield
     finally:
@@ -129,7 +150,8 @@ def held(folder: Path, option: str) -> Iterator[None]:
         os.close(lock)
 
 
-def _locked(folder: Path, option: str) -> int:
+def _acquire_lock(folder: Path, option: str) -> int:
+    """Locks the file `lock` in a folder, writes this process's id into it, and returns its descriptor."""
     path = folder / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -141,7 +163,7 @@ def _locked(folder: Path, option: str) -> int:
         holder = os.pread(descriptor, 20, 0).decode() or "unknown"
         os.close(descriptor)
         raise OutputError(
-            f"{folder} is held by another run (process {holder}).", f"Wait for it to end, or name another {option}."
+            f"{folder} is locked by another run (process {holder}).", f"Wait until it ends, or name another {option}."
         )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -149,7 +171,7 @@ def _locked(folder: Path, option: str) -> int:
 
 
 def sync(path: Path) -> None:
-    """Makes a file or a folder's entries durable."""
+    """Syncs a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -162,8 +184,8 @@ _RENAME_EXCHANGE: Final = 2
 _RENAME_SWAP: Final = 2
 
 
-def _exchange(left: Path, right: Path) -> None:
-    """Swaps two folders in one step, so that no moment sees neither."""
+def _swap_folders(left: Path, right: Path) -> None:
+    """Swaps two folders in one system call, so that readers see one of them at any moment."""
     library = ctypes.CDLL(None, use_errno=True)
     names = os.fsencode(left), os.fsencode(right)
     if sys.platform == "darwin":
@@ -174,7 +196,7 @@ def _exchange(left: Path, right: Path) -> None:
         code = ctypes.get_errno()
         if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
             raise OutputError(
-                f"{right} lies on a file system that cannot swap two folders in one step.",
+                f"{right} is on a file system that cannot swap two folders in one step.",
                 "Remove the old tables first, or name a new --out.",
             )
         raise OSError(code, os.strerror(code))

@@ -1,4 +1,4 @@
-"""Published tables as lazy frames: what later questions read, however large they are."""
+"""Opens published tables as lazy frames, so that reports can read tables of any size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from etl.schema import TABLES, Table
 
 
 class Published(NamedTuple):
-    """What a run published: its manifest, and its tables, of which nothing has been read yet."""
+    """The manifest and the four tables of a published folder; no rows have been read yet."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -26,11 +26,11 @@ class Published(NamedTuple):
 
 
 def open_published(folder: Path) -> Published:
-    """The tables in a folder that `run` published.
+    """Opens the tables in a folder that `run` published.
 
     Raises:
-        InputError: There is no such folder, or it cannot be read.
-        UsageError: It holds no tables of this tool, or tables of an earlier version.
+        InputError: The folder does not exist or cannot be read.
+        UsageError: The folder holds no tables of this tool, or tables of an earlier version.
     """
     if not folder.is_dir():
         raise InputError(f"{str(folder)!r} is not a folder.", "Name the folder that `run --out` wrote.")
@@ -47,7 +47,7 @@ def open_published(folder: Path) -> Published:
 
 
 def read(frame: pl.LazyFrame) -> pl.DataFrame:
-    """The rows of a question over published tables, read in a stream.
+    """Collects a query over published tables with the streaming engine.
 
     Raises:
         InputError: A file is damaged, or was replaced meanwhile.
@@ -60,6 +60,7 @@ def read(frame: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _scan(folder: Path, table: Table) -> pl.LazyFrame:
+    """Scans a table of a published folder, and checks that all columns are there."""
     paths = sorted((folder / table.name).glob("*.parquet"))
     if not paths:
         raise UsageError(f"{str(folder)!r} holds no table {table.name!r}.", "Name the folder that `run --out` wrote.")
@@ -67,7 +68,7 @@ def _scan(folder: Path, table: Table) -> pl.LazyFrame:
         frame = scan_files(paths)
         found = frame.collect_schema()
     except (OSError, pl.exceptions.ComputeError) as error:
-        raise InputError(f"{str(paths[0])!r} is no Parquet file.", "Run again into a new folder.") from error
+        raise InputError(f"{str(paths[0])!r} is not a Parquet file.", "Run again into a new folder.") from error
     missing = [name for name in table.schema if name not in found]
     if missing:
         raise UsageError(

@@ -1,6 +1,7 @@
-"""One run: read and transform the inputs (`reading`), deduplicate, write, prove the accounting, publish.
+"""Runs the job: reads and transforms the inputs, removes duplicates, checks the accounting and publishes the tables.
 
-Everything that looks across records, and every write that lasts, is here.
+`stage_inputs` reads and transforms, one batch at a time. This module does all work that looks across batches, and all
+writes that last.
 """
 
 from __future__ import annotations
@@ -16,35 +17,35 @@ import polars as pl
 
 from etl.errors import AccountingError
 from etl.rules.ruleset import Ruleset
-from etl.runner import stage_inputs
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders, write_table, written_rows
 from etl.runner.publish import Stage, staged
 from etl.runner.stage_inputs import (
     SILENT,
-    Planned,
+    PlannedInput,
     Progress,
     RunRequest,
+    StagingArea,
+    check_unchanged,
     jobs_for,
-    memory_of,
+    peak_memory,
     plan_inputs,
-    prove_unchanged,
     run_id,
     survey_inputs,
     transform_inputs,
 )
 from etl.runner.staged_parts import REPEATED, SUSPECTS, Piece, find_suspects, parts_of, write_part
-from etl.runner.tasks import ROWS_PER_PIECE, Report, Task, stage_late
+from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import KEYS, TABLES
-from etl.sources.planning import time_of
+from etl.sources.planning import describe_times
 from etl.sources.storage.inputs import Input, found_inputs
-from etl.transform.deduplication import DUPLICATES, find_duplicates
+from etl.steps.deduplication import DUPLICATES, find_duplicates
 
-#: The hashes of what was held back are read once for so many pieces.
+#: Pieces a task of `find_suspects`: each task reads the hashes of the conversions that were held back once.
 _PIECES_PER_CALL: Final = 4
 
-#: So many suspects are sorted at a time: what this process needs for it.
+#: Suspects that are sorted at a time. This bounds the memory of deduplication (see bench/README.md).
 _SUSPECTS_PER_GROUP: Final = 50_000
 
 
@@ -52,15 +53,15 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
     """Reads the inputs and publishes the four tables.
 
     Args:
-        request: What to do.
-        progress: Where to tell how it gets on.
-        found: The inputs, by a caller who has looked for them already and holds them open; else they are looked for.
+        request: The inputs, the destination and the options.
+        progress: Receives the progress of the run.
+        found: The inputs, if the caller has found and opened them; by default they are found here.
 
     Returns:
-        The summary of the contract.
+        The summary, as the contract defines it.
 
     Raises:
-        EtlError: The run failed; the destination is as it was.
+        EtlError: The run failed; the destination is unchanged.
     """
     began = time.monotonic()
     looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
@@ -68,29 +69,33 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
         jobs = jobs_for(inputs, request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress)
-            for one in surveyed:
-                if one.same_as:
-                    progress.warn(f"{one.input.source} holds the same bytes as {one.same_as} and is read once.")
+            for item in surveyed:
+                if item.same_as:
+                    progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")
             planned = plan_inputs(surveyed, request)
-            tasks, reports = transform_inputs(planned, request, engine, progress, stage_inputs.Stage(stage.pieces))
+            tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
             progress.begin("writing", 0)
-            tally = _finish(stage, tasks, reports, request.ruleset, engine)
+            tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
         summary = _summarise(request, planned, tasks, reports, tally)
-        _prove(summary, planned, tasks, reports, written_rows(stage.new))
+        _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
         progress.begin("publishing", 0)
         stage.publish(summary)
     return {
         "run_id": run_id(),
         **summary,
         "seconds": round(time.monotonic() - began, 3),
-        "peak_memory_bytes": memory_of(jobs, reports),
+        "peak_memory_bytes": peak_memory(jobs, reports),
     }
 
 
-def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Ruleset, engine: Engine) -> Tally:
-    """Deduplicates what was staged and writes the four tables, in the order of (source_digest, record_no)."""
-    pieces, late = _settled(stage.pieces, [piece for report in reports for piece in report.pieces], ruleset, engine)
-    list(engine.map(stage_late, [(tasks[number], rows) for number, rows in late.items()]))
+def _write_tables(
+    stage: Stage, tasks: list[Task], reports: list[TaskReport], ruleset: Ruleset, engine: Engine
+) -> Tally:
+    """Removes the duplicates among staged conversions and writes the four tables by (source_digest, record_no)."""
+    pieces, missed = _stage_duplicates(
+        stage.pieces, [piece for report in reports for piece in report.pieces], ruleset, engine
+    )
+    list(engine.map(stage_missed_raws, [(tasks[number], rows) for number, rows in missed.items()]))
     make_folders(stage.new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
     calls = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
@@ -100,13 +105,13 @@ def _finish(stage: Stage, tasks: list[Task], reports: list[Report], ruleset: Rul
     return tally
 
 
-def _settled(
+def _stage_duplicates(
     stage: Path, pieces: list[Piece], ruleset: Ruleset, engine: Engine
 ) -> tuple[list[Piece], dict[int, pl.DataFrame]]:
-    """Finds the duplicates and stages them beside their pieces.
+    """Finds the duplicates, and stages those of each piece beside it.
 
     Returns:
-        The pieces, and of each task what is a duplicate but was not held back.
+        The pieces, and by task number the duplicates that were not held back.
     """
     held = [piece.read_held(stage, "keys", ["key_hash"]) for piece in pieces]
     write_table(pl.concat([KEYS.empty().select("key_hash"), *held]).unique(maintain_order=True), stage / REPEATED)
@@ -115,28 +120,28 @@ def _settled(
     groups = range(suspects.height // _SUSPECTS_PER_GROUP + 1)
     found = [_duplicates(suspects.filter(pl.col("key_hash") % len(groups) == i), ruleset) for i in groups]
     by_piece = pl.concat(found).partition_by("task", "number", as_dict=True)
-    settled: list[Piece] = []
-    late: dict[int, pl.DataFrame] = {}
+    checked: list[Piece] = []
+    missed: dict[int, pl.DataFrame] = {}
     for piece in pieces:
         duplicates = by_piece.get((piece.task, piece.number), found[0].clear())
         write_table(duplicates.select(DUPLICATES.names()), piece.path(stage, "duplicates"))
-        unforeseen = duplicates.filter(~pl.col("is_held"))
-        if unforeseen.height:
-            late[piece.task] = pl.concat([late.get(piece.task, unforeseen.clear()), unforeseen])
-        settled.append(piece._replace(is_final=not unforeseen.height and duplicates.height == piece.held))
-    return settled, late
+        not_held = duplicates.filter(~pl.col("is_held"))
+        if not_held.height:
+            missed[piece.task] = pl.concat([missed.get(piece.task, not_held.clear()), not_held])
+        checked.append(piece._replace(is_final=not not_held.height and duplicates.height == piece.held))
+    return checked, missed
 
 
 def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
-    """Those of some suspects that are duplicates, of what, and where they are."""
+    """Finds the duplicates among suspects: rows of `DUPLICATES` with the piece and the position of each record."""
     places = suspects.select("conversion_id", "record_no", "byte_offset", "task", "number", "is_held")
     return find_duplicates(suspects, ruleset.dedup_window).join(places, on="conversion_id")
 
 
 def _summarise(
-    request: RunRequest, planned: list[Planned], tasks: list[Task], reports: list[Report], tally: Tally
+    request: RunRequest, planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport], tally: Tally
 ) -> dict[str, Any]:
-    """The summary but what differs from run to run; it is also the manifest of the published tables."""
+    """Returns the part of the summary that is the same in every run, which is also the manifest."""
     skipped = sum((report.skipped for report in reports), Counter[str]())
     unrecognised = sum((report.unrecognised for report in reports), Counter[str]())
     records: Counter[str] = Counter()
@@ -156,16 +161,18 @@ def _summarise(
 
 
 def value_total(tally: Tally) -> dict[str, str]:
-    """The sum of the conversions' values by currency, in plain notation."""
-    return {currency: _plain(value) for currency, value in sorted(tally.values.items())}
+    """Returns the sum of the conversions' values by currency, as decimal numbers without an exponent."""
+    return {currency: plain_notation(value) for currency, value in sorted(tally.values.items())}
 
 
-def _plain(value: Decimal) -> str:
+def plain_notation(value: Decimal) -> str:
+    """Formats a decimal number without an exponent and without trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _describe_input(plan: Planned, records: Counter[str], tally: Tally, timezone: str) -> dict[str, Any]:
+def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, timezone: str) -> dict[str, Any]:
+    """Returns the entry of an input in the summary."""
     described: dict[str, Any] = {
         "path": plan.input.source,
         "digest": plan.survey.digest,
@@ -173,7 +180,7 @@ def _describe_input(plan: Planned, records: Counter[str], tally: Tally, timezone
         "compression": plan.survey.codec,
         "bytes": plan.survey.stored_bytes,
         "records": 0 if plan.same_as else records[plan.input.source],
-        "time": time_of(plan.detected, timezone),
+        "time": describe_times(plan.detected, timezone),
         "bodies_not_logged": 0 if plan.same_as else tally.unlogged[plan.input.source],
     }
     if plan.detected.columns:
@@ -182,23 +189,28 @@ def _describe_input(plan: Planned, records: Counter[str], tally: Tally, timezone
 
 
 def _by_reason(counts: Counter[str]) -> dict[str, Any]:
+    """Returns the total and the counts by reason."""
     return {"total": counts.total(), "by_reason": dict(sorted(counts.items()))}
 
 
-def _prove(
-    summary: dict[str, Any], planned: list[Planned], tasks: list[Task], reports: list[Report], written: dict[str, int]
+def _check_accounting(
+    summary: dict[str, Any],
+    planned: list[PlannedInput],
+    tasks: list[Task],
+    reports: list[TaskReport],
+    written: dict[str, int],
 ) -> None:
-    """Every record is in exactly one place, and the files hold what was counted.
+    """Checks that each record is counted in exactly one place, and that the files hold the rows that were counted.
 
     Raises:
-        AccountingError: They do not.
-        InputError: An input is not what it was when it was surveyed.
+        AccountingError: The numbers do not agree.
+        InputError: An input has changed since it was surveyed.
     """
-    prove_unchanged(planned, tasks, reports)
+    check_unchanged(planned, tasks, reports)
     ended = summary["conversions"] + summary["rejections"]["total"] + summary["skipped"]["total"]
     if summary["records"] != ended:
         raise AccountingError(
-            f"{summary['records']} records were read, but {ended} accounted for.", "Report this with the input."
+            f"{summary['records']} records were read, but {ended} are accounted for.", "Report this with the input."
         )
     counted = {table.name: summary[table.name] for table in TABLES[:3]} | {"rejections": summary["rejections"]["total"]}
     if counted != written:

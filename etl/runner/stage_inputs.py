@@ -1,6 +1,6 @@
-"""Inputs to staged tables: survey what the arguments name, find out what it is, cut it into splits, transform those.
+"""Turns inputs into staged tables: surveys the inputs, detects their formats, cuts them into splits, transforms these.
 
-What `job` publishes and what `warehouse` loads begins here alike. Nothing here looks across records or lasts.
+`run` and `warehouse.load` both begin here. Nothing here looks across batches, and nothing here is permanent.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from etl.options import Options, RunOptions
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Engine, Meter, OpenEngine
-from etl.runner.tasks import Report, Task, Unmatched, peak_memory_bytes, transform_split
+from etl.runner.tasks import Task, TaskReport, Unmatched, peak_memory_bytes, transform_split
 from etl.sources.detection import Detected
 from etl.sources.format import LINES
-from etl.sources.planning import SPLIT_BYTES, Reading, find_format, plan_splits
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
 from etl.sources.settings import make_settings
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input
 from etl.sources.storage.locations import size_of
 
-#: The least share of records that must be in the format an input was found to have, and how many need not be.
+#: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
 MIN_MATCHED: Final = 0.9
-TOLERATED: Final = 5
+MAX_UNMATCHED: Final = 5
 
-#: Less input than this is not worth starting processes for.
+#: Inputs with fewer bytes in all are transformed in this process: starting workers would take longer.
 POOL_BYTES: Final = 48 * 2**20
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a run is asked to do; the command's options, and the arguments of `etl.run`.
+    """What to run: the options of the command, or the arguments of `etl.run`.
 
     Attributes:
         inputs: Files, folders, globs, or `-`.
         out: The folder that will hold the four tables.
         open_engine: Starts the engine that runs the tasks.
         ruleset: The rules.
-        options: What a transform may be told.
+        options: The options of a transform.
         reading: How the inputs are read.
-        min_matched: Least share of an input's records that must be in its format; by default nine tenths, of inputs
-            whose format was detected and of which more than a few records are not in it.
-        jobs: Processes to work in.
+        min_matched: Least share of an input's records that must match its format. By default nine tenths, for inputs
+            whose format was detected and of which more than five records do not match.
+        jobs: Number of processes.
     """
 
     inputs: tuple[str, ...]
@@ -58,7 +58,7 @@ class RunRequest:
     open_engine: OpenEngine
     ruleset: Ruleset = field(default_factory=Ruleset)
     options: Options = field(default_factory=Options)
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadOptions = field(default_factory=ReadOptions)
     min_matched: float | None = None
     jobs: int = 1
 
@@ -77,20 +77,20 @@ def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engi
         open_engine=open_engine,
         ruleset=options.ruleset or Ruleset(),
         options=options.transform_options,
-        reading=Reading(options.format, options.log_format, settings, options.max_record_bytes),
+        reading=ReadOptions(options.format, options.log_format, settings, options.max_record_bytes),
         min_matched=options.min_matched,
         jobs=options.jobs,
     )
 
 
 class Progress(NamedTuple):
-    """Where a run tells how it gets on.
+    """Receives the progress of a run.
 
     Attributes:
-        begin: Told the phase, with its total of bytes.
-        advance: Told bytes and records as they are done.
-        warn: Told what needs a look.
-        survey: Told of each input, when it was surveyed: path, digest, bytes, compression.
+        begin: Called when a phase begins, with its name and its total of bytes.
+        advance: Called with the bytes and the records done since the last call.
+        warn: Called with a warning.
+        survey: Called with each surveyed input: path, digest, bytes, compression.
     """
 
     begin: Callable[[str, int], None]
@@ -102,16 +102,16 @@ class Progress(NamedTuple):
 SILENT: Final = Progress(lambda phase, total: None, lambda size, records: None, lambda message: None)
 
 
-class Surveyed(NamedTuple):
-    """One input and its bytes; `same_as` names an earlier input of the same bytes."""
+class SurveyedInput(NamedTuple):
+    """An input and the survey of its bytes; `same_as` names an earlier input with the same bytes."""
 
     input: Input
     survey: Survey
     same_as: str | None
 
 
-class Planned(NamedTuple):
-    """One input and what is known of it before it is transformed."""
+class PlannedInput(NamedTuple):
+    """An input, the survey of its bytes, and its format."""
 
     input: Input
     survey: Survey
@@ -119,70 +119,79 @@ class Planned(NamedTuple):
     detected: Detected
 
 
-class Stage(NamedTuple):
-    """Where staged pieces go, and whether they hold the raw records of conversions that can repeat another."""
+class StagingArea(NamedTuple):
+    """The folder in which tables are staged.
+
+    Attributes:
+        folder: The folder.
+        keeps_raws: See `Task.keeps_raws`.
+    """
 
     folder: Path
     keeps_raws: bool = False
 
 
 def run_id() -> str:
-    """A name for a run: when it began, and eight digits of chance."""
+    """Returns a new name for a run: the present time and eight random digits."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 
 def jobs_for(inputs: list[Input], request: RunRequest) -> int:
-    """The processes that are worth starting for inputs of their size."""
+    """Returns the number of processes to use for inputs, by their total size."""
     return request.jobs if sum(size_of(item.path) for item in inputs) >= POOL_BYTES else 1
 
 
-def memory_of(jobs: int, reports: list[Report]) -> int:
-    """The most bytes that a run can have held: this process at its peak, and every worker at that of the largest."""
+def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
+    """Returns an upper bound of the run's memory in bytes.
+
+    This is the peak of this process, plus the largest peak in the reports for each worker.
+    """
     workers = (jobs - 1) * max((report.peak_memory_bytes for report in reports), default=0)
     return peak_memory_bytes() + workers
 
 
-def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) -> list[Surveyed]:
-    """Reads the inputs once, for their digests; those of the same bytes as an earlier one say so."""
+def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) -> list[SurveyedInput]:
+    """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input."""
     progress.begin("surveying", sum(size_of(item.path) for item in inputs))
     with ThreadPoolExecutor(request.jobs) as threads:
         surveys = list(threads.map(lambda item: survey(item.path, item.source, SPLIT_BYTES), inputs))
-    surveyed: list[Surveyed] = []
+    surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
     for item, found in zip(inputs, surveys, strict=True):
         same_as = seen.get(found.digest) if found.plain_bytes else None
         seen.setdefault(found.digest, item.source)
-        surveyed.append(Surveyed(item, found, same_as))
+        surveyed.append(SurveyedInput(item, found, same_as))
         known = {"path": item.source, "digest": found.digest, "bytes": found.stored_bytes, "compression": found.codec}
         progress.survey(known)
     return surveyed
 
 
-def plan_inputs(surveyed: list[Surveyed], request: RunRequest) -> list[Planned]:
-    """Gives each input its format, in the order of their digests."""
+def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest) -> list[PlannedInput]:
+    """Detects the format of each input; returns the inputs in the order of their digests."""
     planned = [
-        Planned(*one, find_format(one.input, one.survey.codec, one.survey.samples, request.reading)) for one in surveyed
+        PlannedInput(*item, find_format(item.input, item.survey.codec, item.survey.samples, request.reading))
+        for item in surveyed
     ]
     return sorted(planned, key=lambda plan: plan.survey.digest)
 
 
 def transform_inputs(
-    planned: list[Planned], request: RunRequest, engine: Engine, progress: Progress, stage: Stage
-) -> tuple[list[Task], list[Report]]:
-    """Reads and transforms the inputs, each of the same bytes once, and stages their tables.
+    planned: list[PlannedInput], request: RunRequest, engine: Engine, progress: Progress, stage: StagingArea
+) -> tuple[list[Task], list[TaskReport]]:
+    """Reads and transforms the inputs, and stages their tables; inputs with the same bytes are read once.
 
     Args:
         planned: The inputs, in the order of their digests.
-        request: By what rules.
-        engine: Where the tasks run.
-        progress: Where to tell how it gets on.
-        stage: Where the pieces go, and whether the raw records of what can be a duplicate go there too.
+        request: The rules and options.
+        engine: Runs the tasks.
+        progress: Receives the progress.
+        stage: Where to stage the tables, and which raw records to keep.
 
     Returns:
-        The tasks, in the order of (source_digest, record_no), and what became of each.
+        The tasks, in the order of (source_digest, record_no), and the report of each task.
 
     Raises:
-        FormatError: Too few records of an input are in its format.
+        FormatError: Too few records of an input match its format.
         InputError: An input cannot be read.
     """
     read = [plan for plan in planned if not plan.same_as]
@@ -201,11 +210,11 @@ def transform_inputs(
     return tasks, reports
 
 
-def prove_unchanged(planned: list[Planned], tasks: list[Task], reports: list[Report]) -> None:
-    """Proves that inputs of lines held the records that were counted when they were surveyed.
+def check_unchanged(planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport]) -> None:
+    """Checks that each split of a line-based input, except the last, held the records that the survey counted.
 
     Raises:
-        InputError: One does not.
+        InputError: A split held more or fewer records, so the input has changed.
     """
     lines = {plan.input.source: plan for plan in planned if plan.detected.framing == LINES}
     for task, report, following in zip(tasks, reports, [*tasks[1:], None], strict=False):
@@ -213,18 +222,20 @@ def prove_unchanged(planned: list[Planned], tasks: list[Task], reports: list[Rep
         if is_followed and task.split.source in lines:
             expected = following.split.first_record - task.split.first_record  # type: ignore[union-attr]
             if report.records != expected:
-                raise InputError(f"{task.split.source} changed while it was read.", "Run again when it is at rest.")
+                raise InputError(
+                    f"{task.split.source} changed while it was read.", "Run again when it no longer changes."
+                )
 
 
-def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[Report]) -> None:
-    """Looks for an input that is not what it was taken for.
+def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[TaskReport]) -> None:
+    """Checks that enough records of each input match its format.
 
     Raises:
-        FormatError: Too few of its records are in its format.
+        FormatError: Too few records of an input match.
     """
     is_judged = request.min_matched is not None or (request.reading.format == "auto" and not request.reading.log_format)
     least = MIN_MATCHED if request.min_matched is None else request.min_matched
-    tolerated = TOLERATED if request.min_matched is None else 0
+    tolerated = MAX_UNMATCHED if request.min_matched is None else 0
     by_source: dict[str, tuple[Task, Unmatched]] = {}
     for task, report in zip(tasks, reports, strict=True):
         before = by_source.get(task.split.source, (task, Unmatched(0, 0, [])))[1]
@@ -236,12 +247,14 @@ def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[Repo
 
 
 def _unmatched_error(source: str, task: Task, found: Unmatched) -> FormatError:
+    """Returns the error for an input of which too few records match, with the first of these, redacted."""
     matched = found.candidates - found.records
     first = pl.DataFrame(found.first, {"record_no": pl.Int64, "raw": pl.String, "layout": pl.String}, orient="row")
     shown = redact_raws(first["raw"], task.options.pii, task.ruleset, first["layout"])
     listed = "; ".join(f"record {number} {raw[:60]!r}" for number, raw in zip(first["record_no"], shown, strict=True))
     return FormatError(
-        f"{source} looks like {task.split.row.name}, but only {matched:,} of {found.candidates:,} records are. "
-        f"Not so are {listed}.",
-        f"Say what it is with --format or --log-format; --min-matched {100 * matched // found.candidates}% allows it.",
+        f"{source} was read as {task.split.row.name}, but only {matched:,} of {found.candidates:,} records match "
+        f"that format. The first that do not: {listed}.",
+        f"Name the format by --format or --log-format, or accept these records by --min-matched "
+        f"{100 * matched // found.candidates}%.",
     )

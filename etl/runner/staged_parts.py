@@ -1,9 +1,9 @@
-"""Pieces: the tables of some consecutive requests as a worker stages them, and the files that become of them.
+"""Stages the tables of a run in pieces, and writes the files of the published tables from the pieces.
 
-A conversion whose key came before most likely repeats an earlier one: it is held back, that is, staged apart. Once all
-keys are known it is clear what is a duplicate. Where that is just what was held back, the staged tables are final and
-only moved; elsewhere they are put together anew. Either way gives the same bytes, so that it plays no part in which
-order workers come to their keys.
+If the hash of a conversion's key was seen before, the conversion probably repeats an earlier one. It is held back:
+staged in files of its own. Once all keys are known, the duplicates are known. If the duplicates of a piece are exactly
+the conversions held back, its staged files are final and are moved into place; else they are rebuilt. Both paths write
+identical bytes, so the order in which workers report keys does not matter.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from etl.runner.counts import Tally
 from etl.runner.engine import TaskContext
 from etl.runner.parquet import write_table
 from etl.schema import KEYS, TABLES
-from etl.transform.rejections import reject_duplicates
+from etl.steps.rejections import reject_duplicates
 
-#: The tables that say what became of conversions.
+#: The tables of conversions and of their details.
 _CONVERTED: Final = ("conversions", "items", "passthroughs")
 
 #: The frames of `pipeline.Tables` that are staged.
 STAGED: Final = (*_CONVERTED, "rejections", "keys")
 
-#: Of keys that may be duplicates: which piece they are of, and whether they are held back.
+#: One row is a key that may be a duplicate, with its piece, and whether its conversion is held back.
 SUSPECTS: Final = pl.Schema({**KEYS.schema, "task": pl.Int64(), "number": pl.Int64(), "is_held": pl.Boolean()})
 
-#: The staged table of the hashes of all that was held back.
+#: The staged file with the key hashes of all conversions that are held back.
 REPEATED: Final = "repeated.parquet"
 
-#: Of final tables, the columns that are counted.
+#: The columns of final tables that `Tally` needs.
 _COUNTED: Final = {"conversions": ["issues", "currency", "value"], "items": ["position"], "passthroughs": ["position"]}
 
 
@@ -39,11 +39,11 @@ class Piece(NamedTuple):
     """Staged tables of some consecutive requests of a split.
 
     Attributes:
-        task: The task's number.
-        number: The piece's own within it.
-        records: How many requests.
-        held: How many conversions are held back.
-        is_final: Whether the duplicates are exactly those.
+        task: Number of the task.
+        number: Number of the piece within the task.
+        records: Number of requests.
+        held: Number of conversions that are held back.
+        is_final: The duplicates are exactly the conversions that are held back.
     """
 
     task: int
@@ -53,26 +53,26 @@ class Piece(NamedTuple):
     is_final: bool = False
 
     def path(self, stage: Path, name: str) -> Path:
-        """Where one of its tables lies."""
+        """Returns the path of a table of this piece."""
         return stage / f"{self.task:06d}-{self.number:04d}.{name}.parquet"
 
     def read(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
-        """One of its tables."""
+        """Reads a table of this piece."""
         return pl.read_parquet(self.path(stage, name), columns=columns, glob=False)
 
     def read_held(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
-        """What is held back of one of its tables."""
+        """Reads the rows of a table that are held back."""
         if self.held:
             return self.read(stage, f"held.{name}", columns)
         return pl.read_parquet(self.path(stage, name), columns=columns, n_rows=0, glob=False)
 
     def stage(self, stage: Path, tables: dict[str, pl.DataFrame], held: pl.Series) -> None:
-        """Stages its tables.
+        """Writes the tables of this piece.
 
         Args:
-            stage: Where.
-            tables: `STAGED` and `raws`: conversion_id and raw.
-            held: conversion_id of what is held back.
+            stage: The staging folder.
+            tables: The frames of `STAGED`, and `raws` (conversion_id and raw).
+            held: conversion_id of the conversions that are held back.
         """
         for name, rows in tables.items():
             kept = rows
@@ -84,33 +84,33 @@ class Piece(NamedTuple):
 
 
 def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Path) -> pl.DataFrame:
-    """The keys of some pieces that share a hash with what any piece held back: rows of `SUSPECTS`.
+    """Finds the keys that share a hash with any conversion that is held back: rows of `SUSPECTS`.
 
     Args:
-        pieces: Whose keys are staged.
-        stage: Where they lie, and beside them as `REPEATED` the hashes of what was held back.
+        pieces: The pieces whose keys are searched.
+        stage: The staging folder, which holds the pieces and the file `REPEATED`.
     """
     repeated = pl.read_parquet(stage / REPEATED, glob=False)["key_hash"].implode()
     suspects = []
     for piece in pieces:
-        others = piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated))
-        for rows, is_held in ((others, False), (piece.read_held(stage, "keys"), True)):
+        not_held = piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated))
+        for rows, is_held in ((not_held, False), (piece.read_held(stage, "keys"), True)):
             place = {"task": piece.task, "number": piece.number, "is_held": is_held}
-            suspects.append(_detached(rows.with_columns(pl.lit(v, SUSPECTS[k]).alias(k) for k, v in place.items())))
+            suspects.append(_compacted(rows.with_columns(pl.lit(v, SUSPECTS[k]).alias(k) for k, v in place.items())))
     return pl.concat(suspects)
 
 
-def _detached(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows without the texts of those that were there before a filter, which polars keeps."""
+def _compacted(rows: pl.DataFrame) -> pl.DataFrame:
+    """Copies rows into new memory, since polars keeps the texts of rows that a filter dropped (see bench/README.md)."""
     return pl.DataFrame(pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
 
 
 def parts_of(pieces: list[Piece], records: int) -> list[list[Piece]]:
-    """The pieces of each file of the published tables, by their size alone, so that the machine plays no part.
+    """Groups pieces into parts, by their numbers of records alone; each part becomes one file of each table.
 
     Args:
-        pieces: In their order.
-        records: What a part holds, unless its first piece alone holds more.
+        pieces: The pieces, in order.
+        records: Most records of a part, unless its first piece alone has more.
     """
     parts: list[list[Piece]] = []
     room = 0
@@ -124,19 +124,19 @@ def parts_of(pieces: list[Piece], records: int) -> list[list[Piece]]:
 
 
 def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Path, number: int) -> Tally:
-    """Makes one file of each table of staged pieces, with their duplicates among the rejections.
+    """Writes one file of each table from staged pieces; duplicates become rejections.
 
     Args:
-        pieces: In the order of (source_digest, record_no), each with `duplicates` beside it.
-        stage: Where they lie.
-        out: The folder with one folder a table.
-        number: The part's number; only the first part has files for tables without rows.
+        pieces: In the order of (source_digest, record_no), each with the staged table `duplicates`.
+        stage: The staging folder.
+        out: The folder that holds one folder for each table.
+        number: Number of the part; only the first part has files for tables without rows.
 
     Returns:
-        What was written, counted.
+        The counts of the written rows.
     """
     is_moved = len(pieces) == 1 and pieces[0].is_final
-    parts = [_final(piece, stage, _COUNTED) if is_moved else _judged(piece, stage) for piece in pieces]
+    parts = [_final_tables(piece, stage, _COUNTED) if is_moved else _rebuilt_tables(piece, stage) for piece in pieces]
     whole = {table.name: pl.concat([part[table.name] for part in parts] or [table.empty()]) for table in TABLES}
     for name, rows in whole.items():
         target = out / name / f"part-{number:05d}.parquet"
@@ -149,17 +149,17 @@ def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Pat
     return Tally.of(whole)
 
 
-def _final(piece: Piece, stage: Path, columns: dict[str, list[str]]) -> dict[str, pl.DataFrame]:
-    """The tables of a final piece; of what lies there already some columns."""
+def _final_tables(piece: Piece, stage: Path, columns: dict[str, list[str]]) -> dict[str, pl.DataFrame]:
+    """Reads the tables of a final piece: the named columns of the tables of conversions, and all of the rejections."""
     conversions = piece.read_held(stage, "conversions")
     tables = {name: piece.read(stage, name, columns.get(name)) for name in _CONVERTED}
     return {**tables, "rejections": _rejections(piece, stage, conversions)}
 
 
-def _judged(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
-    """The tables of any piece."""
+def _rebuilt_tables(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
+    """Returns the tables of a piece without its duplicates, which become rejections."""
     if piece.is_final:
-        return _final(piece, stage, {})
+        return _final_tables(piece, stage, {})
     whole = {name: pl.concat([piece.read(stage, name), piece.read_held(stage, name)]) for name in _CONVERTED}
     conversions = whole["conversions"].sort("record_no")
     kept = conversions.join(piece.read(stage, "duplicates"), on="conversion_id", how="anti", maintain_order="left")
@@ -172,16 +172,16 @@ def _judged(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
 
 
 def _rejections(piece: Piece, stage: Path, conversions: pl.DataFrame) -> pl.DataFrame:
-    """The rejections of a piece, with those of these conversions that are duplicates."""
+    """Returns the rejections of a piece, with those of its conversions that are duplicates, by record_no."""
     rejections, duplicates = piece.read(stage, "rejections"), piece.read(stage, "duplicates")
     raws = [piece.read(stage, "raws")]
-    if (late := late_path(stage, piece.task)).exists():
-        raws.append(pl.read_parquet(late, glob=False))
+    if (missed := missed_raws_path(stage, piece.task)).exists():
+        raws.append(pl.read_parquet(missed, glob=False))
     moved = conversions.join(duplicates, on="conversion_id", maintain_order="left")
     moved = moved.join(pl.concat(raws), on="conversion_id", maintain_order="left")
     return pl.concat([rejections, reject_duplicates(moved)]).sort("source_digest", "record_no")
 
 
-def late_path(stage: Path, task: int) -> Path:
-    """Where conversion_id and raw lie of duplicates of a task that were not held back."""
-    return stage / f"{task:06d}.late.parquet"
+def missed_raws_path(stage: Path, task: int) -> Path:
+    """Returns the path of conversion_id and raw of the duplicates of a task that were not held back."""
+    return stage / f"{task:06d}.missed.parquet"

@@ -1,8 +1,8 @@
-"""What a worker does: functions of plain data, to be run anywhere the inputs and the stage can be reached.
+"""The functions that workers run. Their arguments are plain data, so any process that reaches the files can run them.
 
-First `transform_split` for every split; once all keys are known `pieces.find_suspects`, and `stage_late` for the splits
-of which something turned out to be a duplicate that was not held back; at last `pieces.write_part` for each part of the
-published tables.
+`transform_split` runs for every split. Once all keys are known, `staged_parts.find_suspects` runs for every piece, and
+`stage_missed_raws` for each split with duplicates that were not held back. `staged_parts.write_part` runs last, for
+each part of the published tables.
 """
 
 from __future__ import annotations
@@ -20,18 +20,25 @@ from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import TaskContext
 from etl.runner.parquet import write_table
-from etl.runner.staged_parts import STAGED, Piece, late_path
+from etl.runner.staged_parts import STAGED, Piece, missed_raws_path
 from etl.sources.splits import Split, read_raws, read_split
-from etl.transform.pipeline import Tables, transform
+from etl.steps.pipeline import Tables, transform
 
-#: A piece is staged when it holds this many requests: what a worker keeps in memory.
+#: A worker stages a piece when it has read this many requests. This bounds its memory.
 ROWS_PER_PIECE: Final = 50_000
 
 
 class Task(NamedTuple):
-    """One split to transform: which, by what rules, staged where and as what number.
+    """A split to transform.
 
-    Whether the raw records of all that can be a duplicate are kept; else what probably is one is held back.
+    Attributes:
+        split: The split.
+        ruleset: The rules.
+        options: The options of the transform.
+        stage: The staging folder.
+        number: Number of the task.
+        keeps_raws: Keep the raw text of every conversion with a transaction id (warehouse); otherwise only of likely
+            duplicates, which are held back.
     """
 
     split: Split
@@ -42,13 +49,19 @@ class Task(NamedTuple):
     keeps_raws: bool = False
 
 
-#: Faults of records that no format has to match.
-_BESIDE: Final = ("blank", "comment", "header")
+#: Faults of records that are not expected to match the format.
+_NO_CANDIDATES: Final = ("blank", "comment", "header")
 _SHOWN: Final = 3
 
 
 class Unmatched(NamedTuple):
-    """How many records of how many candidates were not in their input's format; of the first record_no, raw, layout."""
+    """Counts the records of an input that do not match its format.
+
+    Attributes:
+        records: Records that do not match.
+        candidates: Records that should match.
+        first: record_no, raw and layout of the first few that do not match.
+    """
 
     records: int
     candidates: int
@@ -59,16 +72,16 @@ class Unmatched(NamedTuple):
         return Unmatched(self.records + other.records, self.candidates + other.candidates, first)
 
 
-class Report(NamedTuple):
-    """What became of one split.
+class TaskReport(NamedTuple):
+    """The results of one split.
 
     Attributes:
-        pieces: What was staged.
-        records: Records read.
-        skipped: Records skipped, by reason.
-        unrecognised: Parameters that nothing reads, by name.
-        unmatched: Records that were not in the input's format.
-        peak_memory_bytes: The most memory this process has held so far.
+        pieces: The staged pieces.
+        records: Number of records read.
+        skipped: Skipped records by reason.
+        unrecognised: Parameters that no rule reads, by name.
+        unmatched: Records that do not match the input's format.
+        peak_memory_bytes: Peak memory of the worker process so far.
     """
 
     pieces: list[Piece]
@@ -79,72 +92,73 @@ class Report(NamedTuple):
     peak_memory_bytes: int
 
 
-def transform_split(context: TaskContext, task: Task) -> Report:
+def transform_split(context: TaskContext, task: Task) -> TaskReport:
     """Reads and transforms a split, and stages its tables in pieces.
 
     Raises:
-        InputError: The input cannot be read to the split's end.
+        InputError: The input cannot be read to the end of the split.
     """
     skipped: Counter[str] = Counter()
     unrecognised: Counter[str] = Counter()
     unmatched = Unmatched(0, 0, [])
-    waiting: list[tuple[Tables, pl.DataFrame]] = []
+    batches: list[tuple[Tables, pl.DataFrame]] = []
     pieces: list[Piece] = []
-    records = waiting_rows = 0
+    records = batched_rows = 0
     for requests, size in read_split(task.split):
         tables = transform(requests, task.ruleset, task.options)
         skipped.update(dict(tables.skipped.iter_rows()))
         unrecognised.update(dict(tables.unrecognised.iter_rows()))
         unmatched += _unmatched(requests)
-        waiting.append((tables, requests.select("record_no", "raw", "layout")))
-        waiting_rows += requests.height
+        batches.append((tables, requests.select("record_no", "raw", "layout")))
+        batched_rows += requests.height
         records += requests.height
         context.meter(size, requests.height)
-        if waiting_rows >= ROWS_PER_PIECE:
-            pieces.append(_staged(context, task, len(pieces), waiting))
-            waiting, waiting_rows = [], 0
-    if waiting:
-        pieces.append(_staged(context, task, len(pieces), waiting))
-    return Report(pieces, records, skipped, unrecognised, unmatched, peak_memory_bytes())
+        if batched_rows >= ROWS_PER_PIECE:
+            pieces.append(_stage_piece(context, task, len(pieces), batches))
+            batches, batched_rows = [], 0
+    if batches:
+        pieces.append(_stage_piece(context, task, len(pieces), batches))
+    return TaskReport(pieces, records, skipped, unrecognised, unmatched, peak_memory_bytes())
 
 
-def _staged(context: TaskContext, task: Task, number: int, waiting: list[tuple[Tables, pl.DataFrame]]) -> Piece:
-    """Stages the tables of some requests, and the raw records of conversions that are, or can be, duplicates."""
-    tables = {name: pl.concat([getattr(one, name) for one, _ in waiting]) for name in STAGED}
-    raws = pl.concat([one for _, one in waiting])
+def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tuple[Tables, pl.DataFrame]]) -> Piece:
+    """Stages the tables of batches as a piece, with the raw records of conversions that are, or may be, duplicates."""
+    tables = {name: pl.concat([getattr(frames, name) for frames, _ in batches]) for name in STAGED}
+    raws = pl.concat([records for _, records in batches])
     keys = tables["keys"]
-    held = keys.clear() if task.keeps_raws else keys.filter(context.repeats(keys["key_hash"].to_numpy()))
+    held = keys.clear() if task.keeps_raws else keys.filter(context.find_repeats(keys["key_hash"].to_numpy()))
     piece = Piece(task.number, number, raws.height, held.height)
-    tables["raws"] = _redacted(keys if task.keeps_raws else held, raws, task)
+    tables["raws"] = _redacted_raws(keys if task.keeps_raws else held, raws, task)
     piece.stage(task.stage, tables, held["conversion_id"])
     return piece
 
 
-def _redacted(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """conversion_id and the redacted raw record of each of some conversions."""
+def _redacted_raws(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """Returns conversion_id and the redacted raw record of conversions."""
     found = keys.select("conversion_id", "record_no").join(raws, on="record_no", maintain_order="left")
     return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset, found["layout"]))
 
 
 def _unmatched(requests: pl.DataFrame) -> Unmatched:
+    """Counts malformed records, and the records that should match: all but blank, comment and header lines."""
     fault = requests["fault"]
     unread = requests.select("record_no", "raw", "layout").filter(fault == "malformed_record")
-    candidates = requests.height - int(fault.is_in(_BESIDE).sum())
+    candidates = requests.height - int(fault.is_in(_NO_CANDIDATES).sum())
     return Unmatched(unread.height, candidates, unread.head(_SHOWN).rows())
 
 
-def stage_late(_context: TaskContext, task: Task, late: pl.DataFrame) -> None:
-    """Reads the raw records of duplicates again that were not held back, and stages them, redacted, for their pieces.
+def stage_missed_raws(_context: TaskContext, task: Task, missed: pl.DataFrame) -> None:
+    """Reads the raw records of duplicates that were not held back again, redacts and stages them.
 
     Args:
-        task: Of their split.
-        late: conversion_id, record_no and byte_offset of each.
+        task: The task of their split.
+        missed: conversion_id, record_no and byte_offset of each duplicate.
     """
-    raws = read_raws(task.split, late.select("record_no", "byte_offset"))
-    write_table(_redacted(late, raws, task), late_path(task.stage, task.number))
+    raws = read_raws(task.split, missed.select("record_no", "byte_offset"))
+    write_table(_redacted_raws(missed, raws, task), missed_raws_path(task.stage, task.number))
 
 
 def peak_memory_bytes() -> int:
-    """The most memory this process has held so far."""
+    """Returns the peak memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,1 +1,1 @@
-"""Bytes to requests."""
+"""Turns the bytes of inputs into requests."""

@@ -1,7 +1,7 @@
-"""What a format is: one row of a table, built in or a user's own.
+"""Defines formats, their families, and the user's settings for inputs.
 
-A row is data. The family it belongs to has one reader, which reads every row of the family, so that formats of one
-family may stand beside each other in a file.
+A format is a row of data, built in or defined by the user. Each format belongs to a family. A family has one reader for
+all its formats, so a file may mix formats of one family.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from typing import Any, Final, NamedTuple
 
 from etl.sources.record import Record
 
-#: One record's bytes, read. Whatever the bytes, it never raises.
+#: Parses the bytes of one record. Never raises, whatever the bytes.
 Reader = Callable[[bytes], Record]
 
-#: Of one record after another the text of its `cells.Layout`; None for what is no row of a table, so far as is known.
-Layouts = Callable[[bytes], str | None]
+#: Takes the records of a split in order, and returns for each the text of its `delimited_rows.Layout`: the table
+#: grammar and the column names. None if the record is not a table row or the layout is not known yet.
+LayoutReader = Callable[[bytes], str | None]
 
 
-#: How bytes are cut into records. Only LINES can be read from anywhere in a file: HEADED ones are lines that mean what
-#: a header says, MESSAGES lines that may carry several records each, TABLE_ROWS lines whose quotes may hold line ends,
-#: BLOCKS a dated line and all that follow it without a date, DOCUMENTS JSON values, PARQUET rows of a Parquet file.
+#: Framings: how bytes are cut into records. Only LINES can be read from the middle of a file.
+#: LINES: each line is a record. HEADED: lines whose columns a header line names. MESSAGES: lines that may carry several
+#: records each. TABLE_ROWS: lines whose quoted cells may contain line ends. BLOCKS: a dated line and all following
+#: lines without a date. DOCUMENTS: JSON values. PARQUET: rows of a Parquet file.
 LINES: Final = "lines"
 HEADED: Final = "headed"
 MESSAGES: Final = "messages"
@@ -31,25 +33,25 @@ PARQUET: Final = "parquet"
 
 
 class Format(NamedTuple):
-    """One format.
+    """A format of records: how to recognise it, and how to read it.
 
     Attributes:
-        name: What `--format` and the summary call it.
-        family: A name of `formats.FAMILIES`.
-        what: One line for people.
-        link: Where it is documented.
-        samples: Records in this format; its reader reads them, and no other format claims them.
-        pattern: For families of text: a regular expression of a whole line, whose named groups are roles.
-        keys: For families of JSON and tables: role -> paths of keys (`request.headers.User-Agent`) or names of columns;
-            the first that is there counts.
-        marks: For families of JSON: keys that a record of this format has, all of them.
-        container: Keys that lead to the array whose elements are the records; none for records that stand alone.
-        escape: A name of `escapes.ESCAPES`: how this server escapes a value; undone once, before URL decoding.
-        time: A name of `times.TIMES`: how the text of the time is written.
-        moment: Which moment of the request the time is: `start`, `end`, or `none` where there is none.
-        is_zoned: Whether the time says its zone; else `Settings.timezone` counts.
-        is_body_logged: Whether a request's body would be there to see.
-        read: What a family of JSON calls with a parsed record that keys cannot describe.
+        name: Its name for `--format` and in the summary.
+        family: A key of `registry.FAMILIES`.
+        what: A description of one line.
+        link: The address of its documentation.
+        samples: Records in this format. Its reader can read them, and no other format claims them.
+        pattern: For text families: a regular expression for a whole line. Its named groups are roles.
+        keys: For JSON and table families: role -> key paths (`request.headers.User-Agent`) or column names. The first
+            that is present counts.
+        marks: For JSON families: conditions on the keys of a record, all of which must hold (see `json_matching`).
+        container: The keys that lead to the array of records. Empty if records stand alone.
+        escape: A key of `escapes.ESCAPES`: how the server escapes values. Undone once, before URL decoding.
+        time: A key of `timestamps.TIMES`, or `layout` and a strftime layout: how times are written.
+        moment: The moment of the request that the time records: `start`, `end`, or `none` if there is no time.
+        is_zoned: Whether the time includes its zone. If not, `Settings.timezone` applies.
+        is_body_logged: Whether the format records request bodies.
+        read: For JSON families: parses a decoded record whose fields `keys` cannot describe.
     """
 
     name: str
@@ -70,14 +72,15 @@ class Format(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What a user says about the inputs.
+    """The user's settings for reading inputs.
 
     Attributes:
-        timezone: IANA name of the zone of times that say none.
-        columns: Role -> name of a column or path of keys, before any that a format knows.
-        formats: A user's own rows.
+        timezone: IANA name of the zone for times without a zone.
+        columns: (role, column name or key path) pairs. They take precedence over the format's own keys.
+        formats: The user's own formats.
         is_cloudfront_encoded: Whether CloudFront wrote each `%` of a query as `%25`.
-        word: What a line of an access log has to hold to be parsed; any other cannot be a postback.
+        word: A word that every postback's log line contains. Other well-formed lines are counted, not parsed. Empty:
+            all lines are parsed.
     """
 
     timezone: str = "UTC"
@@ -88,19 +91,19 @@ class Settings(NamedTuple):
 
 
 class Family(NamedTuple):
-    """Formats that may stand beside each other in a file.
+    """A group of formats with one reader; a file may mix them.
 
     Attributes:
         framing: One of the constants above.
-        start: The reader of the family's rows. One reader reads one split from its beginning, and may keep what a
-            header told it.
-        claims: Whether a record is in a format, of which no other would claim it.
-        is_shipped: Whether a container or a shipper may have put a prefix before each line.
-        layouts: What tells the layouts of the records of one split, from its beginning on; none where no table is.
+        start: Creates a reader for formats of the family. A reader reads one split from its beginning, because it may
+            keep state, such as the columns of a header.
+        claims: Returns whether a record is in a format.
+        allows_prefix: Whether a container runtime or log shipper may have put a prefix before each line.
+        start_layout_reader: Creates a layout reader for one split. None for families without tables.
     """
 
     framing: str
     start: Callable[[tuple[Format, ...], Settings], Reader]
     claims: Callable[[Format, bytes], bool]
-    is_shipped: bool = True
-    layouts: Callable[[tuple[Format, ...], Settings], Layouts] | None = None
+    allows_prefix: bool = True
+    start_layout_reader: Callable[[tuple[Format, ...], Settings], LayoutReader] | None = None

@@ -1,4 +1,4 @@
-"""How the bytes of an input are cut into records, a batch at a time, in bounded memory."""
+"""Cuts the bytes of an input into batches of records, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import BinaryIO, Final, NamedTuple
 
 from etl.columnar.delimited_rows import row_patterns
 from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS
-from etl.sources.formats.queue_messages import unwrapped
+from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.readers.timestamps import DATED
 from etl.sources.records.json_documents import read_documents
 from etl.sources.records.lines import KEPT_BYTES, Batch, Element, as_batch, read_lines
 
 
-class Frame(NamedTuple):
-    """Which part of a stream to cut, and how.
+class StreamPart(NamedTuple):
+    """The part of a stream to cut into records, and how to cut it.
 
     Attributes:
-        framing: A constant of `format_rows`.
-        start: First byte; only LINES begin anywhere but at 0.
+        framing: A framing constant of `sources.format`.
+        start: Offset of the first byte. Only LINES can begin elsewhere than at 0.
         end: One past the last byte.
-        max_record_bytes: Longer records are oversized.
-        container: Keys that lead to the records of DOCUMENTS.
-        delimiter: What divides the cells of TABLE_ROWS.
+        max_record_bytes: Records longer than this are marked oversized.
+        container: For DOCUMENTS: the keys that lead to the array of records.
+        delimiter: For TABLE_ROWS: the character between cells.
     """
 
     framing: str
@@ -33,33 +33,40 @@ class Frame(NamedTuple):
     delimiter: str = ","
 
 
-def read_batches(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    """The records of a part of a stream, in order; the stream stands at the part's start, or one byte before it."""
-    return _CUTS[frame.framing](stream, frame)
+def read_batches(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields the records of a part of a stream, in order.
+
+    The stream must stand one byte before the part's start, or at 0 if the part starts there.
+    """
+    return _CUTTERS[part.framing](stream, part)
 
 
-def _lines(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    return read_lines(stream, frame.start, frame.end, frame.max_record_bytes)
+def _lines(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields lines."""
+    return read_lines(stream, part.start, part.end, part.max_record_bytes)
 
 
-def _documents(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    for elements in read_documents(stream, frame.max_record_bytes, frame.container):
-        yield as_batch([inner for element in elements for inner in _carried(element)])
+def _documents(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields JSON values, or the records within them if they are queue messages."""
+    for elements in read_documents(stream, part.max_record_bytes, part.container):
+        yield as_batch([inner for element in elements for inner in _unwrap(element)])
 
 
-def _messages(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    for batch in _lines(stream, frame):
-        yield as_batch([inner for line in _elements(batch) for inner in _carried(line)])
+def _messages(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields the records within queue messages, one message per line; other lines are yielded unchanged."""
+    for batch in _lines(stream, part):
+        yield as_batch([inner for line in _lines_of(batch) for inner in _unwrap(line)])
 
 
-def _carried(element: Element) -> list[Element]:
+def _unwrap(element: Element) -> list[Element]:
+    """Returns the records inside a queue message, or the record itself; oversized records are not opened."""
     if element.length > len(element.text):
         return [element]
-    return [Element(text, element.offset, len(text)) for text in unwrapped(element.text)]
+    return [Element(text, element.offset, len(text)) for text in unwrap_messages(element.text)]
 
 
-def _elements(batch: Batch) -> list[Element]:
-    """The lines of a batch with the line ends that follow them."""
+def _lines_of(batch: Batch) -> list[Element]:
+    """Returns the lines of a batch, each with its line end."""
     data = batch.buffer.tobytes()
     starts = batch.starts.tolist()
     return [
@@ -71,8 +78,8 @@ def _elements(batch: Batch) -> list[Element]:
     ]
 
 
-def _joined(lines: list[Element], limit: int) -> Element:
-    """Lines as one record, which ends before the last one's line end."""
+def _join(lines: list[Element], limit: int) -> Element:
+    """Joins lines into one record, without the line end of the last line."""
     length = sum(line.length for line in lines)
     if length > limit:
         return Element(lines[0].text[:KEPT_BYTES], lines[0].offset, length)
@@ -80,49 +87,52 @@ def _joined(lines: list[Element], limit: int) -> Element:
     return Element(text, lines[0].offset, len(text))
 
 
-def _blocks(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    """A dated line with those that follow it; lines before the first date stand alone."""
-    limit = frame.max_record_bytes
+def _blocks(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields blocks: a dated line and the following lines without a date. Lines before the first date stand alone."""
+    limit = part.max_record_bytes
     waiting: list[Element] = []
     is_dated, length = False, 0
-    for batch in _lines(stream, frame):
+    for batch in _lines(stream, part):
         records: list[Element] = []
-        for line in _elements(batch):
+        for line in _lines_of(batch):
             begins = bool(DATED.match(line.text))
             if waiting and (begins or not is_dated or length > limit):
-                records.append(_joined(waiting, limit))
+                records.append(_join(waiting, limit))
                 waiting, length, is_dated = [], 0, False
             waiting.append(line)
             length += line.length
             is_dated |= begins
         yield as_batch(records)
-    yield as_batch([_joined(waiting, limit)] if waiting else [])
+    yield as_batch([_join(waiting, limit)] if waiting else [])
 
 
-def _table_rows(stream: BinaryIO, frame: Frame) -> Iterator[Batch]:
-    """Lines, but where a quoted cell holds line ends; of a quote that nothing closes, the lines stand alone."""
-    limit = frame.max_record_bytes
-    rows = row_patterns(frame.delimiter)
+def _table_rows(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
+    """Yields table rows; a row spans several lines if a quoted cell contains line ends.
+
+    If a quote is not closed within the size limit, each of its lines is a record of its own.
+    """
+    limit = part.max_record_bytes
+    rows = row_patterns(part.delimiter)
     waiting: list[Element] = []
     length = 0
-    for batch in _lines(stream, frame):
+    for batch in _lines(stream, part):
         records: list[Element] = []
-        for line in _elements(batch):
+        for line in _lines_of(batch):
             is_whole = (rows.rest if waiting else rows.whole).fullmatch(line.text)
             waiting.append(line)
             length += line.length
             if is_whole:
-                records.append(_joined(waiting, limit))
+                records.append(_join(waiting, limit))
             elif length > limit:
-                records += [_joined([one], limit) for one in waiting]
+                records += [_join([waiting_line], limit) for waiting_line in waiting]
             else:
                 continue
             waiting, length = [], 0
         yield as_batch(records)
-    yield as_batch([_joined([line], limit) for line in waiting])
+    yield as_batch([_join([line], limit) for line in waiting])
 
 
-_CUTS: Final[dict[str, Callable[[BinaryIO, Frame], Iterator[Batch]]]] = {
+_CUTTERS: Final[dict[str, Callable[[BinaryIO, StreamPart], Iterator[Batch]]]] = {
     LINES: _lines,
     HEADED: _lines,
     MESSAGES: _messages,

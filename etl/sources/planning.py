@@ -1,4 +1,4 @@
-"""How an input is read: which format it is in, and the parts of it that are read apart."""
+"""Decides how to read an input: its format, and the splits that workers read separately."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from etl.errors import FormatError
 from etl.options import DEFAULT_MAX_RECORD_BYTES
-from etl.sources.detection import Detected, as_said, detect
+from etl.sources.detection import Detected, assume_format, detect
 from etl.sources.format import LINES, PARQUET, Settings
 from etl.sources.formats.log_format import compile_log_format
 from etl.sources.formats.registry import BY_NAME
@@ -16,20 +16,22 @@ from etl.sources.splits import Split
 from etl.sources.storage.decompress import Survey, open_decompressed
 from etl.sources.storage.inputs import Input
 
+#: Larger splits gain no time and need more memory; see "What was tried" in `bench/README.md`.
 SPLIT_BYTES: Final = 16 * 2**20
 
-#: A compressed file is decompressed again up to the start of each of its splits: the more, the more often.
+#: At most this many splits for a compressed file, because each split decompresses the file again up to its start;
+#: measured in "What was tried" in `bench/README.md`.
 COMPRESSED_SPLITS: Final = 4
 
 
-class Reading(NamedTuple):
-    """What a user says of how inputs are read.
+class ReadOptions(NamedTuple):
+    """The user's options for reading inputs.
 
     Attributes:
-        format: A row of `formats.FORMATS`, or `auto`.
-        log_format: A server's own log format.
-        settings: What else is known of the inputs: the zone of their times, columns, formats of one's own.
-        max_record_bytes: Longer records are malformed.
+        format: The name of a format, or `auto`.
+        log_format: An nginx `log_format` or Apache `LogFormat`; takes precedence over `format`.
+        settings: Further settings: the zone of times, columns, the user's own formats.
+        max_record_bytes: Records longer than this are rejected as malformed.
     """
 
     format: str = "auto"
@@ -38,17 +40,18 @@ class Reading(NamedTuple):
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
 
 
-def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Reading) -> Detected:
-    """What an input is: as the user says, else as its bytes show.
+def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: ReadOptions) -> Detected:
+    """Returns the format of an input: the format the user named, else the format detected from samples.
 
     Args:
         item: The input.
-        codec: How it is compressed.
-        samples: Its first bytes, decompressed, and some of places further on.
-        reading: What the user says.
+        codec: Its compression.
+        samples: Its first decompressed bytes, then blocks from later places.
+        reading: The user's options.
 
     Raises:
-        FormatError: There is no format of that name, or the bytes are in none.
+        FormatError: The named format does not exist, or the samples match no supported format.
+        InputError: The input is a damaged Parquet file.
     """
     if reading.log_format:
         return Detected(compile_log_format(reading.log_format), LINES)
@@ -61,18 +64,20 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
         return Detected(BY_NAME["parquet"], PARQUET, columns)
     if reading.format == "auto":
         return detect(samples, item.source, reading.settings)
-    return as_said(known[reading.format], samples, reading.settings)
+    return assume_format(known[reading.format], samples, reading.settings)
 
 
-def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading, word: bytes = b"") -> Iterator[Split]:
-    """The parts of an input that are read apart: all but lines are one; of compressed lines they are few.
+def plan_splits(
+    item: Input, surveyed: Survey, found: Detected, reading: ReadOptions, word: bytes = b""
+) -> Iterator[Split]:
+    """Yields the splits of an input. Only formats of single lines are split; compressed inputs get few splits.
 
     Args:
         item: The input.
-        surveyed: What one pass over it told.
-        found: What it is.
-        reading: What the user says.
-        word: What a line of an access log has to hold to be parsed; none: all are.
+        surveyed: Its survey: codec, digest, sizes and possible split points.
+        found: Its format.
+        reading: The user's options.
+        word: A word that every postback's log line contains; empty to parse all lines.
     """
     every = 1 if surveyed.codec == "plain" else -(-len(surveyed.starts) // COMPRESSED_SPLITS)
     starts = surveyed.starts[::every] if found.framing == LINES else surveyed.starts[:1]
@@ -95,8 +100,8 @@ def plan_splits(item: Input, surveyed: Survey, found: Detected, reading: Reading
         )
 
 
-def time_of(detected: Detected, timezone: str) -> str:
-    """How the times of an input are read: with their zone, as a zone's that they do not say, or not at all."""
+def describe_times(detected: Detected, timezone: str) -> str:
+    """Describes the times of an input: `none`, `zoned`, or the zone that applies to times without a zone."""
     row = detected.row
     is_table = bool(detected.columns) or row.family in ("table", "copy", "parquet")
     if row.moment == "none" or (is_table and "received_at" not in dict(detected.columns)):

@@ -1,4 +1,7 @@
-"""Records as their readers understood them, collected row by row: the slow, exact way into `schema.REQUESTS`."""
+"""Defines parsed records, and turns a list of records into columns of `schema.REQUESTS`.
+
+This is the exact path, one record at a time; `access_log.read_batch` and `json_batch` have faster paths.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _METHOD: Final = re.compile(rb"(?!-)[A-Za-z_-]{1,32}")
 
 
 class Record(NamedTuple):
-    """One record: a request, or what is wrong with it. The columns of `schema.REQUESTS` but lineage and raw."""
+    """One parsed record: a request or a fault. Its fields are columns of `schema.REQUESTS`, without lineage and raw."""
 
     fault: str | None = None
     fault_message: str | None = None
@@ -34,7 +37,7 @@ class Record(NamedTuple):
 
 
 def split_target(target: bytes) -> tuple[str, str | None]:
-    """Path and query of a request target or URL, as text; the query is None where there is no `?`.
+    """Splits a request target or URL into path and query, as text. The query is None if there is no `?`.
 
     Examples:
         >>> split_target(b"/a/collect/b?x=1?"), split_target(b"https://example.com/a/collect/b")
@@ -46,9 +49,10 @@ def split_target(target: bytes) -> tuple[str, str | None]:
 
 
 def split_request(line: bytes) -> tuple[str, bytes] | None:
-    """Method and target of a request line; None where it is none (rules 1.1).
+    """Splits a request line into method and target; None if it is not a valid request line (rules 1.1).
 
-    The method ends at the first blank, the protocol is a last word that begins with `HTTP/`, the target is all between.
+    The method ends at the first space. The protocol is the last word, if that begins with `HTTP/`. The target is
+    everything between.
     """
     method, _, rest = line.partition(b" ")
     target, _, protocol = rest.rpartition(b" ")
@@ -60,7 +64,10 @@ def split_request(line: bytes) -> tuple[str, bytes] | None:
 
 
 def as_text(query: bytes) -> str:
-    """A query's or form's bytes as text that decodes to the same parameters: bytes that are not UTF-8 as `%HH`."""
+    """Decodes the bytes of a query or form to text with the same parameters.
+
+    If the bytes are not valid UTF-8, each non-ASCII byte becomes `%HH`.
+    """
     try:
         return query.decode()
     except UnicodeDecodeError:
@@ -68,7 +75,7 @@ def as_text(query: bytes) -> str:
 
 
 def as_columns(records: list[Record]) -> dict[str, pl.Series]:
-    """Records read one by one, as columns."""
+    """Turns records into columns of `schema.REQUESTS`."""
     schema = REQUESTS.schema
     values = zip(*records, strict=True) if records else ((),) * len(Record._fields)
     by_name: dict[str, Any] = dict(zip(Record._fields, values, strict=True))
@@ -76,4 +83,5 @@ def as_columns(records: list[Record]) -> dict[str, pl.Series]:
     return {name: pl.Series(values, dtype=schema[name]) for name, values in by_name.items()} | fields
 
 
+#: Characters that `quote_from_bytes` leaves as they are.
 _ASCII: Final = "".join(map(chr, range(128)))

@@ -1,8 +1,8 @@
-"""Records read again from the text that was kept of each, without the input they stood in.
+"""Parses raw records again, without the input they came from.
 
-What a reader has to know of an input for that is little, and is kept as JSON: its format, its columns, the zone of its
-times, a table's header. Of a log in the W3C format and of a dump of Postgres it is not enough: what their columns are
-called may change from line to line.
+This needs a short description of the input: its format, columns, time zone and table header. The description is stored
+as JSON. It does not suffice for W3C logs and Postgres dumps with named columns, whose column names may change within
+the file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from etl.columnar.delimited_rows import DELIMITERS
 from etl.sources.detection import Detected
 from etl.sources.format import Format, Settings
 from etl.sources.formats.log_format import compile_log_format
-from etl.sources.formats.registry import BY_NAME, start_layouts, start_reader
-from etl.sources.framing import Frame, read_batches
-from etl.sources.planning import Reading
-from etl.sources.readers.csv_tables import is_numbered
+from etl.sources.formats.registry import BY_NAME, start_layout_reader, start_reader
+from etl.sources.framing import StreamPart, read_batches
+from etl.sources.planning import ReadOptions
+from etl.sources.readers.csv_tables import has_numbered_columns
 from etl.sources.records.lines import Batch
 from etl.sources.splits import batch_reader
 
@@ -30,13 +30,13 @@ _LISTS: Final = ("marks", "container")
 
 
 class Origin(NamedTuple):
-    """What of an input its records need to be read again.
+    """How an input was read; enough to parse its raw records again.
 
     Attributes:
-        row: Its format.
-        framing: How it was cut into records.
-        settings: What was said of it, and the columns that were found.
-        header: Of a table: the record that names its columns.
+        row: The format of the input.
+        framing: How the input was cut into records.
+        settings: The user's settings, with the columns that were found.
+        header: For tables: the record that names the columns.
     """
 
     row: Format
@@ -45,25 +45,25 @@ class Origin(NamedTuple):
     header: str | None = None
 
     @property
-    def is_enough(self) -> bool:
-        """Whether a record can be read without those before it."""
+    def is_self_contained(self) -> bool:
+        """Whether a record can be parsed without the records before it."""
         if self.row.family == "table":
-            return self.header is not None or is_numbered(self.settings)
-        return self.row.family != "w3c" and (self.row.family != "copy" or is_numbered(self.settings))
+            return self.header is not None or has_numbered_columns(self.settings)
+        return self.row.family != "w3c" and (self.row.family != "copy" or has_numbered_columns(self.settings))
 
     @property
     def layout(self) -> str | None:
-        """The text of the layout of its records, where they are rows of one table."""
-        return start_layouts(self.row, self.settings)((self.header or "").encode("utf-8", "surrogateescape"))
+        """The layout text of the input's records, if they are rows of one table; else None."""
+        return start_layout_reader(self.row, self.settings)((self.header or "").encode("utf-8", "surrogateescape"))
 
 
-def describe_origin(found: Detected, reading: Reading, head: bytes) -> dict[str, Any]:
-    """An input's origin as plain data.
+def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[str, Any]:
+    """Describes how an input was read, as plain data for JSON.
 
     Args:
-        found: What the input is.
-        reading: What was said of it.
-        head: Its first bytes, decompressed.
+        found: The format of the input.
+        reading: The user's options.
+        head: The first decompressed bytes of the input.
     """
     settings = reading.settings._replace(columns=found.columns or reading.settings.columns)
     return {
@@ -72,14 +72,14 @@ def describe_origin(found: Detected, reading: Reading, head: bytes) -> dict[str,
         "framing": found.framing,
         "timezone": settings.timezone,
         "columns": settings.columns,
-        "formats": [_plain(row) for row in settings.formats],
+        "formats": [_format_as_data(row) for row in settings.formats],
         "header": _header(found, settings, head),
     }
 
 
 def origin_of(described: dict[str, Any]) -> Origin:
-    """An origin that was described as plain data."""
-    own = tuple(_row(row) for row in described["formats"])
+    """Restores an origin from its description by `describe_origin`."""
+    own = tuple(_format_from_data(row) for row in described["formats"])
     columns = tuple((role, name) for role, name in described["columns"])
     settings = Settings(described["timezone"], columns, own)
     known = {row.name: row for row in own}
@@ -88,17 +88,20 @@ def origin_of(described: dict[str, Any]) -> Origin:
     return Origin(row, described["framing"], settings, described["header"])
 
 
-def as_text(described: dict[str, Any]) -> str:
-    """Plain data as JSON in ASCII, bytes of names that are no UTF-8 included."""
+def origin_json(described: dict[str, Any]) -> str:
+    """Returns a description as ASCII JSON. Names that are not valid UTF-8 are escaped, too."""
     return json.dumps(described, sort_keys=True)
 
 
 def read_again(origin: Origin, raws: Iterable[str]) -> dict[str, pl.Series]:
-    """The columns of `schema.REQUESTS` that a reader fills, aligned with the records. Whatever they are, never raises.
+    """Parses raw records into the columns of `schema.REQUESTS` that a reader fills. Never raises, whatever the text.
 
     Args:
-        origin: Of their input.
-        raws: The whole text of each.
+        origin: How the records' input was read.
+        raws: The whole text of each record.
+
+    Returns:
+        Columns with one row per record, in the order of `raws`.
     """
     before = [] if origin.header is None else [origin.header]
     texts = [text.encode("utf-8", "surrogateescape") for text in (*before, *raws)]
@@ -107,27 +110,30 @@ def read_again(origin: Origin, raws: Iterable[str]) -> dict[str, pl.Series]:
 
 
 def _batch(texts: list[bytes]) -> Batch:
+    """Makes a batch in which each text is a line."""
     ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64) - 1
     starts = np.append(0, ends + 1)[:-1]
     return Batch(np.frombuffer(b"".join(text + b"\n" for text in texts), np.uint8), starts, ends, starts, {})
 
 
 def _header(found: Detected, settings: Settings, head: bytes) -> str | None:
-    """The record of a table that names its columns; None where there is none at its beginning."""
-    if found.row.family != "table" or is_numbered(settings):
+    """Returns the header record of a table; None if the input is not a table or its beginning has no header."""
+    if found.row.family != "table" or has_numbered_columns(settings):
         return None
     read = start_reader(found.row, settings)
-    frame = Frame(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[found.row.name])
-    records = (text for batch in read_batches(io.BytesIO(head), frame) for text in batch.texts())
+    part = StreamPart(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[found.row.name])
+    records = (text for batch in read_batches(io.BytesIO(head), part) for text in batch.texts())
     return next((text.decode("utf-8", "surrogateescape") for text in records if read(text).fault == "header"), None)
 
 
-def _plain(row: Format) -> dict[str, Any]:
+def _format_as_data(row: Format) -> dict[str, Any]:
+    """Returns a format as plain data for JSON, without samples and functions."""
     pattern = row.pattern and row.pattern.decode("latin-1")
     return {**row._asdict(), "samples": (), "pattern": pattern, "read": None}
 
 
-def _row(plain: dict[str, Any]) -> Format:
+def _format_from_data(plain: dict[str, Any]) -> Format:
+    """Restores a format from plain data."""
     pattern, keys = plain["pattern"], plain["keys"]
     return Format(
         **{

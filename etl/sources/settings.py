@@ -1,4 +1,4 @@
-"""What a user says about the inputs, checked: the zone of times, columns, and formats of one's own in TOML."""
+"""Checks the user's settings for inputs: the time zone, columns, and the user's own formats in a TOML file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ from etl.sources.readers.timestamps import TIMES
 
 _KINDS: Final = {"pattern": "text", "keys": "json"}
 _TEXTS: Final = ("what", "link", "pattern", "escape", "time", "moment")
-_TRUTHS: Final = ("is_zoned", "is_body_logged")
+_FLAGS: Final = ("is_zoned", "is_body_logged")
 _LISTS: Final = ("marks", "container", "samples")
 _GROUPS: Final = frozenset(("request", "target", "path", "query"))
 _ALL_GROUPS: Final = _GROUPS | {"method", "body", "time", "status", "client", "agent"}
 
 
 def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path | None) -> Settings:
-    """Settings of one run.
+    """Builds the settings for reading inputs.
+
+    Args:
+        timezone: IANA name of the zone for times without a zone.
+        columns: Role -> column name or key path.
+        formats: Path of a TOML file with the user's own formats.
 
     Raises:
-        FormatError: The file of formats is not valid.
-        UsageError: No such zone, or no such role of a column.
+        FormatError: The file of formats cannot be read or is not valid.
+        UsageError: The time zone or a column role is unknown.
 
     Examples:
         >>> make_settings("Europe/Berlin", {"payload": "body"}, None).columns
@@ -37,47 +42,54 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
     check_zone("--log-timezone", timezone)
     unknown = [role for role in columns if role not in ROLES]
     if unknown:
-        raise UsageError(f"--columns {unknown[0]!r} is nothing a column can hold.", f"Known: {', '.join(ROLES)}.")
+        raise UsageError(f"--columns {unknown[0]!r} is not a known role.", f"Known roles: {', '.join(ROLES)}.")
     rows = read_formats(Path(formats)) if formats else ()
     return Settings(timezone=timezone, columns=tuple(columns.items()), formats=rows)
 
 
 def check_zone(option: str, zone: str) -> None:
-    """Refuses what the IANA database does not know as a zone.
+    """Checks that the IANA database knows a time zone.
+
+    Args:
+        option: The option's name for the message.
+        zone: The zone's name.
 
     Raises:
-        UsageError: There is no such zone.
+        UsageError: The zone is unknown.
     """
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError) as error:
-        raise UsageError(f"{option} {zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.") from error
+        raise UsageError(
+            f"{option} {zone!r} is not a known time zone.", "Give an IANA name, such as Europe/Berlin."
+        ) from error
 
 
 def read_formats(path: Path) -> tuple[Format, ...]:
-    """A user's own formats: tables `[NAME]` with the fields of `Format`.
+    """Reads the user's own formats from a TOML file: tables `[NAME]` with fields of `Format`.
 
     Raises:
-        FormatError: The file cannot be read, or a row is not valid.
+        FormatError: The file cannot be read, or a format is not valid.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FormatError(f"--formats {str(path)!r} cannot be read: {error.strerror}.", "Check the name.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} is no TOML: {error}", "Correct it there.") from error
+        raise FormatError(f"{path} is not valid TOML: {error}", "Correct the file.") from error
     return tuple(_row(path, name, table) for name, table in tables.items())
 
 
 def _row(path: Path, name: str, table: Any) -> Format:
+    """Builds a format from its TOML table; raises FormatError if the table is not valid."""
     where = f"{path}: [{name}]"
     if not isinstance(table, dict) or len(_KINDS.keys() & table.keys()) != 1:
-        raise FormatError(f"{where} has to have either a pattern or keys.", "Give one of them.")
-    unknown = table.keys() - {*_TEXTS, *_TRUTHS, *_LISTS, "keys"}
+        raise FormatError(f"{where} must have either a pattern or keys.", "Give exactly one of the two.")
+    unknown = table.keys() - {*_TEXTS, *_FLAGS, *_LISTS, "keys"}
     if unknown:
         raise FormatError(f"{where} has an unknown key {min(unknown)!r}.", "Correct its name, or leave it out.")
     kind = next(kind for kind in _KINDS if kind in table)
-    values: dict[str, Any] = {key: table[key] for key in (*_TEXTS, *_TRUTHS) if key in table}
+    values: dict[str, Any] = {key: table[key] for key in (*_TEXTS, *_FLAGS) if key in table}
     values |= {key: tuple(table[key]) for key in ("marks", "container") if key in table}
     values["samples"] = tuple(str(sample).encode() for sample in table.get("samples", ()))
     if kind == "pattern":
@@ -86,28 +98,32 @@ def _row(path: Path, name: str, table: Any) -> Format:
         values["keys"] = _keys(where, table["keys"])
     for key, known in (("escape", ESCAPES), ("time", TIMES)):
         if key in values and values[key] not in known and not values[key].startswith("layout "):
-            raise FormatError(f"{where} has {key} {values[key]!r}.", f"Known: {', '.join(known)}.")
+            raise FormatError(f"{where} has an unknown {key}: {values[key]!r}.", f"Known: {', '.join(known)}.")
     return Format(**{"what": f"a format of {path.name}", "link": "", **values, "name": name, "family": _KINDS[kind]})
 
 
 def _pattern(where: str, text: Any) -> bytes:
+    """Checks the regular expression of a format and its named groups."""
     try:
         groups = re.compile(text.encode()).groupindex
     except (re.error, AttributeError) as error:
-        raise FormatError(f"{where} has a pattern that is no regular expression: {error}", "Correct it.") from error
+        raise FormatError(
+            f"{where} has a pattern that is not a valid regular expression: {error}", "Correct the pattern."
+        ) from error
     if not _GROUPS & groups.keys() or groups.keys() - _ALL_GROUPS:
         raise FormatError(
-            f"{where} has a pattern with the groups {', '.join(groups) or 'of no name'}.",
-            f"Name request, target, path or query, and of the others only {', '.join(sorted(_ALL_GROUPS - _GROUPS))}.",
+            f"{where} has a pattern with unsuitable named groups: {', '.join(groups) or 'none'}.",
+            "Name a group request, target, path or query. "
+            f"Other groups can only be {', '.join(sorted(_ALL_GROUPS - _GROUPS))}.",
         )
     return bytes(text.encode())
 
 
 def _keys(where: str, table: Any) -> dict[str, tuple[str, ...]]:
-    """Role -> paths of keys; a role may have one path or a list of them."""
+    """Checks the keys of a format: role -> key paths. In TOML, a role may have one path or a list of paths."""
     if not isinstance(table, dict):
-        raise FormatError(f"{where} has keys that are no table.", 'Write [name.keys] with payload = "body".')
+        raise FormatError(f"{where} has keys that are not a table.", 'Write [name.keys] with payload = "body".')
     unknown = [role for role in table if role not in ROLES]
     if unknown:
-        raise FormatError(f"{where} has keys for {unknown[0]!r}.", f"Known: {', '.join(ROLES)}.")
+        raise FormatError(f"{where} has keys for an unknown role: {unknown[0]!r}.", f"Known: {', '.join(ROLES)}.")
     return {ROLES[role]: (paths,) if isinstance(paths, str) else tuple(paths) for role, paths in table.items()}

@@ -1,4 +1,4 @@
-"""Splits: the part of an input that one worker reads, and its records as frames of `schema.REQUESTS`."""
+"""Reads splits: parts of inputs, each read by one worker, as frames of `schema.REQUESTS`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from etl.columnar.delimited_rows import DELIMITERS
 from etl.columnar.string_buffers import texts_of
 from etl.schema import REQUESTS
 from etl.sources.format import DOCUMENTS, LINES, MESSAGES, PARQUET, Format, Settings
-from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, FAMILIES, rows_of, start_layouts, start_reader
-from etl.sources.framing import Frame, read_batches
+from etl.sources.formats.registry import (
+    BARE_DOCUMENTS,
+    BARE_LINES,
+    FAMILIES,
+    rows_of,
+    start_layout_reader,
+    start_reader,
+)
+from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import access_log, json_batch, json_matching, parquet_tables
 from etl.sources.readers.escapes import without_prefix
 from etl.sources.record import Record, as_columns
@@ -24,20 +31,20 @@ from etl.sources.storage.locations import Location
 
 
 class Split(NamedTuple):
-    """A part of an input, plain data that any machine with the file can work on.
+    """A part of an input, as plain data: any machine with access to the file can read the split.
 
     Attributes:
         source: The input's path as given.
-        source_digest: SHA-256 of its decompressed bytes.
-        path: Where it lies.
-        codec: How it is compressed.
-        start: First byte, decompressed; records that begin in [start, end) belong to the split.
+        source_digest: SHA-256 of the input's decompressed bytes.
+        path: The input's location.
+        codec: The input's compression.
+        start: Offset of the first byte, decompressed. Records that begin in [start, end) belong to the split.
         end: One past the last byte.
-        first_record: Number of the first of them.
-        row: The format it is in.
-        framing: How it is cut into records.
-        settings: What the user says about the inputs, and the columns of a table.
-        max_record_bytes: Longer records are malformed.
+        first_record: Number of the split's first record.
+        row: The input's format.
+        framing: How the input is cut into records.
+        settings: The user's settings, with the columns of a table.
+        max_record_bytes: Records longer than this are malformed.
     """
 
     source: str
@@ -54,10 +61,10 @@ class Split(NamedTuple):
 
 
 def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
-    """The records of a split in order, a batch at a time, with how much of the input was read for it.
+    """Reads the records of a split in order, in batches.
 
     Yields:
-        Rows of `schema.REQUESTS`, and bytes of the file as it lies there.
+        A frame with rows of `schema.REQUESTS`, and the number of bytes read from the stored file for this batch.
 
     Raises:
         InputError: The input cannot be read to the split's end.
@@ -78,32 +85,35 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
 
 
 def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
+    """Cuts a split's part of a decompressed stream into batches of records."""
     if split.framing == PARQUET:
         return parquet_tables.read_rows(stream, split.source, split.settings)
     if split.start:
         stream.seek(split.start - 1)
     delimiter = DELIMITERS.get(split.row.name, ",")
-    frame = Frame(split.framing, split.start, split.end, split.max_record_bytes, split.row.container, delimiter)
-    return read_batches(stream, frame)
+    part = StreamPart(split.framing, split.start, split.end, split.max_record_bytes, split.row.container, delimiter)
+    return read_batches(stream, part)
 
 
 def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Batch], dict[str, pl.Series]]:
-    """What gives the columns of `schema.REQUESTS` but lineage and raw, of one batch of records after another.
+    """Returns a function that parses batches of records in order.
+
+    The function returns the columns of `schema.REQUESTS` except lineage and raw.
 
     Args:
-        row: The format they are in.
-        framing: How they were cut out of the input.
-        settings: What the user says about it, and the columns of a table.
+        row: The records' format.
+        framing: How the records were cut out of the input.
+        settings: The user's settings, with the columns of a table.
     """
     read = start_reader(row, settings)
     if row.family == "access_log":
         return partial(access_log.read_batch, read=read, word=settings.word)
     has_comments = framing in (LINES, MESSAGES)
-    is_shipped = FAMILIES[row.family].is_shipped and framing != DOCUMENTS
+    allows_prefix = FAMILIES[row.family].allows_prefix and framing != DOCUMENTS
 
     def read_one(text: bytes) -> Record:
-        passed_over = access_log.not_a_record(text) if has_comments else None
-        return passed_over or read(without_prefix(text) if is_shipped else text)
+        skipped = access_log.blank_or_comment(text) if has_comments else None
+        return skipped or read(without_prefix(text) if allows_prefix else text)
 
     def read_at(batch: Batch, i: int) -> Record:
         if i in batch.oversized:
@@ -115,11 +125,12 @@ def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Bat
 
     if row not in (BARE_LINES, BARE_DOCUMENTS) or settings.columns:
         return read_all
-    is_claimed = json_matching.choice(rows_of(row.family, settings)).is_possible
+    is_claimed = json_matching.format_matcher(rows_of(row.family, settings)).may_match
     return lambda batch: json_batch.read_batch(batch, partial(read_at, batch), is_claimed)
 
 
 def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
+    """Returns raw text and byte offset of each record; Parquet rows have no offset."""
     offsets = pl.Series(batch.offsets, dtype=pl.Int64)
     return {
         "raw": texts_of(batch.buffer, batch.starts, batch.ends),
@@ -128,14 +139,15 @@ def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
 
 
 def _layout_reader(split: Split) -> Callable[[Batch], pl.Series]:
-    """What gives the layout of each record, of one batch after another."""
-    if not FAMILIES[split.row.family].layouts:
+    """Returns a function that takes batches in order and returns each record's layout text; null outside tables."""
+    if not FAMILIES[split.row.family].start_layout_reader:
         return lambda batch: pl.Series("layout", [None], dtype=pl.String).new_from_index(0, len(batch.starts))
-    read = start_layouts(split.row, split.settings)
+    read = start_layout_reader(split.row, split.settings)
     return lambda batch: pl.Series("layout", list(map(read, batch.texts())), dtype=pl.String)
 
 
 def _as_requests(columns: dict[str, pl.Series], split: Split, first_record: int) -> pl.DataFrame:
+    """Completes the columns of a batch to rows of `schema.REQUESTS`; missing columns become null."""
     height = len(columns["raw"])
     constants = {
         "source": split.source,
@@ -157,14 +169,14 @@ def _as_requests(columns: dict[str, pl.Series], split: Split, first_record: int)
 
 
 def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
-    """The raw text of some records of a split, without judging the others.
+    """Reads the raw text of selected records of a split, without parsing them.
 
     Args:
-        split: Where they are.
-        places: `record_no` and `byte_offset`, Int64.
+        split: The split that contains the records.
+        places: The selected records: `record_no` and `byte_offset`, Int64.
 
     Returns:
-        record_no Int64, raw String, layout String, ascending.
+        record_no Int64, raw String, layout String, ascending by record_no.
 
     Raises:
         InputError: The input cannot be read.
@@ -179,15 +191,16 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
     first = split.first_record
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
         for batch in _batches(split, stream):
-            mine = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
-            lines = mine - first
+            selected = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
+            lines = selected - first
             raws = texts_of(batch.buffer, batch.starts[lines], batch.ends[lines])
-            found.append(pl.DataFrame({"record_no": mine, "raw": raws, "layout": layouts(batch)[lines]}))
+            found.append(pl.DataFrame({"record_no": selected, "raw": raws, "layout": layouts(batch)[lines]}))
             first += len(batch.starts)
     return pl.concat(found)
 
 
 def _lines_at(split: Split, offsets: list[int]) -> pl.Series:
+    """Reads the lines that begin at the given offsets of an uncompressed input."""
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
         lines = []
         for offset in offsets:

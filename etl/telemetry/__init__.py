@@ -1,1 +1,1 @@
-"""What a scheduler's surroundings learn of a command, however it ends: metrics and lineage."""
+"""Reports a command's result to monitoring: metrics and lineage, whether the command succeeds or fails."""

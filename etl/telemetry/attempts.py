@@ -1,4 +1,4 @@
-"""One call of a command, however it ended: what metrics say of it."""
+"""Describes one execution of a command, successful or not, for its metrics."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 
 
 class Attempt(NamedTuple):
-    """One call of a command.
+    """One execution of a command.
 
     Attributes:
-        command: Its name.
-        target: The folder or warehouse that it writes, as it was said.
-        ended_at: Seconds since the epoch.
-        seconds: How long it took.
-        peak_memory_bytes: The most memory it held.
-        exit_code: With which it ends.
+        command: Name of the command.
+        target: The folder or warehouse that the command writes, as the user named it.
+        ended_at: When the command ended, in seconds since the epoch.
+        seconds: Duration.
+        peak_memory_bytes: Peak memory.
+        exit_code: Exit code.
         outcome: The summary of a run or the report of a load; None if nothing was published.
-        last_success_at: When the last one that did its work ended, this or an earlier one; None if none is known.
+        last_success_at: End of the last success, this or an earlier execution; None if none is known.
     """
 
     command: str
@@ -32,18 +32,23 @@ class Attempt(NamedTuple):
 
     @property
     def is_success(self) -> bool:
-        """Whether it did its work, even if more was rejected than is allowed."""
+        """Whether the command did its work, even if it rejected more records than allowed."""
         return self.exit_code in (0, 3)
 
 
 def counts_of(outcome: dict[str, Any], what: str) -> dict[str, int]:
-    """Rejections or skips by reason, of a summary or a report."""
+    """Returns rejections or skipped records by reason, from a summary or a report.
+
+    Args:
+        outcome: A summary of a run or a report of a load.
+        what: `rejections` or `skipped`.
+    """
     found = outcome[what]
     return dict(found["by_reason"] if isinstance(found, dict) else outcome[f"{what}_by_reason"])
 
 
-def added_up(reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """The reports of many loads as one."""
+def sum_reports(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Adds up the reports of several loads."""
     counted = ("records", "conversions", "items", "passthroughs", "rejections", "skipped", "demoted", "promoted")
     values: dict[str, Decimal] = {}
     for report in reports:

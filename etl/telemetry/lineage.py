@@ -1,6 +1,6 @@
-"""A run as OpenLineage events, by the official client: START, then COMPLETE, FAIL or ABORT.
+"""Sends a run as OpenLineage events, by the official client: START, then COMPLETE, FAIL or ABORT.
 
-Lineage is told beside the work and never in its way: what cannot be sent is a warning, once, and then no more is tried.
+Lineage never fails a run: if an event cannot be sent, the run warns once and sends no more events.
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ from uuid import uuid4
 from etl.errors import EtlError, InterruptedRunError, UsageError, masked
 from etl.schema import TABLES
 
-#: A backend that is down costs a run a few seconds at most, twice.
+#: Options of the HTTP transport: a backend that is down delays a run by some seconds at most.
 _HTTP: Final = {"timeout": 5.0, "retry": {"total": 1, "connect": 1, "read": 1}}
 
 
 @dataclass
 class Sender:
-    """Where events go.
+    """Sends events.
 
     Attributes:
-        client: None where nobody asks for events, or they cannot be sent.
-        warn: Where to say that they cannot be sent.
+        client: The OpenLineage client. None if no events are asked for, or if they cannot be sent.
+        warn: Receives the warning that events cannot be sent.
     """
 
     client: Any
     warn: Callable[[str], None]
 
     def send(self, make: Callable[[], Any]) -> None:
-        """Makes an event and sends it."""
+        """Calls `make` for an event and sends the event."""
         self._attempt(lambda client: client.emit(make()))
 
     def close(self) -> None:
-        """Waits some seconds for what is under way."""
+        """Waits up to five seconds for events that are being sent."""
         self._attempt(lambda client: client.close(timeout=5.0))
 
     def _attempt(self, action: Callable[[Any], Any]) -> None:
+        """Calls an action with the client. An exception becomes a warning and ends sending; an interrupt is raised."""
         if self.client is None:
             return
         try:
@@ -51,18 +52,18 @@ class Sender:
             raise
         except Exception as error:
             self.client = None
-            self.warn(f"OpenLineage events cannot be sent: {_reason(error)}. The run goes on.")
+            self.warn(f"OpenLineage events cannot be sent: {_root_cause(error)}. The run goes on.")
 
 
 @dataclass
 class Trace:
-    """One run, as lineage knows it.
+    """Sends the events of one run.
 
     Attributes:
-        job: What is run.
-        sender: Where its events go.
-        run_id: A name for this run.
-        inputs: What was surveyed, as `Progress.survey` is told.
+        job: The command and its target.
+        sender: Sends the events.
+        run_id: A UUID for this run.
+        inputs: The surveyed inputs, as `Progress.survey` receives them.
     """
 
     job: Job
@@ -71,32 +72,36 @@ class Trace:
     inputs: list[dict[str, Any]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Says that the run has begun."""
+        """Sends START."""
         self._send("START", {})
 
     def complete(self, outcome: dict[str, Any] | None) -> None:
-        """Says what was read and written: the summary of a run or the report of a load."""
+        """Sends COMPLETE with the inputs and the written rows.
+
+        Args:
+            outcome: The summary of a run or the report of a load; None if nothing was published.
+        """
         self._send("COMPLETE", outcome or {"inputs": self.inputs})
 
     def fail(self, error: BaseException) -> None:
-        """Says why nothing was written."""
+        """Sends FAIL, or ABORT after an interrupt, with the error message."""
         problem = error.problem if isinstance(error, EtlError) else f"{type(error).__name__}: {masked(str(error))}"
         state = "ABORT" if isinstance(error, InterruptedRunError) else "FAIL"
         self._send(state, {"inputs": self.inputs}, problem)
 
     def _send(self, state: str, outcome: dict[str, Any], problem: str | None = None) -> None:
-        self.sender.send(lambda: event_of(self.job, self.run_id, state, outcome, problem))
+        self.sender.send(lambda: make_event(self.job, self.run_id, state, outcome, problem))
 
 
-def opened(address: str | None, warn: Callable[[str], None]) -> Sender:
-    """A sender to a URL or a file, or to where the client's own configuration says.
+def open_sender(address: str | None, warn: Callable[[str], None]) -> Sender:
+    """Opens a sender to an address, or to the place in the client's own configuration.
 
     Args:
-        address: A URL, or a file to which a line an event is appended.
-        warn: Where to say that events cannot be sent.
+        address: A URL, or a file to which each event is appended as one line; None for the client's configuration.
+        warn: Receives the warning that events cannot be sent.
 
     Raises:
-        UsageError: The address is given, but not the library.
+        UsageError: An address is given, but the OpenLineage client is not installed.
     """
     if address is None and not _is_configured():
         return Sender(None, warn)
@@ -116,19 +121,19 @@ def opened(address: str | None, warn: Callable[[str], None]) -> Sender:
     try:
         return Sender(OpenLineageClient(transport=None if address is None else _transport(address)), warn)
     except Exception as error:
-        warn(f"OpenLineage cannot be set up: {_reason(error)}. The run goes on.")
+        warn(f"OpenLineage cannot be set up: {_root_cause(error)}. The run goes on.")
         return Sender(None, warn)
 
 
-def _reason(error: BaseException) -> str:
-    """What went wrong underneath all that it was wrapped in."""
+def _root_cause(error: BaseException) -> str:
+    """Returns type and message of the exception at the start of a chain of exceptions, without credentials."""
     while error.__context__ is not None:
         error = error.__context__
     return f"{type(error).__name__}: {' '.join(masked(str(error)).split())[:200]}"
 
 
 def _is_configured() -> bool:
-    """Whether the client would find a configuration of its own."""
+    """Whether the environment or an `openlineage.yml` configures the client."""
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return False
     folders = (Path.cwd(), Path.home() / ".openlineage")
@@ -139,6 +144,7 @@ def _is_configured() -> bool:
 
 
 def _transport(address: str) -> Any:
+    """Returns the client's transport to a file or a URL."""
     if "://" not in address:
         from openlineage.client.transport.file import FileConfig, FileTransport
 
@@ -151,27 +157,27 @@ def _transport(address: str) -> Any:
 
 
 class Job(NamedTuple):
-    """What is run: a command, and the folder or warehouse that it writes."""
+    """A command, and the folder or warehouse that it writes."""
 
     command: str
     target: str
 
     @property
     def name(self) -> str:
-        """What tells it from other jobs, wherever it is called from."""
+        """The name of the job in OpenLineage: the command and the absolute path or address of its target."""
         place = self.target if "://" in self.target else os.path.abspath(self.target)  # noqa: PTH100 - keeps links
         return f"postback-etl.{self.command}.{place}"
 
 
-def event_of(job: Job, run_id: str, state: str, outcome: dict[str, Any], problem: str | None) -> Any:
-    """An event of the official client.
+def make_event(job: Job, run_id: str, state: str, outcome: dict[str, Any], problem: str | None) -> Any:
+    """Returns an event of the official client.
 
     Args:
-        job: What is run.
+        job: The command and its target.
         run_id: A UUID.
         state: START, COMPLETE, FAIL or ABORT.
-        outcome: The summary of a run or the report of a load, or as much of it as is known.
-        problem: Why it failed.
+        outcome: The summary of a run or the report of a load, or the part of it that is known.
+        problem: The error message of a failed run.
     """
     from openlineage.client.event_v2 import Job as LineageJob
     from openlineage.client.event_v2 import Run, RunEvent, RunState
@@ -189,13 +195,17 @@ def event_of(job: Job, run_id: str, state: str, outcome: dict[str, Any], problem
         eventType=getattr(RunState, state),
         run=Run(run_id, facets),
         job=LineageJob(os.environ.get("OPENLINEAGE_NAMESPACE", "default"), job.name, {"jobType": kind}),
-        inputs=[_input(one) for one in outcome.get("inputs", []) if one.get("action") != "skip" and one["path"] != "-"],
+        inputs=[
+            _input(described)
+            for described in outcome.get("inputs", [])
+            if described.get("action") != "skip" and described["path"] != "-"
+        ],
         outputs=[_output(job.target, table.name, outcome) for table in TABLES],
     )
 
 
 def _parent() -> dict[str, Any]:
-    """The run that called the command, where a scheduler says it as `NAMESPACE/JOB/RUN`."""
+    """Returns the facet of the scheduler's run, from `OPENLINEAGE_PARENT_ID=NAMESPACE/JOB/RUN`; empty without it."""
     from openlineage.client.facet_v2 import parent_run
 
     namespace, _, rest = os.environ.get("OPENLINEAGE_PARENT_ID", "").partition("/")
@@ -206,35 +216,38 @@ def _parent() -> dict[str, Any]:
 
 
 def _input(described: dict[str, Any]) -> Any:
+    """Returns the dataset of an input, with its bytes and records."""
     from openlineage.client.event_v2 import InputDataset
     from openlineage.client.facet_v2 import input_statistics_input_dataset as statistics
 
     counted = statistics.InputStatisticsInputDatasetFacet(described.get("records"), described["bytes"], 1)
-    return InputDataset(*name_of(described["path"]), {"inputStatistics": counted})
+    return InputDataset(*dataset_name(described["path"]), {"inputStatistics": counted})
 
 
 def _output(target: str, name: str, outcome: dict[str, Any]) -> Any:
-    """A table with its columns and, if they were counted, the rows that were written."""
+    """Returns the dataset of a table, with its columns and, if the outcome has a count for it, the number of rows."""
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
     from openlineage.client.facet_v2 import schema_dataset
 
     columns = next(table.columns for table in TABLES if table.name == name)
-    fields = [schema_dataset.SchemaDatasetFacetFields(one.name, one.type_name, one.meaning) for one in columns]
+    fields = [
+        schema_dataset.SchemaDatasetFacetFields(column.name, column.type_name, column.meaning) for column in columns
+    ]
     found = outcome.get(name)
     rows = found["total"] if isinstance(found, dict) else found
     counted: Any = {} if rows is None else {"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(rows)}
     facets: Any = {"schema": schema_dataset.SchemaDatasetFacet(fields)}
-    return OutputDataset(*name_of(f"{target.rstrip('/')}/{name}"), counted, facets=facets)
+    return OutputDataset(*dataset_name(f"{target.rstrip('/')}/{name}"), counted, facets=facets)
 
 
-def name_of(address: str) -> tuple[str, str]:
-    """The namespace and name of a file, folder or object, by OpenLineage's rules for naming.
+def dataset_name(address: str) -> tuple[str, str]:
+    """Returns the namespace and name of a file, folder or object, by OpenLineage's naming rules.
 
     Examples:
-        >>> name_of("s3://bucket/warehouse/conversions")
+        >>> dataset_name("s3://bucket/warehouse/conversions")
         ('s3://bucket', 'warehouse/conversions')
-        >>> name_of("/srv/logs/access.log")
+        >>> dataset_name("/srv/logs/access.log")
         ('file', '/srv/logs/access.log')
     """
     from openlineage.client.naming import dataset
@@ -246,5 +259,5 @@ def name_of(address: str) -> tuple[str, str]:
     if scheme == "az" and account:
         named = dataset.ABFSS(bucket, account, path)
     elif mark:
-        return f"{scheme}://{bucket}", path  # as S3 and GCS have it
+        return f"{scheme}://{bucket}", path  # the rule for S3 and GCS
     return named.get_namespace(), named.get_name()

@@ -1,6 +1,7 @@
-"""The last run as a file of metrics, in the text format that Prometheus' node exporter collects.
+"""Writes the last execution of a command as a file of metrics, in Prometheus' text format for its node exporter.
 
-Each metric is a row. All have the labels `command` and `target`, so that the files of several jobs do not collide.
+Each metric is a row of `METRICS`. All have the labels `command` and `target`, so that files of several jobs do not
+collide.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ _LAST_SUCCESS: Final = "last_success_timestamp_seconds"
 
 
 class Metric(NamedTuple):
-    """One gauge: its name, what it says, its value, or its values by label; it is left out where that is None."""
+    """A gauge.
+
+    Attributes:
+        name: Its name without the prefix.
+        meaning: Its help text.
+        of: Returns its value, or its values by label; None leaves the metric out.
+        label: Name of the label, for values by label.
+    """
 
     name: str
     meaning: str
@@ -28,18 +36,22 @@ class Metric(NamedTuple):
     label: str | None = None
 
 
-def _count(name: str) -> Callable[[Attempt], float | None]:
+def _count_of(name: str) -> Callable[[Attempt], float | None]:
+    """Returns a function that reads a count from the outcome of an attempt."""
     return lambda run: (run.outcome or {}).get(name)
 
 
 def _by_reason(what: str, known: list[str]) -> Callable[[Attempt], Mapping[str, int] | None]:
+    """Returns a function that reads counts by reason; known reasons without records count 0."""
     return lambda run: dict.fromkeys(known, 0) | counts_of(run.outcome, what) if run.outcome else None
 
 
-def _values(run: Attempt) -> Mapping[str, str] | None:
-    """Only of currencies that there are: what senders make up would be labels without end."""
+def _value_by_currency(run: Attempt) -> Mapping[str, str] | None:
+    """Returns the value by currency, for active currencies only: senders can invent any number of others."""
+    if not run.outcome:
+        return None
     known = active_currencies() | {""}
-    return run.outcome and {code: text for code, text in run.outcome["value_total"].items() if code in known}
+    return {code: text for code, text in run.outcome["value_total"].items() if code in known}
 
 
 _REJECTED: Final = _by_reason("rejections", [row.code for row in REJECTIONS])
@@ -48,30 +60,35 @@ _SKIPPED: Final = _by_reason("skipped", [row.code for row in SKIPS])
 METRICS: Final = (
     Metric("last_run_timestamp_seconds", "When the last run ended.", lambda run: run.ended_at),
     Metric("last_run_duration_seconds", "How long the last run took.", lambda run: run.seconds),
-    Metric("last_run_success", "1 if the last run did its work, 0 if it failed.", lambda run: int(run.is_success)),
+    Metric("last_run_success", "1 if the last run succeeded, 0 if it failed.", lambda run: int(run.is_success)),
     Metric("last_run_exit_code", "The exit code of the last run.", lambda run: run.exit_code),
-    Metric("last_run_peak_memory_bytes", "The most memory the last run held.", lambda run: run.peak_memory_bytes),
+    Metric("last_run_peak_memory_bytes", "Peak memory of the last run.", lambda run: run.peak_memory_bytes),
     Metric(
         "last_run_inputs", "Inputs of the last run.", lambda run: len(run.outcome["inputs"]) if run.outcome else None
     ),
-    Metric("last_run_records", "Records the last run read.", _count("records")),
-    Metric("last_run_conversions", "Conversions the last run wrote.", _count("conversions")),
+    Metric("last_run_records", "Records the last run read.", _count_of("records")),
+    Metric("last_run_conversions", "Conversions the last run wrote.", _count_of("conversions")),
     Metric("last_run_rejections", "Records the last run rejected, by reason.", _REJECTED, "reason"),
     Metric("last_run_skipped", "Records the last run skipped, by reason.", _SKIPPED, "reason"),
-    Metric("last_run_value", "Sum of its conversions' values, by active ISO 4217 currency.", _values, "currency"),
-    Metric("last_run_demoted", "Earlier conversions that the last run made duplicates.", _count("demoted")),
-    Metric("last_run_promoted", "Earlier duplicates that the last run made conversions.", _count("promoted")),
-    Metric("last_run_days", "Days of the last backfill.", _count("days")),
-    Metric("last_run_days_failed", "Days of the last backfill that failed.", _count("days_failed")),
-    Metric(_LAST_SUCCESS, "When the last run that did its work ended.", lambda run: run.last_success_at),
+    Metric(
+        "last_run_value",
+        "Sum of the values of its conversions, by active ISO 4217 currency.",
+        _value_by_currency,
+        "currency",
+    ),
+    Metric("last_run_demoted", "Earlier conversions that the last run made duplicates.", _count_of("demoted")),
+    Metric("last_run_promoted", "Earlier duplicates that the last run made conversions.", _count_of("promoted")),
+    Metric("last_run_days", "Days of the last backfill.", _count_of("days")),
+    Metric("last_run_days_failed", "Days of the last backfill that failed.", _count_of("days_failed")),
+    Metric(_LAST_SUCCESS, "When the last successful run ended.", lambda run: run.last_success_at),
 )
 
 
 def check_metrics(path: Path) -> None:
-    """Refuses what could not be written after a long run.
+    """Checks before a run that its metrics can be written.
 
     Raises:
-        UsageError: The folder is not there, or the library.
+        UsageError: The folder does not exist, or the Prometheus client is not installed.
     """
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--metrics {str(path)!r} names a folder that does not exist.", "Make the folder first.")
@@ -84,9 +101,9 @@ def check_metrics(path: Path) -> None:
 
 
 def write_metrics(attempt: Attempt, path: Path) -> None:
-    """Puts the metrics of an attempt in the place of the former ones, in one step.
+    """Replaces the file of metrics by the metrics of an attempt, in one step.
 
-    Counts are there only if something was published. When the last success was stays, whatever fails later.
+    Counts are written only if something was published. A failed attempt keeps the time of the last success.
 
     Raises:
         OSError: The file cannot be written.
@@ -107,13 +124,14 @@ def write_metrics(attempt: Attempt, path: Path) -> None:
 
 
 def _series(value: float | Mapping[str, Any]) -> list[tuple[tuple[str, ...], float]]:
+    """Returns pairs of label values and number."""
     if isinstance(value, Mapping):
         return [((label,), float(number)) for label, number in value.items()]
     return [((), float(value))]
 
 
 def _last_success(path: Path, labels: dict[str, str]) -> float | None:
-    """What the file that is there says of it."""
+    """Reads the time of the last success from the file of metrics; None if there is none."""
     from prometheus_client.parser import text_string_to_metric_families
 
     with suppress(OSError, ValueError):

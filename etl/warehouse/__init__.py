@@ -1,1 +1,1 @@
-"""A warehouse: four Delta tables that are a function of the set of inputs loaded, whatever happened on the way."""
+"""Loads inputs into Delta tables, each input once; maintains, replays, exports and verifies these tables."""

@@ -1,4 +1,4 @@
-"""`backfill`: many days, each a load of its own, so that what is done stays done and a bad day stops no other."""
+"""`backfill` loads many days, each day as a load of its own. Loaded days stay, and a failed day stops no later day."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from zoneinfo import ZoneInfo
 from etl.errors import EtlError, InterruptedRunError, UsageError
 
 
-class Day(NamedTuple):
-    """What became of a day; `error` is null unless it failed, `records` and `rejections` count what was new."""
+class DayReport(NamedTuple):
+    """The result of one day.
+
+    Attributes:
+        day: The day.
+        records: Records of the inputs that this load read.
+        rejections: Rejections among these records.
+        seconds: Duration.
+        error: Why the day failed; None if it was loaded.
+    """
 
     day: date
     records: int
@@ -22,49 +30,51 @@ class Day(NamedTuple):
 
 
 class StoppedError(InterruptedRunError):
-    """Asked to stop within a day; those before it stay."""
+    """The backfill was interrupted within a day; the days before stay loaded."""
 
     def __init__(self, day: date, done: int, days: int) -> None:
         EtlError.__init__(
             self,
             f"Interrupted on {day}: {done} of {days} days {'is' if done == 1 else 'are'} done.",
-            "Run the same command again: it goes on with what is left.",
+            "Run the same command again: it continues with the days that are left.",
         )
 
 
-def backfill(template: str, days: list[date], zone: ZoneInfo, load: Callable[[str], dict[str, Any]]) -> Iterator[Day]:
-    """Loads day after day, the failed ones too late to stop the others.
+def backfill(
+    template: str, days: list[date], zone: ZoneInfo, load: Callable[[str], dict[str, Any]]
+) -> Iterator[DayReport]:
+    """Loads each day separately; a failed day is reported and does not stop later days.
 
     Args:
         template: Names the inputs of a day, with a field such as `{date:%Y-%m-%d}`.
         days: The days.
-        zone: Whose midnights the days begin at, for fields that say an instant or an offset.
-        load: Loads what an argument names; gives the report of `load.load`.
+        zone: Time zone of the days, for fields that format an instant or an offset.
+        load: Loads the inputs that an argument names, and returns the report of `load.load`.
 
     Yields:
-        Each day when it is done.
+        The report of each day when the day is done.
 
     Raises:
-        UsageError: The template has no such field.
-        StoppedError: Asked to stop; what was done stays.
+        UsageError: The template has no date field.
+        StoppedError: The backfill was interrupted; the days before stay loaded.
     """
     done = 0
     for day in days:
-        argument = named(template, day, zone)
+        argument = fill_template(template, day, zone)
         began = time.monotonic()
         try:
             report = load(argument)
         except (InterruptedRunError, KeyboardInterrupt) as error:  # polars raises the latter, whatever the handler
             raise StoppedError(day, done, len(days)) from error
         except EtlError as error:
-            yield Day(day, 0, 0, time.monotonic() - began, error.problem)
+            yield DayReport(day, 0, 0, time.monotonic() - began, error.problem)
         else:
             done += 1
-            yield Day(day, report["records"], report["rejections"], time.monotonic() - began, None)
+            yield DayReport(day, report["records"], report["rejections"], time.monotonic() - began, None)
 
 
 def days_between(first: date, end: date) -> list[date]:
-    """The days from the first on, without the end.
+    """Returns the days from the first day on, without the end.
 
     Examples:
         >>> [str(day) for day in days_between(date(2024, 2, 28), date(2024, 3, 1))]
@@ -73,14 +83,14 @@ def days_between(first: date, end: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((end - first).days)]
 
 
-def named(template: str, day: date, zone: ZoneInfo) -> str:
-    """What a template names on a day.
+def fill_template(template: str, day: date, zone: ZoneInfo) -> str:
+    """Puts a day into a template.
 
     Raises:
-        UsageError: It has no field for the date, or others.
+        UsageError: The template has no date field, or other fields.
 
     Examples:
-        >>> named("logs/{date:%Y/%m-%d}/*.gz", date(2024, 5, 1), ZoneInfo("Europe/Berlin"))
+        >>> fill_template("logs/{date:%Y/%m-%d}/*.gz", date(2024, 5, 1), ZoneInfo("Europe/Berlin"))
         'logs/2024/05-01/*.gz'
     """
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)

@@ -1,7 +1,7 @@
-"""Delta tables by `deltalake`: made, read at a version, committed and restored.
+"""Creates, reads, commits, restores and vacuums Delta tables, by `deltalake`.
 
-A table's rows lie in Parquet files; its log says which of them count. One commit takes files out and puts files in. A
-commit that does not follow at once upon the version it was made for fails, so that two writers cannot mix theirs.
+A table's rows are in Parquet files; its log says which files each version has. A commit removes and adds files. A
+commit fails if another writer has committed since the table was opened, so two writers cannot mix their changes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import polars as pl
 from etl.errors import OutputError, UsageError
 from etl.warehouse import file_storage
 from etl.warehouse.file_storage import ConflictError, Place
-from etl.warehouse.table_layout import RECEIVED_DATE, Kept
+from etl.warehouse.table_layout import RECEIVED_DATE, StoredTable
 
-#: One row is a Parquet file of a table: where it lies, its rows, its bytes, its day, the first and the last key.
+#: One row is a Parquet file of a table: its path, rows, bytes and day, and its first and last key.
 FILES: Final = pl.Schema(
     {
         "path": pl.String(),
@@ -34,12 +34,12 @@ FILES: Final = pl.Schema(
 
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
-#: The day of a null, as Hive writes it.
+#: The partition of rows without a day, as Hive names it.
 _NO_DAY: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Addition(NamedTuple):
-    """A file to be put into a table; the fields are those of `FILES`."""
+    """A file that a commit adds to a table; the fields are those of `FILES`."""
 
     path: str
     records: int
@@ -49,18 +49,18 @@ class Addition(NamedTuple):
     high: str
 
 
-class Exchange(NamedTuple):
-    """What one commit does to a table: files that come in, and rows of `FILES` that go out."""
+class FileChanges(NamedTuple):
+    """The files that a commit adds to a table, and the rows of `FILES` that it removes."""
 
     additions: list[Addition]
     removals: pl.DataFrame
 
 
 def library() -> Any:
-    """`deltalake`.
+    """Imports and returns `deltalake`.
 
     Raises:
-        UsageError: It is not installed.
+        UsageError: The library is not installed.
     """
     try:
         import deltalake
@@ -73,178 +73,205 @@ def library() -> Any:
     return deltalake
 
 
-def path_of(kept: Kept, day: date | None, name: str) -> str:
-    """Where a file lies within its table, by its day."""
-    return f"{RECEIVED_DATE.name}={day or _NO_DAY}/{name}" if kept.is_dated else name
+def path_of(stored: StoredTable, day: date | None, name: str) -> str:
+    """Returns the path of a file within its table, by its day."""
+    return f"{RECEIVED_DATE.name}={day or _NO_DAY}/{name}" if stored.is_dated else name
 
 
-def opened(place: Place, kept: Kept, version: int | None = None) -> Any:
-    """A table at a version, the latest by default; None where there is none.
+def open_table(place: Place, stored: StoredTable, version: int | None = None) -> Any:
+    """Opens a table at a version, by default the latest; returns None if there is no such table.
 
     Raises:
-        OutputError: It cannot be read.
+        OutputError: The table cannot be read.
     """
     errors = library().exceptions
     try:
-        return library().DeltaTable(place.uri(kept.folder), version=version)
+        return library().DeltaTable(place.uri(stored.folder), version=version)
     except errors.TableNotFoundError:
         return None
     except (errors.DeltaError, OSError) as error:
-        raise failed(place, kept, error) from error
+        raise _table_error(place, stored, error) from error
 
 
-def create(place: Place, kept: Kept) -> None:
-    """Makes a table of no rows, as its version 0, unless it is there."""
+def create(place: Place, stored: StoredTable) -> None:
+    """Creates a table without rows, as its version 0, unless it exists."""
     try:
         library().DeltaTable.create(
-            place.uri(kept.folder), _delta_schema(kept), mode="ignore", partition_by=_partitions(kept)
+            place.uri(stored.folder), _delta_schema(stored), mode="ignore", partition_by=_partitions(stored)
         )
     except (library().exceptions.DeltaError, OSError) as error:
-        raise failed(place, kept, error) from error
+        raise _table_error(place, stored, error) from error
 
 
-def files_of(table: Any, kept: Kept) -> pl.DataFrame:
-    """The files of a table at its version: rows of `FILES`, in the order of their keys."""
+def files_of(table: Any, stored: StoredTable) -> pl.DataFrame:
+    """Lists the files of an opened table: rows of `FILES`, in the order of their keys."""
     actions = table.get_add_actions(flatten=True)
     if not actions.num_rows:
         return pl.DataFrame(schema=FILES)
     files = pl.DataFrame(actions)
-    day = pl.col(f"partition.{RECEIVED_DATE.name}") if kept.is_dated else pl.lit(None)
+    day = pl.col(f"partition.{RECEIVED_DATE.name}") if stored.is_dated else pl.lit(None)
     return files.select(
         path="path",
         records=pl.col("num_records"),
         bytes=pl.col("size_bytes"),
         received_date=day.cast(pl.Date),
-        low=pl.col(f"min.{kept.key}"),
-        high=pl.col(f"max.{kept.key}"),
+        low=pl.col(f"min.{stored.key}"),
+        high=pl.col(f"max.{stored.key}"),
     ).sort("low", "path")
 
 
-def scan(place: Place, kept: Kept, paths: Iterable[str], beside: str | None = None) -> pl.LazyFrame:
-    """The rows of some files of a table, without `received_date`; a column for the address of each row's file."""
-    uris = [place.uri(f"{kept.folder}/{path}") for path in paths]
-    if not uris:
-        columns = {beside: pl.String()} if beside else {}
-        return pl.LazyFrame(schema={**kept.table.schema, **columns})
-    return pl.scan_parquet(uris, glob=False, hive_partitioning=False, include_file_paths=beside)
-
-
-def commit(place: Place, kept: Kept, table: Any, exchange: Exchange, run: str) -> int:
-    """Takes files out of a table and puts others in, as the version after the one at hand.
+def scan(place: Place, stored: StoredTable, paths: Iterable[str], path_column: str | None = None) -> pl.LazyFrame:
+    """Scans files of a table, without `received_date`.
 
     Args:
         place: The warehouse.
-        kept: The table.
-        table: As it was opened; its latest version.
-        exchange: Which files go out, and which, that lie there already, come in.
-        run: Recorded in the log.
+        stored: The table.
+        paths: Paths of the files within the table.
+        path_column: Name of a column for the address of each row's file; none by default.
+    """
+    uris = [place.uri(f"{stored.folder}/{path}") for path in paths]
+    if not uris:
+        columns = {path_column: pl.String()} if path_column else {}
+        return pl.LazyFrame(schema={**stored.table.schema, **columns})
+    return pl.scan_parquet(uris, glob=False, hive_partitioning=False, include_file_paths=path_column)
+
+
+def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, run: str) -> int:
+    """Commits a change of files as the version after the opened version.
+
+    Args:
+        place: The warehouse.
+        stored: The table.
+        table: The opened table, at its latest version.
+        changes: The files to remove, and the files to add, which lie in the table's folder already.
+        run: Name of the run, for the log.
 
     Returns:
         The new version.
 
     Raises:
-        ConflictError: There is one already.
-        OutputError: It cannot be written.
+        ConflictError: Another writer has committed a version meanwhile.
+        OutputError: The table cannot be written.
     """
     deltalake = library()
     now = int(time.time() * 1000)
     removed = [
-        deltalake.transaction.RemoveAction(row["path"], True, now, row["bytes"], _values(kept, row["received_date"]))
-        for row in exchange.removals.iter_rows(named=True)
+        deltalake.transaction.RemoveAction(row["path"], True, now, row["bytes"], _values(stored, row["received_date"]))
+        for row in changes.removals.iter_rows(named=True)
     ]
     added = [
         deltalake.transaction.AddAction(
-            one.path, one.bytes, _values(kept, one.received_date), now, True, _statistics(kept, one)
+            addition.path,
+            addition.bytes,
+            _values(stored, addition.received_date),
+            now,
+            True,
+            _statistics(stored, addition),
         )
-        for one in exchange.additions
+        for addition in changes.additions
     ]
     try:
         table.create_write_transaction(
             [*removed, *added],
             "append",
-            _delta_schema(kept),
-            _partitions(kept),
+            _delta_schema(stored),
+            _partitions(stored),
             commit_properties=deltalake.CommitProperties(custom_metadata={"run": run}, max_commit_retries=0),
-            post_commithook_properties=hooks(),
+            post_commithook_properties=_commit_hooks(),
         )
     except deltalake.exceptions.CommitFailedError as error:
-        raise ConflictError(place.address, f"it has a later version of {kept.name}") from error
+        raise ConflictError(place.address, f"it has a later version of {stored.name}") from error
     except (deltalake.exceptions.DeltaError, OSError) as error:
-        raise failed(place, kept, error) from error
+        raise _table_error(place, stored, error) from error
     version = int(table.version()) + 1
-    file_storage.settle(place, f"{kept.folder}/_delta_log/{version:020}.json")
+    file_storage.sync_file(place, f"{stored.folder}/_delta_log/{version:020}.json")
     return version
 
 
-def restore(place: Place, kept: Kept, table: Any, version: int) -> int:
-    """Makes a table what it was at a version, as a new version, which is given."""
+def restore(place: Place, stored: StoredTable, table: Any, version: int) -> int:
+    """Restores the state of an earlier version as a new version, and returns the new version."""
     errors = library().exceptions
     try:
         table.restore(
             version,
             commit_properties=library().CommitProperties(max_commit_retries=0),
-            post_commithook_properties=hooks(),
+            post_commithook_properties=_commit_hooks(),
         )
     except errors.CommitFailedError as error:
-        raise ConflictError(place.address, f"it has a later version of {kept.name}") from error
+        raise ConflictError(place.address, f"it has a later version of {stored.name}") from error
     except (errors.DeltaError, OSError) as error:
-        raise failed(place, kept, error) from error
+        raise _table_error(place, stored, error) from error
     return int(table.version())
 
 
-class Vacuuming(NamedTuple):
-    """How to vacuum: what is older than so many hours; only tell; refuse less than a week."""
+class VacuumOptions(NamedTuple):
+    """Options of `vacuum`.
+
+    Attributes:
+        hours: Keep files that a version of the last so many hours has.
+        is_dry_run: List the files only.
+        is_safe: Refuse less than a week.
+    """
 
     hours: int
     is_dry_run: bool
     is_safe: bool
 
 
-def vacuum(place: Place, kept: Kept, table: Any, how: Vacuuming) -> tuple[list[str], int]:
-    """Removes files of a table that no version of some time has; gives them, and the version that this makes."""
+def vacuum(place: Place, stored: StoredTable, table: Any, options: VacuumOptions) -> tuple[list[str], int]:
+    """Removes files that no recent version of a table has; returns their paths and the table's version after it."""
     errors = library().exceptions
     try:
         removed = table.vacuum(
-            retention_hours=how.hours,
-            dry_run=how.is_dry_run,
-            enforce_retention_duration=how.is_safe,
+            retention_hours=options.hours,
+            dry_run=options.is_dry_run,
+            enforce_retention_duration=options.is_safe,
             commit_properties=library().CommitProperties(max_commit_retries=0),
-            post_commithook_properties=hooks(),
+            post_commithook_properties=_commit_hooks(),
             full=True,
         )
-        return list(removed), int(library().DeltaTable(place.uri(kept.folder)).version())
+        return list(removed), int(library().DeltaTable(place.uri(stored.folder)).version())
     except errors.CommitFailedError as error:
-        raise ConflictError(place.address, f"it has a later version of {kept.name}") from error
+        raise ConflictError(place.address, f"it has a later version of {stored.name}") from error
     except (errors.DeltaError, OSError) as error:
-        raise failed(place, kept, error) from error
+        raise _table_error(place, stored, error) from error
 
 
-def hooks() -> Any:
-    """After a commit: the log may be summed up, but nothing of it is removed, for a snapshot may need it."""
+def _commit_hooks() -> Any:
+    """Returns hooks that write checkpoints of the log, but remove no part of the log: a snapshot may need it."""
     return library().PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
-def failed(place: Place, kept: Kept, error: BaseException) -> OutputError:
-    """What a library or the system says about a table, in two lines."""
+def _table_error(place: Place, stored: StoredTable, error: BaseException) -> OutputError:
+    """Returns the error for a table, with the message of the library or system on one line."""
     reason = getattr(error, "strerror", None) or " ".join(_COLOURS.sub("", str(error)).split())[:200]
     return OutputError(
-        f"Table {kept.name} of {place.address} failed: {reason}", "Check the place, and run the command again."
+        f"Table {stored.name} of {place.address} failed: {reason}",
+        "Check the folder or store, and run the command again.",
     )
 
 
-def _partitions(kept: Kept) -> list[str]:
-    return [RECEIVED_DATE.name] if kept.is_dated else []
+def _partitions(stored: StoredTable) -> list[str]:
+    """Returns the partition columns of a table."""
+    return [RECEIVED_DATE.name] if stored.is_dated else []
 
 
-def _values(kept: Kept, day: date | None) -> dict[str, str | None]:
-    return {RECEIVED_DATE.name: day.isoformat() if day else None} if kept.is_dated else {}
+def _values(stored: StoredTable, day: date | None) -> dict[str, str | None]:
+    """Returns the partition values of a file."""
+    return {RECEIVED_DATE.name: day.isoformat() if day else None} if stored.is_dated else {}
 
 
-def _statistics(kept: Kept, one: Addition) -> str:
-    bounds = {"minValues": {kept.key: one.low}, "maxValues": {kept.key: one.high}, "nullCount": {kept.key: 0}}
-    return json.dumps({"numRecords": one.records, **bounds})
+def _statistics(stored: StoredTable, addition: Addition) -> str:
+    """Returns the statistics of a file for the log, as JSON: rows, and the bounds of the key."""
+    bounds = {
+        "minValues": {stored.key: addition.low},
+        "maxValues": {stored.key: addition.high},
+        "nullCount": {stored.key: 0},
+    }
+    return json.dumps({"numRecords": addition.records, **bounds})
 
 
-def _delta_schema(kept: Kept) -> Any:
-    empty = pl.DataFrame(schema=kept.schema)
+def _delta_schema(stored: StoredTable) -> Any:
+    """Returns a table's schema as a Delta schema."""
+    empty = pl.DataFrame(schema=stored.schema)
     return library().Schema.from_arrow(empty.to_arrow(compat_level=pl.CompatLevel.oldest()).schema)

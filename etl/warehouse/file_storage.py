@@ -1,7 +1,7 @@
-"""Where a warehouse lies: a folder, or an address in an object store. What can be done with bytes there.
+"""Reads and writes the files of a warehouse, in a folder or in an object store.
 
-A file of it is named by its path from the warehouse's root. Nothing is ever overwritten but by `replace`, which is
-atomic, and which tells if somebody else was quicker.
+A file is named by its path from the warehouse's root. Only `replace` overwrites a file. It is atomic, and it reports
+when another writer has changed the file first.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from etl.errors import OutputError, UsageError
-from etl.runner.publish import held, sync
-from etl.sources.storage.locations import SCHEMES, library, opened_store, reason_of, refuse_credentials
+from etl.runner.publish import lock_folder, sync
+from etl.sources.storage.locations import SCHEMES, error_reason, import_obstore, open_store, refuse_credentials
 
 SNAPSHOT: Final = "snapshot.json"
 _STAGING: Final = ".staging"
 
 
 class Place(NamedTuple):
-    """A warehouse's root: a folder, or the store and the path in it; `address` is what the user said."""
+    """A warehouse's root: a folder, or a store and a path in the store; `address` is the text that the user gave."""
 
     address: str
     folder: Path | None
@@ -33,16 +33,16 @@ class Place(NamedTuple):
     path: str = ""
 
     def uri(self, name: str) -> str:
-        """The address of a file or folder within, as Delta and polars take it."""
+        """Returns the address of a file or folder in the warehouse, as Delta and polars take it."""
         return str(self.folder / name) if self.folder else f"{self.store}/{self.path}{name}"
 
 
-#: What Delta and its readers do not write the same in an address, or take for a pattern.
+#: Characters in a path that Delta and its readers escape differently, or take for a pattern.
 _ESCAPED: Final = re.compile(r"""[^!-~]|["#%*<=>?\\^`{|}\[\]]""")
 
 
-class Stored(NamedTuple):
-    """The bytes of a small file, and the tag that tells this state of it from a later one."""
+class StoredFile(NamedTuple):
+    """The bytes of a small file, and a tag that changes whenever the file changes."""
 
     data: bytes
     tag: str
@@ -53,28 +53,29 @@ class ConflictError(OutputError):
 
     def __init__(self, address: str, who: str) -> None:
         super().__init__(
-            f"{address} was changed by another command meanwhile ({who}).", "Nothing was loaded; run the command again."
+            f"{address} was changed by another command meanwhile ({who}).",
+            "Nothing was written; run the command again.",
         )
 
 
 def place_of(address: str) -> Place:
-    """The place that an address names.
+    """Returns the place that an address names.
 
     Raises:
-        UsageError: It is of a kind that is not written.
+        UsageError: A warehouse cannot be written there.
     """
     if "://" not in address:
         folder = Path(os.path.abspath(address))  # noqa: PTH100 - keeps links
         if odd := _ESCAPED.search(str(folder)):
             raise UsageError(
-                f"{folder} is no place for a warehouse: readers of Delta tables escape {odd[0]!r}.",
-                "Name a folder whose path has only ASCII letters, digits and such marks as - _ . +.",
+                f"{folder} cannot hold a warehouse: readers of Delta tables escape {odd[0]!r}.",
+                "Name a folder whose path has only ASCII letters, digits, and characters such as - _ . +.",
             )
         return Place(address, folder)
     scheme, _, rest = address.partition("://")
     bucket, _, path = rest.partition("/")
     if scheme not in SCHEMES or not bucket:
-        raise UsageError(f"{address} is no place for a warehouse.", f"Name a folder, or {', '.join(SCHEMES)}://B/PATH.")
+        raise UsageError(f"{address} cannot hold a warehouse.", f"Name a folder, or {', '.join(SCHEMES)}://B/PATH.")
     refuse_credentials(address, bucket)
     path = path.strip("/")
     return Place(address, None, f"{scheme}://{bucket}", f"{path}/" if path else "")
@@ -82,54 +83,60 @@ def place_of(address: str) -> Place:
 
 @contextmanager
 def staging(place: Place) -> Iterator[Path]:
-    """A folder on this machine to prepare files in, held by this process alone: two writers here exclude each other.
+    """Opens a local folder for prepared files, locked by this process; so two writers on a machine exclude each other.
 
     Raises:
-        OutputError: Another command holds it.
+        OutputError: Another command holds the lock.
     """
     if place.folder:
         folder = place.folder / _STAGING
     else:
         name = hashlib.sha256(place.uri("").encode()).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"postback-etl-{os.getuid()}-{name}"
-    with held(folder, "warehouse"):
+    with lock_folder(folder, "warehouse"):
         for leftover in folder.iterdir():
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
         yield folder
 
 
-def read(place: Place, name: str) -> Stored | None:
-    """A small file; None where there is none.
+def read_file(place: Place, name: str) -> StoredFile | None:
+    """Reads a small file; returns None if there is no such file.
 
     Raises:
-        OutputError: It cannot be read.
+        OutputError: The file cannot be read.
     """
     try:
         if place.folder:
             data = (place.folder / name).read_bytes()
-            return Stored(data, _tag(data))
-        found = library().get(opened_store(place.store), place.path + name)
-        return Stored(bytes(found.bytes()), str(found.meta["e_tag"]))
+            return StoredFile(data, _tag(data))
+        found = import_obstore().get(open_store(place.store), place.path + name)
+        return StoredFile(bytes(found.bytes()), str(found.meta["e_tag"]))
     except FileNotFoundError:
         return None
     except _store_errors() as error:
-        raise _failed(place, "read", error) from error
+        raise _storage_error(place, "read", error) from error
 
 
 def replace(place: Place, name: str, data: bytes, tag: str | None) -> str | None:
-    """Puts a small file in the place of the state that a tag tells, or of none, in one step that lasts.
+    """Replaces a small file in one atomic, durable step, if its present tag is the expected tag.
+
+    Args:
+        place: The warehouse.
+        name: The file.
+        data: The new bytes.
+        tag: The expected tag; None if the file must not exist yet.
 
     Returns:
-        The tag of the new state; None, and nothing is done, if the present one is not the one that was told.
+        The tag of the new file; None if the present tag differs, and then nothing is written.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     try:
         if place.folder:
-            present = read(place, name)
-            if (present and present.tag) != tag:
+            present = read_file(place, name)
+            if (present.tag if present else None) != tag:
                 return None
             staged = place.folder / _STAGING / name
             staged.write_bytes(data)
@@ -138,21 +145,22 @@ def replace(place: Place, name: str, data: bytes, tag: str | None) -> str | None
             sync(place.folder)
             return _tag(data)
         mode: Any = {"e_tag": tag} if tag else "create"
-        errors = library().exceptions
+        errors = import_obstore().exceptions
         try:
-            return str(library().put(opened_store(place.store), place.path + name, data, mode=mode)["e_tag"])
+            return str(import_obstore().put(open_store(place.store), place.path + name, data, mode=mode)["e_tag"])
         except (errors.AlreadyExistsError, errors.PreconditionError):
             return None
     except _store_errors() as error:
-        raise _failed(place, "written", error) from error
+        raise _storage_error(place, "written", error) from error
 
 
 def _tag(data: bytes) -> str:
+    """Returns the tag of a file in a folder: the digest of its bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
-def settle(place: Place, name: str) -> None:
-    """Makes a file durable that a library has written; a store does that by itself.
+def sync_file(place: Place, name: str) -> None:
+    """Syncs a file that a library has written to disk; object stores need no sync.
 
     Raises:
         OutputError: The disk fails.
@@ -162,11 +170,11 @@ def settle(place: Place, name: str) -> None:
             sync(place.folder / name)
             sync((place.folder / name).parent)
     except OSError as error:
-        raise _failed(place, "written", error) from error
+        raise _storage_error(place, "written", error) from error
 
 
 def publish(place: Place, staged: Path, name: str) -> None:
-    """Moves a prepared file into the warehouse, under a name that nothing has.
+    """Moves a prepared file into the warehouse, under a name that no file has.
 
     Raises:
         OutputError: The disk is full, or the place cannot be written.
@@ -179,24 +187,24 @@ def publish(place: Place, staged: Path, name: str) -> None:
             staged.rename(target)
             sync(target.parent)
         else:
-            library().put(opened_store(place.store), place.path + name, staged)
+            import_obstore().put(open_store(place.store), place.path + name, staged)
             staged.unlink()
     except _store_errors() as error:
-        raise _failed(place, "written", error) from error
+        raise _storage_error(place, "written", error) from error
 
 
 def size_of(place: Place, name: str) -> int | None:
-    """The bytes of a file; None where there is none."""
+    """Returns the size of a file in bytes; None if there is no such file."""
     try:
         if place.folder:
             return (place.folder / name).stat().st_size
-        return int(library().head(opened_store(place.store), place.path + name)["size"])
+        return int(import_obstore().head(open_store(place.store), place.path + name)["size"])
     except FileNotFoundError:
         return None
 
 
 def is_within(place: Place, location: Any) -> bool:
-    """Whether an input lies in the warehouse, itself or the archive that holds it."""
+    """Returns whether an input, or the archive that holds it, lies in the warehouse."""
     while not isinstance(location, Path) and not hasattr(location, "store"):
         location = location[0]
     if isinstance(location, Path):
@@ -205,13 +213,16 @@ def is_within(place: Place, location: Any) -> bool:
 
 
 def _store_errors() -> tuple[type[BaseException], ...]:
-    """What may go wrong in a folder, and in a store if one is in use."""
+    """Returns the exceptions that folders raise, and those of object stores if their library is installed."""
     try:
-        return OSError, library().exceptions.BaseError
+        return OSError, import_obstore().exceptions.BaseError
     except UsageError:
         return (OSError,)
 
 
-def _failed(place: Place, what: str, error: BaseException) -> OutputError:
-    reason = getattr(error, "strerror", None) or reason_of(error)
-    return OutputError(f"{place.address} cannot be {what}: {reason}", "Check the place, and run the command again.")
+def _storage_error(place: Place, action: str, error: BaseException) -> OutputError:
+    """Returns the error for a place that cannot be read or written."""
+    reason = getattr(error, "strerror", None) or error_reason(error)
+    return OutputError(
+        f"{place.address} cannot be {action}: {reason}", "Check the folder or store, and run the command again."
+    )

@@ -1,4 +1,4 @@
-"""New rows as files of the tables: what a worker does with the staged pieces of a load, once duplicates are known."""
+"""Writes new rows as files of the tables, from staged pieces, once the duplicates are known. Workers run it."""
 
 from __future__ import annotations
 
@@ -14,69 +14,86 @@ from etl.runner.counts import Tally
 from etl.runner.parquet import write_table
 from etl.runner.staged_parts import Piece
 from etl.schema import ITEMS, PASSTHROUGHS
-from etl.transform.rejections import reject_duplicates
+from etl.steps.rejections import reject_duplicates
 from etl.warehouse.delta import Addition, path_of
 from etl.warehouse.load_duplicates import as_stored
-from etl.warehouse.table_layout import BY_NAME, PUBLIC, RECEIVED_DATE, WITHHELD, Kept, dated, id_prefix
+from etl.warehouse.table_layout import (
+    BY_NAME,
+    PUBLIC,
+    RECEIVED_DATE,
+    WITHHELD,
+    StoredTable,
+    id_prefix,
+    with_received_date,
+)
 
-#: The tables that hang on conversions.
+#: The tables whose rows belong to conversions.
 DETAILS: Final = (ITEMS, PASSTHROUGHS)
 
-#: The files of a load are made of pieces of about so many records.
+#: Records a part, about: a part becomes one file of each table and day.
 RECORDS_PER_PART: Final = 100_000
 
 
-class Counts(NamedTuple):
-    """What an input brought, whatever other inputs make of it: by table or reason, and the bounds of received_at."""
+class InputCounts(NamedTuple):
+    """The rows of one input, as if it were the only input.
+
+    Attributes:
+        rows: Rows by table, and rejections by reason.
+        first: The earliest received_at.
+        last: The latest received_at.
+    """
 
     rows: Counter[str]
     first: datetime | None
     last: datetime | None
 
-    def __add__(self, other: Counts) -> Counts:  # type: ignore[override]
+    def __add__(self, other: InputCounts) -> InputCounts:  # type: ignore[override]
         firsts, lasts = (self.first, other.first), (self.last, other.last)
-        return Counts(
+        return InputCounts(
             self.rows + other.rows,
-            min((one for one in firsts if one), default=None),
-            max((one for one in lasts if one), default=None),
+            min((time for time in firsts if time), default=None),
+            max((time for time in lasts if time), default=None),
         )
 
 
-class Part(NamedTuple):
-    """What was written of some pieces: files by table, counts by the first digits of the inputs' digests, and in all.
+class WrittenPart(NamedTuple):
+    """The files written from some pieces.
 
-    The counts of an input are what it brought; a conversion that is a duplicate is a rejection only in the tally.
+    Attributes:
+        files: New files by table.
+        counts: By the first digits of an input's digest, its rows; duplicates count as conversions here.
+        tally: Counts of the written rows; duplicates count as rejections here.
     """
 
     files: dict[str, list[Addition]]
-    counts: dict[str, Counts]
+    counts: dict[str, InputCounts]
     tally: Tally
 
 
-def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Part:
-    """Writes the files of each table from staged pieces, with duplicates moved to `rejections` and `withheld`.
+def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> WrittenPart:
+    """Writes the files of each table from staged pieces; duplicates go to `rejections` and `withheld`.
 
     Args:
         pieces: In the order of (source_digest, record_no).
-        stage: Where they lie, with `duplicates.parquet`, rows of `duplicates.DUPLICATES`.
-        out: Where the files go.
-        name: What the files' names begin with.
+        stage: The staging folder, with `duplicates.parquet`, rows of `deduplication.DUPLICATES`.
+        out: The folder of the new files.
+        name: The files' names begin with it.
     """
     duplicates = pl.read_parquet(stage / "duplicates.parquet")
-    counts: list[dict[str, Counts]] = []
+    counts: list[dict[str, InputCounts]] = []
     judged: list[dict[str, pl.DataFrame]] = []
     for piece in pieces:
         names = ("conversions", "items", "passthroughs", "rejections", "keys", "raws")
         rows = {table: pl.read_parquet(piece.path(stage, table)) for table in names}
         counts.append(_counted(rows))
         judged.append(_without_duplicates(rows, duplicates))
-    whole = {table: pl.concat(one[table] for one in judged) for table in judged[0]}
+    whole = {table: pl.concat(rows[table] for rows in judged) for table in judged[0]}
     files = {table: write_rows(BY_NAME[table], rows, out, name) for table, rows in whole.items()}
-    return Part(files, _merged(counts), Tally.of({table: whole[table] for table in PUBLIC}))
+    return WrittenPart(files, _merged(counts), Tally.of({table: whole[table] for table in PUBLIC}))
 
 
-def files_of_parts(parts: list[Part]) -> dict[str, list[Addition]]:
-    """The files of some parts, by table."""
+def files_of_parts(parts: list[WrittenPart]) -> dict[str, list[Addition]]:
+    """Collects the files of parts, by table."""
     files: dict[str, list[Addition]] = {}
     for part in parts:
         for table, written in part.files.items():
@@ -84,49 +101,51 @@ def files_of_parts(parts: list[Part]) -> dict[str, list[Addition]]:
     return files
 
 
-def counts_of_parts(parts: list[Part]) -> dict[str, Counts]:
-    """What some parts hold of each input, by the first digits of its digest."""
+def counts_of_parts(parts: list[WrittenPart]) -> dict[str, InputCounts]:
+    """Adds up the counts of parts, by the first digits of the inputs' digests."""
     return _merged(part.counts for part in parts)
 
 
-def _merged(counts: Iterable[dict[str, Counts]]) -> dict[str, Counts]:
-    merged: dict[str, Counts] = {}
+def _merged(counts: Iterable[dict[str, InputCounts]]) -> dict[str, InputCounts]:
+    """Adds up counts, by the first digits of the inputs' digests."""
+    merged: dict[str, InputCounts] = {}
     for some in counts:
         for digest, found in some.items():
             merged[digest] = merged[digest] + found if digest in merged else found
     return merged
 
 
-def write_rows(kept: Kept, rows: pl.DataFrame, out: Path, name: str) -> list[Addition]:
-    """Writes rows as one file a day, in the order of their keys.
+def write_rows(stored: StoredTable, rows: pl.DataFrame, out: Path, name: str) -> list[Addition]:
+    """Writes rows as one file for each day, in the order of their keys.
 
     Args:
-        kept: The table.
-        rows: Its rows, in any order; `received_date` beside them, if it is dated.
-        out: The folder of folders of tables.
-        name: What the files' names begin with; nothing in the table may have it.
+        stored: The table.
+        rows: Its rows, in any order, with `received_date` if the table is dated.
+        out: The folder that holds the tables' folders.
+        name: The files' names begin with it; no file of the table may have such a name.
     """
-    days = rows.partition_by(RECEIVED_DATE.name) if kept.is_dated else [rows]
-    return [_write(kept, day, out, f"{name}-{number:04d}") for number, day in enumerate(days) if day.height]
+    days = rows.partition_by(RECEIVED_DATE.name) if stored.is_dated else [rows]
+    return [_write(stored, day, out, f"{name}-{number:04d}") for number, day in enumerate(days) if day.height]
 
 
-def _write(kept: Kept, rows: pl.DataFrame, out: Path, name: str) -> Addition:
-    ordered = rows.sort(kept.key, maintain_order=True)
-    day = ordered[RECEIVED_DATE.name][0] if kept.is_dated else None
-    path = path_of(kept, day, f"{name}.parquet")
-    target = out / kept.folder / path
+def _write(stored: StoredTable, rows: pl.DataFrame, out: Path, name: str) -> Addition:
+    """Writes rows of one day as one file."""
+    ordered = rows.sort(stored.key, maintain_order=True)
+    day = ordered[RECEIVED_DATE.name][0] if stored.is_dated else None
+    path = path_of(stored, day, f"{name}.parquet")
+    target = out / stored.folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_table(ordered.select(kept.table.schema.names()), target)
-    keys = ordered[kept.key]
+    write_table(ordered.select(stored.table.schema.names()), target)
+    keys = ordered[stored.key]
     return Addition(path, ordered.height, target.stat().st_size, day, keys[0], keys[-1])
 
 
-def withheld(conversions: pl.DataFrame, details: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Conversions with their items and passthroughs within: rows of `layout.WITHHELD`.
+def withheld_rows(conversions: pl.DataFrame, details: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Nests items and passthroughs into their conversions: rows of `table_layout.WITHHELD`.
 
     Args:
-        conversions: Rows of `schema.CONVERSIONS`, and perhaps more columns.
-        details: By name, the rows of the tables that hang on them.
+        conversions: Rows of `schema.CONVERSIONS`; further columns are dropped.
+        details: By table name, rows of `DETAILS`.
     """
     nested = conversions
     for table in DETAILS:
@@ -137,7 +156,8 @@ def withheld(conversions: pl.DataFrame, details: dict[str, pl.DataFrame]) -> pl.
 
 
 def _without_duplicates(rows: dict[str, pl.DataFrame], duplicates: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    conversions = dated(rows["conversions"])
+    """Returns the rows of a piece by warehouse table, with duplicates moved to `rejections` and `withheld`."""
+    conversions = with_received_date(rows["conversions"])
     moved = conversions.join(duplicates, on="conversion_id", maintain_order="left").join(
         rows["raws"], on="conversion_id", maintain_order="left"
     )
@@ -149,15 +169,15 @@ def _without_duplicates(rows: dict[str, pl.DataFrame], duplicates: pl.DataFrame)
     }
     return {
         **kept,
-        "rejections": dated(pl.concat([rows["rejections"], reject_duplicates(moved)])),
-        "withheld": withheld(moved, {table.name: rows[table.name] for table in DETAILS}),
+        "rejections": with_received_date(pl.concat([rows["rejections"], reject_duplicates(moved)])),
+        "withheld": withheld_rows(moved, {table.name: rows[table.name] for table in DETAILS}),
         "keys": as_stored(rows["keys"]).join(rows["raws"], on="conversion_id", maintain_order="left"),
     }
 
 
-def _counted(rows: dict[str, pl.DataFrame]) -> dict[str, Counts]:
-    """What a piece holds, by its input."""
-    found: dict[str, Counts] = {}
+def _counted(rows: dict[str, pl.DataFrame]) -> dict[str, InputCounts]:
+    """Counts the rows of a piece by the first digits of its input's digest."""
+    found: dict[str, InputCounts] = {}
     names = {name: BY_NAME[name].key for name in ("conversions", "items", "passthroughs")}
     counted = [rows[name].select(digest=key, what=pl.lit(name)) for name, key in names.items()]
     counted.append(rows["rejections"].select(digest="rejection_id", what="reason"))
@@ -165,6 +185,6 @@ def _counted(rows: dict[str, pl.DataFrame]) -> dict[str, Counts]:
     times = pl.concat([rows["conversions"]["received_at"], rows["rejections"]["received_at"]])
     first, last = times.min(), times.max()
     for digest, what, count in totals.iter_rows():
-        before = found.get(digest, Counts(Counter(), first, last))  # type: ignore[arg-type]
+        before = found.get(digest, InputCounts(Counter(), first, last))  # type: ignore[arg-type]
         found[digest] = before._replace(rows=before.rows + Counter({what: count}))
     return found

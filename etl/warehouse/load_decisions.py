@@ -1,8 +1,9 @@
-"""What a load does with each input: loads it, passes over it because it is known, or lets it replace what it grew from.
+"""Decides what a load does with each input: load it, skip it because it is known, or let it replace its earlier state.
 
-Inputs are known by the SHA-256 of their decompressed bytes. An input that begins with all bytes of another is that one,
-grown: it takes its place, whole, because ids are made of the digest of the whole. One that another, loaded, input
-begins with is an earlier state of it and is passed over, so that the order of loads plays no part.
+An input is known by the SHA-256 of its decompressed bytes. If an input begins with all bytes of another input, it is
+the grown state of that input. It replaces the earlier state whole, because ids are made from the digest of the whole
+input. If a loaded input begins with all bytes of a new input, the new input is an earlier state and is skipped. So the
+order of loads does not matter.
 """
 
 from __future__ import annotations
@@ -15,32 +16,33 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import InputError
-from etl.runner.stage_inputs import Surveyed
-from etl.sources.storage.decompress import RUNG_BYTES
+from etl.runner.stage_inputs import SurveyedInput
+from etl.sources.storage.decompress import PREFIX_DIGEST_BYTES
 
-#: What becomes of an input, and what is said of it.
+#: The actions.
 LOAD: Final = "load"
 RELOAD: Final = "reload"
 SKIP: Final = "skip"
 
-#: Gives the digest of the first bytes of an input that is known by its digest, or None if it cannot be read any more.
+#: Takes the digest of an input and a size; returns the digest of so many first bytes of that input, or None if the
+#: input cannot be read any more.
 Compare = Callable[[str, int], str | None]
 
 
 class Decision(NamedTuple):
-    """What becomes of an input.
+    """What a load does with an input.
 
     Attributes:
         surveyed: The input, under one of its names.
         action: LOAD, RELOAD or SKIP.
-        why: In a few words.
-        names: All paths under which it was ever seen, in order; its rows bear the first.
-        is_new_name: One of them was not known.
-        replaces: Digests of loaded inputs that it begins with.
-        grew_from: Digests of all inputs, loaded or not, that it begins with.
+        why: The reason, in a few words.
+        names: All paths under which the input was ever found, in order; the first is the source of its rows.
+        is_new_name: The row of `loads` changes: a name is new, or the input begins with a further earlier state.
+        replaces: Digests of loaded inputs that this input begins with.
+        grew_from: Digests of all inputs, loaded or not, that this input begins with.
     """
 
-    surveyed: Surveyed
+    surveyed: SurveyedInput
     action: str
     why: str
     names: tuple[str, ...]
@@ -54,8 +56,8 @@ class Decision(NamedTuple):
         return self.surveyed.survey.digest
 
 
-class _Shape(NamedTuple):
-    """What of an input tells whether another begins with it."""
+class _InputBytes(NamedTuple):
+    """The size and digests of an input, by which earlier states are found."""
 
     digest: str
     name: str
@@ -64,93 +66,117 @@ class _Shape(NamedTuple):
 
 
 def decide(
-    surveyed: list[Surveyed], loads: pl.DataFrame, rules: str, compare: Compare, *, is_reload: bool
+    surveyed: list[SurveyedInput], loads: pl.DataFrame, rules: str, compare: Compare, *, is_reload: bool
 ) -> list[Decision]:
-    """Decides on each input once, in the order of their digests.
+    """Decides on each input, in the order of the digests.
 
     Args:
-        surveyed: The inputs, those of the same bytes under other names too.
-        loads: Rows of `layout.LOADS`.
+        surveyed: The inputs, including several names of the same bytes.
+        loads: Rows of `table_layout.LOADS`.
         rules: Digest of the present rules.
-        compare: Reads a known input again.
-        is_reload: Known inputs are to be read again.
+        compare: Reads the beginning of an input.
+        is_reload: Read known inputs again.
 
     Raises:
-        InputError: An input seems to be an earlier state of one that cannot be read any more.
+        InputError: An input seems to be an earlier state of an input that cannot be read any more.
     """
     known = {row["digest"]: row for row in loads.iter_rows(named=True)}
-    by_digest: dict[str, list[Surveyed]] = defaultdict(list)
-    for one in surveyed:
-        by_digest[one.survey.digest].append(one)
-    longer = _beginnings(by_digest, known, compare)
+    by_digest: dict[str, list[SurveyedInput]] = defaultdict(list)
+    for item in surveyed:
+        by_digest[item.survey.digest].append(item)
+    longer = _grown_pairs(by_digest, known, compare)
     return [_decision(by_digest[digest], known, longer, rules, is_reload=is_reload) for digest in sorted(by_digest)]
 
 
 def _decision(
-    same: list[Surveyed],
+    same: list[SurveyedInput],
     known: dict[str, dict[str, Any]],
-    longer: list[tuple[_Shape, _Shape]],
+    longer: list[tuple[_InputBytes, _InputBytes]],
     rules: str,
     *,
     is_reload: bool,
 ) -> Decision:
-    one, digest = same[0], same[0].survey.digest
+    """Decides on an input.
+
+    Args:
+        same: The input under each of its names.
+        known: Rows of `loads` by digest.
+        longer: Pairs of inputs, of which the second begins with the first.
+        rules: Digest of the present rules.
+        is_reload: Read known inputs again.
+    """
+    surveyed, digest = same[0], same[0].survey.digest
     row = known.get(digest)
     earlier = next((long.name for short, long in longer if short.digest == digest), None)
     grown = next((row["source"] for row in known.values() if digest in row["grew_from"]), None)
     names = tuple(sorted({item.input.source for item in same} | set(row["names"] if row else ())))
     if earlier or grown:
-        return Decision(one, SKIP, f"it is an earlier state of {earlier or grown}", names)
+        return Decision(surveyed, SKIP, f"it is an earlier state of {earlier or grown}", names)
     shorter = frozenset(short.digest for short, long in longer if long.digest == digest)
     replaces = shorter & known.keys()
     grew_from = shorter.union(*(known[short]["grew_from"] for short in replaces))
     if row is None:
         why = f"it has grown since {known[min(replaces)]['source']} was loaded" if replaces else "it is new"
-        return Decision(one, LOAD, why, names, replaces=replaces, grew_from=grew_from)
+        return Decision(surveyed, LOAD, why, names, replaces=replaces, grew_from=grew_from)
     grew_from |= set(row["grew_from"])
     is_new_name = names != tuple(row["names"]) or grew_from != set(row["grew_from"])
     is_same = row["rules_digest"] == rules
     if is_reload:
-        return Decision(one, RELOAD, "it is known" if is_same else "the rules have changed", names, grew_from=grew_from)
-    why = f"it is loaded as {row['source']}" if is_same else "it was loaded by other rules; --reload reads it again"
-    return Decision(one, SKIP, why, names, is_new_name, grew_from=grew_from)
+        return Decision(
+            surveyed,
+            RELOAD,
+            "it was already loaded" if is_same else "the rules have changed",
+            names,
+            grew_from=grew_from,
+        )
+    why = (
+        f"it is already loaded as {row['source']}"
+        if is_same
+        else "it was loaded with other rules; --reload reads it again"
+    )
+    return Decision(surveyed, SKIP, why, names, is_new_name, grew_from=grew_from)
 
 
-def _beginnings(
-    by_digest: dict[str, list[Surveyed]], known: dict[str, dict[str, Any]], compare: Compare
-) -> list[tuple[_Shape, _Shape]]:
-    """The pairs of inputs of which the second begins with the first, and one at least is new."""
+def _grown_pairs(
+    by_digest: dict[str, list[SurveyedInput]], known: dict[str, dict[str, Any]], compare: Compare
+) -> list[tuple[_InputBytes, _InputBytes]]:
+    """Returns the pairs of inputs of which the second begins with the first, and at least one is new."""
     outgrown = {digest for row in known.values() for digest in row["grew_from"]}
     new = [
-        _Shape(digest, same[0].input.source, same[0].survey.plain_bytes, same[0].survey.ladder)
+        _InputBytes(digest, same[0].input.source, same[0].survey.plain_bytes, same[0].survey.ladder)
         for digest, same in by_digest.items()
         if digest not in known and digest not in outgrown
     ]
-    old = [_Shape(digest, row["source"], row["bytes"], row["ladder"]) for digest, row in known.items()]
-    return [pair for pair in _candidates(new, old) if _begins(*pair, compare)]
+    old = [_InputBytes(digest, row["source"], row["bytes"], row["ladder"]) for digest, row in known.items()]
+    return [pair for pair in _candidate_pairs(new, old) if _is_beginning(*pair, compare)]
 
 
-def _candidates(new: list[_Shape], old: list[_Shape]) -> Iterator[tuple[_Shape, _Shape]]:
-    """Pairs, the shorter first, that agree up to the last rung of the shorter."""
-    for one, other in [*combinations(new, 2), *product(new, old)]:
-        short, long = sorted((one, other), key=lambda shape: shape.size)
-        last = slice(len(short.ladder) - RUNG_BYTES, len(short.ladder))
+def _candidate_pairs(new: list[_InputBytes], old: list[_InputBytes]) -> Iterator[tuple[_InputBytes, _InputBytes]]:
+    """Yields pairs, the shorter input first, that agree in the largest digested prefix of the shorter input."""
+    for left, right in [*combinations(new, 2), *product(new, old)]:
+        short, long = sorted((left, right), key=lambda item: item.size)
+        last = slice(len(short.ladder) - PREFIX_DIGEST_BYTES, len(short.ladder))
         if short.ladder and short.size < long.size and short.ladder[last] == long.ladder[last]:
             yield short, long
 
 
-def _begins(short: _Shape, long: _Shape, compare: Compare) -> bool:
+def _is_beginning(short: _InputBytes, long: _InputBytes, compare: Compare) -> bool:
+    """Returns whether the longer input begins with all bytes of the shorter.
+
+    Raises:
+        InputError: The longer input cannot be read any more.
+    """
     beginning = compare(long.digest, short.size)
     if beginning is None:
         raise InputError(
-            f"{short.name} seems to be an earlier state of {long.name}, which cannot be read to make sure.",
-            f"Leave it out, or name it together with the input whose digest begins with {long.digest[:12]}.",
+            f"{short.name} seems to be an earlier state of {long.name}, which cannot be read to confirm that.",
+            f"Leave out {short.name}, or also name the input whose digest begins with {long.digest[:12]}.",
         )
     return beginning == short.digest
 
 
-def described(decision: Decision) -> dict[str, Any]:
-    """A decision, as the report of a load shows it."""
+def describe_decision(decision: Decision) -> dict[str, Any]:
+    """Returns a decision as an entry of a load's report."""
     item = decision.surveyed
     return {
         "path": decision.surveyed.input.source,

@@ -1,8 +1,8 @@
-"""Deduplication across loads (rules 6.3): who wins now, and whose fate that changes.
+"""Deduplication across loads (rules 6.3): finds which duplicates a change of the inputs makes and unmakes.
 
-The keys of earlier loads are read by their hashes alone, 8 bytes a conversion; the rest only of those that meet a new
-or a removed one. A group is judged whole, before and after, by the same function as within a run; the difference is
-what has to move.
+Only the hashes of earlier keys are read whole, 8 bytes a conversion. The other columns are read for keys that share a
+hash with a new or a removed key. All conversions of such keys are deduplicated twice, before and after the change, by
+the function that a run uses. The difference says which rows have to move.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import polars as pl
 
 from etl.errors import UsageError
 from etl.rules.ruleset import Ruleset
-from etl.transform.deduplication import DUPLICATES, find_duplicates, repeated_hashes
+from etl.steps.deduplication import DUPLICATES, find_duplicates, repeated_hashes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import STORED_KEYS, id_prefix, prefix_of
 
-#: Rows of `DUPLICATES` with the day of the record, to find it.
+#: Rows of `DUPLICATES`, with the day of the record, by which its files are found.
 MOVES: Final = pl.Schema({**DUPLICATES, "received_date": pl.Date()})
 
 _COMPARED: Final = [name for name in STORED_KEYS.schema if name != "raw"]
 
 
-class Verdict(NamedTuple):
-    """Who is a duplicate of whom, as far as it is new.
+class DuplicateChanges(NamedTuple):
+    """The changes of duplicates.
 
     Attributes:
-        new: Of the new conversions: rows of `DUPLICATES`.
-        demoted: Earlier conversions that are duplicates now: rows of `MOVES`.
-        promoted: Earlier duplicates that are conversions now: rows of `MOVES`, by what they were.
-        changed: Earlier duplicates of another conversion, or kind, than before: rows of `MOVES`.
+        new: Duplicates among the new conversions: rows of `DUPLICATES`.
+        demoted: Earlier conversions that become duplicates: rows of `MOVES`.
+        promoted: Earlier duplicates that become conversions: rows of `MOVES`, with what they were duplicates of.
+        changed: Earlier duplicates whose `duplicate_of` or `duplicate_kind` changes: rows of `MOVES`.
     """
 
     new: pl.DataFrame
@@ -41,19 +41,19 @@ class Verdict(NamedTuple):
     changed: pl.DataFrame
 
 
-def dedup_of(ruleset: Ruleset) -> dict[str, Any]:
-    """What of a ruleset all inputs of a warehouse must have in common."""
+def dedup_settings(ruleset: Ruleset) -> dict[str, Any]:
+    """Returns the settings of a ruleset that all loads of a warehouse must share."""
     window = ruleset.dedup_window
     return {"scope": ruleset.dedup_scope, "window_seconds": window.total_seconds() if window else None}
 
 
-def agreed_dedup(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, Any]:
-    """By what the warehouse finds duplicates, from its first load on, and the ruleset too.
+def checked_dedup_settings(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, Any]:
+    """Returns the deduplication settings of a ruleset, which must be those of the warehouse.
 
     Raises:
-        UsageError: The ruleset would find others.
+        UsageError: The warehouse has other settings.
     """
-    present, asked = warehouse.snapshot.dedup, dedup_of(ruleset)
+    present, asked = warehouse.snapshot.dedup, dedup_settings(ruleset)
     if present not in (None, asked):
         raise UsageError(
             f"{warehouse.place.address} finds duplicates by {present}, this ruleset by {asked}.",
@@ -62,41 +62,41 @@ def agreed_dedup(warehouse: Warehouse, ruleset: Ruleset) -> dict[str, Any]:
     return asked
 
 
-def window_of(dedup: dict[str, Any] | None) -> timedelta | None:
-    """The window of a snapshot's deduplication."""
+def dedup_window(dedup: dict[str, Any] | None) -> timedelta | None:
+    """Returns the window of a snapshot's deduplication; None if there is none."""
     seconds = dedup and dedup["window_seconds"]
     return timedelta(seconds=seconds) if seconds else None
 
 
 def as_stored(keys: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `schema.KEYS` with signed hashes, as a warehouse keeps them."""
+    """Turns rows of `schema.KEYS` into rows of the table `keys`, which has signed hashes."""
     return keys.with_columns(pl.col("key_hash", "match_digest").reinterpret(signed=True))
 
 
-def judge(
+def compare_keys(
     warehouse: Warehouse, staged: list[Path], removed: pl.DataFrame, digests: frozenset[str], window: timedelta | None
-) -> Verdict:
-    """Compares new keys with those of the warehouse.
+) -> DuplicateChanges:
+    """Compares new and removed keys with the keys of the warehouse.
 
     Args:
-        warehouse: As it is.
+        warehouse: The warehouse before the change.
         staged: Files of new keys: rows of `schema.KEYS`.
-        removed: Rows of `delta.FILES` of `keys` that may hold keys of removed inputs.
-        digests: The removed inputs.
-        window: Of the deduplication.
+        removed: Rows of `delta.FILES`: the files of the table `keys` that may hold keys of removed inputs.
+        digests: Digests of the removed inputs.
+        window: Window of the deduplication.
 
     Returns:
-        What changes.
+        The duplicates that change.
     """
     new_hashes = [as_stored(pl.read_parquet(path, columns=["key_hash", "match_digest"]))["key_hash"] for path in staged]
     prefixes = [prefix_of(digest) for digest in digests]
     is_removed = id_prefix("conversion_id").is_in(prefixes)
     lost = warehouse.scan("keys", removed).filter(is_removed).select("key_hash").unique().collect()["key_hash"]
-    asked = pl.concat([lost, *new_hashes]).unique()
+    new_and_lost = pl.concat([lost, *new_hashes]).unique()
     keys = warehouse.scan("keys")
-    met = keys.select("key_hash").join(asked.to_frame().lazy(), on="key_hash", how="semi").unique()
+    known = keys.select("key_hash").join(new_and_lost.to_frame().lazy(), on="key_hash", how="semi").unique()
     repeated = repeated_hashes([part.reinterpret(signed=False) for part in new_hashes]).reinterpret(signed=True)
-    touched = pl.concat([met.collect(engine="streaming")["key_hash"], repeated, lost]).unique()
+    touched = pl.concat([known.collect(engine="streaming")["key_hash"], repeated, lost]).unique()
     is_touched = pl.col("key_hash").is_in(touched.implode())
     history = keys.filter(is_touched).select(_COMPARED).collect(engine="streaming")
     news = [as_stored(pl.read_parquet(path)).filter(is_touched).select(_COMPARED) for path in staged]
@@ -109,15 +109,21 @@ def judge(
     )
 
 
-def _difference(left: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame) -> Verdict:
-    """What is otherwise than before of the rows that are left, and what becomes of the others."""
+def _difference(left: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame) -> DuplicateChanges:
+    """Compares the duplicates before and after a change.
+
+    Args:
+        left: Keys of the earlier conversions that stay.
+        before: Rows of `DUPLICATES` before the change.
+        after: Rows of `DUPLICATES` after the change.
+    """
     days = left.select("conversion_id", received_date=pl.col("received_at").dt.date())
     was, is_now = before.join(days, on="conversion_id"), after.join(days, on="conversion_id")
     both = is_now.join(was, on="conversion_id", suffix="_before")
     is_other = (pl.col("duplicate_of") != pl.col("duplicate_of_before")) | (
         pl.col("duplicate_kind") != pl.col("duplicate_kind_before")
     )
-    return Verdict(
+    return DuplicateChanges(
         new=after.join(days, on="conversion_id", how="anti"),
         demoted=is_now.join(was, on="conversion_id", how="anti").select(MOVES.names()),
         promoted=was.join(is_now, on="conversion_id", how="anti").select(MOVES.names()),

@@ -1,4 +1,4 @@
-"""The rows of `loads`: what each input was, by what rules it was read, and how many rows it brought."""
+"""The rows of `loads`: for each input its names, its rules and the number of its rows."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import orjson
 import polars as pl
 
 from etl.errors import AccountingError, UsageError
-from etl.runner.stage_inputs import Planned, RunRequest
-from etl.runner.tasks import Report, Task
-from etl.sources.reread import as_text, describe_origin
-from etl.warehouse.file_writer import Counts, Part, counts_of_parts
+from etl.runner.stage_inputs import PlannedInput, RunRequest
+from etl.runner.tasks import Task, TaskReport
+from etl.sources.reread import describe_origin, origin_json
+from etl.warehouse.file_writer import InputCounts, WrittenPart, counts_of_parts
 from etl.warehouse.load_decisions import Decision
-from etl.warehouse.snapshots import Warehouse, viewed
+from etl.warehouse.snapshots import Warehouse, open_for_reading
 from etl.warehouse.table_layout import LOADS, prefix_of
 
-#: Tables whose rows an input brings; the rest of what is counted are reasons of rejections.
+#: Tables in the counts of an input; all other counts are rejections by reason.
 _BROUGHT: Final = ("conversions", "items", "passthroughs")
 
 
 class Run(NamedTuple):
-    """A load: its name, and what it was asked."""
+    """A load: its run id and its request."""
 
     run_id: str
     request: RunRequest
 
 
 def rules_digest(request: RunRequest) -> str:
-    """The digest of all that decides what an input's records become."""
+    """Returns the digest of everything that decides what the records of an input become."""
     options, reading = request.options, request.reading
     parts = [
         *(request.ruleset.digest, options.default_currency, options.account, options.integration, options.pii),
@@ -45,14 +45,21 @@ def rules_digest(request: RunRequest) -> str:
 def new_entries(
     run: Run,
     read: list[Decision],
-    planned: list[Planned],
-    transformed: tuple[list[Task], list[Report]],
-    parts: list[Part],
+    planned: list[PlannedInput],
+    transformed: tuple[list[Task], list[TaskReport]],
+    parts: list[WrittenPart],
 ) -> pl.DataFrame:
-    """Rows of `loads` of what was read, after the proof that all records of each input are accounted for.
+    """Returns the rows of `loads` for the inputs that were read, and checks that all records of each are accounted for.
+
+    Args:
+        run: The load.
+        read: The decision on each input.
+        planned: The inputs, in the same order.
+        transformed: The tasks and their reports.
+        parts: The written parts.
 
     Raises:
-        AccountingError: They are not.
+        AccountingError: Records of an input are not accounted for.
     """
     records: Counter[str] = Counter()
     skipped: dict[str, Counter[str]] = {}
@@ -63,12 +70,12 @@ def new_entries(
     now = datetime.now(UTC)
     rows = []
     for decision, plan in zip(read, planned, strict=True):
-        found = counts.get(prefix_of(decision.digest), Counts(Counter(), None, None))
+        found = counts.get(prefix_of(decision.digest), InputCounts(Counter(), None, None))
         passed = skipped.get(decision.digest, Counter())
         rejected = Counter({reason: n for reason, n in found.rows.items() if reason not in _BROUGHT})
         if records[decision.digest] != found.rows["conversions"] + rejected.total() + passed.total():
             raise AccountingError(
-                f"{plan.input.source} has {records[decision.digest]} records, but not as many are accounted for.",
+                f"{plan.input.source} has {records[decision.digest]} records, but another number is accounted for.",
                 "Report this with the input.",
             )
         rows.append(
@@ -98,59 +105,59 @@ def new_entries(
     return pl.DataFrame(rows, schema=LOADS.schema)
 
 
-def _reading(plan: Planned, request: RunRequest) -> str:
-    """What the records of an input need to be read and judged again."""
+def _reading(plan: PlannedInput, request: RunRequest) -> str:
+    """Returns the settings by which the kept records of an input can be read and judged again, as JSON."""
     origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
     options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}
-    return as_text({**origin, "options": options})
+    return origin_json({**origin, "options": options})
 
 
 def as_counts(counts: Counter[str]) -> list[dict[str, Any]]:
-    """Counts by reason, as `loads` has them."""
+    """Turns a counter into the counts by reason of `loads`."""
     return [{"reason": reason, "count": count} for reason, count in sorted(counts.items())]
 
 
-def seen_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
-    """Rows of `loads` of inputs that are known, with the names under which they were seen now."""
+def updated_entries(known: pl.DataFrame, seen: list[Decision]) -> pl.DataFrame:
+    """Returns the rows of `loads` of known inputs, with the names under which they were found now."""
     rows = {row["digest"]: row for row in known.iter_rows(named=True)}
     changed = [
         {
-            **rows[one.digest],
-            "source": one.names[0],
-            "names": list(one.names),
-            "grew_from": sorted(one.grew_from),
+            **rows[decision.digest],
+            "source": decision.names[0],
+            "names": list(decision.names),
+            "grew_from": sorted(decision.grew_from),
         }
-        for one in seen
+        for decision in seen
     ]
     return pl.DataFrame(changed, schema=LOADS.schema)
 
 
-def listed(address: str) -> list[dict[str, Any]]:
-    """The loaded inputs, without what only this tool needs, by the time of their first record, then by name.
+def list_loads(address: str) -> list[dict[str, Any]]:
+    """Lists the loaded inputs, without internal columns, by the time of their first record, then by name.
 
     Raises:
         UsageError: There is no such warehouse.
     """
-    rows = viewed(address).scan("loads").drop("ladder", "reading").collect()
+    rows = open_for_reading(address).scan("loads").drop("ladder", "reading").collect()
     return rows.sort("first_received_at", "source", nulls_last=True).to_dicts()
 
 
-def shown(address: str, named: str) -> dict[str, Any]:
-    """All that is known of an input.
+def describe_load(address: str, named: str) -> dict[str, Any]:
+    """Returns the row of `loads` of an input, without internal columns.
 
     Raises:
         UsageError: There is no such warehouse, or no such input.
     """
-    row = chosen(viewed(address), named)
+    row = find_load(open_for_reading(address), named)
     del row["ladder"], row["reading"]
     return row
 
 
-def chosen(warehouse: Warehouse, named: str) -> dict[str, Any]:
-    """The row of `loads` that a name or the beginning of a digest means.
+def find_load(warehouse: Warehouse, named: str) -> dict[str, Any]:
+    """Returns the row of `loads` that a name, or the beginning of a digest, identifies.
 
     Raises:
-        UsageError: There is none, or there are several.
+        UsageError: No input matches, or several match.
     """
     rows = warehouse.scan("loads").collect()
     found = rows.filter(pl.col("names").list.contains(named))

@@ -1,4 +1,7 @@
-"""`compact` and `vacuum`: fewer and larger files, and none that nothing needs. Neither changes a row."""
+"""`compact` merges small files, `vacuum` removes unneeded files, and `forget` removes an input.
+
+The rows that readers see are changed by `forget` alone.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,22 @@ import polars as pl
 
 from etl.runner.stage_inputs import run_id
 from etl.warehouse import delta, snapshots
-from etl.warehouse.delta import Exchange
+from etl.warehouse.delta import FileChanges
 from etl.warehouse.file_writer import write_rows
-from etl.warehouse.load_history import chosen
-from etl.warehouse.row_changes import Change, apply, commit_all, judged
+from etl.warehouse.load_history import find_load
+from etl.warehouse.row_changes import Change, apply, commit_all, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
-from etl.warehouse.table_layout import KEPT, Kept
+from etl.warehouse.table_layout import STORED_TABLES, StoredTable
 
-#: Files of half that size and less are put together, up to it.
+#: `compact` merges files of up to half this size into files of about this size.
 TARGET_BYTES: Final = 64 * 2**20
 
-#: A reader of a version that old may find its files gone: a week.
+#: `vacuum` keeps the files of all versions of the last week, for readers that are still at work.
 KEPT_HOURS: Final = 168
 
 
 class Compacted(NamedTuple):
-    """How many files a table had, and has."""
+    """Number of files of a table before and after."""
 
     table: str
     before: int
@@ -33,37 +36,43 @@ class Compacted(NamedTuple):
 
 
 def compact(address: str) -> list[Compacted]:
-    """Puts small files of the same table and day together.
+    """Merges small files of the same table and day.
 
     Raises:
         UsageError: There is no such warehouse.
-        EtlError: It failed; the warehouse is as it was.
+        EtlError: It failed; the warehouse is unchanged.
     """
-    snapshots.viewed(address)
-    with snapshots.written(address) as warehouse:
+    snapshots.open_for_reading(address)
+    with snapshots.open_for_writing(address) as warehouse:
         run = run_id()
-        exchanges = {kept.name: _compacted(warehouse, kept, f"{run}-{kept.name}") for kept in KEPT}
-        commit_all(warehouse, run, exchanges, warehouse.snapshot.dedup)
+        changes_by_table = {
+            stored.name: _compact_table(warehouse, stored, f"{run}-{stored.name}") for stored in STORED_TABLES
+        }
+        commit_all(warehouse, run, changes_by_table, warehouse.snapshot.dedup)
         return [
-            Compacted(name, before, before - exchange.removals.height + len(exchange.additions))
-            for name, exchange in exchanges.items()
-            for before in [warehouse.files[name].height]
+            Compacted(
+                name,
+                before=warehouse.files[name].height,
+                after=warehouse.files[name].height - changes.removals.height + len(changes.additions),
+            )
+            for name, changes in changes_by_table.items()
         ]
 
 
-def _compacted(warehouse: Warehouse, kept: Kept, name: str) -> Exchange:
-    additions, removals = [], [warehouse.files[kept.name].clear()]
-    for number, files in enumerate(_groups(warehouse.files[kept.name])):
-        rows = warehouse.scan(kept.name, files).collect()
-        if kept.is_dated:
+def _compact_table(warehouse: Warehouse, stored: StoredTable, name: str) -> FileChanges:
+    """Writes the merged files of a table, and lists the files that they replace."""
+    additions, removals = [], [warehouse.files[stored.name].clear()]
+    for number, files in enumerate(_small_file_groups(warehouse.files[stored.name])):
+        rows = warehouse.scan(stored.name, files).collect()
+        if stored.is_dated:
             rows = rows.with_columns(received_date=pl.lit(files["received_date"][0], pl.Date))
-        additions += write_rows(kept, rows, warehouse.folder("new"), f"{name}-{number:05d}")
+        additions += write_rows(stored, rows, warehouse.folder("new"), f"{name}-{number:05d}")
         removals.append(files)
-    return Exchange(additions, pl.concat(removals))
+    return FileChanges(additions, pl.concat(removals))
 
 
-def _groups(files: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Two small files of a day and more, which together are of about the size that files should have."""
+def _small_file_groups(files: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yields groups of two or more small files of a day, which together have about the target size."""
     small = files.filter(pl.col("bytes") <= TARGET_BYTES // 2).sort("received_date", "low", "path")
     together = (pl.col("bytes").cum_sum().over("received_date") // TARGET_BYTES).alias("together")
     for group in small.with_columns(together).partition_by("received_date", "together"):
@@ -72,55 +81,55 @@ def _groups(files: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def vacuum(address: str, hours: int = KEPT_HOURS, *, is_dry_run: bool = False, is_safe: bool = True) -> list[str]:
-    """Removes files that no version of the last hours has: of earlier versions, and of commands that were killed.
+    """Removes files that no version of the last hours has: of earlier versions, and of killed commands.
 
     Args:
         address: The warehouse.
-        hours: How long what is not needed is kept, for readers and writers at work.
-        is_dry_run: Nothing is removed.
-        is_safe: Less than a week is refused.
+        hours: How long to keep files that are no longer needed, for readers and writers at work.
+        is_dry_run: List the files, but remove none.
+        is_safe: Refuse less than a week.
 
     Returns:
-        The files, by their paths from the warehouse's root.
+        The paths of the files, from the warehouse's root.
 
     Raises:
         UsageError: There is no such warehouse.
-        OutputError: It cannot be written, or the time is too short.
+        OutputError: The warehouse cannot be written, or the time is too short.
     """
-    snapshots.viewed(address)
-    with snapshots.written(address) as warehouse:
+    snapshots.open_for_reading(address)
+    with snapshots.open_for_writing(address) as warehouse:
         removed, versions = [], dict(warehouse.snapshot.versions)
-        for kept in KEPT:
-            table = warehouse.tables[kept.name]
-            paths, versions[kept.name] = delta.vacuum(
-                warehouse.place, kept, table, delta.Vacuuming(hours, is_dry_run, is_safe)
+        for stored in STORED_TABLES:
+            table = warehouse.tables[stored.name]
+            paths, versions[stored.name] = delta.vacuum(
+                warehouse.place, stored, table, delta.VacuumOptions(hours, is_dry_run, is_safe)
             )
-            removed += [f"{kept.folder}/{path}" for path in paths]
+            removed += [f"{stored.folder}/{path}" for path in paths]
         if versions != warehouse.snapshot.versions:
-            snapshots.put(warehouse, replace(warehouse.snapshot, versions=versions))
+            snapshots.commit_snapshot(warehouse, replace(warehouse.snapshot, versions=versions))
         return sorted(removed)
 
 
 def forget(named: str, warehouse_address: str) -> dict[str, Any]:
-    """Takes an input out of a warehouse, and brings back what only it had made duplicates.
+    """Removes an input from a warehouse, and restores conversions that were duplicates only because of it.
 
     Args:
-        named: One of its names, or the beginning of its digest.
+        named: A name of the input, or the beginning of its digest.
         warehouse_address: The warehouse.
 
     Returns:
-        `run_id`, and of the input `digest` and `names`; how many earlier duplicates were `promoted`.
+        `run_id`, the input's `digest` and `names`, and how many earlier rows were `promoted` and `demoted`.
 
     Raises:
-        UsageError: No input has that name, or several have.
-        EtlError: It failed; the warehouse is as it was.
+        UsageError: No input has that name, or several have it.
+        EtlError: It failed; the warehouse is unchanged.
     """
     if not snapshots.is_warehouse(warehouse_address):
-        snapshots.viewed(warehouse_address)
-    with snapshots.written(warehouse_address) as warehouse:
-        row = chosen(warehouse, named)
+        snapshots.open_for_reading(warehouse_address)
+    with snapshots.open_for_writing(warehouse_address) as warehouse:
+        row = find_load(warehouse, named)
         change = Change(run_id(), removed=frozenset({row["digest"]}))
-        verdict = judged(warehouse, [], change.removed, warehouse.snapshot.dedup)
-        apply(warehouse, change, verdict, warehouse.snapshot.dedup)
-        moved = {"promoted": verdict.promoted.height, "demoted": verdict.demoted.height}
+        duplicates = duplicate_changes(warehouse, [], change.removed, warehouse.snapshot.dedup)
+        apply(warehouse, change, duplicates, warehouse.snapshot.dedup)
+        moved = {"promoted": duplicates.promoted.height, "demoted": duplicates.demoted.height}
         return {"run_id": change.run, "digest": row["digest"], "names": row["names"], **moved}

@@ -1,9 +1,10 @@
-"""Rejections judged again from the raw record that was kept of each, personal values replaced.
+"""Applies the present rules to rejections again, from the raw record that each rejection keeps.
 
-A value of which only its hash is left fills that hash column and no other: Google's form of an e-mail address and the
-E.164 form of a phone number are null, and so are the hashes of a first and last name that were sent as one. What else
-was replaced in a record (an address of a client, an e-mail address where nobody looks for one) cannot be brought back;
-a record that would carry it into a table stays what it is.
+Personal values in a raw record are replaced. A value of which only a hash is left fills the column of that hash and no
+other column: Google's form of an e-mail address and the E.164 form of a phone number are null, and so are the hashes of
+a first and last name that were sent as one name. Other replaced texts cannot be restored (the address of a client, or
+an e-mail address in a parameter that is not for one). A record that would carry such a text into a table stays as it
+is.
 """
 
 from __future__ import annotations
@@ -17,48 +18,50 @@ from etl.columnar import json_codec
 from etl.columnar.string_buffers import Truths
 from etl.options import Options
 from etl.privacy import trait_hashes
-from etl.privacy.redaction import redact_anew
+from etl.privacy.redaction import redact_again
 from etl.privacy.redactor import DROPPED, HASHED
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, REQUESTS
 from etl.sources.reread import Origin, read_again
-from etl.transform.field_resolution import IDENTITY_EMAIL
-from etl.transform.pipeline import Judged, Tables, judge
-from etl.transform.record_ids import record_ids
-from etl.transform.rejections import JUDGED
-from etl.warehouse.table_layout import dated
+from etl.steps.field_resolution import IDENTITY_EMAIL
+from etl.steps.pipeline import Judged, Tables, judge
+from etl.steps.record_ids import record_ids
+from etl.steps.rejections import REFUSAL_REASONS
+from etl.warehouse.table_layout import with_received_date
 
 
-class Fate(NamedTuple):
-    """What became of a rejection: its name, and why, for people."""
+class Outcome(NamedTuple):
+    """What a rejection becomes: a name, and an explanation for people."""
 
     name: str
     why: str
 
 
-PASSED: Final = Fate("passed", "it is a conversion now")
-CHANGED: Final = Fate("changed", "it is rejected otherwise")
-SKIPPED: Final = Fate("skipped", "its path is that of no postback any more")
-SAME: Final = Fate("same", "it is what it was")
-UNREAD: Final = Fate("unread", "no rule decides whether a record can be read")
-HIDDEN: Final = Fate("hidden", "--pii has replaced a value that would go into a table")
-UNTOLD: Final = Fate("untold", "its raw record alone cannot be read as it was; `load --reload` reads its input")
+PASSED: Final = Outcome("passed", "it is a conversion now")
+CHANGED: Final = Outcome("changed", "it is still rejected, but its row changes")
+SKIPPED: Final = Outcome("skipped", "its path is no longer the path of a postback")
+SAME: Final = Outcome("same", "it stays as it is")
+UNREAD: Final = Outcome("unread", "its record could not be read, which no ruleset changes")
+HIDDEN: Final = Outcome("hidden", "--pii has replaced a value that the result depends on")
+NEEDS_INPUT: Final = Outcome(
+    "needs_input", "the raw record alone cannot be read again; `load --reload` reads the input"
+)
 
-#: What the report shows of those that stay, beside SAME.
-LEFT: Final = (UNREAD, HIDDEN, UNTOLD)
+#: Outcomes of rejections that were not judged; the report explains them.
+NOT_JUDGED: Final = (UNREAD, HIDDEN, NEEDS_INPUT)
 
-#: Reasons of records that were never judged.
+#: Reasons of records to which no rules were applied.
 UNJUDGED: Final = ("malformed_record", "malformed_body", "body_not_logged")
 
-#: One row is a rejection: what it was, what becomes of it, and the reason of a rejection or skip that it has now.
-FATES: Final = pl.Schema(
+#: One row is a rejection: its former reason, its outcome, and its present reason if it is still rejected or skipped.
+OUTCOMES: Final = pl.Schema(
     {
         "rejection_id": pl.String(),
         "source_digest": pl.String(),
         "received_date": pl.Date(),
         "reason": pl.String(),
-        "fate": pl.String(),
+        "outcome": pl.String(),
         "now": pl.String(),
     }
 )
@@ -68,22 +71,23 @@ _LINEAGE: Final = ("source", "source_digest", "record_no", "byte_offset")
 _DIGEST: Final = f"^{HASHED}([0-9a-f]{{32,64}})$"
 _LONGEST: Final = 64
 
-#: Traces of what was replaced: a hash, the word for none, a dash where an address stood, but not between words.
+#: Traces of a replaced value: a hash, the word for a dropped value, or a dash in the place of an address, but not
+#: between words.
 _TRACE: Final = rf"{HASHED}[0-9a-f]{{32}}|(^|\W){DROPPED}(\W|$)|(^|[^\w./\- ])-($|[^\w.\- ])"
 
-#: A number that is written otherwise in a raw record whose JSON was parsed: `-0.0`.
+#: `-0` in a raw record: parsing and rewriting JSON may have made it from `-0.0`.
 _ALTERED: Final = r"[:\[,]-0[,}\]]"
 
 _SHARED: Final = ("account_id", "integration", "match_key", "event", "conversion_type", "transaction_id", "currency")
-#: The texts of each table that come from the record: its name, the column of ids, the columns.
-_TEXTS: Final = (
+#: The columns of each table with texts from the record: name of the table, column of ids, columns.
+_TEXT_COLUMNS: Final = (
     ("conversions", "conversion_id", (*_SHARED, "click_id", "ref_id", "brand_name", "country")),
     ("rejections", "rejection_id", _SHARED),
     ("items", "conversion_id", ("item_id", "name", "variant")),
     ("passthroughs", "conversion_id", ("name", "value")),
 )
 _NAMES: Final = ("first_name", "last_name")
-#: Traits of which it does not matter whether a value without a hash was blank.
+#: Traits for which a blank value and a value without a hash give the same row.
 _HARMLESS: Final = ("phone", "birthdate", "city", "state", "zipcode")
 _NO_TABLES: Final = (
     *(table.empty() for table in (CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, KEYS)),
@@ -92,65 +96,67 @@ _NO_TABLES: Final = (
 
 
 class Rejudged(NamedTuple):
-    """What some rejections become.
+    """The results for some rejections.
 
     Attributes:
-        tables: The rows of those that are otherwise now: conversions, items, passthroughs, rejections, keys, and raws.
-        fates: Rows of FATES, of all.
+        tables: Rows of rejections that change: conversions, items, passthroughs, rejections, keys and raws.
+        outcomes: Rows of OUTCOMES for all rejections.
     """
 
     tables: dict[str, pl.DataFrame]
-    fates: pl.DataFrame
+    outcomes: pl.DataFrame
 
 
 def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Options) -> Rejudged:
-    """Judges rejections by the present rules.
+    """Applies the present rules to rejections.
 
     Args:
-        rows: Of `schema.REJECTIONS`, none of them a duplicate, of inputs that were read alike.
-        origin: How those were read; None if that is not known.
+        rows: Rows of `schema.REJECTIONS` without duplicates, of inputs that were read by the same settings.
+        origin: These settings.
         ruleset: The rules.
-        options: Those of the load that brought them.
+        options: The options of the load that wrote the rejections.
     """
-    before = dated(rows).sort("source_digest", "record_no")
-    before = before.with_columns(redact_anew(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
+    before = with_received_date(rows).sort("source_digest", "record_no")
+    before = before.with_columns(redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)
-    if not origin.is_enough:
-        fate = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(UNTOLD.name))
-        return _kept(before.with_columns(fate=fate, now=pl.lit(None, pl.String)), Tables(*_NO_TABLES), before.clear())
-    judged = judge(_requests(before, origin), ruleset, options)
+    if not origin.is_self_contained:
+        outcome = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(NEEDS_INPUT.name))
+        return _rejudged(
+            before.with_columns(outcome=outcome, now=pl.lit(None, pl.String)), Tables(*_NO_TABLES), before.clear()
+        )
+    judged = judge(_reread_requests(before, origin), ruleset, options)
     tables = _with_known_hashes(judged, options)
-    now = _rejected_now(before, tables.rejections)
-    hidden = [] if options.pii == "keep" else _hidden(before, judged, tables, (ruleset, options))
+    now = _changed_rejections(before, tables.rejections)
+    hidden = [] if options.pii == "keep" else _hidden_ids(before, judged, tables, (ruleset, options))
     fault = judged.routed["fault"]
     read = before.with_columns(fault, is_skipped=fault == "not_a_postback").with_columns(
         is_passed=pl.col("rejection_id").is_in(tables.conversions["conversion_id"].implode()),
         is_same=~pl.col("rejection_id").is_in(now["rejection_id"].implode()),
         is_hidden=pl.col("rejection_id").is_in(pl.Series(hidden, dtype=pl.String).implode()),
     )
-    fates = (
+    outcomes = (
         (SKIPPED, pl.col("is_skipped").fill_null(False)),
         (UNREAD, is_unjudged & pl.col("is_same")),
         (CHANGED, is_unjudged),
-        (UNTOLD, pl.col("fault").is_not_null()),
+        (NEEDS_INPUT, pl.col("fault").is_not_null()),
         (SAME, ~pl.col("is_passed") & pl.col("is_same")),
         (HIDDEN, pl.col("is_hidden")),
         (PASSED, pl.col("is_passed")),
         (CHANGED, pl.lit(value=True)),
     )
-    fate = pl.coalesce(pl.when(truth).then(pl.lit(fate.name)) for fate, truth in fates)
+    outcome = pl.coalesce(pl.when(truth).then(pl.lit(outcome.name)) for outcome, truth in outcomes)
     reasons = now.select("rejection_id", now="reason")
-    told = read.with_columns(fate=fate).join(reasons, on="rejection_id", how="left", maintain_order="left")
-    return _kept(told.with_columns(now=pl.when("is_skipped").then("fault").otherwise("now")), tables, now)
+    judged_rows = read.with_columns(outcome=outcome).join(reasons, on="rejection_id", how="left", maintain_order="left")
+    return _rejudged(judged_rows.with_columns(now=pl.when("is_skipped").then("fault").otherwise("now")), tables, now)
 
 
-def _requests(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
-    """The records as their reader understands them, with what is known of each; without their raw text."""
+def _reread_requests(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
+    """Reads the raw records again: rows of `schema.REQUESTS` without raw text."""
     is_malformed = pl.col("reason").is_in(("malformed_record", "malformed_body"))
     read = pl.DataFrame(read_again(origin, rows["raw"]))
     known = rows.select(
         *(*_LINEAGE, *_KEPT_OF_ROW),
-        said=pl.when(is_malformed).then("reason"),
+        known_fault=pl.when(is_malformed).then("reason"),
         fault_message=pl.when(is_malformed).then("message"),
         is_body_logged=pl.lit(origin.row.is_body_logged),
         raw=pl.lit(""),
@@ -158,13 +164,13 @@ def _requests(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
     whole = pl.concat([known, read.drop(known.columns, strict=False)], how="horizontal")
     found = {name: pl.col(name) if name in whole.columns else pl.lit(None) for name in REQUESTS.schema}
     return whole.select(
-        pl.coalesce("said", found[name]).alias(name) if name == "fault" else found[name].cast(dtype).alias(name)
+        pl.coalesce("known_fault", found[name]).alias(name) if name == "fault" else found[name].cast(dtype).alias(name)
         for name, dtype in REQUESTS.schema.items()
     )
 
 
-def _rejected_now(before: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `schema.REJECTIONS` that are otherwise than before."""
+def _changed_rejections(before: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
+    """Returns the new rejections that differ from the former rows; unjudged ones can differ only in `raw`."""
     raws = before.select("rejection_id", raw=pl.col("raw_now"))
     judged = rejections.drop("raw").join(raws, on="rejection_id", maintain_order="left")
     unjudged = before.filter(pl.col("reason").is_in(UNJUDGED)).with_columns(raw=pl.col("raw_now"))
@@ -178,11 +184,11 @@ def _rejected_now(before: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFram
 
 
 def _with_known_hashes(judged: Judged, options: Options) -> Tables:
-    """The tables with the hashes that records hold in the place of personal values, and none made of these."""
+    """Puts the hashes from raw records into the tables, in the place of hashes made from hashes."""
     tables = judged.tables
     if options.pii != "hash":
         return tables
-    is_refused = judged.verdicts.select(pl.any_horizontal(JUDGED)).to_series()
+    is_refused = judged.verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
     texts = judged.fields.texts.filter(~is_refused)
     known = {name: texts[name].str.extract(_DIGEST, 1) for name in (IDENTITY_EMAIL, *page.PERSONAL_TRAITS)}
     conversions = tables.conversions.with_columns(
@@ -197,7 +203,11 @@ def _with_known_hashes(judged: Judged, options: Options) -> Tables:
 
 
 def _known_hash(row: trait_hashes.TraitHash, known: dict[str, pl.Series], conversions: pl.DataFrame) -> pl.Series:
-    """A hash column: the hash that was sent, if the column is that of raw records, else what was made of a value."""
+    """Returns a hash column.
+
+    A record with a hash gets that hash, or null if it is the hash of another normal form. A record with a value gets
+    the hash of the value.
+    """
     hashed = known[row.trait]
     if row.trait in _NAMES:
         is_whole = (conversions["name_rule"] == "full_name") & known["full_name"].is_not_null()
@@ -209,32 +219,33 @@ def _known_hash(row: trait_hashes.TraitHash, known: dict[str, pl.Series], conver
             .alias(row.column)
         )
     is_sent = hashed.str.len_bytes() < _LONGEST
-    told = hashed if trait_hashes.HASH_OF[row.trait] is row else hashed.set(~is_sent.fill_null(False), None)
-    return told.zip_with(hashed.is_not_null(), conversions[row.column]).alias(row.column)
+    hashes = hashed if trait_hashes.HASH_OF[row.trait] is row else hashed.set(~is_sent.fill_null(False), None)
+    return hashes.zip_with(hashed.is_not_null(), conversions[row.column]).alias(row.column)
 
 
 def _known_key(rows: pl.DataFrame, known: pl.Series) -> pl.Series:
+    """Returns match_key, with the hash in the raw record if the key is an e-mail address."""
     is_known = ((rows["match_type"] == "email") & known.is_not_null()).fill_null(False)
     return known.zip_with(is_known, rows["match_key"])
 
 
-def _hidden(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tuple[Ruleset, Options]) -> list[str]:
-    """The records that would carry into a table what stands in the place of a value, or whose meaning it decides."""
+def _hidden_ids(before: pl.DataFrame, judged: Judged, tables: Tables, rules: tuple[Ruleset, Options]) -> list[str]:
+    """Returns the ids of records whose new rows would hold a replaced text, or would depend on a lost value."""
     found = [
         before.filter(pl.col("raw").str.contains(_ALTERED))["rejection_id"],
-        _with_lost_values(before, judged, *rules),
+        _ids_with_lost_values(before, judged, *rules),
     ]
-    for name, key, texts in _TEXTS:
+    for name, key, texts in _TEXT_COLUMNS:
         rows = getattr(tables, name)
         found.append(rows.filter(pl.any_horizontal(pl.col(texts).str.contains(_TRACE).fill_null(False)))[key])
-    found.append(_with_other_address(before, tables))
-    said = tables.conversions.select("conversion_id", "issues").explode("issues", empty_as_null=False)
-    details = said.filter(pl.col("issues").struct.field("detail").str.contains(_TRACE).fill_null(False))
+    found.append(_ids_with_other_address(before, tables))
+    issues = tables.conversions.select("conversion_id", "issues").explode("issues", empty_as_null=False)
+    details = issues.filter(pl.col("issues").struct.field("detail").str.contains(_TRACE).fill_null(False))
     return pl.concat([*found, details["conversion_id"]]).to_list()
 
 
-def _with_other_address(before: pl.DataFrame, tables: Tables) -> pl.Series:
-    """The records whose raw text has another hash of the address that identifies them than was made of that."""
+def _ids_with_other_address(before: pl.DataFrame, tables: Tables) -> pl.Series:
+    """Returns the ids of records whose e-mail address has another hash in the raw text than in `match_key`."""
     columns = ("match_type", "match_key")
     ids = pl.col("conversion_id").alias("rejection_id")
     now = pl.concat([tables.conversions.select(ids, *columns), tables.rejections.select("rejection_id", *columns)])
@@ -243,12 +254,12 @@ def _with_other_address(before: pl.DataFrame, tables: Tables) -> pl.Series:
     return both.filter(is_address & (pl.col("match_key") != pl.col("match_key_now")))["rejection_id"]
 
 
-def _with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset, options: Options) -> pl.Series:
-    """The records with a value that is not what was sent, though nothing shows it in a table."""
+def _ids_with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset, options: Options) -> pl.Series:
+    """Returns the ids of records with a value that differs from the sent value, though no table shows it."""
     params, texts = judged.fields.params, judged.fields.texts
     raws = before["raw"].filter(judged.routed["fault"].is_null())
-    is_rewritten = raws.str.contains(r"^\s*[{\[]").to_numpy()[params.rows] & _are_json(judged)
-    is_lost = is_rewritten | _are_blank_or_not(judged, ruleset, options)
+    is_rewritten = raws.str.contains(r"^\s*[{\[]").to_numpy()[params.rows] & _is_json_text(judged)
+    is_lost = is_rewritten | _is_undecidable(judged, ruleset, options)
     personal = [pl.col(name).fill_null("") for name in (IDENTITY_EMAIL, *page.PERSONAL_TRAITS)]
     is_mixed = pl.any_horizontal(text.str.contains(_TRACE) & ~text.str.contains(_DIGEST) for text in personal)
     rows = np.append(params.rows[is_lost], texts.select(is_mixed).to_series().arg_true())
@@ -256,8 +267,8 @@ def _with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset, op
     return record_ids(postbacks["source_digest"], postbacks["record_no"])
 
 
-def _are_json(judged: Judged) -> Truths:
-    """The parameters that are JSON as text, and kept so: redaction writes that text anew, with other blanks."""
+def _is_json_text(judged: Judged) -> Truths:
+    """Marks parameters whose value is JSON as text and is kept as text: redaction changes its blanks."""
     fields, params = judged.fields, judged.fields.params
     is_kept = fields.meaning("is_passthrough") | (fields.meaning("core") >= 0) | (fields.meaning("exact") >= 0)
     is_candidate: Truths = is_kept & ~params.is_structure & params.values.str.contains(r"^\s*[{\[]").to_numpy()
@@ -266,8 +277,11 @@ def _are_json(judged: Judged) -> Truths:
     return is_candidate
 
 
-def _are_blank_or_not(judged: Judged, ruleset: Ruleset, options: Options) -> Truths:
-    """The parameters whose personal value has no hash, where it matters whether that was blank, or a digest."""
+def _is_undecidable(judged: Judged, ruleset: Ruleset, options: Options) -> Truths:
+    """Returns, for each parameter, whether its value was replaced by `redacted` and could change the row.
+
+    With `--pii hash`, the traits in `_HARMLESS` are not marked.
+    """
     params = judged.fields.params
     harmless = {
         name
@@ -280,20 +294,20 @@ def _are_blank_or_not(judged: Judged, ruleset: Ruleset, options: Options) -> Tru
     return is_dropped
 
 
-def _kept(told: pl.DataFrame, tables: Tables, now: pl.DataFrame) -> Rejudged:
-    """The fates, and of the tables the rows of those that are otherwise now."""
-    passed = told.filter(pl.col("fate") == PASSED.name)["rejection_id"]
-    changed = told.filter(pl.col("fate") == CHANGED.name)["rejection_id"]
+def _rejudged(judged_rows: pl.DataFrame, tables: Tables, now: pl.DataFrame) -> Rejudged:
+    """Collects the outcomes, and the rows of the rejections that change."""
+    passed = judged_rows.filter(pl.col("outcome") == PASSED.name)["rejection_id"]
+    changed = judged_rows.filter(pl.col("outcome") == CHANGED.name)["rejection_id"]
     rows = {
         name: getattr(tables, name).filter(pl.col("conversion_id").is_in(passed.implode()))
         for name in ("conversions", "items", "passthroughs", "keys")
     }
-    raws = told.select(conversion_id="rejection_id", raw="raw_now")
+    raws = judged_rows.select(conversion_id="rejection_id", raw="raw_now")
     return Rejudged(
         tables={
             **rows,
             "rejections": now.select(REJECTIONS.schema.names()).filter(pl.col("rejection_id").is_in(changed.implode())),
             "raws": raws.filter(pl.col("conversion_id").is_in(rows["keys"]["conversion_id"].implode())),
         },
-        fates=told.select(FATES.names()),
+        outcomes=judged_rows.select(OUTCOMES.names()),
     )

@@ -1,8 +1,8 @@
-"""`replay`: rejections of a warehouse judged again by other rules, from their kept raw records alone.
+"""`replay` applies a ruleset to the rejections of a warehouse, from their kept raw records alone.
 
-What passes is a conversion from then on, with the id and the lineage that it had, and is deduplicated as if it had been
-loaded so. A rejection whose reason is another now says so. Every input that this touches says in `loads` by which rules
-its rejections were judged; the rules that it was loaded by stay what they are, so that a later load still knows them.
+A rejection that the ruleset accepts becomes a conversion with the same id and the same source, and is deduplicated like
+a loaded conversion. Other rejections get their new reason. The row of an input in `loads` records each replay; its
+`ruleset` stays that of the load, so that a later load still recognises the input.
 """
 
 from __future__ import annotations
@@ -22,44 +22,45 @@ from etl.options import Options
 from etl.rules.page import REJECTIONS
 from etl.rules.ruleset import Ruleset
 from etl.runner.parquet import write_table
+from etl.runner.run import plain_notation
 from etl.runner.stage_inputs import SILENT, Progress, run_id
 from etl.runner.staged_parts import Piece, parts_of
 from etl.schema import SUMMABLE
 from etl.sources.reread import origin_of
 from etl.warehouse import snapshots
-from etl.warehouse.file_writer import RECORDS_PER_PART, Part, counts_of_parts, files_of_parts, write_part
-from etl.warehouse.load_duplicates import Verdict, agreed_dedup
+from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, counts_of_parts, files_of_parts, write_part
+from etl.warehouse.load_duplicates import DuplicateChanges, checked_dedup_settings
 from etl.warehouse.load_history import as_counts
-from etl.warehouse.rejudge import CHANGED, FATES, LEFT, PASSED, SAME, SKIPPED, rejudge
-from etl.warehouse.row_changes import Change, apply, judged
+from etl.warehouse.rejudge import CHANGED, NOT_JUDGED, OUTCOMES, PASSED, SAME, SKIPPED, rejudge
+from etl.warehouse.row_changes import Change, apply, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import LOADS, prefix_of
 
-#: So many rejections are judged at once: what is kept in memory.
+#: Rejections in a batch. This bounds the memory of a replay.
 _ROWS: Final = 20_000
 
 _DUPLICATE: Final = "duplicate_transaction"
 _REASONS: Final = tuple(reason.code for reason in REJECTIONS if reason.code != _DUPLICATE)
-_MOVED: Final = (PASSED.name, CHANGED.name, SKIPPED.name)
-_COUNTED: Final = ("source_digest", "reason", "fate", "now")
+_NO_LONGER_SAME: Final = (PASSED.name, CHANGED.name, SKIPPED.name)
+_COUNTED: Final = ("source_digest", "reason", "outcome", "now")
 
 
-class _Again(NamedTuple):
-    """Rejections that were judged again.
+class _Rejudged(NamedTuple):
+    """The results of a replay, before they are applied.
 
     Attributes:
-        folder: Where the tables of those that are otherwise now are staged.
-        pieces: These tables.
-        counts: How many there are: rows of `_COUNTED` with `count`.
-        gone: key and received_date of the rejections that are otherwise now.
-        verdict: Who is a duplicate of whom, once those that pass are there.
+        folder: The folder of the staged tables.
+        pieces: The staged tables of rejections that change.
+        counts: Rows of `_COUNTED` with `count`.
+        removed_keys: key and received_date of the rejections that change.
+        duplicates: The duplicates that change.
     """
 
     folder: Path
     pieces: list[Piece]
     counts: pl.DataFrame
-    gone: pl.DataFrame
-    verdict: Verdict
+    removed_keys: pl.DataFrame
+    duplicates: DuplicateChanges
 
 
 def replay(
@@ -70,69 +71,76 @@ def replay(
     is_dry_run: bool = False,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Judges the rejections of a warehouse again.
+    """Applies a ruleset to the rejections of a warehouse.
 
     Args:
         address: The warehouse.
         ruleset: The rules.
-        reasons: Only rejections for these reasons; all by default. Duplicates are deduplication's business, always.
-        is_dry_run: Nothing is written.
-        progress: Where to tell how it gets on.
+        reasons: Only rejections for these reasons; by default all reasons except duplicates, which cannot be replayed.
+        is_dry_run: Write nothing.
+        progress: Receives the progress.
 
     Returns:
-        The report: `run_id` (null if nothing was written), `warehouse`, `ruleset`; how many rejections were `judged`,
-        how many of them `passed`, were `changed` or `skipped`, or stay the `same`; `left`, how many could not be judged
-        and why; `inputs`: of each input and reason what passed, and its money by currency without `duplicates`; of
-        earlier rows, how many were `demoted` to duplicates and `promoted` to conversions.
+        The report: `run_id` (null if nothing was written), `warehouse` and `ruleset`. Numbers of rejections that were
+        `judged`, and of these that `passed`, were `changed` or `skipped`, or stay the `same`; `left`, the numbers that
+        could not be judged, and why. `inputs`: by input and reason the number that passed, the `duplicates` among
+        these, and the value of the others by currency. Numbers of earlier rows that were `demoted` to duplicates and
+        `promoted` to conversions.
 
     Raises:
-        UsageError: There is no such warehouse or reason, or the ruleset finds other duplicates.
-        EtlError: It failed; the warehouse is as it was.
+        UsageError: There is no such warehouse or reason, or the ruleset has other deduplication settings.
+        EtlError: It failed; the warehouse is unchanged.
     """
     unknown = next((reason for reason in reasons if reason not in _REASONS), None)
     if unknown is not None:
-        raise UsageError(f"--reason {unknown!r} is none that is replayed.", f"Known: {', '.join(_REASONS)}.")
+        raise UsageError(
+            f"--reason {unknown!r} is not a reason that can be replayed.", f"Known: {', '.join(_REASONS)}."
+        )
     asked = reasons or _REASONS
     if is_dry_run or not snapshots.is_warehouse(address):
         with tempfile.TemporaryDirectory() as folder:
-            warehouse = snapshots.viewed(address)
-            return _report(warehouse, ruleset, _judged_again(warehouse, ruleset, asked, Path(folder), progress))
-    with snapshots.written(address) as warehouse:
-        again = _judged_again(warehouse, ruleset, asked, warehouse.folder("pieces"), progress)
-        report = _report(warehouse, ruleset, again)
-        if again.gone.height:
+            warehouse = snapshots.open_for_reading(address)
+            return _report(warehouse, ruleset, _rejudge_all(warehouse, ruleset, asked, Path(folder), progress))
+    with snapshots.open_for_writing(address) as warehouse:
+        rejudged = _rejudge_all(warehouse, ruleset, asked, warehouse.folder("pieces"), progress)
+        report = _report(warehouse, ruleset, rejudged)
+        if rejudged.removed_keys.height:
             progress.begin("publishing", 0)
-            report["run_id"] = _carried_out(warehouse, ruleset, again)
+            report["run_id"] = _apply_changes(warehouse, ruleset, rejudged)
         return report
 
 
-def _judged_again(
+def _rejudge_all(
     warehouse: Warehouse, ruleset: Ruleset, reasons: Sequence[str], folder: Path, progress: Progress
-) -> _Again:
-    dedup = agreed_dedup(warehouse, ruleset)
+) -> _Rejudged:
+    """Applies a ruleset to all rejections for some reasons, stages the rows that change, and finds the duplicates."""
+    dedup = checked_dedup_settings(warehouse, ruleset)
     size, records = warehouse.files["rejections"].select("bytes", "records").sum().row(0)
     progress.begin("reading", size)
     pieces: list[Piece] = []
-    counts, gone = [pl.DataFrame(schema={**_counted_schema(), "count": pl.UInt32})], [_gone(FATES.to_frame())]
+    counts, removed_keys = (
+        [pl.DataFrame(schema={**_counted_schema(), "count": pl.UInt32})],
+        [_row_keys(OUTCOMES.to_frame())],
+    )
     for rows, reading in _batches(warehouse, reasons):
         known = json.loads(reading)
         found = rejudge(rows, origin_of(known), ruleset, Options(**known["options"]))
-        counts.append(found.fates.group_by(_COUNTED).agg(count=pl.len()))
-        moved = found.fates.filter(pl.col("fate").is_in(_MOVED))
-        gone.append(_gone(moved))
+        counts.append(found.outcomes.group_by(_COUNTED).agg(count=pl.len()))
+        moved = found.outcomes.filter(pl.col("outcome").is_in(_NO_LONGER_SAME))
+        removed_keys.append(_row_keys(moved))
         if moved.height:
             pieces.append(Piece(len(pieces), 0, moved.height))
-            for name, table in {**found.tables, "fates": moved}.items():
+            for name, table in {**found.tables, "outcomes": moved}.items():
                 write_table(table, pieces[-1].path(folder, name))
         progress.advance(size * rows.height // records, rows.height)
-    verdict = judged(warehouse, [piece.path(folder, "keys") for piece in pieces], frozenset(), dedup)
-    verdict.new.write_parquet(folder / "duplicates.parquet")
+    duplicates = duplicate_changes(warehouse, [piece.path(folder, "keys") for piece in pieces], frozenset(), dedup)
+    duplicates.new.write_parquet(folder / "duplicates.parquet")
     totals = pl.concat(counts).group_by(_COUNTED).agg(pl.col("count").sum()).sort(_COUNTED, nulls_last=True)
-    return _Again(folder, pieces, totals, pl.concat(gone), verdict)
+    return _Rejudged(folder, pieces, totals, pl.concat(removed_keys), duplicates)
 
 
 def _batches(warehouse: Warehouse, reasons: Sequence[str]) -> Iterator[tuple[pl.DataFrame, str]]:
-    """Rejections, some at a time, of inputs that were read alike, and how those were read."""
+    """Yields batches of rejections of inputs that were read by the same settings, and these settings as JSON."""
     loads = warehouse.scan("loads").select("reading", source_digest="digest").collect()
     chosen = warehouse.scan("rejections").filter(pl.col("reason").is_in(reasons))
     for batch in chosen.collect_batches(chunk_size=_ROWS):
@@ -141,44 +149,46 @@ def _batches(warehouse: Warehouse, reasons: Sequence[str]) -> Iterator[tuple[pl.
             yield rows.drop("reading"), rows["reading"][0]
 
 
-def _carried_out(warehouse: Warehouse, ruleset: Ruleset, again: _Again) -> str:
-    """Writes the rows that are otherwise now, and gives the run's name."""
+def _apply_changes(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) -> str:
+    """Writes and commits the rows that change, and returns the run id."""
     run = run_id()
     out = warehouse.folder("new")
     parts = [
-        write_part(pieces, again.folder, out, f"{run}-{number:05d}")
-        for number, pieces in enumerate(parts_of(again.pieces, RECORDS_PER_PART))
+        write_part(pieces, rejudged.folder, out, f"{run}-{number:05d}")
+        for number, pieces in enumerate(parts_of(rejudged.pieces, RECORDS_PER_PART))
     ]
     change = Change(
         run,
         files=files_of_parts(parts),
-        loads=_entries(warehouse, ruleset, again, parts, run),
-        replaced=again.gone,
+        loads=_updated_loads(warehouse, ruleset, rejudged, parts, run),
+        replaced=rejudged.removed_keys,
     )
-    apply(warehouse, change, again.verdict, warehouse.snapshot.dedup)
+    apply(warehouse, change, rejudged.duplicates, warehouse.snapshot.dedup)
     return run
 
 
-def _entries(warehouse: Warehouse, ruleset: Ruleset, again: _Again, parts: list[Part], run: str) -> pl.DataFrame:
-    """The rows of `loads` of the inputs that are touched, with what they hold now.
+def _updated_loads(
+    warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged, parts: list[WrittenPart], run: str
+) -> pl.DataFrame:
+    """Returns the rows of `loads` of the inputs that change, with their new counts.
 
     Raises:
-        AccountingError: Their records are not all accounted for.
+        AccountingError: Records of an input are not accounted for.
     """
-    moved = again.counts.filter(pl.col("fate").is_in(_MOVED))
+    moved = rejudged.counts.filter(pl.col("outcome").is_in(_NO_LONGER_SAME))
     brought = counts_of_parts(parts)
     now = {"run_id": run, "replayed_at": datetime.now(UTC), "ruleset": ruleset.name, "ruleset_digest": ruleset.digest}
     rows = []
     concerned = warehouse.scan("loads").filter(pl.col("digest").is_in(moved["source_digest"].implode())).collect()
     for row in concerned.iter_rows(named=True):
-        fates = moved.filter(pl.col("source_digest") == row["digest"])
-        counts = {name: fates.filter(pl.col("fate") == name)["count"].sum() for name in _MOVED}
+        outcomes = moved.filter(pl.col("source_digest") == row["digest"])
+        counts = {name: outcomes.filter(pl.col("outcome") == name)["count"].sum() for name in _NO_LONGER_SAME}
         found = brought[prefix_of(row["digest"])].rows if prefix_of(row["digest"]) in brought else Counter[str]()
         rejected, skipped = Counter(_as_counter(row["rejections"])), Counter(_as_counter(row["skipped"]))
-        for reason, fate, reason_now, count in fates.select("reason", "fate", "now", "count").iter_rows():
+        for reason, outcome, reason_now, count in outcomes.select("reason", "outcome", "now", "count").iter_rows():
             rejected[reason] -= count
-            if fate != PASSED.name:
-                (rejected if fate == CHANGED.name else skipped)[reason_now] += count
+            if outcome != PASSED.name:
+                (rejected if outcome == CHANGED.name else skipped)[reason_now] += count
         entry = {
             **row,
             **{name: row[name] + found[name] for name in ("conversions", "items", "passthroughs")},
@@ -196,41 +206,44 @@ def _entries(warehouse: Warehouse, ruleset: Ruleset, again: _Again, parts: list[
 
 
 def _accounted(entry: dict[str, Any]) -> int:
-    return int(entry["conversions"] + sum(one["count"] for one in (*entry["rejections"], *entry["skipped"])))
+    """Returns the number of records that a row of `loads` accounts for."""
+    return int(entry["conversions"] + sum(row["count"] for row in (*entry["rejections"], *entry["skipped"])))
 
 
 def _as_counter(counts: list[dict[str, Any]]) -> dict[str, int]:
-    return {one["reason"]: one["count"] for one in counts}
+    """Turns counts by reason of `loads` into a dict."""
+    return {row["reason"]: row["count"] for row in counts}
 
 
-def _report(warehouse: Warehouse, ruleset: Ruleset, again: _Again) -> dict[str, Any]:
-    totals = Counter(dict(again.counts.group_by("fate").agg(pl.col("count").sum()).rows()))
-    fates = (PASSED, CHANGED, SKIPPED, SAME)
+def _report(warehouse: Warehouse, ruleset: Ruleset, rejudged: _Rejudged) -> dict[str, Any]:
+    """Returns the report of a replay that has not been written."""
+    totals = Counter(dict(rejudged.counts.group_by("outcome").agg(pl.col("count").sum()).rows()))
+    outcomes = (PASSED, CHANGED, SKIPPED, SAME)
     return {
         "run_id": None,
         "warehouse": warehouse.place.address,
         "ruleset": {"name": ruleset.name, "digest": ruleset.digest},
-        "judged": sum(totals[fate.name] for fate in fates),
-        **{fate.name: totals[fate.name] for fate in fates},
-        "left": [{"count": totals[fate.name], "why": fate.why} for fate in LEFT if totals[fate.name]],
-        "duplicates": again.verdict.new.height,
-        "demoted": again.verdict.demoted.height,
-        "promoted": again.verdict.promoted.height,
-        "inputs": _inputs(warehouse, again),
+        "judged": sum(totals[outcome.name] for outcome in outcomes),
+        **{outcome.name: totals[outcome.name] for outcome in outcomes},
+        "left": [{"count": totals[outcome.name], "why": outcome.why} for outcome in NOT_JUDGED if totals[outcome.name]],
+        "duplicates": rejudged.duplicates.new.height,
+        "demoted": rejudged.duplicates.demoted.height,
+        "promoted": rejudged.duplicates.promoted.height,
+        "inputs": _inputs(warehouse, rejudged),
     }
 
 
-def _inputs(warehouse: Warehouse, again: _Again) -> list[dict[str, Any]]:
-    """Of each input and reason what passed, what of that is a duplicate, and the money of the rest by currency."""
+def _inputs(warehouse: Warehouse, rejudged: _Rejudged) -> list[dict[str, Any]]:
+    """Returns, for each input and reason, the rejections that passed, their duplicates, and the value of the others."""
     names = warehouse.scan("loads").select("source", source_digest="digest").collect()
-    found = [pl.DataFrame(schema=_MONEY), *(_money(again, piece) for piece in again.pieces)]
+    found = [pl.DataFrame(schema=_VALUE_SUMS), *(_value_sums(rejudged, piece) for piece in rejudged.pieces)]
     by = ("source_digest", "reason", "currency")
     sums = pl.concat(found).group_by(by).agg(pl.col("count", "value").sum()).sort(by)
     kept = sums.group_by("source_digest", "reason", maintain_order=True).agg(
         "currency", "value", unique=pl.col("count").sum()
     )
-    passed = again.counts.filter(pl.col("fate") == PASSED.name).join(names, on="source_digest", how="left")
-    told = passed.join(kept, on=("source_digest", "reason"), how="left").sort("source", "source_digest", "reason")
+    passed = rejudged.counts.filter(pl.col("outcome") == PASSED.name).join(names, on="source_digest", how="left")
+    rows = passed.join(kept, on=("source_digest", "reason"), how="left").sort("source", "source_digest", "reason")
     return [
         {
             "path": row["source"],
@@ -239,16 +252,16 @@ def _inputs(warehouse: Warehouse, again: _Again) -> list[dict[str, Any]]:
             "passed": row["count"],
             "duplicates": row["count"] - (row["unique"] or 0),
             "value_total": {
-                currency: _plain(f"{value:f}")
+                currency: plain_notation(value)
                 for currency, value in zip(row["currency"] or (), row["value"] or (), strict=True)
                 if value is not None
             },
         }
-        for row in told.iter_rows(named=True)
+        for row in rows.iter_rows(named=True)
     ]
 
 
-_MONEY: Final = pl.Schema(
+_VALUE_SUMS: Final = pl.Schema(
     {
         "source_digest": pl.String(),
         "reason": pl.String(),
@@ -259,27 +272,27 @@ _MONEY: Final = pl.Schema(
 )
 
 
-def _money(again: _Again, piece: Piece) -> pl.DataFrame:
-    """What of a piece becomes a conversion: how many and how much, by input, reason and currency."""
+def _value_sums(rejudged: _Rejudged, piece: Piece) -> pl.DataFrame:
+    """Returns the number and value of the conversions that a piece adds, by input, reason and currency."""
     columns = ["conversion_id", "currency", "value"]
-    conversions = pl.read_parquet(piece.path(again.folder, "conversions"), columns=columns)
-    fates = pl.read_parquet(piece.path(again.folder, "fates"), columns=["rejection_id", "source_digest", "reason"])
-    kept = conversions.join(again.verdict.new, on="conversion_id", how="anti")
-    told = kept.join(fates, left_on="conversion_id", right_on="rejection_id")
+    conversions = pl.read_parquet(piece.path(rejudged.folder, "conversions"), columns=columns)
+    outcomes = pl.read_parquet(
+        piece.path(rejudged.folder, "outcomes"), columns=["rejection_id", "source_digest", "reason"]
+    )
+    kept = conversions.join(rejudged.duplicates.new, on="conversion_id", how="anti")
+    rows = kept.join(outcomes, left_on="conversion_id", right_on="rejection_id")
     value = pl.when(pl.col("value").abs() < SUMMABLE).then("value")
-    sums = told.group_by("source_digest", "reason", pl.col("currency").fill_null("")).agg(
+    sums = rows.group_by("source_digest", "reason", pl.col("currency").fill_null("")).agg(
         count=pl.len().cast(pl.Int64), value=value.sum()
     )
-    return sums.select(pl.col(name).cast(dtype) for name, dtype in _MONEY.items())
-
-
-def _plain(text: str) -> str:
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return sums.select(pl.col(name).cast(dtype) for name, dtype in _VALUE_SUMS.items())
 
 
 def _counted_schema() -> dict[str, Any]:
-    return {name: FATES[name] for name in _COUNTED}
+    """Returns the schema of `_COUNTED`."""
+    return {name: OUTCOMES[name] for name in _COUNTED}
 
 
-def _gone(fates: pl.DataFrame) -> pl.DataFrame:
-    return fates.select("received_date", key="rejection_id")
+def _row_keys(outcomes: pl.DataFrame) -> pl.DataFrame:
+    """Returns key and received_date of rejections."""
+    return outcomes.select("received_date", key="rejection_id")

@@ -1,6 +1,7 @@
-"""A change of a warehouse: rows taken out, moved, renamed and put in, in all tables, committed as one.
+"""Changes a warehouse: removes, moves, renames and adds rows in all tables, and commits the changes as one.
 
-Files are rewritten only where rows of theirs go or change, found by their days and the first and last key of each.
+A file is rewritten only if some of its rows are removed or changed. Such files are found by their days and by the first
+and last key of each file.
 """
 
 from __future__ import annotations
@@ -13,142 +14,172 @@ from typing import Any, Final
 
 import polars as pl
 
-from etl.transform.rejections import reject_duplicates
+from etl.steps.rejections import reject_duplicates
 from etl.warehouse import delta, file_storage
-from etl.warehouse.delta import Addition, Exchange
-from etl.warehouse.file_writer import DETAILS, withheld, write_rows
-from etl.warehouse.load_duplicates import Verdict, judge, window_of
-from etl.warehouse.snapshots import Warehouse, put, signed
-from etl.warehouse.table_layout import BY_NAME, KEPT, Kept, dated, id_bounds, id_prefix, prefix_of
+from etl.warehouse.delta import Addition, FileChanges
+from etl.warehouse.file_writer import DETAILS, withheld_rows, write_rows
+from etl.warehouse.load_duplicates import DuplicateChanges, compare_keys, dedup_window
+from etl.warehouse.snapshots import Warehouse, commit_snapshot, new_snapshot
+from etl.warehouse.table_layout import (
+    BY_NAME,
+    STORED_TABLES,
+    StoredTable,
+    id_bounds,
+    id_prefix,
+    prefix_of,
+    with_received_date,
+)
 
-#: Keys of rows that go, and the day of each.
-_GONE: Final = pl.Schema({"key": pl.String(), "received_date": pl.Date()})
+#: One row is a row of a table: its key and its day.
+_ROW_KEYS: Final = pl.Schema({"key": pl.String(), "received_date": pl.Date()})
 
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to a warehouse.
+    """A change of a warehouse.
 
     Attributes:
-        run: Names the command, and the files that it writes.
-        removed: Digests of inputs whose rows go.
-        renamed: Digest -> the name that the input's rows bear from now on.
+        run: Name of the run; the names of new files begin with it.
+        removed: Digests of inputs whose rows are removed.
+        renamed: Digest of an input -> the source that its rows get.
         files: By table, new files in the staging folder.
-        replaced: Key and day of rejections that go, because rows of `files` take their place.
-        loads: Rows of `loads` that come, or take the place of those of their digests.
+        replaced: Key and day of rejections to remove, because rows of `files` replace them.
+        loads: Rows of `loads` to add; they replace rows with the same digests.
     """
 
     run: str
     removed: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, list[Addition]] = field(default_factory=dict)
-    replaced: pl.DataFrame = field(default_factory=_GONE.to_frame)
+    replaced: pl.DataFrame = field(default_factory=_ROW_KEYS.to_frame)
     loads: pl.DataFrame = field(default_factory=BY_NAME["loads"].table.empty)
 
 
 @dataclass(frozen=True)
-class Edit:
-    """What happens to the rows of one table: keys that go, rows that come."""
+class TableEdit:
+    """The rows to remove from and to add to one table.
 
-    gone: pl.DataFrame
+    Attributes:
+        removed_keys: Rows of `_ROW_KEYS`.
+        added: New rows.
+    """
+
+    removed_keys: pl.DataFrame
     added: pl.DataFrame
 
 
-def judged(warehouse: Warehouse, keys: list[Path], removed: frozenset[str], dedup: dict[str, Any] | None) -> Verdict:
-    """Who wins once the inputs are removed and the staged keys are there; see `winners.judge`."""
-    files = may_hold(BY_NAME["keys"], warehouse.files["keys"], _nothing(), removed)
-    return judge(warehouse, keys, files, removed, window_of(dedup))
-
-
-def may_hold(kept: Kept, files: pl.DataFrame, gone: pl.DataFrame, digests: frozenset[str]) -> pl.DataFrame:
-    """The files that can hold rows of some keys, or of some inputs.
+def duplicate_changes(
+    warehouse: Warehouse, keys: list[Path], removed: frozenset[str], dedup: dict[str, Any] | None
+) -> DuplicateChanges:
+    """Finds the duplicates that change when inputs are removed and staged keys are added.
 
     Args:
-        kept: The table.
-        files: Rows of `delta.FILES`.
-        gone: `key` and `received_date` of rows.
-        digests: Inputs.
+        warehouse: The warehouse before the change.
+        keys: Files of new keys.
+        removed: Digests of the removed inputs.
+        dedup: Scope and window of the deduplication.
     """
-    keys = sorted(gone["key"])
-    days = set(gone["received_date"])
+    files = files_that_may_hold(BY_NAME["keys"], warehouse.files["keys"], _no_rows(), removed)
+    return compare_keys(warehouse, keys, files, removed, dedup_window(dedup))
+
+
+def files_that_may_hold(
+    stored: StoredTable, files: pl.DataFrame, row_keys: pl.DataFrame, digests: frozenset[str]
+) -> pl.DataFrame:
+    """Selects the files that may hold given rows, or any row of given inputs.
+
+    Args:
+        stored: The table.
+        files: Rows of `delta.FILES`.
+        row_keys: `key` and `received_date` of the rows.
+        digests: Digests of the inputs.
+    """
+    keys = sorted(row_keys["key"])
+    days = set(row_keys["received_date"])
     bounds = [id_bounds(digest) for digest in digests]
 
     def holds(row: dict[str, Any]) -> bool:
         at = bisect_left(keys, row["low"])
-        has_key = at < len(keys) and keys[at] <= row["high"] and (not kept.is_dated or row["received_date"] in days)
+        has_key = at < len(keys) and keys[at] <= row["high"] and (not stored.is_dated or row["received_date"] in days)
         return has_key or any(row["low"] <= last and first <= row["high"] for first, last in bounds)
 
     return files.filter([holds(row) for row in files.iter_rows(named=True)])
 
 
-def apply(warehouse: Warehouse, change: Change, verdict: Verdict, dedup: dict[str, Any] | None) -> None:
-    """Makes a change, whole or not at all.
+def apply(warehouse: Warehouse, change: Change, duplicates: DuplicateChanges, dedup: dict[str, Any] | None) -> None:
+    """Applies a change to a warehouse, whole or not at all.
 
     Raises:
-        ConflictError: Somebody else has changed the warehouse since it was opened.
-        OutputError: It cannot be written.
+        ConflictError: Another command has changed the warehouse since it was opened.
+        OutputError: The warehouse cannot be written.
     """
-    edits = _edits(warehouse, change, verdict)
-    exchanges = {kept.name: _exchange(warehouse, kept, edits[kept.name], change) for kept in KEPT}
-    commit_all(warehouse, change.run, exchanges, dedup)
+    edits = _edits(warehouse, change, duplicates)
+    changes_by_table = {
+        stored.name: _file_changes(warehouse, stored, edits[stored.name], change) for stored in STORED_TABLES
+    }
+    commit_all(warehouse, change.run, changes_by_table, dedup)
 
 
-def commit_all(warehouse: Warehouse, run: str, exchanges: Mapping[str, Exchange], dedup: dict[str, Any] | None) -> None:
-    """Moves new files from the staging folder to their tables, commits table by table, and makes it count.
+def commit_all(
+    warehouse: Warehouse, run: str, changes_by_table: Mapping[str, FileChanges], dedup: dict[str, Any] | None
+) -> None:
+    """Moves new files from the staging folder to their tables, commits each table, and writes the snapshot.
 
     Raises:
-        ConflictError: Somebody else has changed the warehouse since it was opened.
-        OutputError: It cannot be written.
+        ConflictError: Another command has changed the warehouse since it was opened.
+        OutputError: The warehouse cannot be written.
     """
     out = warehouse.folder("new")
-    for kept in KEPT:
-        for one in exchanges[kept.name].additions:
-            path = f"{kept.folder}/{one.path}"
+    for stored in STORED_TABLES:
+        for addition in changes_by_table[stored.name].additions:
+            path = f"{stored.folder}/{addition.path}"
             file_storage.publish(warehouse.place, out / path, path)
     versions = dict(warehouse.snapshot.versions)
-    for kept in KEPT:
-        exchange = exchanges[kept.name]
-        if exchange.additions or exchange.removals.height:
-            versions[kept.name] = delta.commit(warehouse.place, kept, warehouse.tables[kept.name], exchange, run)
-    put(warehouse, signed(run, versions, dedup))
+    for stored in STORED_TABLES:
+        changes = changes_by_table[stored.name]
+        if changes.additions or changes.removals.height:
+            versions[stored.name] = delta.commit(warehouse.place, stored, warehouse.tables[stored.name], changes, run)
+    commit_snapshot(warehouse, new_snapshot(run, versions, dedup))
 
 
-def _edits(warehouse: Warehouse, change: Change, verdict: Verdict) -> dict[str, Edit]:
-    """The rows that move between tables, by table."""
-    empty = {kept.name: pl.DataFrame(schema=kept.schema) for kept in KEPT}
-    demoted, promoted = _gone(verdict.demoted), _gone(verdict.promoted)
-    moved = _moved(warehouse, verdict.promoted)
+def _edits(warehouse: Warehouse, change: Change, duplicates: DuplicateChanges) -> dict[str, TableEdit]:
+    """Works out the edit of each table: the rows that duplicates move between tables, and the rows of `loads`."""
+    empty = {stored.name: pl.DataFrame(schema=stored.schema) for stored in STORED_TABLES}
+    demoted, promoted = _row_keys(duplicates.demoted), _row_keys(duplicates.promoted)
+    moved = _moved(warehouse, duplicates.promoted)
     loads = change.loads.select(key="digest").with_columns(received_date=pl.lit(None, pl.Date))
-    losers = _rows(warehouse, "conversions", demoted)
+    demoted_conversions = _rows(warehouse, "conversions", demoted)
     details = {table.name: _rows(warehouse, table.name, demoted) for table in DETAILS}
     edits = {
-        "keys": Edit(_nothing(), empty["keys"]),
-        "conversions": Edit(demoted, moved["conversions"]),
-        **{table.name: Edit(demoted, moved[table.name]) for table in DETAILS},
-        "withheld": Edit(promoted, withheld(losers, details)),
-        "rejections": Edit(
-            pl.concat([promoted, _gone(verdict.changed), change.replaced.select(_GONE.names())]),
-            _rejected(warehouse, verdict, losers),
+        "keys": TableEdit(_no_rows(), empty["keys"]),
+        "conversions": TableEdit(demoted, moved["conversions"]),
+        **{table.name: TableEdit(demoted, moved[table.name]) for table in DETAILS},
+        "withheld": TableEdit(promoted, withheld_rows(demoted_conversions, details)),
+        "rejections": TableEdit(
+            pl.concat([promoted, _row_keys(duplicates.changed), change.replaced.select(_ROW_KEYS.names())]),
+            _rejected(warehouse, duplicates, demoted_conversions),
         ),
-        "loads": Edit(pl.concat([loads, _gone_inputs(change)]), change.loads),
+        "loads": TableEdit(pl.concat([loads, _removed_inputs(change)]), change.loads),
     }
-    return {name: Edit(edit.gone, _renamed(edit.added, change)) for name, edit in edits.items()}
+    return {name: TableEdit(edit.removed_keys, _renamed(edit.added, change)) for name, edit in edits.items()}
 
 
-def _rejected(warehouse: Warehouse, verdict: Verdict, losers: pl.DataFrame) -> pl.DataFrame:
-    """Conversions that are duplicates now, and duplicates of others than before: rows of `rejections`."""
-    demoted = _gone(verdict.demoted)
+def _rejected(warehouse: Warehouse, duplicates: DuplicateChanges, demoted_conversions: pl.DataFrame) -> pl.DataFrame:
+    """Returns the new rows of `rejections`: for demoted conversions, and for duplicates that change."""
+    demoted = _row_keys(duplicates.demoted)
     raws = _rows(warehouse, "keys", demoted).select("conversion_id", "raw")
-    found = losers.join(verdict.demoted.drop("received_date"), on="conversion_id").join(raws, on="conversion_id")
-    now = verdict.changed.select("duplicate_of", "duplicate_kind", rejection_id="conversion_id")
-    before = _rows(warehouse, "rejections", _gone(verdict.changed))
+    found = demoted_conversions.join(duplicates.demoted.drop("received_date"), on="conversion_id").join(
+        raws, on="conversion_id"
+    )
+    now = duplicates.changed.select("duplicate_of", "duplicate_kind", rejection_id="conversion_id")
+    before = _rows(warehouse, "rejections", _row_keys(duplicates.changed))
     changed = before.drop("duplicate_of", "duplicate_kind").join(now, on="rejection_id").select(before.columns)
-    return dated(pl.concat([reject_duplicates(found), changed]))
+    return with_received_date(pl.concat([reject_duplicates(found), changed]))
 
 
 def _moved(warehouse: Warehouse, promoted: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Duplicates that are conversions now: their rows of each table."""
-    rows = dated(_rows(warehouse, "withheld", _gone(promoted)))
+    """Returns the rows of promoted duplicates, by table."""
+    rows = with_received_date(_rows(warehouse, "withheld", _row_keys(promoted)))
     moved = {"conversions": rows.select(BY_NAME["conversions"].schema.names())}
     for table in DETAILS:
         lists = rows.select("received_date", table.name).filter(pl.col(table.name).list.len() > 0)
@@ -160,58 +191,63 @@ def _moved(warehouse: Warehouse, promoted: pl.DataFrame) -> dict[str, pl.DataFra
     return moved
 
 
-def _rows(warehouse: Warehouse, name: str, gone: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a table with some keys, without `received_date`."""
-    kept = BY_NAME[name]
-    if not gone.height:
-        return kept.table.empty()
-    files = may_hold(kept, warehouse.files[name], gone, frozenset())
-    return warehouse.scan(name, files).filter(pl.col(kept.key).is_in(gone["key"].implode())).collect()
+def _rows(warehouse: Warehouse, name: str, row_keys: pl.DataFrame) -> pl.DataFrame:
+    """Reads the rows of a table with given keys, without `received_date`."""
+    stored = BY_NAME[name]
+    if not row_keys.height:
+        return stored.table.empty()
+    files = files_that_may_hold(stored, warehouse.files[name], row_keys, frozenset())
+    return warehouse.scan(name, files).filter(pl.col(stored.key).is_in(row_keys["key"].implode())).collect()
 
 
-def _exchange(warehouse: Warehouse, kept: Kept, edit: Edit, change: Change) -> Exchange:
-    """Writes what a table's commit puts in, and says what it takes out."""
+def _file_changes(warehouse: Warehouse, stored: StoredTable, edit: TableEdit, change: Change) -> FileChanges:
+    """Writes the new files of a table's commit, and lists the files that they replace."""
     out = warehouse.folder("new")
-    name = f"{change.run}-{kept.name}"
-    additions = [*change.files.get(kept.name, []), *write_rows(kept, edit.added, out, f"{name}-moved")]
+    name = f"{change.run}-{stored.name}"
+    additions = [*change.files.get(stored.name, []), *write_rows(stored, edit.added, out, f"{name}-moved")]
     removals = []
-    has_source = "source_digest" in kept.table.schema
+    has_source = "source_digest" in stored.table.schema
     concerned = change.removed | (frozenset(change.renamed) if has_source else frozenset())
-    files = may_hold(kept, warehouse.files[kept.name], edit.gone, concerned)
+    files = files_that_may_hold(stored, warehouse.files[stored.name], edit.removed_keys, concerned)
     for number, file in enumerate(files.iter_rows(named=True)):
-        before = warehouse.scan(kept.name, files[number]).collect()
-        near = edit.gone.filter(pl.col("key").is_between(pl.lit(file["low"]), pl.lit(file["high"])))["key"]
-        after = _renamed(_without(before, kept, near, change.removed), change)
+        before = warehouse.scan(stored.name, files[number]).collect()
+        near = edit.removed_keys.filter(pl.col("key").is_between(pl.lit(file["low"]), pl.lit(file["high"])))["key"]
+        after = _renamed(_without(before, stored, near, change.removed), change)
         if not after.equals(before):
             removals.append(files[number])
-            if kept.is_dated:
+            if stored.is_dated:
                 after = after.with_columns(received_date=pl.lit(file["received_date"], pl.Date))
-            additions += write_rows(kept, after, out, f"{name}-{number:05d}")
-    return Exchange(additions, pl.concat(removals) if removals else files.clear())
+            additions += write_rows(stored, after, out, f"{name}-{number:05d}")
+    return FileChanges(additions, pl.concat(removals) if removals else files.clear())
 
 
-def _without(rows: pl.DataFrame, kept: Kept, gone: pl.Series, removed: frozenset[str]) -> pl.DataFrame:
+def _without(rows: pl.DataFrame, stored: StoredTable, removed_keys: pl.Series, removed: frozenset[str]) -> pl.DataFrame:
+    """Removes rows with given keys, and all rows of given inputs."""
     prefixes = [prefix_of(digest) for digest in removed]
-    is_gone = pl.col(kept.key).is_in(gone.implode())
-    return rows.filter(~is_gone & ~id_prefix(kept.key).is_in(prefixes))
+    is_gone = pl.col(stored.key).is_in(removed_keys.implode())
+    return rows.filter(~is_gone & ~id_prefix(stored.key).is_in(prefixes))
 
 
 def _renamed(rows: pl.DataFrame, change: Change) -> pl.DataFrame:
+    """Gives the rows of renamed inputs their new source."""
     if not change.renamed or not {"source", "source_digest"} <= set(rows.columns):
         return rows
     names = pl.col("source_digest").replace_strict(dict(change.renamed), default=None, return_dtype=pl.String)
     return rows.with_columns(source=pl.coalesce(names, "source"))
 
 
-def _gone(moves: pl.DataFrame) -> pl.DataFrame:
-    return moves.select("received_date", key="conversion_id").select(_GONE.names())
+def _row_keys(moves: pl.DataFrame) -> pl.DataFrame:
+    """Returns the keys of moved rows: rows of `_ROW_KEYS`."""
+    return moves.select("received_date", key="conversion_id").select(_ROW_KEYS.names())
 
 
-def _gone_inputs(change: Change) -> pl.DataFrame:
+def _removed_inputs(change: Change) -> pl.DataFrame:
+    """Returns the keys of the rows of `loads` of the removed inputs."""
     return pl.DataFrame({"key": sorted(change.removed)}, schema={"key": pl.String}).with_columns(
         received_date=pl.lit(None, pl.Date)
     )
 
 
-def _nothing() -> pl.DataFrame:
-    return pl.DataFrame(schema=_GONE)
+def _no_rows() -> pl.DataFrame:
+    """Returns a frame of `_ROW_KEYS` without rows."""
+    return pl.DataFrame(schema=_ROW_KEYS)

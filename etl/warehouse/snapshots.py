@@ -1,7 +1,7 @@
-"""The snapshot: which version of every table counts. Writing it is the commit point of every command.
+"""The snapshot of a warehouse: the versions of its tables that count. Writing the snapshot commits a command.
 
-A table that is ahead of its version was left so by a command that was killed, or that failed; whoever writes next
-restores it first. Whoever reads takes the versions of the snapshot and sees whole loads only.
+A command that was killed, or that failed, may have left tables with later versions. The next writer restores those
+first. Readers open the versions of the snapshot, so they see whole loads only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import polars as pl
 from etl.errors import OutputError, UsageError
 from etl.warehouse import delta, file_storage
 from etl.warehouse.file_storage import SNAPSHOT, ConflictError, Place
-from etl.warehouse.table_layout import BY_NAME, KEPT, PUBLIC, Kept
+from etl.warehouse.table_layout import BY_NAME, PUBLIC, STORED_TABLES, StoredTable
 
 _FORMAT: Final = 1
 
@@ -31,11 +31,11 @@ class Snapshot:
     """A state of a warehouse.
 
     Attributes:
-        run: The command that wrote it.
-        written_at: When, by its clock; nothing depends on it.
-        writer: On which host, in which process.
-        versions: Of each table.
-        dedup: By what deduplication its duplicates were found: scope and window. Null before the first load.
+        run: The run that wrote it.
+        written_at: The time by the writer's clock; for people only.
+        writer: Process and host of the writer.
+        versions: Version by table.
+        dedup: Scope and window of the deduplication; None before the first load.
     """
 
     run: str
@@ -45,21 +45,22 @@ class Snapshot:
     dedup: dict[str, Any] | None = None
 
 
-#: A warehouse without a snapshot: every table at its version 0, which has no rows.
-NOTHING: Final = Snapshot("", "", "", {kept.name: 0 for kept in KEPT})
+#: The state of a warehouse without a snapshot: every table at version 0, which has no rows.
+EMPTY_SNAPSHOT: Final = Snapshot("", "", "", {stored.name: 0 for stored in STORED_TABLES})
 
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A warehouse at its snapshot.
+    """A warehouse, opened at its snapshot.
 
     Attributes:
-        place: Where it lies.
-        snapshot: The state it is in.
-        tag: Tells that snapshot from a later one; None: there is none yet.
-        tables: By name; in a warehouse that is written their latest versions, whose rows are those of the snapshot.
-        files: By name, rows of `delta.FILES`.
-        staging: A folder for files in the making; only while it is written.
+        place: Its root.
+        snapshot: The snapshot.
+        tag: Tag of the snapshot file; None if there is no snapshot yet.
+        tables: Opened Delta tables by name. If opened for writing, these are the latest versions, with the rows of the
+            snapshot.
+        files: By table, rows of `delta.FILES`.
+        staging: Folder for prepared files; None if opened for reading.
     """
 
     place: Place
@@ -69,113 +70,127 @@ class Warehouse:
     files: dict[str, pl.DataFrame]
     staging: Path | None = None
 
-    def scan(self, name: str, files: pl.DataFrame | None = None, beside: str | None = None) -> pl.LazyFrame:
-        """The rows of a table, without `received_date`, or of some of its files.
+    def scan(self, name: str, files: pl.DataFrame | None = None, path_column: str | None = None) -> pl.LazyFrame:
+        """Scans a table, or some of its files, without `received_date`.
 
         Args:
             name: The table.
-            files: Rows of `delta.FILES`; all of them by default.
-            beside: Name of a column for the address of each row's file; none by default.
+            files: Rows of `delta.FILES`; all files by default.
+            path_column: Name of a column for the address of each row's file; none by default.
         """
         chosen = self.files[name] if files is None else files
-        return delta.scan(self.place, BY_NAME[name], chosen["path"], beside)
+        return delta.scan(self.place, BY_NAME[name], chosen["path"], path_column)
 
     def folder(self, name: str) -> Path:
-        """A folder in the staging folder, made if it is not there."""
-        assert self.staging  # what is written has one
+        """Creates a folder in the staging folder, if it does not exist, and returns its path."""
+        assert self.staging  # a warehouse that is open for writing has a staging folder
         (self.staging / name).mkdir(exist_ok=True)
         return self.staging / name
 
 
 def is_warehouse(address: str) -> bool:
-    """Whether anything was loaded there."""
-    return file_storage.read(file_storage.place_of(address), SNAPSHOT) is not None
+    """Returns whether an address holds a warehouse with a snapshot."""
+    return file_storage.read_file(file_storage.place_of(address), SNAPSHOT) is not None
 
 
-def viewed(address: str) -> Warehouse:
-    """A warehouse to be read.
+def open_for_reading(address: str) -> Warehouse:
+    """Opens a warehouse for reading.
 
     Raises:
-        UsageError: There is none.
-        OutputError: It cannot be read.
+        UsageError: There is no warehouse.
+        OutputError: The warehouse cannot be read.
     """
     place = file_storage.place_of(address)
-    snapshot, tag = _read(place)
+    snapshot, tag = _read_snapshot(place)
     if tag is None:
-        raise UsageError(f"{address} is no warehouse.", "Name one that something was loaded into.")
-    tables = {kept.name: _table(place, kept, snapshot.versions[kept.name]) for kept in KEPT}
-    return _at(place, snapshot, tag, tables)
+        raise UsageError(f"{address} is not a warehouse.", "Name a warehouse that `load` has written.")
+    tables = {stored.name: _open_table(place, stored, snapshot.versions[stored.name]) for stored in STORED_TABLES}
+    return _warehouse_at(place, snapshot, tag, tables)
 
 
 @contextmanager
-def written(address: str) -> Iterator[Warehouse]:
-    """A warehouse to be written, made if there is none, in the state of its snapshot, whatever was killed before.
+def open_for_writing(address: str) -> Iterator[Warehouse]:
+    """Opens a warehouse for writing, in the state of its snapshot; creates the warehouse if there is none.
 
     Raises:
-        OutputError: Another command holds it, or it cannot be written.
-        UsageError: There is something else.
+        OutputError: Another command holds the lock, or the warehouse cannot be written.
+        UsageError: The folder holds files that no load wrote.
     """
     place = file_storage.place_of(address)
     _refuse_foreign(place)
     with file_storage.staging(place) as folder:
-        snapshot, tag = _read(place)
+        snapshot, tag = _read_snapshot(place)
         if tag is None:
-            for kept in KEPT:
-                delta.create(place, kept)
-        tables = {kept.name: _table(place, kept, None) for kept in KEPT}
-        ahead = [kept for kept in KEPT if tables[kept.name].version() > snapshot.versions[kept.name]]
+            for stored in STORED_TABLES:
+                delta.create(place, stored)
+        tables = {stored.name: _open_table(place, stored, None) for stored in STORED_TABLES}
+        ahead = [stored for stored in STORED_TABLES if tables[stored.name].version() > snapshot.versions[stored.name]]
         if ahead:
             versions = {
-                kept.name: delta.restore(place, kept, tables[kept.name], snapshot.versions[kept.name]) for kept in ahead
+                stored.name: delta.restore(place, stored, tables[stored.name], snapshot.versions[stored.name])
+                for stored in ahead
             }
             snapshot = replace(snapshot, versions={**snapshot.versions, **versions})
-            tables |= {kept.name: _table(place, kept, versions[kept.name]) for kept in ahead}
-            tag = tag and put(Warehouse(place, snapshot, tag, tables, {}), snapshot)
-        yield replace(_at(place, snapshot, tag, tables), staging=folder)
+            tables |= {stored.name: _open_table(place, stored, versions[stored.name]) for stored in ahead}
+            tag = tag and commit_snapshot(Warehouse(place, snapshot, tag, tables, {}), snapshot)
+        yield replace(_warehouse_at(place, snapshot, tag, tables), staging=folder)
 
 
-def put(warehouse: Warehouse, snapshot: Snapshot) -> str:
-    """Makes a snapshot the one that counts, if nobody has changed the warehouse since it was opened.
+def commit_snapshot(warehouse: Warehouse, snapshot: Snapshot) -> str:
+    """Writes a snapshot, if no other command has changed the warehouse since it was opened.
 
     Returns:
-        The new one's tag.
+        The tag of the new snapshot.
 
     Raises:
-        ConflictError: Somebody has.
+        ConflictError: Another command has changed the warehouse.
     """
     place = warehouse.place
     known = {"format": _FORMAT, **{name: getattr(snapshot, name) for name in ("run", "written_at", "writer", "dedup")}}
     data = orjson.dumps({**known, "tables": snapshot.versions}, option=orjson.OPT_INDENT_2) + b"\n"
     tag = file_storage.replace(place, SNAPSHOT, data, warehouse.tag)
     if tag is None:
-        other = _read(place)[0]
-        raise ConflictError(place.address, f"{other.writer}, run {other.run}")
+        present = _read_snapshot(place)[0]
+        raise ConflictError(place.address, f"{present.writer}, run {present.run}")
     return tag
 
 
-def signed(run: str, versions: dict[str, int], dedup: dict[str, Any] | None) -> Snapshot:
-    """A snapshot by this process, now."""
+def new_snapshot(run: str, versions: dict[str, int], dedup: dict[str, Any] | None) -> Snapshot:
+    """Returns a snapshot with this process as its writer and the present time."""
     return Snapshot(
         run, datetime.now(UTC).isoformat(), f"process {os.getpid()} on {socket.gethostname()}", versions, dedup
     )
 
 
-def _at(place: Place, snapshot: Snapshot, tag: str | None, tables: dict[str, Any]) -> Warehouse:
-    files = {kept.name: delta.files_of(tables[kept.name], kept) for kept in KEPT}
+def _warehouse_at(place: Place, snapshot: Snapshot, tag: str | None, tables: dict[str, Any]) -> Warehouse:
+    """Returns a warehouse with the files of its opened tables."""
+    files = {stored.name: delta.files_of(tables[stored.name], stored) for stored in STORED_TABLES}
     return Warehouse(place, snapshot, tag, tables, files)
 
 
-def _table(place: Place, kept: Kept, version: int | None) -> Any:
-    table = delta.opened(place, kept, version)
+def _open_table(place: Place, stored: StoredTable, version: int | None) -> Any:
+    """Opens a table of a warehouse at a version, by default the latest.
+
+    Raises:
+        OutputError: The table is missing or cannot be read.
+    """
+    table = delta.open_table(place, stored, version)
     if table is None:
-        raise OutputError(f"{place.address} lacks its table {kept.folder}.", "Bring it back, or load into a new place.")
+        raise OutputError(
+            f"{place.address} lacks its table {stored.folder}.", "Restore it, or load into a new warehouse."
+        )
     return table
 
 
-def _read(place: Place) -> tuple[Snapshot, str | None]:
-    stored = file_storage.read(place, SNAPSHOT)
+def _read_snapshot(place: Place) -> tuple[Snapshot, str | None]:
+    """Reads the snapshot and its tag; returns the empty snapshot and None if there is none.
+
+    Raises:
+        OutputError: The snapshot is damaged, or a later version of this tool wrote it.
+    """
+    stored = file_storage.read_file(place, SNAPSHOT)
     if stored is None:
-        return NOTHING, None
+        return EMPTY_SNAPSHOT, None
     try:
         known = orjson.loads(stored.data)
         if known["format"] != _FORMAT:
@@ -183,31 +198,36 @@ def _read(place: Place) -> tuple[Snapshot, str | None]:
         names = ("run", "written_at", "writer", "dedup")
         return Snapshot(versions=known["tables"], **{name: known[name] for name in names}), stored.tag
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise OutputError(f"{place.address}/{SNAPSHOT} is damaged: {error}", "Bring it back from a backup.") from error
+        raise OutputError(f"{place.address}/{SNAPSHOT} is damaged: {error}", "Restore it from a backup.") from error
 
 
 def _refuse_foreign(place: Place) -> None:
-    """Refuses a folder that holds anything but what a load, perhaps killed, left there."""
+    """Refuses a folder without a snapshot that holds anything but the remains of a killed load.
+
+    Raises:
+        UsageError: The folder is refused.
+    """
     folder = place.folder
     if folder is None or not folder.exists() or (folder / SNAPSHOT).exists():
         return
-    ours = {kept.folder.partition("/")[0] for kept in KEPT} | {".staging"}
+    ours = {stored.folder.partition("/")[0] for stored in STORED_TABLES} | {".staging"}
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.is_dir() else [""]
     if foreign:
         raise UsageError(
-            f"{place.address} holds {foreign[0]!r} and is no warehouse.", "Name a folder that is empty or not there."
+            f"{place.address} holds {foreign[0]!r} and is not a warehouse.",
+            "Name a folder that is empty or does not exist.",
         )
 
 
 def scan(warehouse: str, table: str) -> pl.LazyFrame:
-    """A table as of the last load that was done, whole, while another may be at work.
+    """Scans a table as of the last finished load, even while another load is at work.
 
     Args:
         warehouse: A folder or an address of an object store.
         table: One of the four tables, or `loads`.
 
     Returns:
-        The contract's columns and `received_date`, by which files are passed over; the order of rows is not promised.
+        The contract's columns and `received_date`, by which files can be skipped. The order of rows is not promised.
 
     Raises:
         UsageError: There is no such warehouse or table.
@@ -215,12 +235,12 @@ def scan(warehouse: str, table: str) -> pl.LazyFrame:
     names = (*PUBLIC, "loads")
     if table not in names:
         raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
-    return pinned(viewed(warehouse), table)
+    return scan_pinned(open_for_reading(warehouse), table)
 
 
-def pinned(warehouse: Warehouse, table: str) -> pl.LazyFrame:
-    """A table of a warehouse at the version of its snapshot, `received_date` included."""
-    kept = BY_NAME[table]
+def scan_pinned(warehouse: Warehouse, table: str) -> pl.LazyFrame:
+    """Scans a table of a warehouse at the version of its snapshot, `received_date` included."""
+    stored = BY_NAME[table]
     delta.library()
-    rows = pl.scan_delta(warehouse.place.uri(kept.folder), version=warehouse.snapshot.versions[table])
-    return rows.select(pl.col(name).cast(dtype) for name, dtype in kept.schema.items())
+    rows = pl.scan_delta(warehouse.place.uri(stored.folder), version=warehouse.snapshot.versions[table])
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in stored.schema.items())

@@ -1,13 +1,13 @@
-"""What lies in a warehouse: the four tables, the loads, and the state by which later loads can change earlier rows.
+"""The tables of a warehouse: the four tables, the loads, and the state by which later loads can change earlier rows.
 
-    WAREHOUSE/snapshot.json     the version of every table: what counts
+    WAREHOUSE/snapshot.json     the version of every table that readers see
     WAREHOUSE/conversions/      items/ passthroughs/ rejections/: the contract's tables, by received_date
-    WAREHOUSE/loads/            one row an input
-    WAREHOUSE/state/keys/       what deduplication compares of every conversion with a transaction, and its raw record
-    WAREHOUSE/state/withheld/   the conversions that are duplicates, with their items and passthroughs
+    WAREHOUSE/loads/            one row for each input
+    WAREHOUSE/state/keys/       one row for each conversion with a transaction id: what is compared, and the raw record
+    WAREHOUSE/state/withheld/   one row for each conversion that is a duplicate, with its items and passthroughs
 
-A conversion that becomes a duplicate needs its raw record, which `keys` has; a duplicate that becomes a conversion
-needs all it was, which `withheld` has.
+If a conversion becomes a duplicate, its rejection needs the raw record, which `keys` holds. If a duplicate becomes a
+conversion, its rows come from `withheld`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from etl.schema import CONVERSIONS, INSTANT, INT, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, TEXT, Column, Table
-from etl.transform.record_ids import DIGEST_DIGITS, NUMBER_DIGITS
+from etl.steps.record_ids import DIGEST_DIGITS, NUMBER_DIGITS
 
-RECEIVED_DATE: Final = Column("received_date", pl.Date(), "the UTC day of received_at; null where that is")
+RECEIVED_DATE: Final = Column("received_date", pl.Date(), "the UTC day of received_at; null if received_at is null")
 
 _TEXTS: Final = pl.List(TEXT)
 _COUNTS: Final = pl.List(pl.Struct({"reason": pl.String, "count": pl.Int64}))
@@ -37,39 +37,41 @@ _REPLAY: Final = pl.Struct(
 
 LOADS: Final = Table(
     "loads",
-    "an input that is loaded",
+    "a loaded input",
     (
-        Column("digest", TEXT, "SHA-256 of its decompressed bytes, hex"),
-        Column("source", TEXT, "the first of its names, which its rows bear"),
-        Column("names", _TEXTS, "the paths under which it was seen, in their order"),
-        Column("format", TEXT, "the format it was read in"),
-        Column("bytes", INT, "its size, decompressed"),
+        Column("digest", TEXT, "SHA-256 of the input's decompressed bytes, hex"),
+        Column("source", TEXT, "the first of its names, which is the source of its rows"),
+        Column("names", _TEXTS, "all paths under which it was found, in alphabetical order"),
+        Column("format", TEXT, "its format"),
+        Column("bytes", INT, "its decompressed size"),
         Column("records", INT, "records = conversions + rejections + skipped"),
-        Column("conversions", INT, "conversions it brought, those included that are duplicates of others"),
-        Column("items", INT, "items of these"),
-        Column("passthroughs", INT, "passthroughs of these"),
-        Column("rejections", _COUNTS, "rejections by reason, without duplicates"),
-        Column("skipped", _COUNTS, "skipped records by reason"),
+        Column("conversions", INT, "its conversions, including those that are duplicates"),
+        Column("items", INT, "items of these conversions"),
+        Column("passthroughs", INT, "passthroughs of these conversions"),
+        Column("rejections", _COUNTS, "its rejections by reason, without duplicates"),
+        Column("skipped", _COUNTS, "its skipped records by reason"),
         Column("ruleset", TEXT, "name of the ruleset"),
         Column("ruleset_digest", TEXT, "digest of the ruleset"),
-        Column("rules_digest", TEXT, "digest of all that decides what its records become: ruleset, options, formats"),
-        Column("run_id", TEXT, "the load that brought it"),
-        Column("loaded_at", INSTANT, "when"),
-        Column("first_received_at", INSTANT, "the earliest received_at of its rows"),
-        Column("last_received_at", INSTANT, "the latest"),
-        Column("grew_from", _TEXTS, "digests of inputs that this one begins with and has replaced"),
-        Column("ladder", pl.Binary(), "digests of its beginnings"),
-        Column("reading", TEXT, "what its records need to be read and judged again beside a ruleset, as JSON"),
         Column(
-            "replays", pl.List(_REPLAY), "when its rejections were judged again, by what rules, and what came of it"
+            "rules_digest",
+            TEXT,
+            "digest of everything that decides what its records become: ruleset, options, formats",
         ),
+        Column("run_id", TEXT, "the load that wrote its rows"),
+        Column("loaded_at", INSTANT, "when that load wrote them"),
+        Column("first_received_at", INSTANT, "the earliest received_at of its rows"),
+        Column("last_received_at", INSTANT, "the latest received_at of its rows"),
+        Column("grew_from", _TEXTS, "digests of inputs that this input begins with and has replaced"),
+        Column("ladder", pl.Binary(), "digests of its first bytes, at growing sizes"),
+        Column("reading", TEXT, "the settings by which its kept records can be read again, as JSON"),
+        Column("replays", pl.List(_REPLAY), "each replay of its rejections: time, ruleset, and counts of the outcomes"),
     ),
 )
 
 _HASHES: Final = ("key_hash", "match_digest")
 STORED_KEYS: Final = Table(
     "keys",
-    "a conversion that can repeat another: what deduplication compares, and its raw record",
+    "a conversion whose transaction id can repeat an earlier id: the values that are compared, and the raw record",
     (
         *(Column(c.name, INT, c.meaning) if c.name in _HASHES else c for c in KEYS.columns),
         Column("raw", TEXT, "the whole record, personal values replaced by --pii"),
@@ -78,7 +80,7 @@ STORED_KEYS: Final = Table(
 
 WITHHELD: Final = Table(
     "withheld",
-    "a conversion that is a duplicate of another, with all it would have",
+    "a conversion that is a duplicate, with its items and passthroughs",
     (
         *CONVERSIONS.columns,
         *(Column(t.name, pl.List(pl.Struct(dict(t.schema))), f"its rows of {t.name}") for t in (ITEMS, PASSTHROUGHS)),
@@ -86,14 +88,14 @@ WITHHELD: Final = Table(
 )
 
 
-class Kept(NamedTuple):
-    """One Delta table of a warehouse.
+class StoredTable(NamedTuple):
+    """A Delta table of a warehouse.
 
     Attributes:
-        table: Its columns; a dated one has `received_date` beside them.
-        folder: Where it lies.
-        key: The column that names a row; rows of a conversion are named by it.
-        is_dated: It is partitioned by `received_date`.
+        table: The columns of the table; a dated table has `received_date` too.
+        folder: Its folder in the warehouse.
+        key: The column that identifies a row, or the conversion of a row.
+        is_dated: The table is partitioned by `received_date`.
     """
 
     table: Table
@@ -113,36 +115,36 @@ class Kept(NamedTuple):
         return pl.Schema({column.name: column.dtype for column in columns})
 
 
-KEPT: Final = (
-    Kept(STORED_KEYS, "state/keys", "conversion_id", is_dated=False),
-    Kept(WITHHELD, "state/withheld", "conversion_id", is_dated=False),
-    Kept(CONVERSIONS, "conversions", "conversion_id", is_dated=True),
-    Kept(ITEMS, "items", "conversion_id", is_dated=True),
-    Kept(PASSTHROUGHS, "passthroughs", "conversion_id", is_dated=True),
-    Kept(REJECTIONS, "rejections", "rejection_id", is_dated=True),
-    Kept(LOADS, "loads", "digest", is_dated=False),
+STORED_TABLES: Final = (
+    StoredTable(STORED_KEYS, "state/keys", "conversion_id", is_dated=False),
+    StoredTable(WITHHELD, "state/withheld", "conversion_id", is_dated=False),
+    StoredTable(CONVERSIONS, "conversions", "conversion_id", is_dated=True),
+    StoredTable(ITEMS, "items", "conversion_id", is_dated=True),
+    StoredTable(PASSTHROUGHS, "passthroughs", "conversion_id", is_dated=True),
+    StoredTable(REJECTIONS, "rejections", "rejection_id", is_dated=True),
+    StoredTable(LOADS, "loads", "digest", is_dated=False),
 )
-BY_NAME: Final = {kept.name: kept for kept in KEPT}
+BY_NAME: Final = {stored.name: stored for stored in STORED_TABLES}
 
 #: The tables of the contract.
 PUBLIC: Final = ("conversions", "items", "passthroughs", "rejections")
 
 
 def prefix_of(digest: str) -> str:
-    """What the ids of an input's rows begin with (rules 10.2)."""
+    """Returns the digits with which the ids of an input's rows begin (rules 10.2)."""
     return digest[:DIGEST_DIGITS]
 
 
 def id_prefix(key: str) -> pl.Expr:
-    """The same, of a column of ids."""
+    """Returns the same digits of each id in a column, as an expression."""
     return pl.col(key).str.slice(0, DIGEST_DIGITS)
 
 
 def id_bounds(digest: str) -> tuple[str, str]:
-    """The first and the last id that an input's rows can have."""
+    """Returns the lowest and the highest id that a row of an input can have."""
     return prefix_of(digest) + "0" * NUMBER_DIGITS, prefix_of(digest) + "f" * NUMBER_DIGITS
 
 
-def dated(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with `received_at`, and the day of it beside them."""
+def with_received_date(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds `received_date`, the day of `received_at`, to rows."""
     return rows.with_columns(received_date=pl.col("received_at").dt.date())

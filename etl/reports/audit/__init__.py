@@ -1,1 +1,1 @@
-"""Where attribution is lost: answers from published tables, each a small frame, and the reports made of them."""
+"""Answers where attribution is lost: small frames made from published tables, and the reports that show them."""

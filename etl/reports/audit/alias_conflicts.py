@@ -1,4 +1,4 @@
-"""Answer 6: several values for one field, and what the other `alias_order` would change (rules 2.2, 2.3)."""
+"""Answer 6: counts fields that were sent several values, and what the other `alias_order` changes (rules 2.2, 2.3)."""
 
 from __future__ import annotations
 
@@ -6,28 +6,36 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.measures import KEYS, Measure
-from etl.reports.audit.question import Answer, Found, Sheet, Whole, plural
-from etl.reports.audit.tables import WHOSE, Frames, counted, with_issues
+from etl.reports.audit.measures import DAY_KEYS, Measure
+from etl.reports.audit.question import Answer, Findings, Sheet, Totals, plural
+from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, count_rows, with_issues
 from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset
 from etl.runner.published_tables import read
 
 MEASURES: Final = (
-    Measure("other_order", "that the other alias_order can change (at most)", "alias_conflicts", None, has_money=True),
+    Measure(
+        "other_order",
+        "with a value that the other alias_order can change (at most)",
+        "alias_conflicts",
+        None,
+        has_money=True,
+    ),
 )
 
-#: What `other_order` says of a conflict.
+#: Values of the column `other_order`.
 CHANGES, MAY_CHANGE, SAME = "changes", "may change", "stays"
 
 
-def find_conflicts(frames: Frames) -> Found:
-    """conflicts: one row an integration, field, winner and losers, with what the other order would do.
+def find_conflicts(frames: Frames) -> Findings:
+    """Finds fields that were sent several different values, and what the other alias_order would do with each.
 
-    `days` counts the conversions of which at least one field could change.
+    Returns:
+        `conflicts`: one row per account, integration, field, winner and losers. `days`: the conversions with at least
+        one field that the other order changes or may change.
     """
     issues = with_issues(frames.conversions, "alias_conflict").rename({"parameter": "field"})
-    conflicts = counted(issues, *WHOSE, "field", "detail")
+    conflicts = count_rows(issues, *INTEGRATION_KEYS, "field", "detail")
     named = conflicts["detail"].str.extract_groups("^(?s)(?<winner>.*?) over (?<losers>.*)$").struct.unnest()
     conflicts = pl.concat([conflicts, named], how="horizontal")
     verdict = pl.Series(
@@ -36,23 +44,23 @@ def find_conflicts(frames: Frames) -> Found:
         dtype=pl.String,
     )
     conflicts = conflicts.with_columns(verdict).select(
-        *WHOSE, "field", "winner", "losers", "other_order", "conversions", "money", "detail"
+        *INTEGRATION_KEYS, "field", "winner", "losers", "other_order", "conversions", "money", "detail"
     )
     changing = conflicts.filter(pl.col("other_order") != SAME).select("field", "detail").unique()
     rows = (
         issues.join(changing.lazy(), on=["field", "detail"], how="semi")
-        .group_by("conversion_id", *KEYS)
+        .group_by("conversion_id", *DAY_KEYS)
         .agg(pl.col("value").first())
     )
     counts = (pl.len().cast(pl.Int64).alias("other_order"), pl.col("value").sum().alias("other_order_money"))
-    return {"conflicts": conflicts.drop("detail"), "days": read(rows.group_by(KEYS).agg(*counts))}
+    return {"conflicts": conflicts.drop("detail"), "days": read(rows.group_by(DAY_KEYS).agg(*counts))}
 
 
 def under_other_order(winner: str, losers: str, ruleset: Ruleset) -> str:
-    """Whether the other alias_order gives another winner: `changes`, `may change` or `stays`.
+    """Says whether the other alias_order gives another winner: `changes`, `may change` or `stays`.
 
-    Two spellings of one alias stand in the request's order under either. Where the page's list decided, the tables do
-    not say which alias stood first in the request. Where the request's order decided, the list is known.
+    Two spellings of one alias keep the request's order under both orders. Under `listed`, the tables do not show which
+    alias came first in the request. Under `payload`, the ranks of the page's list decide.
 
     Examples:
         >>> under_other_order("value", "amount", Ruleset()), under_other_order("click_id", "clickid", Ruleset())
@@ -73,16 +81,16 @@ def under_other_order(winner: str, losers: str, ruleset: Ruleset) -> str:
     return CHANGES if min(ranks) < meaning.core_rank else SAME
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    if not whole.counts["alias_conflict"]:
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    if not totals.counts["alias_conflict"]:
         return ["No conversion was sent two different values for one field."]
-    first = found["conflicts"].row(0, named=True)
-    certain = int(found["conflicts"].filter(pl.col("other_order") == CHANGES)["conversions"].sum())
-    other = f"{certain:,} values would be others" if certain else f"at most {whole.n('other_order')} would differ"
+    first = findings["conflicts"].row(0, named=True)
+    certain = int(findings["conflicts"].filter(pl.col("other_order") == CHANGES)["conversions"].sum())
+    differing = f"{certain:,} values" if certain else f"at most {totals.count_text('other_order')} conversions"
     return [
         (
-            f"{plural(whole.counts['alias_conflict'], 'conversion was', 'conversions were')} sent different values for"
-            f" one field{whole.worth('alias_conflict')}; under the other alias_order {other}."
+            f"{plural(totals.counts['alias_conflict'], 'conversion was', 'conversions were')} sent different values for"
+            f" one field{totals.worth('alias_conflict')}. The other alias_order would change {differing}."
         ),
         (
             f"Most often {first['winner']} won over {first['losers']} in {first['integration']}:"
@@ -94,15 +102,15 @@ def _say(whole: Whole, found: Found) -> list[str]:
 ANSWER: Final = Answer(
     key="alias_conflicts",
     title="Alias conflicts",
-    question="Where were several values sent for one field, and would the other order of aliases change rows?",
+    question="Which fields were sent several values, and would the other alias_order change rows?",
     base="conversions",
     measures=("conversions", "alias_conflict", "other_order"),
     find=find_conflicts,
-    sheets=(Sheet("conflicts", "Which parameter won over which"),),
+    sheets=(Sheet("conflicts", "Parameters that won and lost"),),
     days_chart=(),
-    says=_say,
+    summarise=_summarise,
     unknown=(
-        "Tables made by the listed order do not say which alias stood first in the request, so the number of rows that"
-        ' differ is an upper bound. A run with alias_order = "payload" in its ruleset counts them.'
+        'Tables made with alias_order = "listed" do not show which alias came first in the request, so the number of'
+        ' conversions that differ is an upper bound. A run with alias_order = "payload" in its ruleset counts them.'
     ),
 )

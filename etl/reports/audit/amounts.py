@@ -1,4 +1,4 @@
-"""Answer 9: values that cannot be read or added up, and currencies that are none (rules 4, 8.4)."""
+"""Answer 9: counts values that are unreadable or wrong, and invalid currencies (rules 4, 8.4)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
-from etl.reports.audit.tables import IS_SUMMABLE, WHOSE, Frames, amounts, counted, with_issues
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, count_rows, with_issues
 from etl.runner.published_tables import read
 from etl.schema import MONEY, SUMMABLE
 
@@ -15,24 +15,29 @@ _KINDS: Final = {"unknown_currency": "not in ISO 4217", "invalid_currency": "not
 _LONGEST: Final = 60
 
 
-def find_amounts(frames: Frames) -> Found:
-    """unreadable, currencies, item_sums."""
+def find_amounts(frames: Frames) -> Findings:
+    """Finds unreadable values, invalid currencies, and items that do not add up to their conversion's value.
+
+    Returns:
+        `unreadable`: one row per shape of a value. `currencies`: one row per currency sent. `item_sums`: one row per
+        integration.
+    """
     odd = with_issues(frames.conversions, *_KINDS).with_columns(kind=pl.col("code").replace_strict(_KINDS))
     return {
         "unreadable": _unreadable(frames),
-        "currencies": counted(odd, *WHOSE, "kind", "detail").rename({"detail": "sent"}),
+        "currencies": count_rows(odd, *INTEGRATION_KEYS, "kind", "detail").rename({"detail": "sent"}),
         "item_sums": _item_sums(frames),
     }
 
 
 def _unreadable(frames: Frames) -> pl.DataFrame:
-    """Values that cannot be read, by their shape: digits as 9.
+    """Counts values that cannot be read by their shape: each run of digits becomes 9.
 
     Returns:
-        account_id, integration, parameter, shape, conversions, example, meant (null where that is not plain),
+        account_id, integration, parameter, shape, conversions, example, meant (null where the meaning is unclear),
         money_meant.
     """
-    keys = (*WHOSE, "parameter", "shape")
+    keys = (*INTEGRATION_KEYS, "parameter", "shape")
     shape = pl.col("detail").str.slice(0, _LONGEST).str.replace_all("[0-9]+", "9")
     by_currency = read(
         with_issues(frames.conversions, "invalid_value")
@@ -59,12 +64,16 @@ def _unreadable(frames: Frames) -> pl.DataFrame:
 
 
 def _item_sums(frames: Frames) -> pl.DataFrame:
-    """Items that add up to something else: account_id, integration, conversions, values and items (money)."""
+    """Counts conversions whose items do not add up to their value.
+
+    Returns:
+        account_id, integration, conversions, values and items (money).
+    """
     total = pl.col("detail").cast(MONEY, strict=False)
     by_currency = read(
         with_issues(frames.conversions, "items_total_mismatch")
         .with_columns(items=pl.when(total.abs() < SUMMABLE).then(total))
-        .group_by(*WHOSE, "currency")
+        .group_by(*INTEGRATION_KEYS, "currency")
         .agg(
             pl.len().cast(pl.Int64).alias("conversions"),
             values=pl.col("value").filter(IS_SUMMABLE).sum(),
@@ -73,32 +82,36 @@ def _item_sums(frames: Frames) -> pl.DataFrame:
     )
     return (
         by_currency.sort("currency")
-        .group_by(WHOSE, maintain_order=True)
+        .group_by(INTEGRATION_KEYS, maintain_order=True)
         .agg(pl.col("conversions").sum(), values=amounts(pl.col("values")), items=amounts(pl.col("items")))
-        .sort("conversions", *WHOSE, descending=[True, False, False])
+        .sort("conversions", *INTEGRATION_KEYS, descending=[True, False, False])
     )
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    meant = int(found["unreadable"].filter(pl.col("meant").is_not_null())["conversions"].sum())
-    unread = whole.counts["invalid_value"]
-    first = f"{plural(unread, 'value')} cannot be read; what {meant:,} of them meant is plain."
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    meant = int(findings["unreadable"].filter(pl.col("meant").is_not_null())["conversions"].sum())
+    unread = totals.counts["invalid_value"]
+    invalid = totals.counts["unknown_currency"] + totals.counts["invalid_currency"]
+    first = f"{plural(unread, 'value')} cannot be read; the meaning of {meant:,} is clear."
     return [
         first if unread else "Every value that was sent can be read.",
-        f"{plural(whole.counts['negative_value'], 'value')} below zero{whole.worth('negative_value')}.",
         (
-            f"{plural(whole.counts['no_currency'], 'value has', 'values have')} no currency,"
-            f" {whole.n('defaulted_currency')} the default{whole.worth('defaulted_currency')};"
-            f" {whole.counts['unknown_currency'] + whole.counts['invalid_currency']:,} name none that is in use."
+            f"{plural(totals.counts['negative_value'], 'value is', 'values are')} below zero"
+            f"{totals.worth('negative_value')}."
         ),
-        f"The items of {plural(whole.counts['items_mismatch'], 'conversion')} add up to something else than its value.",
+        (
+            f"{plural(totals.counts['no_currency'], 'value has', 'values have')} no currency;"
+            f" {plural(totals.counts['defaulted_currency'], 'value has', 'values have')} the default currency"
+            f"{totals.worth('defaulted_currency')}; {plural(invalid, 'currency is', 'currencies are')} invalid."
+        ),
+        f"The items of {plural(totals.counts['items_mismatch'], 'conversion')} do not add up to the value.",
     ]
 
 
 ANSWER: Final = Answer(
     key="values",
     title="Values",
-    question="Which amounts are wrong, missing or in no currency?",
+    question="Which amounts are wrong, missing or without a currency?",
     base="conversions",
     measures=(
         "conversions",
@@ -119,10 +132,10 @@ ANSWER: Final = Answer(
             "Values that cannot be read, by shape",
             Chart("bars", ("shape", "parameter"), ("conversions",), "values that cannot be read"),
         ),
-        Sheet("currencies", "Currencies that are none"),
-        Sheet("item_sums", "Items that add up to something else"),
+        Sheet("currencies", "Invalid currencies"),
+        Sheet("item_sums", "Items that do not add up to the value"),
     ),
     days_chart=("negative_value", "invalid_value", "unknown_currency", "invalid_currency", "items_mismatch"),
-    says=_say,
-    unknown="Values of 10^20 and more are left out of every sum; their number stands above.",
+    summarise=_summarise,
+    unknown="Sums leave out values of 10^20 and more; the table above counts them.",
 )

@@ -1,4 +1,4 @@
-"""The answers in their order, and how they are found: everything that a report shows."""
+"""Lists the answers in their order, and finds everything that a report shows of them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from etl.reports.audit import (
     unknown_types,
     unread_parameters,
 )
-from etl.reports.audit.measures import LEVELS, MEASURES, Measure, count_days, join_days, measure_by, measure_whole
-from etl.reports.audit.question import Answer, Chart, Found, Whole
+from etl.reports.audit.measures import LEVELS, MEASURES, Measure, count_days, join_days, measure_by, measure_totals
+from etl.reports.audit.question import Answer, Chart, Findings, Totals
 from etl.reports.audit.tables import Frames
 from etl.schema import MONEY
 
-#: One row an answer. Adding one is a module with an `ANSWER`, and its row here.
+#: One row per answer. To add an answer, write a module with an `ANSWER` and add a row here.
 ANSWERS: Final[tuple[Answer, ...]] = (
     funnel.ANSWER,
     match_quality.ANSWER,
@@ -43,7 +43,7 @@ ANSWERS: Final[tuple[Answer, ...]] = (
 
 _POSTBACKS: Final = Measure("postbacks", "postbacks and unreadable records", "both", None, has_money=True)
 
-#: Every measure by name, those that answers count themselves too.
+#: Every measure by name, including the measures that answers count in their own modules.
 BY_NAME: Final = {
     measure.name: measure
     for module in (match_quality, alias_conflicts, duplicates, failures)
@@ -51,8 +51,8 @@ BY_NAME: Final = {
 }
 
 
-class Shown(NamedTuple):
-    """A frame as a report shows it; the rows of a chart may be more than a terminal has room for."""
+class ShownSheet(NamedTuple):
+    """A frame of a report, with its title and chart. A chart may draw more rows than a terminal shows."""
 
     key: str
     title: str
@@ -60,21 +60,21 @@ class Shown(NamedTuple):
     chart: Chart | None = None
 
 
-class Section(NamedTuple):
-    """An answer that was found: its number, its row, its sentences, its frames."""
+class ReportSection(NamedTuple):
+    """One answer in a report: its number, its definition, its sentences and its frames."""
 
     number: int
     answer: Answer
-    says: list[str]
-    sheets: list[Shown]
+    sentences: list[str]
+    sheets: list[ShownSheet]
 
 
-def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[Section]:
-    """The answers in their order.
+def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[ReportSection]:
+    """Finds answers from the tables, in the order of `ANSWERS`.
 
     Args:
         frames: The tables.
-        chosen: Keys of the answers to find; none: all.
+        chosen: Keys of the answers to find; all if empty. Unknown keys are ignored.
     """
     numbered = [(number, answer) for number, answer in enumerate(ANSWERS, 1) if not chosen or answer.key in chosen]
     found = {answer.key: answer.find(frames) for _, answer in numbered}
@@ -82,7 +82,8 @@ def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[Section]:
     return [_section(number, answer, found[answer.key], days) for number, answer in numbered]
 
 
-def _days(frames: Frames, found: dict[str, Found]) -> pl.DataFrame:
+def _days(frames: Frames, found: dict[str, Findings]) -> pl.DataFrame:
+    """Joins the measures of all answers by `DAY_KEYS`; a measure that nothing counted is null."""
     days = join_days([count_days(frames), *(sheets["days"] for sheets in found.values() if "days" in sheets)])
     counts = {measure.name: pl.Int64() for measure in BY_NAME.values()}
     money = {f"{measure.name}_money": MONEY for measure in BY_NAME.values() if measure.has_money}
@@ -95,9 +96,10 @@ def _days(frames: Frames, found: dict[str, Found]) -> pl.DataFrame:
     return days.with_columns(missing).with_columns(both)
 
 
-def _section(number: int, answer: Answer, found: Found, days: pl.DataFrame) -> Section:
+def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame) -> ReportSection:
+    """Builds the section of an answer from its own frames and from the measures by day."""
     measures = tuple(BY_NAME[name] for name in answer.measures)
-    whole = measure_whole(days, measures, answer.base)
+    totals = measure_totals(days, measures, answer.base)
     titles = {
         "by_integration": "By integration",
         "by_day": "By day",
@@ -107,14 +109,14 @@ def _section(number: int, answer: Answer, found: Found, days: pl.DataFrame) -> S
     if answer.days_chart:
         charts["by_day"] = Chart("days", ("day",), answer.days_chart, f"{answer.title}: by day")
     shown = [
-        Shown("whole", "The whole", whole),
-        *(Shown(sheet.key, sheet.title, found[sheet.key], sheet.chart) for sheet in answer.sheets),
-        *(Shown(key, titles[key], _level(days, key, measures), charts.get(key)) for key in LEVELS),
+        ShownSheet("whole", "Totals", totals),
+        *(ShownSheet(sheet.key, sheet.title, findings[sheet.key], sheet.chart) for sheet in answer.sheets),
+        *(ShownSheet(key, titles[key], _level(days, key, measures), charts.get(key)) for key in LEVELS),
     ]
-    return Section(number, answer, answer.says(Whole.of(whole), found), shown)
+    return ReportSection(number, answer, answer.summarise(Totals.of(totals), findings), shown)
 
 
 def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...]) -> pl.DataFrame:
-    """The measures of a level; integrations with the busiest first, days in their order."""
+    """Sums the measures by a level's keys: integrations with the highest first measure first, days by date."""
     rows = measure_by(days, LEVELS[key], measures)
     return rows.sort(measures[0].name, descending=True, maintain_order=True) if key == "by_integration" else rows

@@ -1,7 +1,7 @@
-"""Charts as Vega-Lite specifications, and their pictures.
+"""Draws charts: describes a frame in Vega-Lite and renders the description as SVG.
 
-A picture is SVG with the page's own colours: it is light or dark with the page, and each mark says its numbers to who
-points at it. `vl-convert` draws it without a browser or a network.
+The SVG takes its colours from the page, so a chart is light or dark with the page. A tooltip on each mark shows its
+numbers. `vl-convert` renders the SVG without a browser or a network.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _SVG: Final = "http://www.w3.org/2000/svg"
 _MOST_BARS: Final = 12
 _LONGEST_LABEL: Final = 44
 
-#: What a mark says of its place in a stack, which nobody wants to read.
+#: The end of a mark's label that gives its place in a stack. Tooltips leave it out.
 _ORDER: Final = re.compile(r"; order: [0-9]+$")
 
 _DAY: Final = "%a %d %b"
 
-#: Pixels that a date takes on an axis.
+#: Width of a date on an axis, in pixels.
 _DATE_WIDTH: Final = 60
 
-#: A chart's width is that of all of it, labels included.
+#: The width of a chart includes its labels.
 _FIT: Final = {"autosize": {"type": "fit-x", "contains": "padding"}}
 
-#: Colours of series, in their order, as the page's variables.
+#: Colours of series, in their order, as CSS variables of the page.
 _SERIES: Final = [f"var(--series-{number})" for number in range(1, 9)]
 
 #: States of an hour and their colours.
@@ -75,12 +75,12 @@ _CONFIG: Final = {
 
 
 def draw(chart: Chart, rows: pl.DataFrame, width: int) -> str:
-    """The picture of a frame as an SVG element; empty where there is nothing to draw.
+    """Draws a frame as an SVG element; returns an empty text if there is nothing to draw.
 
     Args:
-        chart: How to draw it.
+        chart: How to draw the frame.
         rows: The frame.
-        width: Of the plot, in pixels.
+        width: Width to draw in, in pixels.
     """
     import vl_convert
 
@@ -92,12 +92,13 @@ def draw(chart: Chart, rows: pl.DataFrame, width: int) -> str:
         return ""
     spec = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "config": _CONFIG}
     spec |= _KINDS[chart.kind](chart, rows, width)
-    return _finished(vl_convert.vegalite_to_svg(spec, vl_version=_VERSION), chart.title)
+    return _finish_svg(vl_convert.vegalite_to_svg(spec, vl_version=_VERSION), chart.title)
 
 
 def _bars(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
+    """Describes a bar chart of the first rows: one bar per row, stacked by series."""
     shown = rows.head(_MOST_BARS)
-    labels = _distinct(_labels(shown, chart.label, min(_LONGEST_LABEL, width // 12)))
+    labels = _make_distinct(_labels(shown, chart.label, min(_LONGEST_LABEL, width // 12)))
     values = [
         {"label": label, "series": heading(name), "count": count, "order": place, "text": f"{count:,}"}
         for place, name in enumerate(chart.series)
@@ -132,6 +133,7 @@ def _bars(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
 
 
 def _days(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
+    """Describes a chart with one column per day, stacked by series; days without rows stay empty."""
     drawn = [name for name in chart.series if any(rows[name])] or list(chart.series[:1])
     values = [
         {"day": day.isoformat(), "series": heading(name), "count": count, "order": place}
@@ -164,12 +166,13 @@ def _days(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
 
 
 def _days_between(days: pl.Series) -> list[date]:
-    """Every day from the first to the last."""
+    """Lists every day from the earliest to the latest."""
     first, last = min(days), max(days)
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def _heat_map(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
+    """Describes a heat map for each integration: one row per day, one column per hour, coloured by state."""
     whose = _labels(rows, chart.label, 80)
     shown = rows.with_columns(pl.col("day").dt.strftime(_DAY)).select("day", "hour", "state")
     values = [{"whose": name, **row} for name, row in zip(whose, shown.to_dicts(), strict=True)]
@@ -197,6 +200,7 @@ _KINDS: Final = {"bars": _bars, "days": _days, "heat_map": _heat_map}
 
 
 def _color(names: list[str], width: int) -> dict[str, Any]:
+    """Describes the colours of series; several series get a legend."""
     scale = {"domain": names, "range": [_SERIES[place % len(_SERIES)] for place in range(len(names))]}
     legend = None if len(names) == 1 else {"columns": _legend_columns(width)}
     return {"field": "series", "type": "nominal", "scale": scale, "legend": legend}
@@ -207,26 +211,26 @@ def _legend_columns(width: int) -> int:
 
 
 def _count_axis(values: list[dict[str, Any]], ticks: int) -> dict[str, Any]:
-    """An axis of whole numbers."""
+    """Describes an axis of counts; low counts get a tick at each whole number."""
     most = max(value["count"] for value in values)
     few = {"values": list(range(most + 1))} if most <= ticks else {"tickCount": ticks}
     return {"format": ",d", "domain": False, "ticks": False, **few}
 
 
 def _labels(rows: pl.DataFrame, columns: tuple[str, ...], longest: int) -> list[str]:
-    """What names each row: its label columns, without those that are the same in all rows."""
-    telling = [name for name in columns if rows[name].n_unique() > 1] or list(columns[-1:])
-    texts = [" · ".join(cell(name, row[name]) for name in telling) for row in rows.iter_rows(named=True)]
+    """Labels each row by its label columns, without columns that are equal in all rows; long labels are cut."""
+    distinguishing = [name for name in columns if rows[name].n_unique() > 1] or list(columns[-1:])
+    texts = [" · ".join(cell(name, row[name]) for name in distinguishing) for row in rows.iter_rows(named=True)]
     return [text if len(text) <= longest else f"{text[: longest - 1]}…" for text in texts]
 
 
-def _distinct(labels: list[str]) -> list[str]:
-    """The labels, those that occur again with invisible blanks, so that each is a bar of its own."""
+def _make_distinct(labels: list[str]) -> list[str]:
+    """Adds invisible blanks to repeated labels, so that each label gets its own bar."""
     return [label + "\u200a" * labels[:place].count(label) for place, label in enumerate(labels)]
 
 
-def _finished(svg: str, title: str) -> str:
-    """The SVG as an image of that title that takes the width it is given; its marks show their numbers as titles."""
+def _finish_svg(svg: str, title: str) -> str:
+    """Gives an SVG an accessible title, lets it fill its container, and turns labels of marks into tooltips."""
     ET.register_namespace("", _SVG)
     root = ET.fromstring(svg)
     root.attrib |= {"role": "img", "aria-label": visible(title), "class": "chart"}

@@ -1,4 +1,4 @@
-"""Answer 8: what deduplication removed, and what it could not (rules 6.3)."""
+"""Answer 8: counts what deduplication removed, and likely duplicates that it could not detect (rules 6.3)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.measures import JUNK_KEYS, KEYS, Measure
-from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, money_text, plural
-from etl.reports.audit.tables import IS_SUMMABLE, WHOSE, Frames, amounts, counted, has_key_issue
+from etl.reports.audit.measures import DAY_KEYS, JUNK_KEYS, Measure
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text, plural
+from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, count_rows, has_key_issue
 from etl.runner.published_tables import read
-from etl.transform import placeholders
+from etl.steps import placeholders
 
-MEASURES: Final = (
-    Measure("likely_duplicate", "likely duplicates that carry no id", "duplicates", None, has_money=True),
-)
+MEASURES: Final = (Measure("likely_duplicate", "likely duplicates without an id", "duplicates", None, has_money=True),)
 
-#: Two conversions without an id that agree in all else are likely one if no more than this lies between them.
+#: Conversions without an id that agree in everything else are likely duplicates within this time of each other.
 _LIKELY_SECONDS: Final = 600
 
-#: An id whose repetitions say something else so often is no id: the same for every order.
-_CONSTANT: Final = 5
+#: A transaction id with at least this many conflicting repetitions is a constant that the sender gives every order.
+_CONSTANT_ID_CONFLICTS: Final = 5
 
-#: So many conversions without an id are compared at a time: what bounds the memory.
-_AT_A_TIME: Final = 4_000_000
+#: Roughly how many conversions without an id are compared at a time. This bounds the memory.
+_ROWS_PER_PART: Final = 4_000_000
 
-#: Upper bounds in seconds of the time between the record that was kept and its repetition.
+#: Names of the time between a kept record and its repetition, with upper bounds in seconds.
 _GAPS: Final = (
     (1, "within a second"),
     (60, "within a minute"),
@@ -36,22 +34,31 @@ _GAPS: Final = (
 )
 
 
-def find_duplicates(frames: Frames) -> Found:
-    """gaps, repeated_ids, likely; and the measures of this module by day."""
+def find_duplicates(frames: Frames) -> Findings:
+    """Finds repetitions that were removed, ids that identify no order, and likely duplicates without an id.
+
+    Returns:
+        `gaps`: one row per range of time. `repeated_ids`: one row per id. `likely`: one row per integration. `days`:
+        the measures of this module.
+    """
     repetitions = frames.rejections.filter(pl.col("reason") == "duplicate_transaction")
     likely = _likely(frames)
     return {
         "gaps": _gaps(frames, repetitions),
         "repeated_ids": _repeated_ids(frames, repetitions),
         "likely": _likely_by_sender(likely),
-        "days": likely.group_by(KEYS).agg(
+        "days": likely.group_by(DAY_KEYS).agg(
             pl.len().cast(pl.Int64).alias("likely_duplicate"), pl.col("value").sum().alias("likely_duplicate_money")
         ),
     }
 
 
 def _gaps(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
-    """gap, identical, conflicting, money: how long after the kept record a repetition came, and what it was worth."""
+    """Counts repetitions by the time since their kept record.
+
+    Returns:
+        gap, identical, conflicting, money (of the repetitions).
+    """
     kept = frames.conversions.select(duplicate_of="conversion_id", kept_at="received_at")
     seconds = (pl.col("received_at") - pl.col("kept_at")).dt.total_seconds()
     cases = pl.coalesce(
@@ -80,21 +87,21 @@ def _gaps(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _repeated_ids(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
-    """Ids that are none.
+    """Lists transaction ids that identify no order.
 
     Returns:
-        account_id, integration, transaction_id, kind (`constant`, `macro`, `null word`), records, money. Of a constant
-        id the repetitions alone.
+        account_id, integration, transaction_id, kind (`constant`, `macro`, `null word`), records, money. For a constant
+        id, `records` counts the repetitions only.
     """
-    keys = (*WHOSE, "transaction_id")
+    keys = (*INTEGRATION_KEYS, "transaction_id")
     ids = repetitions.with_columns(pl.col("transaction_id").str.strip_chars())
-    conflicting = counted(ids.filter(pl.col("duplicate_kind") == "conflicting"), *keys, count="records")
-    constant = counted(ids, *keys, count="records").join(
-        conflicting.filter(pl.col("records") >= _CONSTANT), on=keys, how="semi", nulls_equal=True
+    conflicting = count_rows(ids.filter(pl.col("duplicate_kind") == "conflicting"), *keys, count="records")
+    constant = count_rows(ids, *keys, count="records").join(
+        conflicting.filter(pl.col("records") >= _CONSTANT_ID_CONFLICTS), on=keys, how="semi", nulls_equal=True
     )
     kinds = {"macro": placeholders.is_macro, "null word": placeholders.is_null_word}
     words = [
-        counted(
+        count_rows(
             frames.conversions.filter(
                 pl.col("transaction_id").map_batches(is_junk, return_dtype=pl.Boolean, is_elementwise=True)
             ),
@@ -111,26 +118,28 @@ def _repeated_ids(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _likely(frames: Frames) -> pl.DataFrame:
-    """Conversions without an id that repeat an earlier one within minutes: the same sender, key, event and value.
+    """Finds conversions without an id that repeat an earlier conversion within minutes.
 
-    All that carry no id are compared by a hash of these, a part of the hashes at a time, so that memory stays flat.
+    Two conversions match if integration, match key, event, value and currency agree. They are compared by a hash of
+    these columns, one part of the hashes at a time, so memory stays flat.
 
     Returns:
-        `KEYS`, value and gap (seconds since the one before): one row a repetition.
+        One row per repetition: `DAY_KEYS`, value and gap (seconds since the previous conversion).
     """
-    same = pl.struct(*WHOSE, "match_type", "match_key", "event", "value", "currency").hash(seed=0)
+    same = pl.struct(*INTEGRATION_KEYS, "match_type", "match_key", "event", "value", "currency").hash(seed=0)
     without = frames.conversions.filter(
         pl.col("transaction_id").is_null()
         & pl.col("received_at").is_not_null()
         & pl.col("match_key").is_not_null()
         & ~has_key_issue(*(code for code, _, _ in JUNK_KEYS))
-    ).select(*KEYS, "received_at", value=pl.when(IS_SUMMABLE).then("value"), same=same)
-    parts = 1 + int(read(without.select(pl.len())).item()) // _AT_A_TIME
-    found = [_repeated(read(without.filter(pl.col("same") % parts == part))) for part in range(parts)]
+    ).select(*DAY_KEYS, "received_at", value=pl.when(IS_SUMMABLE).then("value"), same=same)
+    parts = 1 + int(read(without.select(pl.len())).item()) // _ROWS_PER_PART
+    found = [_find_repetitions(read(without.filter(pl.col("same") % parts == part))) for part in range(parts)]
     return pl.concat(found)
 
 
-def _repeated(rows: pl.DataFrame) -> pl.DataFrame:
+def _find_repetitions(rows: pl.DataFrame) -> pl.DataFrame:
+    """Keeps rows that follow a row with the same hash within `_LIKELY_SECONDS`, and adds the gap in seconds."""
     gap = pl.col("received_at").diff().over("same").dt.total_seconds()
     return (
         rows.filter(pl.col("same").is_duplicated())
@@ -142,37 +151,42 @@ def _repeated(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _likely_by_sender(likely: pl.DataFrame) -> pl.DataFrame:
-    """account_id, integration, conversions, median_gap (seconds), money."""
-    money = likely.group_by(*WHOSE, "currency").agg(pl.col("value").sum()).sort("currency")
-    sums = money.group_by(WHOSE).agg(money=amounts(pl.col("value")))
+    """Counts likely duplicates by integration.
+
+    Returns:
+        account_id, integration, conversions, median_gap_seconds, money.
+    """
+    money = likely.group_by(*INTEGRATION_KEYS, "currency").agg(pl.col("value").sum()).sort("currency")
+    sums = money.group_by(INTEGRATION_KEYS).agg(money=amounts(pl.col("value")))
     return (
-        likely.group_by(WHOSE)
+        likely.group_by(INTEGRATION_KEYS)
         .agg(pl.len().cast(pl.Int64).alias("conversions"), median_gap_seconds=pl.col("gap").median())
-        .join(sums, on=WHOSE, how="left", nulls_equal=True)
-        .sort("conversions", *WHOSE, descending=[True, False, False])
+        .join(sums, on=INTEGRATION_KEYS, how="left", nulls_equal=True)
+        .sort("conversions", *INTEGRATION_KEYS, descending=[True, False, False])
     )
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    same, other = whole.counts["identical_duplicate"], whole.counts["conflicting_duplicate"]
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    same, other = totals.counts["identical_duplicate"], totals.counts["conflicting_duplicate"]
     sentences = [
         (
             f"{plural(same + other, 'repetition was', 'repetitions were')} removed"
-            f"{whole.worth('duplicate_transaction')}: {same:,} say the same, {other:,} something else."
+            f"{totals.worth('duplicate_transaction')}: {same:,} are identical, {other:,} conflict."
         ),
         (
-            f"{whole.share('without_id', 'conversions')} of the conversions carry no transaction_id"
-            f"{whole.worth('without_id')}; {plural(whole.counts['likely_duplicate'], 'of them is', 'of them are')}"
-            f" likely counted twice{whole.worth('likely_duplicate')}."
+            f"{totals.share('without_id', 'conversions')} of the conversions have no transaction_id"
+            f"{totals.worth('without_id')}; {plural(totals.counts['likely_duplicate'], 'of them is', 'of them are')}"
+            f" likely counted twice{totals.worth('likely_duplicate')}."
         ),
     ]
-    ids = found["repeated_ids"]
+    ids = findings["repeated_ids"]
     if ids.height:
         first = ids.row(0, named=True)
         worth = f", worth {money_text(first['money'])}" if first["money"] else ""
         sentences.append(
-            f"{plural(ids.height, 'id is', 'ids are')} none: {first['transaction_id']!r} ({first['kind']}) of"
-            f" {first['integration']} stands in {plural(first['records'], 'record')}{worth}."
+            f"{plural(ids.height, 'id identifies', 'ids identify')} no order; the most frequent is"
+            f" {first['transaction_id']!r} ({first['kind']}) of {first['integration']}, in"
+            f" {plural(first['records'], 'record')}{worth}."
         )
     return sentences
 
@@ -180,7 +194,7 @@ def _say(whole: Whole, found: Found) -> list[str]:
 ANSWER: Final = Answer(
     key="duplicates",
     title="Duplicates",
-    question="What did deduplication remove, and what may have been counted twice?",
+    question="What did deduplication remove, and which conversions may be counted twice?",
     base="conversions",
     measures=(
         "conversions",
@@ -196,15 +210,16 @@ ANSWER: Final = Answer(
         Sheet(
             "gaps",
             "Time between a conversion and its repetition",
-            Chart("bars", ("gap",), ("identical", "conflicting"), "repetitions by the time since the first"),
+            Chart("bars", ("gap",), ("identical", "conflicting"), "repetitions by the time since the conversion"),
         ),
-        Sheet("repeated_ids", "Ids that are none"),
-        Sheet("likely", "Likely duplicates that carry no id"),
+        Sheet("repeated_ids", "Ids that identify no order"),
+        Sheet("likely", "Likely duplicates without an id"),
     ),
     days_chart=("identical_duplicate", "conflicting_duplicate", "likely_duplicate"),
-    says=_say,
+    summarise=_summarise,
     unknown=(
-        f"A constant id is told by {_CONSTANT} repetitions or more that say something else. Likely duplicates agree in"
-        f" match key, event, value and currency within {_LIKELY_SECONDS // 60} minutes; two true sales can do so."
+        f"An id counts as constant if at least {_CONSTANT_ID_CONFLICTS} of its repetitions conflict. Likely duplicates"
+        f" agree in match key, event, value and currency within {_LIKELY_SECONDS // 60} minutes; two genuine sales can"
+        " do so too."
     ),
 )

@@ -1,4 +1,4 @@
-"""Answer 10: requests that the server did not answer well, and whether a later try did better."""
+"""Answer 10: counts requests that the server answered with an error, and whether another try succeeded."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.measures import KEYS, Measure
-from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
-from etl.reports.audit.tables import IS_SUMMABLE, WHOSE, Frames, amounts
+from etl.reports.audit.measures import DAY_KEYS, Measure
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts
 from etl.runner.published_tables import read
-from etl.transform import placeholders
+from etl.steps import placeholders
 
-#: What became of a request that failed: column, what it is.
+#: Outcomes of a failed request: column and title.
 OUTCOMES: Final = (
     ("tried_again", "failed, and a later try succeeded"),
-    ("succeeded_before", "failed, when an earlier try had succeeded"),
+    ("succeeded_before", "failed, but an earlier try had succeeded"),
     ("never_succeeded", "failed, and no other try succeeded"),
-    ("cannot_be_told", "failed, with nothing to know another try by"),
+    ("cannot_be_told", "failed, and other tries cannot be recognised"),
 )
 
 MEASURES: Final = (
@@ -29,8 +29,13 @@ _NAMES: Final = [name for name, _ in OUTCOMES]
 _FAILED: Final = pl.col("http_status") >= 400
 
 
-def find_failures(frames: Frames) -> Found:
-    """outcomes: one row a class of answers; statuses: one row an integration and status; and the measures by day."""
+def find_failures(frames: Frames) -> Findings:
+    """Finds failed requests and their outcomes.
+
+    Returns:
+        `outcomes`: one row per class of status. `statuses`: one row per integration and status. `days`: the measures
+        of this module.
+    """
     failures = _failures(frames)
     answer = (
         pl.when(pl.col("http_status") == 499)
@@ -41,25 +46,29 @@ def find_failures(frames: Frames) -> Found:
     )
     return {
         "outcomes": _by_outcome(failures.with_columns(answer=answer), "answer").sort("answer"),
-        "statuses": _by_outcome(failures, *WHOSE, "http_status").sort(
-            "failed", *WHOSE, "http_status", descending=[True, False, False, False]
+        "statuses": _by_outcome(failures, *INTEGRATION_KEYS, "http_status").sort(
+            "failed", *INTEGRATION_KEYS, "http_status", descending=[True, False, False, False]
         ),
-        "days": failures.group_by(KEYS).agg(
+        "days": failures.group_by(DAY_KEYS).agg(
             pl.col("requests").sum().alias("failed"),
-            *(_requests(name) for name in _NAMES),
+            *(_count_outcome(name) for name in _NAMES),
             *(pl.col("value").filter(pl.col("outcome") == name).sum().alias(f"{name}_money") for name in _NAMES),
         ),
     }
 
 
 def _failures(frames: Frames) -> pl.DataFrame:
-    """`KEYS`, http_status, outcome, requests, value: failed requests counted; a value counts once for all its tries.
+    """Counts failed requests by outcome.
 
-    Two requests are tries of one if they carry the same transaction_id, or, without one, the same match key and value.
+    Two requests are tries of one postback if they have the same transaction_id or, without a transaction_id, the same
+    match key and value.
+
+    Returns:
+        `DAY_KEYS`, http_status, outcome, requests, and value. A postback's value counts at its first failed try only.
     """
-    columns = [*KEYS, "received_at", "http_status", "transaction_id", "match_key", "value"]
+    columns = [*DAY_KEYS, "received_at", "http_status", "transaction_id", "match_key", "value"]
     tries = pl.concat([frames.conversions.select(columns), frames.rejections.select(columns)]).with_columns(
-        same=_same()
+        same=_try_hash()
     )
     failed = tries.filter(_FAILED)
     by_key = failed.drop_nulls("same").group_by("same").agg(first_at=pl.col("received_at").min())
@@ -85,7 +94,7 @@ def _failures(frames: Frames) -> pl.DataFrame:
         failed.join(by_key, on="same", how="left")
         .join(served, on="same", how="left")
         .with_columns(outcome=outcome)
-        .group_by(*KEYS, "http_status", "outcome")
+        .group_by(*DAY_KEYS, "http_status", "outcome")
         .agg(
             pl.len().cast(pl.Int64).alias("requests"),
             value=pl.col("value").filter(IS_SUMMABLE & is_first).sum(),
@@ -93,30 +102,38 @@ def _failures(frames: Frames) -> pl.DataFrame:
     )
 
 
-def _same() -> pl.Expr:
-    """A hash that the tries of one conversion share; null where nothing tells."""
-    ids = pl.col("transaction_id").map_batches(_sound_ids, return_dtype=pl.String, is_elementwise=True)
-    by_id = pl.struct(*WHOSE, pl.lit("id").alias("by"), ids.alias("what")).hash(seed=0)
-    by_key = pl.struct(*WHOSE, pl.lit("key").alias("by"), pl.col("match_key").alias("what"), "value").hash(seed=0)
+def _try_hash() -> pl.Expr:
+    """Hashes what the tries of one postback share; null if it has neither a transaction id nor a match key."""
+    ids = pl.col("transaction_id").map_batches(_usable_ids, return_dtype=pl.String, is_elementwise=True)
+    by_id = pl.struct(*INTEGRATION_KEYS, pl.lit("id").alias("kind"), ids.alias("key")).hash(seed=0)
+    by_key = pl.struct(*INTEGRATION_KEYS, pl.lit("key").alias("kind"), pl.col("match_key").alias("key"), "value").hash(
+        seed=0
+    )
     return pl.when(ids.is_not_null()).then(by_id).when(pl.col("match_key").is_not_null()).then(by_key)
 
 
-def _sound_ids(ids: pl.Series) -> pl.Series:
+def _usable_ids(ids: pl.Series) -> pl.Series:
+    """Trims transaction ids. An id that is an unexpanded macro or a null word becomes null."""
     return ids.str.strip_chars().set(placeholders.is_macro(ids) | placeholders.is_null_word(ids), None)
 
 
-def _requests(name: str) -> pl.Expr:
+def _count_outcome(name: str) -> pl.Expr:
+    """Sums the requests that have an outcome."""
     return pl.col("requests").filter(pl.col("outcome") == name).sum().alias(name)
 
 
 def _by_outcome(failures: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """The keys, failed, a count of each outcome, lost (money of those that never succeeded)."""
+    """Sums failed requests by keys.
+
+    Returns:
+        The keys, failed, a count of each outcome, and lost (money of requests that never succeeded).
+    """
     is_lost = pl.col("outcome") == "never_succeeded"
     return (
         failures.group_by(*keys, "currency")
         .agg(
             pl.col("requests").sum().alias("failed"),
-            *(_requests(name) for name in _NAMES),
+            *(_count_outcome(name) for name in _NAMES),
             value=pl.col("value").filter(is_lost).sum(),
         )
         .sort("currency")
@@ -125,18 +142,19 @@ def _by_outcome(failures: pl.DataFrame, *keys: str) -> pl.DataFrame:
     )
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    if not whole.counts["failed"]:
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    if not totals.counts["failed"]:
         return ["No postback was answered with 4xx, 5xx or 499."]
     return [
         (
-            f"{plural(whole.counts['failed'], 'postback was', 'postbacks were')} answered with 4xx, 5xx or 499"
-            f" ({whole.share('failed', 'postbacks')})."
+            f"{plural(totals.counts['failed'], 'postback was', 'postbacks were')} answered with 4xx, 5xx or 499"
+            f" ({totals.share('failed', 'postbacks')})."
         ),
         (
-            f"{whole.n('tried_again')} of them succeeded at a later try, {whole.n('succeeded_before')} had succeeded,"
-            f" {whole.n('never_succeeded')} never did{whole.worth('never_succeeded')};"
-            f" {whole.n('cannot_be_told')} carry nothing to know another try by."
+            f"{totals.count_text('tried_again')} of them succeeded at a later try,"
+            f" {totals.count_text('succeeded_before')} had succeeded before, and"
+            f" {totals.count_text('never_succeeded')} never succeeded{totals.worth('never_succeeded')}. For"
+            f" {totals.count_text('cannot_be_told')}, other tries cannot be recognised."
         ),
     ]
 
@@ -144,22 +162,22 @@ def _say(whole: Whole, found: Found) -> list[str]:
 ANSWER: Final = Answer(
     key="failures",
     title="Failed requests",
-    question="Which postbacks did the server not answer well, and did a later try succeed?",
+    question="Which postbacks did the server answer with an error, and did a later try succeed?",
     base="postbacks",
     measures=("postbacks", "failed", *_NAMES),
     find=find_failures,
     sheets=(
         Sheet(
             "outcomes",
-            "What became of them",
+            "Outcomes",
             Chart("bars", ("answer",), tuple(_NAMES), "failed requests by answer and outcome"),
         ),
         Sheet("statuses", "By integration and status"),
     ),
     days_chart=tuple(_NAMES),
-    says=_say,
+    summarise=_summarise,
     unknown=(
-        "These tables count a failed request as what its parameters say, whatever the answer was. Bare payloads have no"
-        " status. Tries are known by transaction_id, or by match key and value."
+        "The tables hold failed requests as conversions and rejections like any others. Bare payloads have no status."
+        " Tries of one postback are recognised by transaction_id, or by match key and value."
     ),
 )

@@ -1,4 +1,4 @@
-"""What a cell says, in words; the same on a terminal and on a page."""
+"""Formats cells and headings of tables, for terminals and for pages."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from etl.errors import visible
 from etl.reports.audit.question import amount_text, money_text
 from etl.reports.audit.tables import AMOUNTS
 
-#: Columns of plain numbers; other columns of floating point are shares.
+#: Float columns that hold plain numbers; other float columns hold shares.
 _PLAIN: Final = ("expected", "median_gap_seconds")
 
-#: What null means in the columns that name a row.
+#: Texts for null in columns that identify a row.
 _MISSING: Final = {"day": "undated", "account_id": "(none)", "integration": "(none)"}
 
 
 def cell(column: str, value: Any, most: int = 3) -> str:
-    """A value in words; nothing for null.
+    """Formats a cell as text. Null becomes an empty text, or `(none)` or `undated` in a column that identifies a row.
 
     Args:
-        column: Tells shares from other numbers.
-        value: Of any type a frame holds.
-        most: How many amounts of money are named.
+        column: Name of the column; it decides how a float is written.
+        value: The cell, of any type that a frame holds.
+        most: How many amounts are listed of a cell that holds money.
     """
     if value is None:
         return _MISSING.get(column, "")
@@ -34,12 +34,12 @@ def cell(column: str, value: Any, most: int = 3) -> str:
         return _float(column, value)
     if isinstance(value, list):
         return visible(money_text(value, most))
-    write = next((write for kind, write in _WORDS if isinstance(value, kind)), visible)
+    write = next((write for kind, write in _WRITERS if isinstance(value, kind)), visible)
     return write(value)
 
 
-#: How values are written, the narrower types first.
-_WORDS: Final[tuple[tuple[type, Callable[[Any], str]], ...]] = (
+#: How values of each type are written; subtypes come first.
+_WRITERS: Final[tuple[tuple[type, Callable[[Any], str]], ...]] = (
     (bool, lambda value: "yes" if value else "no"),
     (int, lambda value: f"{value:,}"),
     (Decimal, amount_text),
@@ -49,16 +49,17 @@ _WORDS: Final[tuple[tuple[type, Callable[[Any], str]], ...]] = (
 
 
 def is_number(dtype: pl.DataType) -> bool:
-    """Whether a column's cells are set to the right."""
+    """Whether a column holds numbers or money, and so is aligned to the right."""
     return dtype.is_numeric() or dtype == AMOUNTS
 
 
 def heading(column: str) -> str:
-    """A column's name in words."""
+    """Turns a column's name into a heading."""
     return {"account_id": "account", "what": "", "value_param": "parameter"}.get(column, column.replace("_", " "))
 
 
 def _float(column: str, value: float) -> str:
+    """Formats a float as an offset in hours, a plain number or a share in percent, as its column needs."""
     if column == "offset_hours":
         return f"{value:+g}"
     return f"{value:,.1f}" if column in _PLAIN else f"{100 * value:.1f} %"

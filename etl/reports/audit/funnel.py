@@ -1,4 +1,4 @@
-"""Answer 1: from records to conversions, and where they are lost on the way."""
+"""Answer 1: counts records on their way to conversions, and where they are lost."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from typing import Any, Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
 from etl.reports.audit.tables import Frames
 from etl.rules import page
 
-#: Records that hold no request at all, whatever it asks for.
+#: Reasons to skip a record that holds no request at all.
 _NO_REQUEST: Final = ("blank", "comment", "header", "not_a_request")
 _REASONS: Final = tuple(reason.code for reason in page.REJECTIONS)
 _STAGES: Final = pl.Schema({"stage": pl.String(), "count": pl.Int64(), "lost": pl.Int64(), "lost_as": pl.String()})
 
 
-def find_funnel(frames: Frames) -> Found:
-    """stages: one row a stage; skipped: one row a reason. Both from what the run counted, for the whole only."""
+def find_funnel(frames: Frames) -> Findings:
+    """Finds how many records are left at each stage, and skipped records by reason, from the run's manifest.
+
+    Returns:
+        `stages`: one row per stage. `skipped`: one row per reason. Both are counts of the whole run.
+    """
     manifest = frames.manifest
     skipped, rejected = manifest["skipped"]["by_reason"], manifest["rejections"]["by_reason"]
     unread = {reason: count for reason, count in skipped.items() if reason in _NO_REQUEST}
@@ -52,37 +56,39 @@ def find_funnel(frames: Frames) -> Found:
     }
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    counts = dict(found["stages"].select("stage", "count").iter_rows())
-    rejections = {reason: whole.counts[reason] for reason in _REASONS if whole.counts[reason]}
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    counts = dict(findings["stages"].select("stage", "count").iter_rows())
+    rejections = {reason: totals.counts[reason] for reason in _REASONS if totals.counts[reason]}
     sentences = [
         (
             f"Of {counts['records']:,} records {counts['postbacks']:,} are postbacks, and {counts['conversions']:,} of"
-            f" these became conversions{whole.worth('conversions')}."
+            f" these became conversions{totals.worth('conversions')}."
         ),
-        f"{whole.n('rejections')} were rejected{whole.worth('rejections')}.",
+        f"{plural(totals.counts['rejections'], 'record was', 'records were')} rejected{totals.worth('rejections')}.",
     ]
     if rejections:
         worst = max(rejections, key=lambda reason: rejections[reason])
-        sentences.append(f"Most rejections are {worst}: {rejections[worst]:,}{whole.worth(worst)}.")
+        sentences.append(
+            f"The most frequent reason is {worst}: {plural(rejections[worst], 'rejection')}{totals.worth(worst)}."
+        )
     return sentences
 
 
 ANSWER: Final = Answer(
     key="funnel",
     title="The funnel",
-    question="How many requests become conversions, and where are the others lost?",
+    question="How many requests become conversions, and where are the rest lost?",
     base="postbacks",
     measures=("postbacks", "conversions", "rejections", *_REASONS),
     find=find_funnel,
     sheets=(
         Sheet("stages", "From records to conversions", Chart("bars", ("stage",), ("count",), "records left, by stage")),
-        Sheet("skipped", "Skipped before they were judged"),
+        Sheet("skipped", "Records skipped before they were judged"),
     ),
     days_chart=("conversions", *_REASONS),
-    says=_say,
+    summarise=_summarise,
     unknown=(
-        "Skipped records are counted for the whole run only. A value is known where a record could be judged: of"
-        " malformed records and bodies that were not logged nobody knows what they were worth."
+        "Skipped records are counted for the whole run only. Malformed records, and records whose body was not logged,"
+        " have no known value."
     ),
 )

@@ -1,4 +1,4 @@
-"""Answer 3: positive values that became a Lead because nobody said what they are (rules 5.3)."""
+"""Answer 3: counts positive values that became a Lead because no type was sent (rules 5.3)."""
 
 from __future__ import annotations
 
@@ -6,38 +6,42 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
-from etl.reports.audit.tables import WHOSE, Frames, counted, has_issue, sender_family
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, count_rows, has_issue, sender_family
 
-_CURE: Final = "send conversion_type=purchase beside {}, or the value as commission"
+_CURE: Final = "send conversion_type=purchase with {}, or send the value as commission"
 
 
-def find_traps(frames: Frames) -> Found:
-    """senders: one row an account, integration, sender and parameter, with what would cure it."""
+def find_traps(frames: Frames) -> Findings:
+    """Finds the senders of such values, and what they should send instead.
+
+    Returns:
+        `senders`: one row per account, integration, sender and parameter.
+    """
     trapped = frames.conversions.filter(has_issue("lead_by_default")).with_columns(
         sender_family(), parameter="value_param"
     )
-    senders = counted(trapped, *WHOSE, "sender", "parameter")
+    senders = count_rows(trapped, *INTEGRATION_KEYS, "sender", "parameter")
     return {"senders": senders.with_columns(cure=pl.format(_CURE, "parameter"))}
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    if not whole.counts["lead_by_default"]:
-        return ["No positive value became a Lead for want of a type."]
-    first = found["senders"].row(0, named=True)
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    if not totals.counts["lead_by_default"]:
+        return ["No positive value became a Lead because its type was missing."]
+    first = findings["senders"].row(0, named=True)
     return [
         (
-            f"{plural(whole.counts['lead_by_default'], 'positive value')} became a Lead"
-            f"{whole.worth('lead_by_default')}: no conversion_type and no event_name were sent with"
-            f" {'it' if whole.counts['lead_by_default'] == 1 else 'them'}."
+            f"{plural(totals.counts['lead_by_default'], 'positive value')} became a Lead"
+            f"{totals.worth('lead_by_default')}: no conversion_type and no event_name were sent with"
+            f" {'it' if totals.counts['lead_by_default'] == 1 else 'them'}."
         ),
         (
-            f"Most come from {first['sender']} of {first['integration']}, as {first['parameter']}:"
+            f"Most come from {first['sender']} of {first['integration']}, in the parameter {first['parameter']}:"
             f" {first['conversions']:,}."
         ),
         (
-            "A type cures it: conversion_type=purchase, or event_name for anything else. Where the sender cannot"
-            " change, the value sent as commission becomes a Purchase."
+            "To fix this, send conversion_type=purchase, or event_name for any other event. A value that is sent as"
+            " commission becomes a Purchase without a type."
         ),
     ]
 
@@ -45,7 +49,7 @@ def _say(whole: Whole, found: Found) -> list[str]:
 ANSWER: Final = Answer(
     key="lead_trap",
     title="The Lead trap",
-    question="Which sales were recorded as Leads, and what would cure it?",
+    question="Which sales were recorded as Leads, and how can senders fix it?",
     base="conversions",
     measures=("conversions", "lead_by_default"),
     find=find_traps,
@@ -57,6 +61,6 @@ ANSWER: Final = Answer(
         ),
     ),
     days_chart=("lead_by_default",),
-    says=_say,
-    unknown="Whether such a value was a sale indeed: a Lead may have a price.",
+    summarise=_summarise,
+    unknown="The tables do not show whether such a value was a sale: a Lead may have a price.",
 )

@@ -1,4 +1,4 @@
-"""Answer 2: how sure the match is. Keys that are no key, of an odd length, or cut off (rules 3)."""
+"""Answer 2: counts how conversions are matched, and match keys that are junk, of odd length or cut off (rules 3)."""
 
 from __future__ import annotations
 
@@ -6,33 +6,37 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.measures import JUNK_KEYS, KEYS, Measure
-from etl.reports.audit.question import Answer, Found, Sheet, Whole, plural
-from etl.reports.audit.tables import IS_SUMMABLE, WHOSE, Frames, has_key_issue
+from etl.reports.audit.measures import DAY_KEYS, JUNK_KEYS, Measure
+from etl.reports.audit.question import Answer, Findings, Sheet, Totals, plural
+from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, has_key_issue
 from etl.runner.published_tables import read
 
-#: An integration's keys have a usual length where so many of them, and so large a share, are of one length.
+#: Keys have a usual length if there are at least `LEAST_KEYS`, and at least `USUAL_SHARE` of them have the same length.
 LEAST_KEYS: Final = 20
 USUAL_SHARE: Final = 0.8
 
-#: A shorter key begins many others by chance.
+#: Shorter keys are the beginning of other keys by chance.
 LEAST_LENGTH: Final = 6
 
-#: Keys of one kind: click and reference ids of an integration have lengths of their own.
-_KIND: Final = (*WHOSE, "match_type")
+#: Only keys of one kind are compared: click ids and reference ids of an integration differ in length.
+_KIND: Final = (*INTEGRATION_KEYS, "match_type")
 
 MEASURES: Final = (
-    Measure("odd_length_key", "match key is of a length unlike the others", "match_quality", None, has_money=True),
-    Measure("cut_off_key", "match key is the beginning of another: cut off", "match_quality", None, has_money=True),
+    Measure("odd_length_key", "match key has an unusual length", "match_quality", None, has_money=True),
+    Measure("cut_off_key", "match key is cut off: the beginning of another key", "match_quality", None, has_money=True),
 )
 
 
-def find_match_quality(frames: Frames) -> Found:
-    """lengths: one row a length; cut_off: one row a key that was cut off; and the measures of this module by day."""
+def find_match_quality(frames: Frames) -> Findings:
+    """Finds match keys of unusual length, and match keys that were cut off.
+
+    Returns:
+        `lengths`: one row per length. `cut_off`: one row per key that was cut off. `days`: the measures of this module.
+    """
     keys = frames.conversions.filter(
         (pl.col("match_type") != "email") & ~has_key_issue(*(code for code, _, _ in JUNK_KEYS))
     ).select(
-        *KEYS,
+        *DAY_KEYS,
         "match_type",
         "match_key",
         length=pl.col("match_key").str.len_chars().cast(pl.Int64),
@@ -51,13 +55,14 @@ def find_match_quality(frames: Frames) -> Found:
 
 
 def compare_lengths(lengths: pl.DataFrame) -> pl.DataFrame:
-    """Which lengths are unlike the others of their integration.
+    """Compares the lengths of match keys with the usual length of their integration.
 
     Args:
         lengths: account_id, integration, match_type, length, conversions.
 
     Returns:
-        The same with share, usual_length (null where no length is usual) and is_unlike, the most used first.
+        The rows with share, usual_length (null if no length is usual) and is_unlike. Unusual lengths come first, then
+        frequent lengths.
     """
     total = pl.col("conversions").sum().over(_KIND)
     most = pl.col("length").sort_by("conversions", "length").last().over(_KIND)
@@ -72,9 +77,12 @@ def compare_lengths(lengths: pl.DataFrame) -> pl.DataFrame:
 
 
 def _find_cut_off(keys: pl.LazyFrame, unlike: pl.LazyFrame, odd: pl.LazyFrame) -> pl.DataFrame:
-    """One row a key of an odd length that is a proper prefix of a key of the usual one.
+    """Finds keys of unusual length that are the beginning of a key of usual length.
 
-    The shorter keys are few, so they are held; the others pass by, cut to the lengths that occur among the former.
+    The shorter keys are few and are held in memory. The longer keys are streamed, cut to the lengths of shorter keys.
+
+    Returns:
+        One row per key that was cut off: account_id, integration, match_type, match_key, conversions, whole_key.
     """
     is_short = (pl.col("length") < pl.col("usual_length")) & (pl.col("length") >= LEAST_LENGTH)
     short = read(
@@ -92,27 +100,29 @@ def _find_cut_off(keys: pl.LazyFrame, unlike: pl.LazyFrame, odd: pl.LazyFrame) -
 
 
 def _by_day(rows: pl.LazyFrame, name: str) -> pl.DataFrame:
+    """Counts rows and sums their values by `DAY_KEYS`, as the columns of a measure."""
     counts = (pl.len().cast(pl.Int64).alias(name), pl.col("value").sum().alias(f"{name}_money"))
-    return read(rows.group_by(KEYS).agg(*counts))
+    return read(rows.group_by(DAY_KEYS).agg(*counts))
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    junk = [name for _, name, _ in JUNK_KEYS if whole.counts[name]]
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    junk = [name for _, name, _ in JUNK_KEYS if totals.counts[name]]
     sentences = [
         (
-            f"{whole.share('by_click_id', 'conversions')} of the conversions are matched by click_id,"
-            f" {whole.share('by_ref_id', 'conversions')} by ref_id, {whole.share('by_email', 'conversions')} by e-mail."
+            f"{totals.share('by_click_id', 'conversions')} of the conversions are matched by click_id,"
+            f" {totals.share('by_ref_id', 'conversions')} by ref_id,"
+            f" {totals.share('by_email', 'conversions')} by e-mail."
         ),
         *(
-            f"{plural(whole.counts[name], 'conversion')}: {title}{whole.worth(name)}."
+            f"{plural(totals.counts[name], 'conversion')}: {title}{totals.worth(name)}."
             for _, name, title in JUNK_KEYS
             if name in junk
         ),
     ]
-    if whole.counts["odd_length_key"]:
+    if totals.counts["odd_length_key"]:
         sentences.append(
-            f"{plural(whole.counts['odd_length_key'], 'key is', 'keys are')} of a length unlike the others of their"
-            f" integration; {whole.n('cut_off_key')} of them are cut off{whole.worth('cut_off_key')}."
+            f"{plural(totals.counts['odd_length_key'], 'key has', 'keys have')} an unusual length for the integration;"
+            f" {plural(totals.counts['cut_off_key'], 'key is', 'keys are')} cut off{totals.worth('cut_off_key')}."
         )
     return sentences
 
@@ -120,7 +130,7 @@ def _say(whole: Whole, found: Found) -> list[str]:
 ANSWER: Final = Answer(
     key="match_quality",
     title="Match quality",
-    question="By what are conversions matched to clicks, and which match keys can match nothing?",
+    question="Which identities match conversions to clicks, and which match keys can match nothing?",
     base="conversions",
     measures=(
         "conversions",
@@ -132,13 +142,13 @@ ANSWER: Final = Answer(
     ),
     find=find_match_quality,
     sheets=(
-        Sheet("cut_off", "Keys that were cut off"),
+        Sheet("cut_off", "Match keys that were cut off"),
         Sheet("lengths", "Lengths of match keys"),
     ),
     days_chart=("by_click_id", "by_ref_id", "by_email"),
-    says=_say,
+    summarise=_summarise,
     unknown=(
-        "A key can be well formed and still be nobody's click: which clicks there were, these tables do not say."
-        f" Lengths are compared where {LEAST_KEYS} keys and {USUAL_SHARE:.0%} of them are of one length."
+        "A well-formed key may still belong to no click: the tables do not hold the clicks. Lengths are compared if an"
+        f" integration has at least {LEAST_KEYS} keys, and {USUAL_SHARE:.0%} of them have the same length."
     ),
 )

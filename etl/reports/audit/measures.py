@@ -1,7 +1,8 @@
-"""What is counted by integration and day: measures as rows, in one pass over each table.
+"""Counts measures by account, integration, day and currency, in one pass over each table.
 
-A measure is a truth about one row of a table; its count and, where it says so, the money of these rows are columns of
-`days`. Measures that need a look at other rows come from the answers' own modules as frames of the same keys.
+A measure is a condition on one row of a table. Its count is a column of `days`, and so is the money of the rows that
+meet the condition, if the measure has money. Measures that need other rows too are counted in the modules of their
+answers, as frames with the same keys.
 """
 
 from __future__ import annotations
@@ -10,17 +11,25 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.reports.audit.tables import AMOUNTS, IS_SUMMABLE, WHOSE, Frames, amounts, has_issue, has_key_issue
+from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, has_issue, has_key_issue
 from etl.rules import page
 from etl.runner.published_tables import read
-from etl.transform import placeholders
+from etl.steps import placeholders
 
-#: The keys of `days`.
-KEYS: Final = ("account_id", "integration", "day", "currency")
+#: The key columns of `days`.
+DAY_KEYS: Final = ("account_id", "integration", "day", "currency")
 
 
 class Measure(NamedTuple):
-    """Something that is counted: its column, what it is, its table, which rows, whether their money is added up."""
+    """A count of rows.
+
+    Attributes:
+        name: Its column.
+        title: What is counted, for people.
+        table: The table of the rows, or another name if the module of an answer counts them.
+        rows: The condition; None: the module of an answer counts the rows.
+        has_money: Whether the values of the rows are summed.
+    """
 
     name: str
     title: str
@@ -30,6 +39,7 @@ class Measure(NamedTuple):
 
 
 def _is_junk(ids: pl.Series) -> pl.Series:
+    """Whether each id is a macro or a null word."""
     return placeholders.is_macro(ids) | placeholders.is_null_word(ids)
 
 
@@ -37,10 +47,10 @@ _ALL: Final = pl.lit(value=True)
 _HAS_VALUE: Final = pl.col("value").is_not_null()
 _IS_DUPLICATE: Final = pl.col("reason") == "duplicate_transaction"
 _SECONDS_LATE: Final = (pl.col("received_at") - pl.coalesce("occurred_at_repaired", "occurred_at")).dt.total_seconds()
-#: Codes of values that are junk though present (rules 3.2), and what a key of that kind is called.
+#: Junk match keys (rules 3.2): issue code, name and title of the measure.
 JUNK_KEYS: Final = (
     ("unresolved_macro", "macro_key", "match key is a macro that was not replaced"),
-    ("null_word", "null_word_key", "match key is a word for nothing"),
+    ("null_word", "null_word_key", "match key is a null word"),
     ("test_value", "test_key", "match key is a test value"),
     ("double_encoded", "double_encoded_key", "match key is encoded twice"),
 )
@@ -49,7 +59,7 @@ _OTHER_TIMES: Final = ("timestamp_milliseconds", "timestamp_microseconds", "time
 
 
 def was_sent(trait: str) -> pl.Expr:
-    """Whether a trait was sent, as the tables show it with hashes or without."""
+    """Whether a trait was sent: the tables hold its value or its hash."""
     return pl.any_horizontal(pl.col(name).is_not_null() for name in (trait, f"{trait}_sha256"))
 
 
@@ -80,35 +90,35 @@ MEASURES: Final = (
         pl.col("reasons").list.contains("unknown_conversion_type"),
         has_money=True,
     ),
-    _conversions("near_miss_name", "with a parameter that is nearly a known one", has_issue("near_miss_name")),
+    _conversions("near_miss_name", "with a parameter that is nearly a known name", has_issue("near_miss_name")),
     _rejections(
         "near_miss_identity",
-        "rejected, though a parameter nearly named them",
+        "rejected, with a parameter that is nearly an identity",
         (pl.col("reason") == "missing_identity") & pl.col("suggestion").str.contains(" is not read; "),
         has_money=True,
     ),
     _conversions("alias_conflict", "with several values for one field", has_issue("alias_conflict"), has_money=True),
-    _conversions("own_time", "say themselves when they happened", pl.col("occurred_at_rule") == "parameter"),
+    _conversions("own_time", "with a timestamp in seconds", pl.col("occurred_at_rule") == "parameter"),
     _conversions("other_time", "timestamps that are not in seconds", has_issue(*_OTHER_TIMES)),
     _conversions("invalid_time", "timestamps that cannot be read", has_issue("invalid_timestamp")),
-    _conversions("late", "received more than a day after they happened", _SECONDS_LATE > 86_400),
-    _conversions("future", "happened more than a day after they were received", has_issue("future_timestamp")),
+    _conversions("late", "received more than a day after their timestamp", _SECONDS_LATE > 86_400),
+    _conversions("future", "with a timestamp more than a day after receipt", has_issue("future_timestamp")),
     _rejections(
         "identical_duplicate",
-        "duplicates that say the same",
+        "identical duplicates",
         _IS_DUPLICATE & (pl.col("duplicate_kind") == "identical"),
         has_money=True,
     ),
     _rejections(
         "conflicting_duplicate",
-        "duplicates that say something else",
+        "conflicting duplicates",
         _IS_DUPLICATE & (pl.col("duplicate_kind") == "conflicting"),
         has_money=True,
     ),
     _conversions("without_id", "without a transaction_id", pl.col("transaction_id").is_null(), has_money=True),
     _conversions(
         "junk_id",
-        "with a transaction_id that is a macro or a word for nothing",
+        "with a transaction_id that is a macro or a null word",
         pl.col("transaction_id").map_batches(_is_junk, return_dtype=pl.Boolean, is_elementwise=True),
         has_money=True,
     ),
@@ -126,37 +136,38 @@ MEASURES: Final = (
     ),
     _conversions("unknown_currency", "with a currency that ISO 4217 does not list", has_issue("unknown_currency")),
     _conversions("invalid_currency", "with a currency that is not three letters", has_issue("invalid_currency")),
-    _conversions("items_mismatch", "with items that add up to something else", has_issue("items_total_mismatch")),
-    _conversions("outlandish_value", "with a value too large to be added up", ~IS_SUMMABLE),
+    _conversions("items_mismatch", "with items that do not add up to the value", has_issue("items_total_mismatch")),
+    _conversions("outlandish_value", "with a value too large for sums", ~IS_SUMMABLE),
     *(_conversions(f"with_{name}", f"with {name}", was_sent(name)) for name in TRAITS),
-    _conversions("prehashed_trait", "with a trait that was hashed before it was sent", has_issue("prehashed_trait")),
-    _conversions("passthrough_dropped", "with passthroughs past the fifth", has_issue("passthrough_dropped")),
+    _conversions("prehashed_trait", "with a trait that the sender hashed", has_issue("prehashed_trait")),
+    _conversions("passthrough_dropped", "with passthroughs after the fifth", has_issue("passthrough_dropped")),
 )
 
 
 def count_days(frames: Frames) -> pl.DataFrame:
-    """One row an account, integration, day and currency, with every measure of `MEASURES`.
+    """Counts every measure of `MEASURES` by account, integration, day and currency.
 
     Returns:
-        `KEYS`, a count (Int64) of each measure's name, and `NAME_money` (Decimal) where it has money. Null: the
-        measure is of another table.
+        `DAY_KEYS`, a count (Int64) by the name of each measure, and `NAME_money` (Decimal) if the measure has money.
+        Null: the measure belongs to another table.
     """
     tables = {"conversions": frames.conversions, "rejections": frames.rejections}
     return pl.concat([_count(table, tables[table]) for table in tables], how="diagonal")
 
 
 def _count(table: str, frame: pl.LazyFrame) -> pl.DataFrame:
+    """Counts the measures of one table by `DAY_KEYS`."""
     measures = [measure for measure in MEASURES if measure.table == table]
     truths = frame.select(
-        *KEYS,
+        *DAY_KEYS,
         pl.when(IS_SUMMABLE).then("value").alias("value"),
         *(measure.rows.fill_null(value=False).alias(measure.name) for measure in measures if measure.rows is not None),
     )
-    return read(truths.group_by(KEYS).agg(counts_of(measures)))
+    return read(truths.group_by(DAY_KEYS).agg(count_columns(measures)))
 
 
-def counts_of(measures: list[Measure]) -> list[pl.Expr]:
-    """The columns of measures whose truths are columns already, beside `value`."""
+def count_columns(measures: list[Measure]) -> list[pl.Expr]:
+    """Aggregates measures whose conditions are columns of a frame with `value`: counts, then sums of money."""
     counts = [pl.col(measure.name).sum().cast(pl.Int64) for measure in measures]
     money = [
         pl.col("value").filter(measure.name).sum().alias(f"{measure.name}_money")
@@ -166,26 +177,29 @@ def counts_of(measures: list[Measure]) -> list[pl.Expr]:
     return counts + money
 
 
-#: The keys of each level below the whole.
+#: The key columns of each level below the totals.
 LEVELS: Final[dict[str, tuple[str, ...]]] = {
-    "by_integration": WHOSE,
+    "by_integration": INTEGRATION_KEYS,
     "by_day": ("day",),
-    "by_integration_and_day": (*WHOSE, "day"),
+    "by_integration_and_day": (*INTEGRATION_KEYS, "day"),
 }
 
-#: One row a measure of the whole. share is null where nothing could be shared, money where the measure has none.
-WHOLE: Final = pl.Schema(
+#: One row per measure. share is null if its base is zero; money is null if the measure has no money.
+TOTALS: Final = pl.Schema(
     {"measure": pl.String(), "what": pl.String(), "count": pl.Int64(), "share": pl.Float64(), "money": AMOUNTS}
 )
 
 
-def measure_whole(days: pl.DataFrame, measures: tuple[Measure, ...], base: str) -> pl.DataFrame:
-    """One row a measure, in their order: `WHOLE`.
+def measure_totals(days: pl.DataFrame, measures: tuple[Measure, ...], base: str) -> pl.DataFrame:
+    """Sums measures over all days and integrations.
 
     Args:
-        days: Of `measures.count_days`, with the measures that answers add.
-        measures: What to show.
-        base: The measure that shares are of.
+        days: Rows of `count_days`, joined with the measures that answers count themselves.
+        measures: The measures to sum.
+        base: Name of the measure that shares are a part of.
+
+    Returns:
+        Rows of `TOTALS`, in the order of the measures.
     """
     everything = measure_by(days.with_columns(whole=pl.lit(0)), ("whole",), measures)
     of = int(days[base].sum() or 0)
@@ -195,15 +209,15 @@ def measure_whole(days: pl.DataFrame, measures: tuple[Measure, ...], base: str) 
         money = everything[f"{measure.name}_money"].to_list() if measure.has_money else [None]
         return measure.name, measure.title, count, count / of if of else None, money[0] if money else []
 
-    return pl.DataFrame([row(measure) for measure in measures], schema=WHOLE, orient="row")
+    return pl.DataFrame([row(measure) for measure in measures], schema=TOTALS, orient="row")
 
 
 def measure_by(days: pl.DataFrame, keys: tuple[str, ...], measures: tuple[Measure, ...]) -> pl.DataFrame:
-    """One row a combination of keys, in their order, the undated last.
+    """Sums measures by keys, sorted by the keys with nulls last.
 
     Returns:
-        The keys, a count (Int64, 0 where there is none) of each measure, and `NAME_money` (`AMOUNTS`) where it has
-        money, that of the first measure last.
+        The keys, a count (Int64, never null) of each measure, and `NAME_money` (`AMOUNTS`) if the measure has money;
+        the money of the first measure comes last.
     """
     names = [measure.name for measure in measures]
     money = [f"{measure.name}_money" for measure in (*measures[1:], measures[0]) if measure.has_money]
@@ -218,6 +232,6 @@ def measure_by(days: pl.DataFrame, keys: tuple[str, ...], measures: tuple[Measur
 
 
 def join_days(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Frames with `KEYS` and measures as one; a measure counts where it is not null."""
+    """Concatenates frames with `DAY_KEYS` and measures; a measure that a frame lacks is null in its rows."""
     days = pl.concat(parts, how="diagonal_relaxed")
-    return days.select(*KEYS, pl.exclude(KEYS))
+    return days.select(*DAY_KEYS, pl.exclude(DAY_KEYS))

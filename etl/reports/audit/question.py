@@ -1,4 +1,4 @@
-"""What an answer is: a row that says what it counts, what it finds, how it is shown and what it cannot tell."""
+"""Defines an answer: what it counts, what it finds, how it is shown, and what the tables cannot show."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from etl.reports.audit.tables import Frames
 
 
 class Chart(NamedTuple):
-    """How a sheet is drawn.
+    """How a frame is drawn.
 
     Attributes:
-        kind: `bars` (the longest first), `days` (a column a day), or `heat_map` (a row a day, a column an hour).
-        label: Columns that name a bar, joined.
-        series: Columns of numbers, drawn one on another.
-        title: What is drawn, for those who cannot see it too.
+        kind: `bars` (one bar per row), `days` (one column per day), or `heat_map` (days as rows, hours as columns).
+        label: Columns that label a bar, joined.
+        series: Columns of numbers, stacked.
+        title: What is drawn; screen readers read it.
     """
 
     kind: str
@@ -28,55 +28,55 @@ class Chart(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """A frame that an answer shows: its key among what was found, its title, its chart."""
+    """A frame that an answer shows: its key among the findings, its title, its chart."""
 
     key: str
     title: str
     chart: Chart | None = None
 
 
-class Whole(NamedTuple):
-    """The measures of the whole: counts, and money by currency."""
+class Totals(NamedTuple):
+    """Sums of measures over all days and integrations: counts, and money by currency."""
 
     counts: dict[str, int]
     money: dict[str, list[dict[str, object]]]
 
     @classmethod
-    def of(cls, rows: pl.DataFrame) -> Whole:
-        """From rows of `levels.WHOLE`."""
+    def of(cls, rows: pl.DataFrame) -> Totals:
+        """Takes the sums from rows of `measures.TOTALS`."""
         counts = dict(zip(rows["measure"], rows["count"], strict=True))
         return cls(counts, dict(zip(rows["measure"], (money or [] for money in rows["money"].to_list()), strict=True)))
 
-    def n(self, name: str) -> str:
-        """A count in words."""
+    def count_text(self, name: str) -> str:
+        """Formats the count of a measure."""
         return f"{self.counts[name]:,}"
 
     def worth(self, name: str) -> str:
-        """`, worth EUR 12.50`, or nothing where there is no money."""
+        """Formats the money of a measure as `, worth EUR 12.50`; empty if there is no money."""
         return f", worth {money_text(self.money[name])}" if self.money[name] else ""
 
     def share(self, name: str, base: str) -> str:
-        """A count as a share of another."""
+        """Formats the count of a measure as a share of the count of a base measure."""
         return share_text(self.counts[name], self.counts[base])
 
 
-Found = dict[str, pl.DataFrame]
+Findings = dict[str, pl.DataFrame]
 
 
 class Answer(NamedTuple):
     """A question that the tables answer.
 
     Attributes:
-        key: Its name for programs.
-        title: Its name for people.
-        question: What is asked.
-        base: The measure that shares are of.
-        measures: What is counted of the whole, by integration and by day.
-        find: Frames to its sheets by key; `days` among them holds measures that it counts itself.
-        sheets: What it shows beside its measures, in order.
-        days_chart: The measures that are drawn by day, one on another; none: no such chart.
-        says: The whole and what was found to sentences; the first is the answer.
-        unknown: What the tables cannot tell; empty: nothing.
+        key: The answer's name for programs.
+        title: The answer's name for people.
+        question: The question.
+        base: Name of the measure that shares are a part of.
+        measures: Names of the measures to show: their totals, by integration and by day.
+        find: Makes the frames of `sheets`, by key, from the tables. Its frame `days` holds measures of its own.
+        sheets: Frames to show beside the measures, in order.
+        days_chart: Names of the measures to draw by day, stacked; empty: no such chart.
+        summarise: Makes sentences from the totals and the findings; the first sentence is the answer.
+        unknown: What the tables cannot show; empty: no such limit.
     """
 
     key: str
@@ -84,10 +84,10 @@ class Answer(NamedTuple):
     question: str
     base: str
     measures: tuple[str, ...]
-    find: Callable[[Frames], Found]
+    find: Callable[[Frames], Findings]
     sheets: tuple[Sheet, ...]
     days_chart: tuple[str, ...]
-    says: Callable[[Whole, Found], list[str]]
+    summarise: Callable[[Totals, Findings], list[str]]
     unknown: str = ""
 
 
@@ -95,27 +95,27 @@ _MOST_CURRENCIES: Final = 3
 
 
 def amount_text(value: Decimal) -> str:
-    """An amount with two digits, or as many as it has: `1,234.50`."""
+    """Formats an amount with at least two decimals: `1,234.50`."""
     plain = value.normalize()
     digits = max(2, -int(plain.as_tuple().exponent)) if plain else 2
     return f"{value:,.{digits}f}"
 
 
 def money_text(money: list[dict[str, object]] | None, most: int = _MOST_CURRENCIES) -> str:
-    """Amounts by currency in one line: `EUR 1,234.50, USD 7.00 and 2 more`."""
-    parts = [f"{one['currency'] or 'no currency'} {amount_text(Decimal(str(one['amount'])))}" for one in money or []]
+    """Formats amounts by currency: `EUR 1,234.50, USD 7.00 and 2 more`."""
+    parts = [f"{pair['currency'] or 'no currency'} {amount_text(Decimal(str(pair['amount'])))}" for pair in money or []]
     rest = f" and {len(parts) - most} more" if len(parts) > most else ""
     return ", ".join(parts[:most]) + rest
 
 
 def share_text(count: int, of: int) -> str:
-    """A share in percent: `12.3 %`; `0 %` of nothing."""
+    """Formats a share in percent: `12.3 %`; `0 %` if the base is zero."""
     if not of or not count:
         return "0 %"
     share = 100 * count / of
     return "under 0.1 %" if share < 0.1 else f"{share:.1f} %"
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """A count and its noun: `1 file`, `2 files`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+def plural(count: int, singular: str, plural_form: str | None = None) -> str:
+    """Formats a count with its noun: `1 file`, `2 files`."""
+    return f"{count:,} {singular if count == 1 else plural_form or singular + 's'}"

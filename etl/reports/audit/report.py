@@ -1,4 +1,4 @@
-"""A report: the answers about a folder of published tables, and what must be said beside them."""
+"""Makes a report: the answers about a folder of published tables, and notes on what limits them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from etl.errors import UsageError
-from etl.reports.audit.catalogue import ANSWERS, Section, find_answers
-from etl.reports.audit.tables import frames_of
+from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
+from etl.reports.audit.tables import make_frames
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names
 from etl.runner.published_tables import Published, open_published, read
@@ -18,16 +18,16 @@ from etl.sources.settings import check_zone
 
 
 class Report(NamedTuple):
-    """What was found.
+    """The answers about published tables.
 
     Attributes:
-        folder: Where the tables lie.
-        zone: IANA name of the zone of days and hours.
-        manifest: What the run counted.
-        first: When the first postback was received; null where none says it.
-        last: When the last one was.
+        folder: Folder of the tables.
+        zone: IANA name of the time zone of days and hours.
+        manifest: The run's manifest.
+        first: When the first postback was received; None if no postback has a time.
+        last: When the last postback was received, likewise.
         notes: What limits the answers.
-        sections: The answers in their order.
+        sections: The answers, in their order.
     """
 
     folder: Path
@@ -36,20 +36,20 @@ class Report(NamedTuple):
     first: datetime | None
     last: datetime | None
     notes: list[str]
-    sections: list[Section]
+    sections: list[ReportSection]
 
 
 def make_report(folder: Path, ruleset: str | None, zone: str, chosen: tuple[str, ...] = ()) -> Report:
-    """Answers what was chosen about the tables in a folder.
+    """Makes a report of the tables in a folder.
 
     Args:
-        folder: That `run --out` wrote.
-        ruleset: Name or file of the ruleset it was run with; None: as the tables name it.
-        zone: IANA name.
-        chosen: Keys of answers; none: all.
+        folder: The folder that `run --out` wrote.
+        ruleset: Name or file of the ruleset of that run; None: the name in the manifest.
+        zone: IANA name of the time zone of days and hours.
+        chosen: Keys of the answers to find; empty: all.
 
     Raises:
-        UsageError: An unknown answer, zone or ruleset, or no tables.
+        UsageError: An answer, zone or ruleset is unknown, or the folder holds no tables.
         InputError: The tables cannot be read.
     """
     known = [answer.key for answer in ANSWERS]
@@ -58,16 +58,16 @@ def make_report(folder: Path, ruleset: str | None, zone: str, chosen: tuple[str,
         raise UsageError(f"There is no answer {unknown[0]!r}.", f"The answers are {', '.join(known)}.")
     check_zone("--timezone", zone)
     published = open_published(folder)
-    rules, notes = rules_of(published.manifest, ruleset)
+    rules, notes = find_rules(published.manifest, ruleset)
     first, last, undated = _period(published, zone)
     if undated:
-        notes.append(f"{undated:,} postbacks have no received_at: they count in the whole, and in no day or hour.")
-    sections = find_answers(frames_of(published, rules, zone), chosen)
+        notes.append(f"{undated:,} postbacks have no received_at: they count in the totals, but in no day or hour.")
+    sections = find_answers(make_frames(published, rules, zone), chosen)
     return Report(folder, zone, published.manifest, first, last, notes, sections)
 
 
-def rules_of(manifest: dict[str, Any], name: str | None) -> tuple[Ruleset, list[str]]:
-    """The rules that tables were made by, and a note where these are not at hand or not the same."""
+def find_rules(manifest: dict[str, Any], name: str | None) -> tuple[Ruleset, list[str]]:
+    """Finds the ruleset that tables were made with, and a note if another ruleset is used in its place."""
     recorded = manifest["ruleset"]
     if name is not None:
         rules = find_ruleset(name)
@@ -79,14 +79,14 @@ def rules_of(manifest: dict[str, Any], name: str | None) -> tuple[Ruleset, list[
         return rules, []
     return rules, [
         (
-            f"The tables were made by the ruleset {recorded['name']!r}, which is not the one used here: suggestions may"
-            " differ. Name its file with --ruleset."
+            f"The tables were made with the ruleset {recorded['name']!r}, but this report uses {rules.name!r}:"
+            " suggestions may differ. Name the file of the run's ruleset with --ruleset."
         )
     ]
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report as plain data: every row of every frame."""
+    """Converts a report to plain data, with every row of every frame."""
     return {
         "folder": str(report.folder),
         "timezone": report.zone,
@@ -100,7 +100,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "key": section.answer.key,
                 "title": section.answer.title,
                 "question": section.answer.question,
-                "says": section.says,
+                "says": section.sentences,
                 "unknown": section.answer.unknown or None,
                 "sheets": {sheet.key: sheet.rows.to_dicts() for sheet in section.sheets},
             }
@@ -110,6 +110,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def _period(published: Published, zone: str) -> tuple[datetime | None, datetime | None, int]:
+    """Finds the first and the last time of receipt in a zone, and how many postbacks have none."""
     times = pl.concat([published.conversions.select("received_at"), published.rejections.select("received_at")])
     local = pl.col("received_at").dt.convert_time_zone(zone)
     first, last, undated = read(times.select(first=local.min(), last=local.max(), undated=local.null_count())).row(0)

@@ -1,4 +1,4 @@
-"""Answer 12: a scorecard by sender."""
+"""Answer 12: compares senders in a scorecard."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Final
 import polars as pl
 
 from etl.reports.audit.measures import JUNK_KEYS
-from etl.reports.audit.question import Answer, Found, Sheet, Whole, plural, share_text
-from etl.reports.audit.tables import IS_SUMMABLE, WHOSE, Frames, amounts, has_key_issue, sender_family
+from etl.reports.audit.question import Answer, Findings, Sheet, Totals, plural, share_text
+from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, has_key_issue, sender_family
 from etl.runner.published_tables import read
 
-_SENDER: Final = (*WHOSE, "sender")
+_SENDER: Final = (*INTEGRATION_KEYS, "sender")
 _FAILED: Final = (pl.col("http_status") >= 400).fill_null(value=False)
 
 
-def find_senders(frames: Frames) -> Found:
-    """scorecard: one row an account, integration and user agent family, the busiest first.
+def find_senders(frames: Frames) -> Findings:
+    """Finds the scorecard: one row per account, integration and family of user agents, most postbacks first.
 
-    accepted is the share of postbacks that the endpoint takes (duplicates too), clicks that of conversions matched by
-    click_id, sound that of conversions whose key is no junk, repeated that of accepted ones that repeat another.
+    `accepted` and `failed` are shares of the postbacks: accepted by the endpoint (duplicates included), and answered
+    with an error. `clicks` and `sound` are shares of the conversions: matched by click_id, and with a match key that is
+    not junk. `repeated` is the share of duplicates among the accepted postbacks.
     """
     counts = ["conversions", "rejections", "clicks", "sound", "repeated", "failed"]
     by_sender = (
@@ -47,16 +48,16 @@ def find_senders(frames: Frames) -> Found:
 
 
 def _count_senders(frames: Frames) -> pl.DataFrame:
-    """One row a sender, currency and table: its counts, and the sum of its values."""
+    """Counts conversions and rejections, and sums the values of conversions, by sender, currency and table."""
     is_junk = has_key_issue(*(code for code, _, _ in JUNK_KEYS))
-    conversions = frames.conversions.group_by(*WHOSE, sender_family(), "currency").agg(
+    conversions = frames.conversions.group_by(*INTEGRATION_KEYS, sender_family(), "currency").agg(
         pl.len().cast(pl.Int64).alias("conversions"),
         clicks=(pl.col("match_type") == "click_id").sum().cast(pl.Int64),
         sound=(~is_junk).sum().cast(pl.Int64),
         failed=_FAILED.sum().cast(pl.Int64),
         value=pl.col("value").filter(IS_SUMMABLE).sum(),
     )
-    rejections = frames.rejections.group_by(*WHOSE, sender_family(), "currency").agg(
+    rejections = frames.rejections.group_by(*INTEGRATION_KEYS, sender_family(), "currency").agg(
         pl.len().cast(pl.Int64).alias("rejections"),
         repeated=(pl.col("reason") == "duplicate_transaction").sum().cast(pl.Int64),
         failed=_FAILED.sum().cast(pl.Int64),
@@ -65,11 +66,12 @@ def _count_senders(frames: Frames) -> pl.DataFrame:
 
 
 def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
+    """Divides a part by its whole; null if the whole is zero."""
     return pl.when(whole > 0).then(part / whole)
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    senders = found["scorecard"]
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    senders = findings["scorecard"]
     if not senders.height:
         return ["The tables hold no postbacks."]
     first = senders.row(0, named=True)
@@ -81,8 +83,8 @@ def _say(whole: Whole, found: Found) -> list[str]:
         ),
     ]
     sentences += [
-        f"The least accepted is {row['sender']} of {row['integration'] or 'no integration'}: "
-        f"{share_text(round(row['accepted'] * row['postbacks']), row['postbacks'])} of its postbacks."
+        f"The share of accepted postbacks is lowest for {row['sender']} of {row['integration'] or 'no integration'}:"
+        f" {share_text(round(row['accepted'] * row['postbacks']), row['postbacks'])}."
         for row in worst.iter_rows(named=True)
     ]
     return sentences
@@ -91,12 +93,12 @@ def _say(whole: Whole, found: Found) -> list[str]:
 ANSWER: Final = Answer(
     key="senders",
     title="Senders",
-    question="How does each sender do?",
+    question="How good are the postbacks of each sender?",
     base="postbacks",
     measures=("postbacks", "conversions", "rejections"),
     find=find_senders,
     sheets=(Sheet("scorecard", "Scorecard"),),
     days_chart=(),
-    says=_say,
-    unknown="A sender is an integration and the program that its user agent names; bare payloads have none.",
+    summarise=_summarise,
+    unknown="A sender is an integration and the program that a user agent names. Bare payloads have no user agent.",
 )

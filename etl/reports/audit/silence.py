@@ -1,4 +1,4 @@
-"""Hours in which an integration that usually sends sent nothing, and holes between files. Part of answer 7."""
+"""Finds hours in which an integration sent at most a tenth of its usual requests, and gaps between files (answer 7)."""
 
 from __future__ import annotations
 
@@ -6,42 +6,41 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.tables import WHOSE, Frames
+from etl.reports.audit.tables import INTEGRATION_KEYS, Frames
 from etl.runner.published_tables import read
 from etl.schema import INSTANT
 
-#: So many requests must be expected before their absence says anything: by chance, none come once in 20,000 such hours.
+#: An hour can be silent only if at least this many requests are expected: by chance, 1 in 20,000 such hours has none.
 LEAST_EXPECTED: Final = 10
 
-#: An hour is silent with at most this share of what is expected.
+#: An hour is silent if it has at most this share of the expected requests.
 SILENT_SHARE: Final = 0.1
 
 _SHOWN_DAYS: Final = 28
 _SHOWN_INTEGRATIONS: Final = 3
 
-#: What stands for nothing but a file's turn in its name: digits, and the endings of compression.
-_TURN: Final = r"[._-]?[0-9]+|\.(?:gz|zst|bz2|xz)$"
+#: Parts of a name that differ between files of one series: digits of rotation, and the suffix of compression.
+_ROTATION_SUFFIX: Final = r"[._-]?[0-9]+|\.(?:gz|zst|bz2|xz)$"
 
 
 def count_hours(frames: Frames) -> pl.DataFrame:
-    """One row an integration and hour, from its first to the last hour of all, with what its own pattern expects.
+    """Counts requests by integration and hour, beside the number that the integration usually sends.
 
-    The pattern is the median of the same hour on the same weekdays, or on all other days where there is no second week;
-    the hour itself does not count. The first hour of an integration and the last of all are left out: they are
-    not whole.
+    The usual number is the median of the same hour on the same weekday of other weeks, or on all other days if there
+    is no other week. An integration's first hour and the last hour of all are left out: they may be incomplete.
 
     Returns:
-        account_id, integration, hour (Datetime in the zone), requests (Int64), expected (Float64, null where nothing
-        can be said), pattern (`weekday and hour`, `hour`).
+        account_id, integration, hour (Datetime in the zone), requests (Int64), expected (Float64, null if there are too
+        few other hours), pattern (`weekday and hour`, `hour`).
     """
-    columns = [*WHOSE, "hour"]
+    columns = [*INTEGRATION_KEYS, "hour"]
     requests = pl.concat([frames.conversions.select(columns), frames.rejections.select(columns)])
     counted = read(
         requests.drop_nulls("hour").group_by(columns).agg(pl.len().cast(pl.Int64).alias("requests"))
     ).with_columns(pl.col("hour").dt.convert_time_zone("UTC"))
     last = counted["hour"].max()
     grid = (
-        counted.group_by(WHOSE)
+        counted.group_by(INTEGRATION_KEYS)
         .agg(pl.col("hour").min().alias("first"))
         .with_columns(hour=pl.datetime_ranges(pl.col("first"), pl.lit(last, INSTANT), "1h", closed="none"))
         .explode("hour", empty_as_null=False)
@@ -54,9 +53,10 @@ def count_hours(frames: Frames) -> pl.DataFrame:
 
 
 def _with_expectation(hours: pl.DataFrame) -> pl.DataFrame:
+    """Adds the expected requests, and the pattern they come from, to each hour."""
     named = hours.with_columns(of_day=pl.col("hour").dt.hour(), weekday=pl.col("hour").dt.weekday())
-    by_week = _median_of_others(named, (*WHOSE, "weekday", "of_day"), "week")
-    both = _median_of_others(by_week, (*WHOSE, "of_day"), "day")
+    by_week = _median_of_others(named, (*INTEGRATION_KEYS, "weekday", "of_day"), "week")
+    both = _median_of_others(by_week, (*INTEGRATION_KEYS, "of_day"), "day")
     has_weeks, has_days = pl.col("week_others") >= 1, pl.col("day_others") >= 2
     return both.select(
         *hours.columns,
@@ -66,9 +66,9 @@ def _with_expectation(hours: pl.DataFrame) -> pl.DataFrame:
 
 
 def _median_of_others(hours: pl.DataFrame, keys: tuple[str, ...], name: str) -> pl.DataFrame:
-    """With how many other hours each shares the keys (`NAME_others`), and the median of theirs (`NAME_median`).
+    """Adds how many other hours have the same keys (`NAME_others`), and the median of their requests (`NAME_median`).
 
-    Without the row at `place` in a sorted group, what stood at or behind it moves up by one.
+    In a sorted group without the row at `place`, the rows from `place` on move up by one.
     """
     placed = hours.sort(*keys, "requests", "hour").with_columns(
         place=pl.int_range(pl.len()).over(keys), others=pl.len().over(keys).cast(pl.Int64) - 1
@@ -89,17 +89,17 @@ def is_silent() -> pl.Expr:
     return (pl.col("expected") >= LEAST_EXPECTED) & (pl.col("requests") <= SILENT_SHARE * pl.col("expected"))
 
 
-def silent_spans(hours: pl.DataFrame) -> pl.DataFrame:
-    """Silent hours that follow each other as one row, the most missed first.
+def find_silent_spans(hours: pl.DataFrame) -> pl.DataFrame:
+    """Joins consecutive silent hours of an integration to spans.
 
     Returns:
-        account_id, integration, since, until, hours, requests, expected.
+        account_id, integration, since, until, hours, requests, expected; the span with most expected requests first.
     """
     silent = hours.filter(is_silent()).with_columns(
-        span=(pl.col("hour").diff() != pl.duration(hours=1)).fill_null(value=True).cum_sum().over(WHOSE)
+        span=(pl.col("hour").diff() != pl.duration(hours=1)).fill_null(value=True).cum_sum().over(INTEGRATION_KEYS)
     )
     return (
-        silent.group_by(*WHOSE, "span", maintain_order=True)
+        silent.group_by(*INTEGRATION_KEYS, "span", maintain_order=True)
         .agg(
             since=pl.col("hour").first(),
             until=pl.col("hour").last() + pl.duration(hours=1),
@@ -108,26 +108,28 @@ def silent_spans(hours: pl.DataFrame) -> pl.DataFrame:
             expected=pl.col("expected").sum().round(1),
         )
         .drop("span")
-        .sort("expected", *WHOSE, "since", descending=[True, False, False, False])
+        .sort("expected", *INTEGRATION_KEYS, "since", descending=[True, False, False, False])
     )
 
 
-def shown_hours(hours: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
-    """The part of the hours that is drawn: the integrations that miss most, four weeks that end with their silence.
+def select_drawn_hours(hours: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """Selects the hours to draw: integrations that miss most requests, in four weeks that end with the last silence.
 
     Returns:
         account_id, integration, day, hour (0 to 23), requests, expected, state.
     """
     by_weight = (
-        hours.group_by(WHOSE)
+        hours.group_by(INTEGRATION_KEYS)
         .agg(
             missed=pl.col("expected").filter(is_silent()).sum(),
             requests=pl.col("requests").sum(),
         )
-        .sort("missed", "requests", *WHOSE, descending=[True, True, False, False])
+        .sort("missed", "requests", *INTEGRATION_KEYS, descending=[True, True, False, False])
     )
     count = min(_SHOWN_INTEGRATIONS, max(1, by_weight.filter(pl.col("missed") > 0).height))
-    shown = hours.join(by_weight.head(count).select(WHOSE), on=WHOSE, how="semi", nulls_equal=True)
+    shown = hours.join(
+        by_weight.head(count).select(INTEGRATION_KEYS), on=INTEGRATION_KEYS, how="semi", nulls_equal=True
+    )
     end = pl.lit(spans["until"].max() if spans.height else hours["hour"].max(), hours.schema["hour"])
     since = end - pl.duration(days=_SHOWN_DAYS)
     ratio = pl.col("requests") / pl.col("expected")
@@ -143,7 +145,7 @@ def shown_hours(hours: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("as usual"))
     )
     return shown.filter((pl.col("hour") >= since) & (pl.col("hour") < end + pl.duration(days=1))).select(
-        *WHOSE,
+        *INTEGRATION_KEYS,
         day=pl.col("hour").dt.date(),
         hour=pl.col("hour").dt.hour().cast(pl.Int64),
         requests="requests",
@@ -153,12 +155,12 @@ def shown_hours(hours: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_holes(frames: Frames) -> pl.DataFrame:
-    """Time between two files of a series in which neither holds a postback, though more than a few would be due.
+    """Finds times between two files of a series without a postback, in which at least `LEAST_EXPECTED` are expected.
 
-    Files are of a series if their names differ in digits and compression only.
+    The names of files in a series differ only in digits and in the suffix of compression.
 
     Returns:
-        series, before, after (the files), since, until, expected (requests, by the mean of the series).
+        series, before, after (the two files), since, until, expected (requests, by the mean rate of the series).
     """
     columns = ["source", "received_at"]
     seen = pl.concat([frames.conversions.select(columns), frames.rejections.select(columns)]).drop_nulls()
@@ -170,7 +172,9 @@ def find_holes(frames: Frames) -> pl.DataFrame:
         )
     )
     rate = pl.col("requests").sum() / (pl.col("last") - pl.col("first")).dt.total_seconds().sum()
-    ordered = files.with_columns(series=pl.col("source").str.replace_all(_TURN, "")).sort("series", "first", "source")
+    ordered = files.with_columns(series=pl.col("source").str.replace_all(_ROTATION_SUFFIX, "")).sort(
+        "series", "first", "source"
+    )
     return (
         ordered.with_columns(
             rate=rate.over("series"),

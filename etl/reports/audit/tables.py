@@ -1,4 +1,4 @@
-"""The tables as the answers read them, and the words their expressions are made of."""
+"""Gives the answers their tables, and the expressions that several answers use."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from etl.rules.ruleset import Ruleset
 from etl.runner.published_tables import Published, read
 from etl.schema import MONEY, SUMMABLE
 
-#: Whose an answer's rows are: the path's two parts.
-WHOSE: Final = ("account_id", "integration")
+#: The columns that identify an integration: the two variable parts of the path.
+INTEGRATION_KEYS: Final = ("account_id", "integration")
 
-#: An amount of money in one currency. Amounts of several currencies are never added.
+#: Money: one amount per currency. Amounts in different currencies are never added.
 AMOUNTS: Final = pl.List(pl.Struct({"currency": pl.String(), "amount": MONEY}))
 
 IS_SUMMABLE: Final = pl.col("value").abs() < SUMMABLE
 _CODES: Final = pl.col("issues").list.eval(pl.element().struct.field("code"))
 
-#: What a user agent's words say: a bot or tool that names itself, a browser, else the first word.
+#: Where a user agent names its program: after `compatible;`, as a known browser, or in the first word.
 _FAMILY: Final = (
     r"compatible; ?([^/;,)\s]{1,40})",
     r"(?:^Mozilla/.*)(Edg|OPR|Firefox|Chrome)/",
@@ -29,15 +29,15 @@ _FAMILY: Final = (
 
 
 class Frames(NamedTuple):
-    """What answers are made from.
+    """The published tables, as the answers read them.
 
     Attributes:
-        conversions: The table, with `day` and `hour` (its hour's beginning) of received_at in the zone.
+        conversions: The table, with the `day` and the start of the `hour` of received_at in the zone.
         rejections: The table, likewise.
         passthroughs: The table.
-        manifest: What the run counted.
-        ruleset: The rules the tables were made by, or the page's where these are not at hand.
-        zone: IANA name of the zone of days and hours.
+        manifest: The run's manifest.
+        ruleset: The ruleset that the tables were made with, or the page's rules if that ruleset is not available.
+        zone: IANA name of the time zone of days and hours.
     """
 
     conversions: pl.LazyFrame
@@ -48,8 +48,8 @@ class Frames(NamedTuple):
     zone: str
 
 
-def frames_of(published: Published, ruleset: Ruleset, zone: str) -> Frames:
-    """The published tables with their days and hours."""
+def make_frames(published: Published, ruleset: Ruleset, zone: str) -> Frames:
+    """Adds days and hours in a time zone to published tables."""
     local = pl.col("received_at").dt.convert_time_zone(zone)
     times = {"day": local.dt.date(), "hour": local.dt.truncate("1h")}
     return Frames(
@@ -63,12 +63,12 @@ def frames_of(published: Published, ruleset: Ruleset, zone: str) -> Frames:
 
 
 def has_issue(*codes: str) -> pl.Expr:
-    """Whether a conversion has an issue of one of the codes."""
+    """Whether a conversion has an issue with one of the codes."""
     return pl.any_horizontal(_CODES.list.contains(code) for code in codes)
 
 
 def has_key_issue(*codes: str) -> pl.Expr:
-    """Whether a conversion has an issue of one of the codes about the parameter that gave its match key."""
+    """Whether a conversion has an issue with one of the codes on the parameter of its match key."""
     return pl.any_horizontal(
         pl.col("issues")
         .list.eval(pl.when(pl.element().struct.field("code") == code).then(pl.element().struct.field("parameter")))
@@ -78,7 +78,7 @@ def has_key_issue(*codes: str) -> pl.Expr:
 
 
 def with_issues(conversions: pl.LazyFrame, *codes: str) -> pl.LazyFrame:
-    """One row an issue of one of the codes: its conversion's columns, and `code`, `parameter`, `detail`."""
+    """Lists issues with one of the codes: the conversion's columns, and `code`, `parameter`, `detail`."""
     return (
         conversions.filter(pl.col("issues").list.len() > 0)
         .explode("issues")
@@ -88,39 +88,39 @@ def with_issues(conversions: pl.LazyFrame, *codes: str) -> pl.LazyFrame:
 
 
 def sender_family() -> pl.Expr:
-    """The program a user agent names: `GuzzleHttp` of `GuzzleHttp/7`, `Chrome` of a browser's; `(none)` for null."""
+    """The program that a user agent names: `GuzzleHttp` for `GuzzleHttp/7`, a browser's name, `(none)` for null."""
     agent = pl.col("user_agent")
     return pl.coalesce(*(agent.str.extract(pattern) for pattern in _FAMILY), pl.lit("(none)")).alias("sender")
 
 
 def amounts(value: pl.Expr, currency: str = "currency") -> pl.Expr:
-    """The sums of a group by currency as `AMOUNTS`, the largest first; for frames that hold one row a currency."""
+    """Collects the sums of a group, one row per currency, as `AMOUNTS`: largest first, without zero and null."""
     pair = pl.struct(pl.col(currency).fill_null("").alias("currency"), value.cast(MONEY).alias("amount"))
     is_some = value.is_not_null() & (value != 0)
     return pair.filter(is_some).sort_by(value.filter(is_some).abs(), descending=True)
 
 
-def counted(frame: pl.LazyFrame, *keys: str, count: str = "conversions") -> pl.DataFrame:
-    """How many rows each combination of keys has, and their money, the most first.
+def count_rows(frame: pl.LazyFrame, *keys: str, count: str = "conversions") -> pl.DataFrame:
+    """Counts rows and sums their money by keys.
 
     Args:
-        frame: With the keys, `value` and `currency`.
-        keys: Columns.
-        count: What to call the number of rows.
+        frame: Rows with the keys, `value` and `currency`.
+        keys: Names of columns.
+        count: Name of the column of counts.
 
     Returns:
-        The keys, the count (Int64) and `money` (`AMOUNTS`). Ties are in the order of the keys.
+        The keys, the count (Int64) and `money` (`AMOUNTS`); the highest count first, ties in the order of the keys.
     """
     by_currency = read(
         frame.group_by(*keys, "currency").agg(
             pl.len().cast(pl.Int64).alias(count), value=pl.col("value").filter(IS_SUMMABLE).sum()
         )
     )
-    return total(by_currency, *keys, count=count)
+    return sum_currencies(by_currency, *keys, count=count)
 
 
-def total(by_currency: pl.DataFrame, *keys: str, count: str = "conversions") -> pl.DataFrame:
-    """Rows of one currency each as one row a combination of keys; see `counted`."""
+def sum_currencies(by_currency: pl.DataFrame, *keys: str, count: str = "conversions") -> pl.DataFrame:
+    """Sums rows of keys and currency to one row per combination of keys, as `count_rows` returns them."""
     return (
         by_currency.sort("currency")
         .group_by(*keys, maintain_order=True)

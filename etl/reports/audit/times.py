@@ -1,4 +1,4 @@
-"""Answer 7: when nothing came, and times that say something else than when they were received (rules 6)."""
+"""Answer 7: finds silent hours, gaps between files, and timestamps that are wrong or late (rules 6)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
-from etl.reports.audit.silence import LEAST_EXPECTED, count_hours, find_holes, shown_hours, silent_spans
-from etl.reports.audit.tables import WHOSE, Frames, with_issues
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.reports.audit.silence import LEAST_EXPECTED, count_hours, find_holes, find_silent_spans, select_drawn_hours
+from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, with_issues
 from etl.runner.published_tables import read
 
 _HALF_HOUR: Final = 1800
 _CLOSE_SECONDS: Final = 300
-#: The zones of the earth lie within so many half hours of UTC.
-_FARTHEST: Final = 28
-#: An offset is an error of the sender where so many conversions, so large a share of those that say a time, and so
-#: large a share of those around it are that far off.
-_LEAST: Final = 10
-_SHARE: Final = 0.05
-_CONCENTRATION: Final = 0.8
+#: The largest offset of a time zone from UTC, in half hours.
+_MAX_HALF_HOURS: Final = 28
+#: An offset is an error of the sender if enough conversions have it: the least number, the least share of conversions
+#: with a timestamp, and the least share of conversions whose offset rounds to the same half hour.
+_LEAST_CONVERSIONS: Final = 10
+_LEAST_SHARE: Final = 0.05
+_LEAST_CONCENTRATION: Final = 0.8
 
 _CODES: Final = (
     "timestamp_milliseconds",
@@ -29,7 +29,7 @@ _CODES: Final = (
     "future_timestamp",
 )
 
-#: Upper bounds in seconds of the time from happening to being received.
+#: Names of the delay from timestamp to receipt, with upper bounds in seconds.
 _DELAYS: Final = (
     (-86_400, "more than a day ahead"),
     (-60, "up to a day ahead"),
@@ -45,16 +45,21 @@ _OWN_TIME: Final = pl.coalesce(
 )
 
 
-def find_times(frames: Frames) -> Found:
-    """silent, hours, holes (see `silence`), offsets, delays, timestamps."""
+def find_times(frames: Frames) -> Findings:
+    """Finds silence, offsets of whole and half hours, delays, and timestamps with issues.
+
+    Returns:
+        `silent`, `hours` and `holes`, see `silence`. `offsets`: one row per integration and offset. `delays`: one row
+        per range of delays. `timestamps`: one row per integration, issue and parameter.
+    """
     hours = count_hours(frames)
-    spans = silent_spans(hours)
+    spans = find_silent_spans(hours)
     ahead = frames.conversions.select(
-        *WHOSE, seconds=(_OWN_TIME - pl.col("received_at")).dt.total_seconds()
+        *INTEGRATION_KEYS, seconds=(_OWN_TIME - pl.col("received_at")).dt.total_seconds()
     ).drop_nulls("seconds")
     return {
         "silent": spans,
-        "hours": shown_hours(hours, spans),
+        "hours": select_drawn_hours(hours, spans),
         "holes": find_holes(frames),
         "offsets": _offsets(ahead),
         "delays": _delays(ahead),
@@ -63,38 +68,46 @@ def find_times(frames: Frames) -> Found:
 
 
 def _offsets(ahead: pl.LazyFrame) -> pl.DataFrame:
-    """One row a sender's error: account_id, integration, offset_hours (ahead of UTC), conversions, share, means."""
+    """Finds integrations whose timestamps are off by whole or half hours.
+
+    Returns:
+        account_id, integration, offset_hours (ahead of UTC), conversions, share, means.
+    """
     steps = (pl.col("seconds") / _HALF_HOUR).round().cast(pl.Int64)
     is_close = (pl.col("seconds") - steps * _HALF_HOUR).abs() <= _CLOSE_SECONDS
     bins = read(
         ahead.with_columns(steps=steps, is_close=is_close)
-        .group_by(*WHOSE, "steps")
+        .group_by(*INTEGRATION_KEYS, "steps")
         .agg(around=pl.len().cast(pl.Int64), conversions=pl.col("is_close").sum().cast(pl.Int64))
-    ).with_columns(share=pl.col("conversions") / pl.col("around").sum().over(WHOSE))
+    ).with_columns(share=pl.col("conversions") / pl.col("around").sum().over(INTEGRATION_KEYS))
     hours = pl.col("steps").abs() // 2
     minutes = pl.col("steps").abs() % 2 * 30
     sign = pl.when(pl.col("steps") > 0).then(pl.lit("+")).otherwise(pl.lit("−"))
     zone = pl.format("{}{}:{}", sign, hours.cast(pl.String).str.zfill(2), minutes.cast(pl.String).str.zfill(2))
     return (
         bins.filter(
-            pl.col("steps").abs().is_between(1, _FARTHEST)
-            & (pl.col("conversions") >= _LEAST)
-            & (pl.col("share") >= _SHARE)
-            & (pl.col("conversions") >= _CONCENTRATION * pl.col("around"))
+            pl.col("steps").abs().is_between(1, _MAX_HALF_HOURS)
+            & (pl.col("conversions") >= _LEAST_CONVERSIONS)
+            & (pl.col("share") >= _LEAST_SHARE)
+            & (pl.col("conversions") >= _LEAST_CONCENTRATION * pl.col("around"))
         )
         .select(
-            *WHOSE,
+            *INTEGRATION_KEYS,
             offset_hours=pl.col("steps") / 2,
             conversions="conversions",
             share="share",
             means=pl.format("local time of UTC{} sent as if it were UTC", zone),
         )
-        .sort("conversions", *WHOSE, descending=[True, False, False])
+        .sort("conversions", *INTEGRATION_KEYS, descending=[True, False, False])
     )
 
 
 def _delays(ahead: pl.LazyFrame) -> pl.DataFrame:
-    """delay, conversions: how long after they happened conversions were received, where they say when."""
+    """Counts conversions by the delay from their timestamp to their receipt.
+
+    Returns:
+        delay, conversions: one row per range of `_DELAYS`.
+    """
     late = -pl.col("seconds")
     cases = pl.coalesce(
         *(pl.when(late <= bound).then(pl.lit(name)) for bound, name in _DELAYS if bound is not None),
@@ -106,8 +119,12 @@ def _delays(ahead: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _timestamps(frames: Frames) -> pl.DataFrame:
-    """account_id, integration, code, parameter, conversions, example (as sent), meant."""
-    keys = (*WHOSE, "code", "parameter")
+    """Counts timestamps with issues.
+
+    Returns:
+        account_id, integration, code, parameter, conversions, example (as sent), meant (of an example).
+    """
+    keys = (*INTEGRATION_KEYS, "code", "parameter")
     return read(
         with_issues(frames.conversions, *_CODES)
         .group_by(keys)
@@ -119,57 +136,62 @@ def _timestamps(frames: Frames) -> pl.DataFrame:
     ).sort("conversions", *keys, descending=[True, *([False] * 4)])
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    silent, offsets, holes = found["silent"], found["offsets"], found["holes"]
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    silent, offsets, holes = findings["silent"], findings["offsets"], findings["holes"]
     sentences = []
     if silent.height:
         first = silent.row(0, named=True)
         sentences.append(
-            f"{plural(int(silent['hours'].sum()), 'hour was', 'hours were')} silent in which about"
-            f" {silent['expected'].sum():,.0f} requests were due; the longest of them {first['integration']} from"
-            f" {first['since']:%Y-%m-%d %H:%M} to {first['until']:%Y-%m-%d %H:%M}."
+            f"{plural(int(silent['hours'].sum()), 'hour was', 'hours were')} silent; about"
+            f" {silent['expected'].sum():,.0f} requests were expected. The largest silence is that of"
+            f" {first['integration']}, from {first['since']:%Y-%m-%d %H:%M} to {first['until']:%Y-%m-%d %H:%M}."
         )
     else:
-        sentences.append("No hour was silent against its integration's own pattern.")
+        sentences.append("No hour was silent, compared with the usual hours of its integration.")
     if holes.height:
         sentences.append(
-            f"{plural(holes.height, 'hole lies', 'holes lie')} between files; about"
-            f" {holes['expected'].sum():,.0f} requests would have been in {'it' if holes.height == 1 else 'them'}."
+            f"{plural(holes.height, 'gap was', 'gaps were')} found between files; about"
+            f" {holes['expected'].sum():,.0f} requests were expected in {'it' if holes.height == 1 else 'them'}."
         )
     sentences += [
-        f"{row['integration']} is {row['offset_hours']:+g} hours off in {row['conversions']:,} conversions:"
-        f" {row['means']}."
+        f"The timestamps of {row['integration']} are off by {row['offset_hours']:+g} hours in"
+        f" {row['conversions']:,} conversions: {row['means']}."
         for row in offsets.head(3).iter_rows(named=True)
     ]
-    if whole.counts["other_time"] or whole.counts["invalid_time"]:
+    if totals.counts["other_time"] or totals.counts["invalid_time"]:
         sentences.append(
-            f"{plural(whole.counts['other_time'], 'timestamp is', 'timestamps are')} not in seconds and"
-            f" {whole.n('invalid_time')} cannot be read: the time received stands in their place."
+            f"{plural(totals.counts['other_time'], 'timestamp is', 'timestamps are')} not in seconds and"
+            f" {totals.count_text('invalid_time')} cannot be read: the time received is used instead."
         )
-    sentences.append(f"{plural(whole.counts['late'], 'conversion')} came more than a day late.")
+    late = plural(totals.counts["late"], "conversion was", "conversions were")
+    sentences.append(f"{late} received more than a day after the timestamp.")
     return sentences
 
 
 ANSWER: Final = Answer(
     key="times",
     title="Time",
-    question="When did nothing come, and whose times are wrong?",
+    question="When did an integration send nothing, and which timestamps are wrong?",
     base="conversions",
     measures=("conversions", "own_time", "other_time", "invalid_time", "late", "future"),
     find=find_times,
     sheets=(
         Sheet("silent", "Silent hours"),
-        Sheet("hours", "Hours against the pattern", Chart("heat_map", WHOSE, ("state",), "requests by day and hour")),
-        Sheet("holes", "Holes between files"),
-        Sheet("offsets", "Whole and half hours off"),
-        Sheet("delays", "From happening to being received", Chart("bars", ("delay",), ("conversions",), "delay")),
-        Sheet("timestamps", "Timestamps that are not in seconds"),
+        Sheet(
+            "hours",
+            "Hours compared with usual hours",
+            Chart("heat_map", INTEGRATION_KEYS, ("state",), "requests by day and hour"),
+        ),
+        Sheet("holes", "Gaps between files"),
+        Sheet("offsets", "Timestamps off by whole or half hours"),
+        Sheet("delays", "Delay from timestamp to receipt", Chart("bars", ("delay",), ("conversions",), "delay")),
+        Sheet("timestamps", "Timestamps with issues"),
     ),
     days_chart=("other_time", "invalid_time", "late", "future"),
-    says=_say,
+    summarise=_summarise,
     unknown=(
-        f"Silence can be told where {LEAST_EXPECTED} requests an hour are usual and the tables reach over two weeks, or"
-        " three days where all days are alike. A hole is told from postbacks alone: other requests of a file are not"
-        " in the tables."
+        f"Silence is found only where {LEAST_EXPECTED} requests an hour are usual. The usual number comes from the same"
+        " weekday and hour of other weeks, or else from the same hour of at least two other days. Gaps between files"
+        " are found by postbacks only: the tables do not hold other requests."
     ),
 )

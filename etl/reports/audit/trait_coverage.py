@@ -1,4 +1,4 @@
-"""Answer 11: which customer traits were sent, hashed too early, and which passthroughs were dropped (rules 7)."""
+"""Answer 11: counts customer traits that were sent or hashed by the sender, and dropped passthroughs (rules 7)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from typing import Final
 import polars as pl
 
 from etl.reports.audit.measures import TRAITS, was_sent
-from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
-from etl.reports.audit.tables import WHOSE, Frames, counted, with_issues
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, count_rows, with_issues
 from etl.rules import page
 from etl.runner.published_tables import read
 
 _NAMES: Final = tuple(f"with_{name}" for name in TRAITS)
 
 
-def find_traits(frames: Frames) -> Found:
-    """coverage: one row a trait; prehashed: one row an integration and trait; dropped: one row a passthrough."""
+def find_traits(frames: Frames) -> Findings:
+    """Finds how often each trait was sent, traits that the sender hashed, and dropped passthroughs.
+
+    Returns:
+        `coverage`: one row per trait. `prehashed`: one row per integration and trait. `dropped`: one row per name of a
+        passthrough.
+    """
     dropped = frames.passthroughs.filter(~pl.col("stored")).group_by("name").agg(pl.len().cast(pl.Int64).alias("times"))
     sent = frames.conversions.select(
         pl.len().alias("conversions"),
@@ -31,8 +36,10 @@ def find_traits(frames: Frames) -> Found:
     )
     return {
         "coverage": coverage.sort("conversions", "trait", descending=[True, False]),
-        "prehashed": counted(
-            with_issues(frames.conversions, "prehashed_trait").rename({"parameter": "trait"}), *WHOSE, "trait"
+        "prehashed": count_rows(
+            with_issues(frames.conversions, "prehashed_trait").rename({"parameter": "trait"}),
+            *INTEGRATION_KEYS,
+            "trait",
         ).drop("money"),
         "dropped": read(dropped)
         .with_columns(pl.lit(page.PASSTHROUGH_PREFIX) + pl.col("name"))
@@ -40,27 +47,28 @@ def find_traits(frames: Frames) -> Found:
     }
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    coverage = found["coverage"]
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    coverage = findings["coverage"]
     if not coverage["conversions"].sum():
-        return ["No trait is in the tables: none was sent, or the run dropped them (--pii drop)."]
+        return ["The tables hold no traits: no trait was sent, or the run dropped them (--pii drop)."]
     best, least = coverage.row(0, named=True), coverage.row(-1, named=True)
     sentences = [
         (
-            f"E-mail stands in {whole.share('with_email', 'conversions')} of the conversions, phone in"
-            f" {whole.share('with_phone', 'conversions')}; most often sent is {best['trait']}, least {least['trait']}."
+            f"{totals.share('with_email', 'conversions')} of the conversions have an e-mail address,"
+            f" {totals.share('with_phone', 'conversions')} a phone number. The most frequent trait is {best['trait']},"
+            f" the least frequent {least['trait']}."
         ),
-        "Every trait that is sent raises the match quality of those that lack it; e-mail and phone raise it most.",
+        "Each trait that is added raises the match quality; e-mail and phone raise it most.",
     ]
-    if whole.counts["prehashed_trait"]:
+    if totals.counts["prehashed_trait"]:
         sentences.append(
-            f"{plural(whole.counts['prehashed_trait'], 'conversion')} sent hashes where the page asks for raw values."
+            f"{plural(totals.counts['prehashed_trait'], 'conversion')} sent hashes; the page asks for raw values."
         )
-    if found["dropped"].height:
-        first = found["dropped"].row(0, named=True)
+    if findings["dropped"].height:
+        first = findings["dropped"].row(0, named=True)
         sentences.append(
-            f"{plural(whole.counts['passthrough_dropped'], 'conversion')} sent more than"
-            f" {page.PASSTHROUGH_LIMIT} passthroughs; dropped most is {first['name']}:"
+            f"{plural(totals.counts['passthrough_dropped'], 'conversion')} sent more than"
+            f" {page.PASSTHROUGH_LIMIT} passthroughs; {first['name']} was dropped most often:"
             f" {plural(first['times'], 'time')}."
         )
     return sentences
@@ -75,10 +83,10 @@ ANSWER: Final = Answer(
     find=find_traits,
     sheets=(
         Sheet("coverage", "Coverage", Chart("bars", ("trait",), ("conversions",), "conversions with each trait")),
-        Sheet("prehashed", "Hashed before they were sent"),
-        Sheet("dropped", "Passthroughs dropped past the fifth, by name"),
+        Sheet("prehashed", "Traits hashed by the sender"),
+        Sheet("dropped", "Passthroughs dropped after the fifth, by name"),
     ),
     days_chart=(),
-    says=_say,
-    unknown="With --pii drop the tables hold no traits. A hash says that a trait was sent, not that it is right.",
+    summarise=_summarise,
+    unknown="With --pii drop the tables hold no traits. A hash shows that a trait was sent, not that it is correct.",
 )

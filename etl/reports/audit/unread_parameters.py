@@ -1,4 +1,4 @@
-"""Answer 5: parameters that nobody reads, and what the nearly right ones would have filled (rules 2.6)."""
+"""Answer 5: counts parameters that are not read, and the fields that near misses would have filled (rules 2.6)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Final
 
 import polars as pl
 
-from etl.columnar.factorize import on_distinct
-from etl.reports.audit.question import Answer, Chart, Found, Sheet, Whole, plural
-from etl.reports.audit.tables import WHOSE, Frames, with_issues
+from etl.columnar.factorize import map_distinct
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, with_issues
 from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset
 from etl.runner.published_tables import read
 
 _ITEMS: Final = "items"
 
-#: When a conversion has nothing in the field; for others, the columns of the field's name, hashed or not, are null.
+#: When a field of a conversion is empty. Other fields are empty if their column, and their column of hashes, is null.
 _IS_EMPTY: Final = {
     "email": pl.col("email_sha256").is_null() & (pl.col("match_type") != "email"),
     "currency": pl.col("currency_defaulted"),
@@ -26,14 +26,18 @@ _IS_EMPTY: Final = {
 }
 
 
-def find_unread(frames: Frames) -> Found:
-    """names: one row a parameter, as the run counted it; near_misses: one row an integration and parameter."""
+def find_unread(frames: Frames) -> Findings:
+    """Finds parameters that are not read, and near misses: parameters whose name is nearly a known name.
+
+    Returns:
+        `near_misses`: one row per integration and parameter. `names`: one row per parameter, as the run counted it.
+    """
     names = pl.DataFrame(
         list(frames.manifest["unrecognised_parameters"].items()),
         schema={"parameter": pl.String(), "times": pl.Int64()},
         orient="row",
     )
-    read_as = on_distinct(names["parameter"], lambda name: meaning_of(name, frames.ruleset).near_miss)
+    read_as = map_distinct(names["parameter"], lambda name: meaning_of(name, frames.ruleset).near_miss)
     return {
         "near_misses": _near_misses(frames),
         "names": names.with_columns(read_as=read_as, field=_field(read_as, frames.ruleset)),
@@ -41,7 +45,7 @@ def find_unread(frames: Frames) -> Found:
 
 
 def field_of(name: str, ruleset: Ruleset) -> str | None:
-    """The field that a parameter of a known name fills; None where nothing reads it.
+    """Finds the field that a parameter fills by its name; None if the name is not read.
 
     Examples:
         >>> field_of("clickid", Ruleset()), field_of("firstName", Ruleset()), field_of("line_items", Ruleset())
@@ -56,17 +60,19 @@ def field_of(name: str, ruleset: Ruleset) -> str | None:
 
 
 def _field(names: pl.Series, ruleset: Ruleset) -> pl.Series:
-    return on_distinct(names, lambda name: field_of(name, ruleset))
+    """Finds the field that each parameter fills."""
+    return map_distinct(names, lambda name: field_of(name, ruleset))
 
 
 def _near_misses(frames: Frames) -> pl.DataFrame:
-    """account_id, integration, parameter, read_as, field, conversions, would_fill, rejections; most first.
+    """Counts near misses by integration and parameter, most first.
 
-    would_fill counts conversions in which the field is empty: nothing else filled it. rejections are postbacks without
-    identity that name the parameter as the reason.
+    Returns:
+        account_id, integration, parameter, read_as, field, conversions, would_fill (conversions whose field is empty),
+        rejections (postbacks without identity whose suggestion names the parameter).
     """
-    keys = (*WHOSE, "parameter", "read_as")
-    found = with_issues(frames.conversions, "near_miss_name").rename({"detail": "read_as"})
+    keys = (*INTEGRATION_KEYS, "parameter", "read_as")
+    near_misses = with_issues(frames.conversions, "near_miss_name").rename({"detail": "read_as"})
     known = [name for field in frames.ruleset.exact_fields + frames.ruleset.core_fields for name in field.accepted]
     known += frames.ruleset.item_containers.accepted
     columns = set(frames.conversions.collect_schema())
@@ -76,13 +82,15 @@ def _near_misses(frames: Frames) -> pl.DataFrame:
         if (field := field_of(name, frames.ruleset)) is not None
     )
     conversions = read(
-        found.group_by(keys).agg(pl.len().cast(pl.Int64).alias("conversions"), would_fill=is_empty.sum().cast(pl.Int64))
+        near_misses.group_by(keys).agg(
+            pl.len().cast(pl.Int64).alias("conversions"), would_fill=is_empty.sum().cast(pl.Int64)
+        )
     )
-    told = pl.col("suggestion").str.extract_groups("^(?s)(?<parameter>.*) is not read; (?<read_as>.*) would be$")
+    names = pl.col("suggestion").str.extract_groups("^(?s)(?<parameter>.*) is not read; (?<read_as>.*) would be$")
     rejections = read(
         frames.rejections.filter(pl.col("reason") == "missing_identity")
-        .select(*WHOSE, told.alias("told"))
-        .unnest("told")
+        .select(*INTEGRATION_KEYS, names.alias("names"))
+        .unnest("names")
         .drop_nulls("parameter")
         .group_by(keys)
         .agg(pl.len().cast(pl.Int64).alias("rejections"))
@@ -95,26 +103,27 @@ def _near_misses(frames: Frames) -> pl.DataFrame:
 
 
 def _emptiness(field: str, columns: set[str]) -> pl.Expr:
+    """Whether a field of a conversion is empty."""
     if field in _IS_EMPTY:
         return _IS_EMPTY[field]
     return pl.all_horizontal(pl.col(name).is_null() for name in (field, f"{field}_sha256") if name in columns)
 
 
-def _say(whole: Whole, found: Found) -> list[str]:
-    names, near = found["names"], found["near_misses"]
+def _summarise(totals: Totals, findings: Findings) -> list[str]:
+    names, near = findings["names"], findings["near_misses"]
     if not names.height:
         return ["Every parameter that was sent is read."]
     first = names.row(0, named=True)
     sentences = [
         (
-            f"{plural(names.height, 'parameter is', 'parameters are')} read by nobody; the most frequent is"
+            f"{plural(names.height, 'parameter is', 'parameters are')} not read; the most frequent is"
             f" {first['parameter']!r}, sent {plural(first['times'], 'time')}."
         ),
     ]
     if near.height:
         sentences.append(
-            f"{plural(names['read_as'].drop_nulls().len(), 'name is', 'names are')} nearly a known one. In"
-            f" {int(near['would_fill'].sum()):,} conversions the field they were meant for is empty, and"
+            f"{plural(names['read_as'].drop_nulls().len(), 'parameter is', 'parameters are')} nearly a known name. In"
+            f" {int(near['would_fill'].sum()):,} conversions the field that was meant is empty, and"
             f" {plural(int(near['rejections'].sum()), 'postback was', 'postbacks were')} rejected without identity."
         )
     return sentences
@@ -122,19 +131,19 @@ def _say(whole: Whole, found: Found) -> list[str]:
 
 ANSWER: Final = Answer(
     key="unread_parameters",
-    title="Parameters nobody reads",
-    question="Which parameters are dropped, and which of them are nearly right?",
+    title="Unread parameters",
+    question="Which parameters are not read, and which of them are nearly a known name?",
     base="postbacks",
     measures=("postbacks", "near_miss_name", "near_miss_identity"),
     find=find_unread,
     sheets=(
-        Sheet("near_misses", "Nearly right: what would have been read"),
-        Sheet("names", "Ranked", Chart("bars", ("parameter",), ("times",), "how often a parameter was sent in vain")),
+        Sheet("near_misses", "Parameters that are nearly a known name"),
+        Sheet("names", "By parameter", Chart("bars", ("parameter",), ("times",), "unread parameters by times sent")),
     ),
     days_chart=(),
-    says=_say,
+    summarise=_summarise,
     unknown=(
-        "Which integration sent a parameter is known of near misses only: other names are counted for the whole run."
+        "The integration is known for near misses only; all other parameters are counted for the whole run."
         " With --pii drop the tables do not show whether a trait was filled."
     ),
 )

@@ -1,4 +1,7 @@
-"""One record told rule by rule, by running the pipeline on it and reading its frames. It decides nothing itself."""
+"""Explains rule by rule what one record becomes.
+
+It runs the pipeline on the record and reads the pipeline's frames; it decides no rule itself.
+"""
 
 from __future__ import annotations
 
@@ -8,53 +11,53 @@ from typing import Any, Final
 from etl.options import Options
 from etl.reports.explain.explanation import Explanation, Line, Step
 from etl.reports.explain.parameter_steps import list_uses
-from etl.reports.explain.steps import plain, tell_steps
+from etl.reports.explain.steps import list_steps, plain
 from etl.reports.explain.targets import Target, find_target
 from etl.reports.explain.wording import ORIGINS
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
-from etl.sources.planning import Reading, time_of
-from etl.transform.pipeline import Judged, judge
+from etl.sources.planning import ReadOptions, describe_times
+from etl.steps.pipeline import Judged, judge
 
 _REASON: Final = {reason.code: reason for reason in (*page.REJECTIONS, *page.SKIPS)}
 
-#: Columns of a written row that depend on `--pii` or repeat the record.
+#: Columns of a written row that are not compared: they depend on `--pii`, or repeat the record.
 _UNCOMPARED: Final = frozenset((*page.PERSONAL_TRAITS, "client_ip", "match_key", "raw"))
 
 __all__ = ["Explanation", "explain"]
 
 
-def explain(what: str, reading: Reading, ruleset: Ruleset, options: Options) -> Explanation:
-    """What one record becomes, and why.
+def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options) -> Explanation:
+    """Explains what one record becomes, and why.
 
     Args:
         what: A URL, query string, JSON payload or line of a log; `-`; `FILE:LINE`; `DIR:CONVERSION_ID`.
-        reading: How it is to be read.
+        reading: How the record is read.
         ruleset: The rules.
-        options: As for a run. Personal values are masked unless `pii` is `keep`.
+        options: Options of the transform. Personal values are masked unless `pii` is `keep`.
 
     Raises:
-        EtlError: What is meant does not exist or cannot be read.
+        EtlError: The record does not exist or cannot be read.
     """
     target = find_target(what, reading)
-    options = _remembered(options, target.written or {})
+    options = _with_run_options(options, target.written or {})
     judged = judge(target.requests, ruleset, options)
     uses = list_uses(judged, ruleset, options) if judged.postbacks.height else ()
-    steps = tell_steps(judged, uses, ruleset, options) if judged.postbacks.height else ()
+    steps = list_steps(judged, uses, ruleset, options) if judged.postbacks.height else ()
     outcome, tables = _outcome(judged, target)
     return Explanation(
-        record=_tell_record(judged, target, ruleset, reading.settings.timezone),
+        record=_record_step(judged, target, ruleset, reading.settings.timezone),
         ruleset={"name": ruleset.name, "digest": ruleset.digest},
         parameters=uses,
-        steps=(*steps, Step("outcome", tuple(_tell_outcome(outcome, judged, tables)))),
+        steps=(*steps, Step("outcome", tuple(_outcome_lines(outcome, judged, tables)))),
         outcome=outcome,
         tables=tables,
-        notes=(*target.notes, *_differences(target, outcome, tables, ruleset)),
+        notes=(*target.notes, *_difference_notes(target, outcome, tables, ruleset)),
     )
 
 
-def _remembered(options: Options, row: dict[str, Any]) -> Options:
-    """The options with what a written row shows of those of its run, where nothing else is said."""
+def _with_run_options(options: Options, row: dict[str, Any]) -> Options:
+    """Fills options that were not given with what a written row shows of its run's options."""
     defaulted = row.get("currency") if row.get("currency_defaulted") else None
     return replace(
         options,
@@ -64,8 +67,8 @@ def _remembered(options: Options, row: dict[str, Any]) -> Options:
     )
 
 
-def _tell_record(judged: Judged, target: Target, ruleset: Ruleset, timezone: str) -> Step:
-    """How the record was read: from where, as what, and whose it is."""
+def _record_step(judged: Judged, target: Target, ruleset: Ruleset, timezone: str) -> Step:
+    """Explains how the record was read: its source, format, time, request and integration."""
     (row,) = judged.routed.to_dicts()
     form = target.detected.row
     at = f", byte {row['byte_offset']:,}" if row["byte_offset"] is not None else ""
@@ -75,23 +78,24 @@ def _tell_record(judged: Judged, target: Target, ruleset: Ruleset, timezone: str
     ]
     if target.detected.columns:
         columns = ", ".join(f"{role}={name}" for role, name in target.detected.columns)
-        lines.append(Line("columns", columns, "guessed, or as --columns says", "--columns"))
+        lines.append(Line("columns", columns, "guessed by name, or given by --columns", "--columns"))
     if row["fault"] != "malformed_record":
-        lines += _tell_request(row, time_of(target.detected, timezone), form.moment, ruleset)
+        lines += _request_lines(row, describe_times(target.detected, timezone), form.moment, ruleset)
     if row["fault"] is not None:
         reason = _REASON[row["fault"]]
         return Step(
             "record", (*lines, Line("fault", reason.code, row["fault_message"] or reason.message, reason.source))
         )
     origins = " and ".join(origin.words for origin in ORIGINS if row[origin.code])
-    why = f"from {origins}, {ruleset.parameter_order.replace('_', ' ')}" if origins else "none was sent"
+    why = f"from {origins}, {ruleset.parameter_order.replace('_', ' ')}" if origins else "no parameter was sent"
     lines.append(Line("parameters", str(len(judged.fields.params.rows)), why, "rules 1.2, 1.3, 1.4"))
     return Step("record", tuple(lines))
 
 
-def _tell_request(row: dict[str, Any], time: str, moment: str, ruleset: Ruleset) -> list[Line]:
-    how = {"none": "as the record says", "zoned": f"with its zone; the {moment} of the request"}
-    why = "the record says no time" if row["received_at"] is None else how.get(time, f"read as {time}")
+def _request_lines(row: dict[str, Any], time: str, moment: str, ruleset: Ruleset) -> list[Line]:
+    """Explains a request's time of receipt, its method and path, and its integration."""
+    how = {"none": "the time in the record", "zoned": f"the {moment} of the request, in the record's time zone"}
+    why = "the record has no time" if row["received_at"] is None else how.get(time, f"read as {time}")
     lines = [Line("received_at", plain(row["received_at"]), why, "rules 6.1")]
     if row["http_method"] is not None or row["path"] is not None:
         status = f"answered {row['http_status']}" if row["http_status"] is not None else ""
@@ -99,13 +103,17 @@ def _tell_request(row: dict[str, Any], time: str, moment: str, ruleset: Ruleset)
         lines.append(Line("request", request, status, "rules 1.1"))
     if row["account_id"] is not None or row["integration"] is not None:
         owner = f"{row['account_id'] or '-'} / {row['integration'] or '-'}"
-        why = f"by {ruleset.collect_path}" if row["path"] is not None else "as given: a payload has no path"
+        is_in_path = row["path"] is not None
+        why = f"from the path {ruleset.collect_path}" if is_in_path else "from the options: a payload has no path"
         lines.append(Line("account / integration", owner, why, "rules 1.1"))
     return lines
 
 
 def _outcome(judged: Judged, target: Target) -> tuple[str, dict[str, list[dict[str, Any]]]]:
-    """What the record becomes, with its rows; a repetition is what the tables say, which know the other records."""
+    """Finds the outcome of the record and its rows in the tables.
+
+    `explain` sees one record, so it cannot detect duplicates: a duplicate is shown as the row that was written.
+    """
     written = target.written or {}
     if judged.tables.skipped.height:
         return "skipped", {}
@@ -117,7 +125,8 @@ def _outcome(judged: Judged, target: Target) -> tuple[str, dict[str, list[dict[s
     return "conversion", {name: rows for name, rows in tables.items() if rows}
 
 
-def _tell_outcome(outcome: str, judged: Judged, tables: dict[str, list[dict[str, Any]]]) -> list[Line]:
+def _outcome_lines(outcome: str, judged: Judged, tables: dict[str, list[dict[str, Any]]]) -> list[Line]:
+    """Explains the outcome: the conversion, each reason of a rejection, or the reason to skip the record."""
     if outcome == "skipped":
         reason = _REASON[judged.tables.skipped["reason"][0]]
         return [Line("skipped", reason.code, reason.message, reason.source)]
@@ -129,31 +138,35 @@ def _tell_outcome(outcome: str, judged: Judged, tables: dict[str, list[dict[str,
     lines = [Line("rejection", code, _REASON[code].message, _REASON[code].source) for code in row["reasons"]]
     lines[0] = lines[0]._replace(why=row["message"])
     if row["suggestion"]:
-        lines.append(Line("suggestion", row["suggestion"], "what would have worked", "rules 2.6, 5.2"))
+        lines.append(Line("suggestion", row["suggestion"], "how to fix the request", "rules 2.6, 5.2"))
     if row["duplicate_of"]:
         lines.append(
             Line(
                 "duplicate_of",
                 row["duplicate_of"],
-                f"{row['duplicate_kind']}: the record that is kept",
+                f"{row['duplicate_kind']}: the conversion that was kept",
                 "rules 6.3",
             )
         )
     return lines
 
 
-def _differences(target: Target, outcome: str, tables: dict[str, list[dict[str, Any]]], ruleset: Ruleset) -> list[str]:
-    """How a row that was written differs from what the record becomes now, and under which rules it was written."""
+def _difference_notes(
+    target: Target, outcome: str, tables: dict[str, list[dict[str, Any]]], ruleset: Ruleset
+) -> list[str]:
+    """Notes how the written row differs from what the record becomes now, and if its ruleset was another."""
     if target.written is None:
         return []
     notes = []
     if target.ruleset and target.ruleset["digest"] != ruleset.digest:
-        notes.append(f"The row was written under the ruleset {target.ruleset['name']}; this tells {ruleset.name}.")
+        notes.append(f"The row was written with the ruleset {target.ruleset['name']}; this explains {ruleset.name}.")
     now = tables.get(target.table or "", [])
     if not now:
-        return [*notes, f"The row stands in {target.table}; by these rules and options the record becomes a {outcome}."]
-    uncompared = _UNCOMPARED | ({"currency"} if target.table == "rejections" else set())  # not said to be a default
+        return [*notes, f"The row is in {target.table}; with these rules and options the record becomes: {outcome}."]
+    uncompared = _UNCOMPARED | (
+        {"currency"} if target.table == "rejections" else set()
+    )  # rejections do not show whether it is the default
     differing = [name for name in target.written if name not in uncompared and target.written[name] != now[0].get(name)]
     if differing:
-        notes.append(f"The row that was written differs in {', '.join(differing)}: give the options of its run.")
+        notes.append(f"The written row differs in {', '.join(differing)}: give the options of its run.")
     return notes

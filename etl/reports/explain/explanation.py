@@ -1,4 +1,4 @@
-"""What is told of one record: plain data, the same for a terminal, a pipe and a program."""
+"""Defines the explanation of one record, as plain data for a terminal, a pipe or a program."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ class Line(NamedTuple):
     """One statement.
 
     Attributes:
-        what: What it is about: a column, a field, an item.
-        value: What it is; None where there is nothing.
-        why: How that came to be; empty where the value says it all.
-        source: The sentence of the page or the ruling it rests on.
+        what: The subject: a column, a field or an item.
+        value: The value of the subject; None if it has no value.
+        why: How the value came about; empty if the value needs no explanation.
+        source: The sentence of the page, or the ruling, that the statement rests on.
     """
 
     what: str
@@ -29,16 +29,16 @@ class Step(NamedTuple):
 
 
 class ParameterUse(NamedTuple):
-    """What became of one parameter, for one field that it could have filled.
+    """How one parameter is used for one field that it could fill.
 
     Attributes:
-        parameter: Its name as spelled.
-        value: Its value, masked where it is personal.
-        folded: The name that core fields compare.
-        field: The field, container or passthrough that it is for; None where nothing reads it.
+        parameter: The parameter's name, as sent.
+        value: The parameter's value, masked if it is personal.
+        folded: The folded name, which is compared with the names of core fields.
+        field: The field, container of items or passthrough that the name stands for; None if the name is not read.
         use: A code of `wording.USES`.
-        instead: The name that would have worked, or the parameter that won.
-        source: The sentence of the page or the ruling it rests on.
+        instead: The known name that is nearest, or the parameter that fills the field instead.
+        source: The sentence of the page, or the ruling, that the use rests on.
     """
 
     parameter: str
@@ -51,16 +51,16 @@ class ParameterUse(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """One record, told in the order of the rules.
+    """What one record becomes, in the order of the rules.
 
     Attributes:
-        record: How it was read.
+        record: How the record was read.
         ruleset: Name and digest of the rules.
-        parameters: One row a parameter and field.
-        steps: The rules after that, in their order.
+        parameters: One row per parameter and field.
+        steps: The later rules, in their order.
         outcome: `conversion`, `rejection` or `skipped`.
-        tables: Table -> rows that the record becomes, column -> value.
-        notes: What else there is to know.
+        tables: The rows that the record becomes: table -> rows, each column -> value.
+        notes: Other remarks.
     """
 
     record: Step
@@ -72,7 +72,7 @@ class Explanation(NamedTuple):
     notes: tuple[str, ...]
 
     def as_data(self) -> dict[str, Any]:
-        """The same as dicts and lists."""
+        """Converts the explanation to dicts and lists."""
         return {
             "outcome": self.outcome,
             "ruleset": self.ruleset,

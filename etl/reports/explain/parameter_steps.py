@@ -1,4 +1,4 @@
-"""What became of each parameter: read off the pipeline's frames, row by row, and masked where it is personal."""
+"""Explains how each parameter of a postback is used, from the pipeline's frames; masks personal values."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from etl.reports.explain.wording import USE
 from etl.rules import page
 from etl.rules.parameter_names import Meaning, meaning_of
 from etl.rules.ruleset import Ruleset, fold
-from etl.transform.conversions import read_amounts
-from etl.transform.field_resolution import IDENTITY_EMAIL, field_columns, resolve_aliases
-from etl.transform.items import build_items
-from etl.transform.pipeline import Judged
+from etl.steps.conversions import read_amounts
+from etl.steps.field_resolution import IDENTITY_EMAIL, field_columns, resolve_aliases
+from etl.steps.items import build_items
+from etl.steps.pipeline import Judged
 
 _PAGE_NAMES: Final = {
     name for field in (*page.CORE_FIELDS, *page.EXACT_FIELDS, page.ITEM_CONTAINERS) for name in field.accepted
@@ -28,8 +28,8 @@ _PAGE_NAMES: Final = {
 _PAGE_FOLDS: Final = {fold(name) for name in _PAGE_NAMES}
 
 
-class _Param(NamedTuple):
-    """One parameter with what the pipeline knows of it."""
+class _JudgedParameter(NamedTuple):
+    """One parameter of a postback, as the pipeline judged it; `place` is its position in the request."""
 
     place: int
     name: str
@@ -41,21 +41,21 @@ class _Param(NamedTuple):
 
 
 def list_uses(judged: Judged, ruleset: Ruleset, options: Options) -> tuple[ParameterUse, ...]:
-    """One row a parameter and field that it could fill, in the request's order.
+    """Lists the use of each parameter for each field that it could fill, in the request's order.
 
     Args:
         judged: The frames of one postback.
         ruleset: The rules.
-        options: Whether personal values are shown.
+        options: The option `pii` decides whether personal values are masked.
 
     Source: rules 2, 7.4, 8.1, 9.1.
     """
     sent = judged.fields.params.frame().drop("row").with_columns(is_sent=judged.fields.is_sent)
     rows: list[tuple[str, str, bool, bool, bool]] = sent.rows()
-    params = [_Param(place, *row, meaning_of(row[0], ruleset)) for place, row in enumerate(rows)]
+    params = [_JudgedParameter(place, *row, meaning_of(row[0], ruleset)) for place, row in enumerate(rows)]
     sources = item_sources(judged, ruleset)
     country = judged.fields.texts["country"][0]
-    shown = [_shown(param, country, ruleset, options) for param in params]
+    shown = [_masked(param, country, ruleset, options) for param in params]
     uses = []
     for param, (name, value) in zip(params, shown, strict=True):
         for field, use, instead in _uses(param, params, sources, judged, ruleset):
@@ -65,9 +65,9 @@ def list_uses(judged: Judged, ruleset: Ruleset, options: Options) -> tuple[Param
 
 
 def _uses(
-    param: _Param, params: list[_Param], sources: set[int], judged: Judged, ruleset: Ruleset
+    param: _JudgedParameter, params: list[_JudgedParameter], sources: set[int], judged: Judged, ruleset: Ruleset
 ) -> Iterator[tuple[str | None, str, str | None]]:
-    """(field, use, instead) of one parameter; sources are the places of those that the items come from."""
+    """Yields (field, use, instead) of one parameter; `sources` are the places of the parameters that give the items."""
     meaning = param.meaning
     is_refused = not judged.tables.conversions.height
     columns = field_columns(ruleset)
@@ -89,8 +89,10 @@ def _uses(
         yield None, use, meaning.near_miss
 
 
-def _use_for(column: str, param: _Param, params: list[_Param], judged: Judged) -> tuple[str, str | None]:
-    """What became of a parameter that could fill a field, and which one won instead."""
+def _use_for(
+    column: str, param: _JudgedParameter, params: list[_JudgedParameter], judged: Judged
+) -> tuple[str, str | None]:
+    """Finds how a parameter is used for a field, and the parameter that fills the field instead."""
     if not param.is_sent:
         return "empty", None
     if param.is_structure:
@@ -99,7 +101,10 @@ def _use_for(column: str, param: _Param, params: list[_Param], judged: Judged) -
     return ("fills", None) if winner == param.place else ("lost", params[winner].name)
 
 
-def _passthrough(param: _Param, params: list[_Param], judged: Judged) -> tuple[str, str, str | None]:
+def _passthrough(
+    param: _JudgedParameter, params: list[_JudgedParameter], judged: Judged
+) -> tuple[str, str, str | None]:
+    """Finds (field, use, instead) of a passthrough."""
     name = param.name.removeprefix(page.PASSTHROUGH_PREFIX)
     field = f"passthrough {name}"
     if not param.is_sent:
@@ -107,7 +112,7 @@ def _passthrough(param: _Param, params: list[_Param], judged: Judged) -> tuple[s
     stored = dict(judged.tables.passthroughs.select("name", "stored").iter_rows())
     if name not in stored:
         return field, "refused", None
-    first = next(one.place for one in params if one.name == param.name and one.is_sent)
+    first = next(other.place for other in params if other.name == param.name and other.is_sent)
     if first != param.place:
         return field, "repeated", None
     return field, "stored" if stored[name] else "dropped", None
@@ -117,11 +122,11 @@ def _field_name(column: str) -> str:
     return "email (identity)" if column == IDENTITY_EMAIL else column
 
 
-def _source(param: _Param, field: str | None, use: str, ruleset: Ruleset) -> str:
-    """Where it is said that a name stands for a field, and what was made of it."""
+def _source(param: _JudgedParameter, field: str | None, use: str, ruleset: Ruleset) -> str:
+    """Names the sentence of the page or the ruling behind a parameter's use."""
     if use not in ("fills", "lost") or field is None:
         return USE[use].source
-    is_core = field not in {one.name for one in ruleset.exact_fields} and param.meaning.core >= 0
+    is_core = field not in {exact_field.name for exact_field in ruleset.exact_fields} and param.meaning.core >= 0
     ruling = ("rules 2.2" if is_core else "rules 2.4") + (", 2.3" if use == "lost" else "")
     if param.name in ruleset.path_ranks or not (param.name in _PAGE_NAMES or fold(param.name) in _PAGE_FOLDS):
         return f"ruleset {ruleset.name}; {ruling}, 11.1"
@@ -129,9 +134,9 @@ def _source(param: _Param, field: str | None, use: str, ruleset: Ruleset) -> str
     return f"{known.source}; {ruling}"
 
 
-def _shown(param: _Param, country: str | None, ruleset: Ruleset, options: Options) -> tuple[str, str]:
-    """Name and value as they may be seen: what the tables hold as sent stays, all else goes the way of raw records."""
-    if options.pii == "keep" or _is_own_value(param.meaning, ruleset):
+def _masked(param: _JudgedParameter, country: str | None, ruleset: Ruleset, options: Options) -> tuple[str, str]:
+    """Masks a parameter's name and value as raw records are masked, unless the tables show the value as sent."""
+    if options.pii == "keep" or _is_shown_as_sent(param.meaning, ruleset):
         return param.name, param.value
     try:
         value = json_codec.parse(param.value.encode()) if param.is_structure else param.value
@@ -143,8 +148,8 @@ def _shown(param: _Param, country: str | None, ruleset: Ruleset, options: Option
     return name, json_codec.compact(seen) if json_codec.is_structure(seen) else json_codec.scalar(seen) or ""
 
 
-def _is_own_value(meaning: Meaning, ruleset: Ruleset) -> bool:
-    """Whether the tables show a parameter of this meaning whatever it holds."""
+def _is_shown_as_sent(meaning: Meaning, ruleset: Ruleset) -> bool:
+    """Whether the tables show the values of parameters with this meaning as they were sent."""
     core = ruleset.core_fields[meaning.core].name if meaning.core >= 0 else None
     exact = ruleset.exact_fields[meaning.exact].name if meaning.exact >= 0 else None
     if core == "email" or exact in page.PERSONAL_TRAITS:
@@ -154,15 +159,17 @@ def _is_own_value(meaning: Meaning, ruleset: Ruleset) -> bool:
     return is_of_item or core is not None or exact is not None or meaning.is_passthrough
 
 
-#: With more parameters that could hold items, all of them are taken as read.
-_MOST: Final = 200
+#: With more parameters that can hold items, all of them count as sources of the items.
+_MAX_ITEM_PARAMETERS: Final = 200
 
 
 def item_sources(judged: Judged, ruleset: Ruleset) -> set[int]:
-    """The places of the parameters that the items of one postback come from; of equal ones the first.
+    """Finds the places of the parameters that give a postback its items; of equal parameters, the first place.
+
+    A parameter is a source if the items differ without it.
 
     Args:
-        judged: Its frames.
+        judged: The frames of one postback.
         ruleset: The rules.
 
     Source: rules 8.1.
@@ -173,15 +180,15 @@ def item_sources(judged: Judged, ruleset: Ruleset) -> set[int]:
     for place, (name, value) in enumerate(pairs):
         if meaning_of(name, ruleset).container >= 0:
             places.setdefault((name, value), place)
-    if len(places) > _MOST:
+    if len(places) > _MAX_ITEM_PARAMETERS:
         return set(places.values())
-    kept = [[place for place, pair in enumerate(pairs) if pair != one] for one in (None, *places)]
-    rows = np.repeat(np.arange(len(kept)), [len(one) for one in kept])
-    trials = params.at(np.array([place for one in kept for place in one], np.int64), rows)
+    trial_places = [[place for place, pair in enumerate(pairs) if pair != omitted] for omitted in (None, *places)]
+    rows = np.repeat(np.arange(len(trial_places)), [len(kept) for kept in trial_places])
+    trials = params.at(np.array([place for kept in trial_places for place in kept], np.int64), rows)
     value = read_amounts(judged.fields, None)["value"]
-    accepted = pl.DataFrame({"row": pl.Series(range(len(kept)), dtype=pl.UInt32)}).with_columns(
-        value=value.new_from_index(0, len(kept))
+    accepted = pl.DataFrame({"row": pl.Series(range(len(trial_places)), dtype=pl.UInt32)}).with_columns(
+        value=value.new_from_index(0, len(trial_places))
     )
-    items, _ = build_items(resolve_aliases(trials, len(kept), ruleset), accepted, ruleset)
+    items, _ = build_items(resolve_aliases(trials, len(trial_places), ruleset), accepted, ruleset)
     found = {row: [item[1:] for item in group] for row, group in groupby(items.rows(), key=lambda item: item[0])}
     return {place for row, place in enumerate(places.values(), 1) if found.get(row) != found.get(0)}

@@ -1,6 +1,6 @@
-"""The rules after the parameters, each told from what the pipeline's frames hold: no rule is decided here.
+"""Explains the rules that follow the parameters, from the pipeline's frames; it decides no rule itself.
 
-In this order: aliases, identity, event, value, time, traits, items, passthroughs, duplicates, issues.
+The steps are, in order: aliases, identity, event, value, time, traits, items, passthroughs, duplicates, issues.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from etl.reports.explain.wording import CURRENCY_FAULT, EVENT, NAME, TIME
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS
-from etl.transform.conversions import build_conversions, protect_match_key
-from etl.transform.issues import ISSUES
-from etl.transform.pipeline import Judged
+from etl.steps.conversions import build_conversions, protect_match_key
+from etl.steps.issues import ISSUES
+from etl.steps.pipeline import Judged
 
 _ISSUE: Final = {issue.code: issue for issue in ISSUES}
 _MEANING: Final = {column.name: column.meaning for column in CONVERSIONS.columns}
 
 
-class Scene(NamedTuple):
-    """One postback, judged.
+class JudgedPostback(NamedTuple):
+    """One postback with everything that its explanation needs.
 
     Attributes:
-        judged: Its frames.
-        row: What its parameters make of it, also where it is refused; the match key protected.
-        uses: What became of its parameters.
+        judged: The pipeline's frames of the postback.
+        row: The row of conversions that its parameters give, even if it is rejected; the match key is protected.
+        uses: How its parameters are used.
         ruleset: The rules.
-        options: What the transform was told.
+        options: The options of the transform.
     """
 
     judged: Judged
@@ -43,24 +43,24 @@ class Scene(NamedTuple):
     options: Options
 
 
-def tell_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset, options: Options) -> tuple[Step, ...]:
-    """The steps of one postback.
+def list_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset, options: Options) -> tuple[Step, ...]:
+    """Explains one postback step by step; a rejection has no steps for items, passthroughs, duplicates and issues.
 
     Args:
-        judged: Its frames.
-        uses: What became of its parameters, masked where they are personal.
+        judged: The pipeline's frames of the postback.
+        uses: How its parameters are used, with personal values masked.
         ruleset: The rules.
-        options: As they were told to the transform.
+        options: The options of the transform.
     """
     filled = build_conversions(judged.postbacks, judged.verdicts, judged.fields, options)
     (row,) = protect_match_key(filled, options).to_dicts()
-    scene = Scene(judged, row, uses, ruleset, options)
+    postback = JudgedPostback(judged, row, uses, ruleset, options)
     steps = _STEPS if judged.tables.conversions.height else _STEPS[: -len(_OF_CONVERSIONS)]
-    return tuple(Step(name, tuple(tell(scene))) for name, tell in steps)
+    return tuple(Step(name, tuple(list_lines(postback))) for name, list_lines in steps)
 
 
 def plain(value: Any) -> str | None:
-    """A cell of a table as text.
+    """Formats a cell of a table as text.
 
     Examples:
         >>> plain(Decimal("12.500000000")), plain(Decimal("100")), plain(True), plain(None)
@@ -76,40 +76,42 @@ def plain(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _aliases(scene: Scene) -> list[Line]:
-    """Which parameter wins where several could fill a field (rules 2.2, 2.3)."""
-    conflicts = set(scene.judged.fields.conflicts["field"])
-    fields = dict.fromkeys(use.field for use in scene.uses if use.use == "lost" and use.field)
+def _aliases(postback: JudgedPostback) -> list[Line]:
+    """Explains which parameter fills a field that several parameters could fill (rules 2.2, 2.3)."""
+    conflicts = set(postback.judged.fields.conflicts["field"])
+    fields = dict.fromkeys(use.field for use in postback.uses if use.use == "lost" and use.field)
     lines = []
     for field in fields:
-        uses = [use for use in scene.uses if use.field == field]
-        won = next(use for use in uses if use.use == "fills")
-        lost = dict.fromkeys(use.parameter for use in uses if use.use == "lost")
-        says = "their texts differ" if field.removesuffix(" (identity)") in conflicts else "all say the same"
-        why = f"{won.parameter} wins over {', '.join(lost)} in {scene.ruleset.alias_order} order; {says}"
-        lines.append(Line(field, won.value, why, f"{won.source}, 2.3"))
+        uses = [use for use in postback.uses if use.field == field]
+        winner = next(use for use in uses if use.use == "fills")
+        losers = dict.fromkeys(use.parameter for use in uses if use.use == "lost")
+        comparison = "their texts differ" if field.removesuffix(" (identity)") in conflicts else "their texts are equal"
+        why = f"{winner.parameter} wins over {', '.join(losers)} in {postback.ruleset.alias_order} order; {comparison}"
+        lines.append(Line(field, winner.value, why, f"{winner.source}, 2.3"))
     return lines
 
 
-def _identity(scene: Scene) -> list[Line]:
-    row = scene.row
+def _identity(postback: JudgedPostback) -> list[Line]:
+    """Explains the match key, or why there is none (rules 3.1)."""
+    row = postback.row
     if row["missing_identity"]:
         instead = [
-            f"{use.parameter} is not read; {use.instead} would be" for use in scene.uses if use.use == "near_miss"
+            f"{use.parameter} is not read, but {use.instead} is" for use in postback.uses if use.use == "near_miss"
         ]
-        why = "; ".join(["none of click_id, ref_id and email was sent", *instead])
+        why = "; ".join(["no click_id, ref_id or email was sent", *instead])
         return [Line("match_key", None, why, "Identity Parameters; rules 3.1")]
     why = f"{row['match_param']}: the first of click_id, ref_id and email that was sent"
-    if row["match_type"] == "email" and scene.options.pii != "keep":
-        why += "; its hash" if scene.options.pii == "hash" else "; not shown"
+    if row["match_type"] == "email" and postback.options.pii != "keep":
+        why += "; shown as a hash" if postback.options.pii == "hash" else "; not shown"
     return [
         Line("match_type", row["match_type"], "", "Identity Parameters; rules 3.1"),
         Line("match_key", row["match_key"], why, "Identity Parameters; rules 3.1"),
     ]
 
 
-def _event(scene: Scene) -> list[Line]:
-    row = scene.row
+def _event(postback: JudgedPostback) -> list[Line]:
+    """Explains the event and the rule that chose it (rules 5)."""
+    row = postback.row
     rule = EVENT[row["event_rule"] if row["event"] is not None else ""]
     why = rule.words
     if rule.code in ("conversion_type", ""):
@@ -117,49 +119,50 @@ def _event(scene: Scene) -> list[Line]:
     return [Line("event", row["event"], why, rule.source), Line("event_rule", row["event_rule"], "", rule.source)]
 
 
-def _value(scene: Scene) -> list[Line]:
-    row = scene.row
+def _value(postback: JudgedPostback) -> list[Line]:
+    """Explains the value and the currency (rules 4)."""
+    row = postback.row
     if row["value_text"] is None:
         why = "no value was sent"
     elif row["value"] is None:
-        why = f"{row['value_param']}={row['value_text']!r} is no plain number, and no other alias is tried"
+        why = f"{row['value_param']}={row['value_text']!r} is not a plain number, and no other alias is tried"
     else:
         why = f"from {row['value_param']}"
     lines = [Line("value", plain(row["value"]), why, "Conversion Value; rules 4.1")]
     if row["value_repaired"] is not None:
-        why = "what it plainly means; the value stays as it is"
+        why = "the value that was clearly meant; the column value stays null"
         lines.append(Line("value_repaired", plain(row["value_repaired"]), why, "rules 4.1"))
     if row["currency_defaulted"]:
-        default = "the default currency" if row["currency"] else "no default currency is given"
-        return [
-            *lines,
-            Line("currency", row["currency"], f"none was sent: {default}", "Limits and Defaults; rules 4.3"),
-        ]
+        default = "the default currency is used" if row["currency"] else "there is no default currency"
+        why = f"no currency was sent, and {default}"
+        return [*lines, Line("currency", row["currency"], why, "Limits and Defaults; rules 4.3")]
     fault = CURRENCY_FAULT.get(row["currency_fault"])
     why = f"from {row['currency_param']}" + (f"; {fault.words}" if fault else "")
     return [*lines, Line("currency", row["currency"], why, "Conversion Value; rules 4.3")]
 
 
-def _time(scene: Scene) -> list[Line]:
-    row = scene.row
+def _time(postback: JudgedPostback) -> list[Line]:
+    """Explains when the conversion occurred (rules 6.2)."""
+    row = postback.row
     rule = TIME[row["occurred_at_rule"]]
     why = rule.words
     if row["timestamp_fault"]:
         meaning = _ISSUE[row["timestamp_fault"]].meaning.partition(";")[0]
-        why = f"{row['timestamp_param']}={row['timestamp_text']!r}: {meaning}; so the time received"
-    elif row["occurred_at_rule"] == "received" and row["occurred_at"] is None:
-        why += ", which the record does not say"
+        why = f"{row['timestamp_param']}={row['timestamp_text']!r}: {meaning}, so the time received is used"
+    if row["occurred_at_rule"] == "received" and row["occurred_at"] is None:
+        why += ", but the record has no time"
     lines = [Line("occurred_at", plain(row["occurred_at"]), why, rule.source)]
     if row["occurred_at_repaired"] is not None:
-        why = "what the timestamp plainly means; occurred_at stays as it is"
+        why = "the time that was clearly meant; occurred_at does not change"
         lines.append(Line("occurred_at_repaired", plain(row["occurred_at_repaired"]), why, "rules 6.2"))
     return lines
 
 
-def _traits(scene: Scene) -> list[Line]:
-    row = scene.row
+def _traits(postback: JudgedPostback) -> list[Line]:
+    """Explains the customer traits, the parts of a full name, and the hashes (rules 7.1, 7.2, 9.2)."""
+    row = postback.row
     names = {field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits"}
-    sent = {use.field: use for use in scene.uses if use.use == "fills" and use.field in names}
+    sent = {use.field: use for use in postback.uses if use.use == "fills" and use.field in names}
     lines = [Line(use.field or "", use.value, f"from {use.parameter}", use.source) for use in sent.values()]
     if row["name_rule"]:
         lines.append(Line("name_rule", row["name_rule"], NAME[row["name_rule"]].words, NAME[row["name_rule"]].source))
@@ -175,9 +178,10 @@ def _traits(scene: Scene) -> list[Line]:
     ]
 
 
-def _items(scene: Scene) -> list[Line]:
+def _items(postback: JudgedPostback) -> list[Line]:
+    """Lists the items (rules 8.1, 8.2)."""
     lines = []
-    for item in scene.judged.tables.items.to_dicts():
+    for item in postback.judged.tables.items.to_dicts():
         texts = (
             f"{name} {plain(item[name])}"
             for name in ("item_id", "name", "variant", "price", "quantity")
@@ -187,7 +191,8 @@ def _items(scene: Scene) -> list[Line]:
     return lines
 
 
-def _passthroughs(scene: Scene) -> list[Line]:
+def _passthroughs(postback: JudgedPostback) -> list[Line]:
+    """Lists the passthroughs, and whether each is stored (rules 7.4)."""
     return [
         Line(
             row["name"],
@@ -195,23 +200,25 @@ def _passthroughs(scene: Scene) -> list[Line]:
             "stored" if row["stored"] else f"dropped: only the first {page.PASSTHROUGH_LIMIT} are stored",
             "Passthrough Parameters; rules 7.4",
         )
-        for row in scene.judged.tables.passthroughs.to_dicts()
+        for row in postback.judged.tables.passthroughs.to_dicts()
     ]
 
 
-def _duplicates(scene: Scene) -> list[Line]:
-    if not scene.judged.tables.keys.height:
-        why = "no transaction_id that could repeat, so never a duplicate"
-        if scene.ruleset.dedup_scope == "off":
-            why = "the ruleset looks for none"
-        return [Line("transaction_id", scene.row["transaction_id"], why, "rules 6.3")]
-    (key,) = scene.judged.tables.keys.to_dicts()
+def _duplicates(postback: JudgedPostback) -> list[Line]:
+    """Explains within which scope the transaction id counts once (rules 6.3)."""
+    if not postback.judged.tables.keys.height:
+        why = "a conversion without a usable transaction_id is never a duplicate"
+        if postback.ruleset.dedup_scope == "off":
+            why = "the ruleset turns deduplication off"
+        return [Line("transaction_id", postback.row["transaction_id"], why, "rules 6.3")]
+    (key,) = postback.judged.tables.keys.to_dicts()
     within = [f"{name} {key[name]}" for name in ("account_id", "integration", "event") if key[name] is not None]
-    why = f"counts once within {', '.join(within)}; one record alone does not show whether it is the first"
+    why = f"counts once within {', '.join(within)}; explain sees one record, so it cannot detect duplicates"
     return [Line("transaction_id", key["transaction_key"], why, "Transaction and Timing; rules 6.3")]
 
 
-def _issues(scene: Scene) -> list[Line]:
+def _issues(postback: JudgedPostback) -> list[Line]:
+    """Lists the issues of the conversion."""
     return [
         Line(
             issue["code"],
@@ -219,14 +226,14 @@ def _issues(scene: Scene) -> list[Line]:
             _ISSUE[issue["code"]].meaning,
             f"rules {_ISSUE[issue['code']].source}",
         )
-        for issues in scene.judged.tables.conversions["issues"]
+        for issues in postback.judged.tables.conversions["issues"]
         for issue in issues
     ]
 
 
-_Steps = tuple[tuple[str, Callable[[Scene], list[Line]]], ...]
+_Steps = tuple[tuple[str, Callable[[JudgedPostback], list[Line]]], ...]
 
-#: What a rejection has not, which keeps its whole record instead (rules 8.5).
+#: Steps that a rejection lacks: it keeps its raw record instead (rules 8.5).
 _OF_CONVERSIONS: Final[_Steps] = (
     ("items", _items),
     ("passthroughs", _passthroughs),

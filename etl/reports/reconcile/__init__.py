@@ -1,1 +1,1 @@
-"""Published conversions against another's export: what agrees, what does not, and why."""
+"""Compares published conversions with the export of a network or ad platform, and explains the differences."""

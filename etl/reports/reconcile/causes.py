@@ -1,4 +1,7 @@
-"""Every row that has no equal on the other side, and why, where ours knows it."""
+"""Finds the rows of both sides that do not agree, and the cause of each difference.
+
+Ours are the published conversions; theirs are the rows of the export.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import polars as pl
 from etl.reports.reconcile.matching import Tolerance
 from etl.schema import INSTANT, MONEY
 
-#: One row a difference: a row of theirs, of ours, or a pair that does not agree.
+#: One row per difference: a row of the export, a conversion, or a pair that does not agree.
 DIFFERENCES: Final = pl.Schema(
     {
         "side": pl.String(),
@@ -33,7 +36,7 @@ DIFFERENCES: Final = pl.Schema(
 
 
 class Cause(NamedTuple):
-    """Why a row does not agree: its name, what it means."""
+    """The cause of a difference: its name and its meaning."""
 
     name: str
     meaning: str
@@ -42,13 +45,13 @@ class Cause(NamedTuple):
 CAUSES: Final = (
     Cause("other currency", "the same conversion in another currency"),
     Cause("other value", "the same conversion with another value"),
-    Cause("other day", "the same conversion on another day; how much later theirs is stands beside it"),
-    Cause("rejected: REASON", "ours refused the record; message and suggestion stand beside it"),
-    Cause("duplicate", "ours removed it as a repetition"),
-    Cause("counted twice by them", "its transaction id is matched already"),
-    Cause("counted twice by us", "its transaction id is matched already: ours has it under another event"),
-    Cause("only theirs", "nothing of ours carries its ids, or its value at that time"),
-    Cause("only ours", "nothing of theirs does"),
+    Cause("other day", "the same conversion on another day; the detail says how many hours later theirs is"),
+    Cause("rejected: REASON", "we rejected the record; the detail holds message and suggestion"),
+    Cause("duplicate", "we removed the record as a duplicate"),
+    Cause("counted twice by them", "another row of theirs with this transaction id is matched"),
+    Cause("counted twice by us", "another conversion of ours with this transaction id is matched, under another event"),
+    Cause("only theirs", "no conversion of ours has its ids, or its value at that time"),
+    Cause("only ours", "no row of theirs has its ids, or its value at that time"),
 )
 
 _THEIRS: Final = ("transaction_id", "click_id", "at", "value", "currency")
@@ -56,13 +59,13 @@ _OURS: Final = ("transaction_id", "match_key", "at", "value", "currency")
 
 
 class Sides(NamedTuple):
-    """What is compared.
+    """The two sides and their pairs.
 
     Attributes:
-        ours: Rows of `matching.OURS`: those of the period, and those that are in a pair.
-        theirs: Rows of `exports.THEIRS`.
+        ours: Conversions, rows of `matching.OURS`.
+        theirs: The export, rows of `exports.THEIRS`.
         pairs: Rows of `matching.PAIRS`.
-        rejections: `OURS` of rejected records, with `reason` and `detail`.
+        rejections: Rejected records, rows of `matching.OURS` with `reason` and `detail`.
     """
 
     ours: pl.DataFrame
@@ -72,33 +75,33 @@ class Sides(NamedTuple):
 
 
 def explain_differences(sides: Sides, tolerance: Tolerance, zone: str) -> pl.DataFrame:
-    """Pairs that do not agree, then rows of theirs and of ours that are in no pair.
+    """Explains pairs that do not agree, rows of theirs without a pair, and rows of ours without a pair, in this order.
 
     Args:
-        sides: What is compared.
-        tolerance: Amounts within it are the same.
-        zone: Whose days are compared.
+        sides: The two sides; ours holds conversions of the period and conversions in a pair.
+        tolerance: Amounts within it are equal.
+        zone: IANA name of the time zone of days.
 
     Returns:
-        Rows of `DIFFERENCES`. `record_id` is a conversion's or a rejection's.
+        Rows of `DIFFERENCES`. `record_id` is the id of a conversion or a rejection.
     """
-    ours = _named(sides.ours, "our", _OURS).rename({"conversion_id": "record_id"})
-    theirs = _named(sides.theirs, "their", _THEIRS)
+    ours = _with_prefix(sides.ours, "our", _OURS).rename({"conversion_id": "record_id"})
+    theirs = _with_prefix(sides.theirs, "their", _THEIRS)
     both = sides.pairs.join(ours, on="ours").join(theirs, on="row_no").rename({"by": "matched_by"})
     found = [
-        _disagreeing(both, tolerance, zone).with_columns(side=pl.lit("both")),
+        _explain_pairs(both, tolerance, zone).with_columns(side=pl.lit("both")),
         _explain_theirs(theirs, both, sides.rejections).with_columns(side=pl.lit("theirs")),
         _explain_ours(ours, both).with_columns(side=pl.lit("ours")),
     ]
     return pl.concat([pl.DataFrame(schema=DIFFERENCES), *found], how="diagonal_relaxed").select(DIFFERENCES.names())
 
 
-def _named(rows: pl.DataFrame, whose: str, columns: tuple[str, ...]) -> pl.DataFrame:
-    return rows.rename({name: f"{whose}_{name}" for name in columns})
+def _with_prefix(rows: pl.DataFrame, prefix: str, columns: tuple[str, ...]) -> pl.DataFrame:
+    return rows.rename({name: f"{prefix}_{name}" for name in columns})
 
 
-def _disagreeing(both: pl.DataFrame, tolerance: Tolerance, zone: str) -> pl.DataFrame:
-    """Pairs of another currency, value or day, in this order of causes."""
+def _explain_pairs(both: pl.DataFrame, tolerance: Tolerance, zone: str) -> pl.DataFrame:
+    """Finds pairs that differ in currency, value or day; the first difference is the cause."""
     day = {side: pl.col(f"{side}_at").dt.convert_time_zone(zone).dt.date() for side in ("our", "their")}
     causes = (
         ("other currency", pl.col("our_currency") != pl.col("their_currency")),
@@ -114,11 +117,11 @@ def _disagreeing(both: pl.DataFrame, tolerance: Tolerance, zone: str) -> pl.Data
 
 
 def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
-    """Rows of theirs in no pair: refused by us, a duplicate of ours, counted by them twice, or theirs alone."""
-    alone = theirs.join(both, on="row_no", how="anti")
-    known = _named(rejections, "our", _OURS).rename({"conversion_id": "record_id"}).drop("ours")
+    """Explains rows of theirs without a pair: rejected by us, a duplicate, counted twice by them, or only theirs."""
+    unmatched = theirs.join(both, on="row_no", how="anti")
+    known = _with_prefix(rejections, "our", _OURS).rename({"conversion_id": "record_id"}).drop("ours")
     refused = [
-        alone.drop_nulls(key).join(
+        unmatched.drop_nulls(key).join(
             known.unique(our_key, keep="first", maintain_order=True), left_on=key, right_on=our_key, coalesce=False
         )
         for key, our_key in (("their_transaction_id", "our_transaction_id"), ("their_click_id", "our_match_key"))
@@ -131,8 +134,8 @@ def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.Dat
             cause=pl.when(is_duplicate).then(pl.lit("duplicate")).otherwise(pl.lit("rejected: ") + pl.col("reason"))
         )
     )
-    rest = alone.join(rejected, on="row_no", how="anti").with_columns(
-        cause=pl.when(_is_again("their_transaction_id", both))
+    rest = unmatched.join(rejected, on="row_no", how="anti").with_columns(
+        cause=pl.when(_is_matched_already("their_transaction_id", both))
         .then(pl.lit("counted twice by them"))
         .otherwise(pl.lit("only theirs"))
     )
@@ -140,16 +143,16 @@ def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.Dat
 
 
 def _explain_ours(ours: pl.DataFrame, both: pl.DataFrame) -> pl.DataFrame:
-    """Rows of ours in no pair: counted by us under two events, or ours alone."""
+    """Explains rows of ours without a pair: counted twice by us, or only ours."""
     cause = (
-        pl.when(_is_again("our_transaction_id", both))
+        pl.when(_is_matched_already("our_transaction_id", both))
         .then(pl.lit("counted twice by us"))
         .otherwise(pl.lit("only ours"))
     )
-    alone = ours.join(both, on="ours", how="anti")
-    return alone.with_columns(cause=cause).sort("our_at", "record_id", nulls_last=True)
+    unmatched = ours.join(both, on="ours", how="anti")
+    return unmatched.with_columns(cause=cause).sort("our_at", "record_id", nulls_last=True)
 
 
-def _is_again(key: str, both: pl.DataFrame) -> pl.Expr:
-    """Whether a pair has the same key already."""
+def _is_matched_already(key: str, both: pl.DataFrame) -> pl.Expr:
+    """Whether a row's key occurs in a pair."""
     return pl.col(key).is_in(both[key].drop_nulls().implode()).fill_null(value=False)

@@ -1,4 +1,4 @@
-"""Another's export: a CSV, Parquet or JSON lines file, whatever its columns are called, as `THEIRS`."""
+"""Reads the export of a network or ad platform: CSV, Parquet or JSON lines, with columns of any name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from etl.columnar import json_codec
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.errors import InputError, UsageError
 from etl.rules import page, value_parsing
 from etl.schema import INSTANT, MONEY
@@ -18,7 +18,7 @@ from etl.sources.readers.column_guessing import folded
 from etl.sources.readers.timestamps import read_any, time_reader
 from etl.sources.storage.decompress import open_decompressed, sniff
 
-#: One row a row of the export, numbered from 1. Empty is null.
+#: One row per row of the export, numbered from 1. Empty cells are null.
 THEIRS: Final = pl.Schema(
     {
         "row_no": pl.Int64(),
@@ -32,13 +32,14 @@ THEIRS: Final = pl.Schema(
 
 
 class Role(NamedTuple):
-    """What a column of an export can hold, and names that it often has, the likeliest first."""
+    """What a column of an export can hold, and names that such columns often have, most likely first."""
 
     name: str
     names: tuple[str, ...]
 
 
-def _accepted(name: str) -> tuple[str, ...]:
+def _page_names(name: str) -> tuple[str, ...]:
+    """The names that the page accepts for a core field."""
     return next(field.accepted for field in page.CORE_FIELDS if field.name == name)
 
 
@@ -47,7 +48,7 @@ ROLES: Final = (
     Role(
         "transaction_id",
         (
-            *_accepted("transaction_id"),
+            *_page_names("transaction_id"),
             *("order_id", "orderid", "order_number", "order_no", "order_reference", "conversion_id", "sale_id"),
             *("action_id", "trans_id", "txn_id", "tid", "advertiser_ref", "invoice_id", "event_id", "order", "id"),
         ),
@@ -55,38 +56,38 @@ ROLES: Final = (
     Role(
         "click_id",
         (
-            *_accepted("click_id"),
+            *_page_names("click_id"),
             *("match_key", "subid", "sub_id", "sub_id_1", "sub1", "subid1", "aff_sub", "click_ref", "clickref"),
-            *("gclid", "fbclid", "msclkid", "tracking_id", "cid", *_accepted("ref_id")),
+            *("gclid", "fbclid", "msclkid", "tracking_id", "cid", *_page_names("ref_id")),
         ),
     ),
     Role(
         "value",
         (
-            *_accepted("value"),
+            *_page_names("value"),
             *("payout", "sale_amount", "order_value", "order_total", "conversion_value", "total_price", "price"),
             *("earnings", "gross", "net"),
         ),
     ),
-    Role("currency", (*_accepted("currency"), "currency_code", "order_currency", "payout_currency")),
+    Role("currency", (*_page_names("currency"), "currency_code", "order_currency", "payout_currency")),
     Role(
         "time",
         (
             *("conversion_time", "conversion_date", "event_time", "event_date", "transaction_date", "order_date"),
             *("transaction_time", "action_date", "occurred_at", "date_time", "sale_date", "received_at"),
-            *_accepted("timestamp"),
+            *_page_names("timestamp"),
         ),
     ),
 )
 
 
 class Export(NamedTuple):
-    """An export that was read.
+    """The rows of an export.
 
     Attributes:
-        rows: Of `THEIRS`.
-        columns: Role -> the column it was read from, those that were found.
-        unread: How many of its values and times could not be read, by role.
+        rows: Rows of `THEIRS`.
+        columns: Role -> column of the export, for the roles that were found.
+        unread: How many values and times could not be read, by role.
     """
 
     rows: pl.DataFrame
@@ -99,40 +100,49 @@ def read_export(path: Path, chosen: Mapping[str, str], zone: str, layout: str | 
 
     Args:
         path: The file, plain or compressed.
-        chosen: Role -> column, where that is not to be guessed.
-        zone: IANA name of the zone of times that say none.
-        layout: How its times are written, in strftime's words; None: any common way.
+        chosen: Role -> column, for roles that are not guessed by name.
+        zone: IANA name of the time zone of times without a zone.
+        layout: Format of the times, as for strftime; None: any common format.
 
     Raises:
-        InputError: It cannot be read.
-        UsageError: It is of no kind that is read, or lacks the columns to compare by.
+        InputError: The file cannot be read.
+        UsageError: The file has no columns, or lacks a column to compare by.
     """
     texts = _read_texts(path)
     columns = find_columns(texts.columns, chosen)
     if "time" not in columns or not {"transaction_id", "click_id", "value"} & columns.keys():
         raise UsageError(
-            f"{path} has no column that is plainly a time and one to match by among {', '.join(texts.columns[:12])}.",
-            "Say which is which: --columns time=NAME,transaction_id=NAME,click_id=NAME,value=NAME,currency=NAME.",
+            f"{path} needs a column of times and a column to match by; found only {', '.join(texts.columns[:12])}.",
+            "Name them with --columns time=NAME,transaction_id=NAME,click_id=NAME,value=NAME,currency=NAME.",
         )
-    return _typed(texts, columns, zone, layout)
+    return _parse_columns(texts, columns, zone, layout)
 
 
 def find_columns(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:
-    """Role -> column: as chosen, else the likeliest name that no other role has taken.
+    """Finds the column of each role: the chosen column, or else the most likely name that no other role has.
+
+    Args:
+        names: Names of the export's columns.
+        chosen: Role -> column, for roles that are not guessed.
+
+    Returns:
+        Role -> column, for the roles that were found.
 
     Raises:
-        UsageError: A role or a column that was chosen does not exist.
+        UsageError: A chosen role or column does not exist.
 
     Examples:
         >>> find_columns(["Order ID", "Sub1", "Sale Amount", "Date"], {"click_id": "Sub1"})
         {'transaction_id': 'Order ID', 'click_id': 'Sub1', 'value': 'Sale Amount', 'time': 'Date'}
     """
     roles = [role.name for role in ROLES]
-    for said, column in chosen.items():
-        if said not in roles:
-            raise UsageError(f"--columns {said!r} is nothing a column can hold.", f"Known: {', '.join(roles)}.")
+    for role_name, column in chosen.items():
+        if role_name not in roles:
+            raise UsageError(f"--columns {role_name!r} is not a role.", f"The roles are {', '.join(roles)}.")
         if column not in names:
-            raise UsageError(f"--columns names {column!r}, which is no column.", f"There are {', '.join(names[:12])}.")
+            raise UsageError(
+                f"--columns names {column!r}, but there is no such column.", f"The columns are {', '.join(names[:12])}."
+            )
     by_fold = {folded(name): name for name in reversed(names)}
     found: dict[str, str] = {}
     for role in ROLES:
@@ -144,7 +154,7 @@ def find_columns(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read_texts(path: Path) -> pl.DataFrame:
-    """Every column as text, or as the instants that a Parquet file holds."""
+    """Reads every column as text; columns of instants in a Parquet file stay instants."""
     codec, head = sniff(path, str(path))
     with open_decompressed(path, codec, str(path)) as (stream, _):
         content = stream.read()
@@ -152,21 +162,23 @@ def _read_texts(path: Path) -> pl.DataFrame:
         texts = _reader(head)(content)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0][:160]
-        raise InputError(f"{path} cannot be read: {reason}", "Check that it is whole.") from error
+        raise InputError(f"{path} cannot be read: {reason}", "Check that the file is complete.") from error
     except json_codec.JsonError as error:
-        raise InputError(f"{path} is no JSON lines: {error}.", "Give one object a line.") from error
+        raise InputError(f"{path} is not JSON lines: {error}.", "Write one object per line.") from error
     if not texts.width:
-        raise UsageError(f"{path} has no columns.", "Give a CSV with a header, Parquet, or JSON lines.")
+        raise UsageError(f"{path} has no columns.", "Name a CSV file with a header, a Parquet file, or JSON lines.")
     return texts
 
 
 def _reader(head: bytes) -> Callable[[bytes], pl.DataFrame]:
+    """Chooses the reader of a file by its first bytes."""
     if head.startswith(b"PAR1"):
         return _read_parquet
     return _read_json_lines if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else _read_csv
 
 
 def _read_parquet(content: bytes) -> pl.DataFrame:
+    """Reads the columns that are not nested as text, or as instants."""
     rows = pl.read_parquet(io.BytesIO(content))
     kept = [name for name, dtype in rows.schema.items() if not dtype.is_nested()]
     return rows.select(
@@ -175,6 +187,7 @@ def _read_parquet(content: bytes) -> pl.DataFrame:
 
 
 def _read_csv(content: bytes) -> pl.DataFrame:
+    """Reads a CSV; the separator is the most frequent of `,;|` and tab in the header."""
     header = content.partition(b"\n")[0]
     separator = max(",;\t|", key=lambda mark: header.count(mark.encode()))
     if not content.strip():
@@ -185,6 +198,7 @@ def _read_csv(content: bytes) -> pl.DataFrame:
 
 
 def _read_json_lines(content: bytes) -> pl.DataFrame:
+    """Reads one object per line; a key that a line lacks is null."""
     rows: list[dict[str, str | None]] = []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
         if not line.strip():
@@ -194,7 +208,7 @@ def _read_json_lines(content: bytes) -> pl.DataFrame:
         except json_codec.JsonError as error:
             raise json_codec.JsonError(f"line {number} cannot be read") from error
         if not isinstance(row, dict):
-            raise json_codec.JsonError(f"line {number} is no object")
+            raise json_codec.JsonError(f"line {number} is not an object")
         rows.append({name: json_codec.scalar(value) for name, value in row.items()})
     names = dict.fromkeys(name for row in rows for name in row)
     return pl.DataFrame(
@@ -202,13 +216,14 @@ def _read_json_lines(content: bytes) -> pl.DataFrame:
     )
 
 
-def _typed(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str | None) -> Export:
-    sent = {role: _without_blanks(texts[name]) for role, name in columns.items()}
+def _parse_columns(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str | None) -> Export:
+    """Parses values and times of an export, and counts those that cannot be read."""
+    sent = {role: _blank_to_null(texts[name]) for role, name in columns.items()}
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, texts.height)
     value_texts, time_texts = sent.get("value", nothing), sent["time"]
     amount = value_parsing.amount(value_texts)
-    dressed = on_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_dressed_amount, MONEY)
-    value, at = amount.fill_null(dressed), _instants(time_texts, zone, layout)
+    dressed = map_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_formatted_amount, MONEY)
+    value, at = amount.fill_null(dressed), _parse_times(time_texts, zone, layout)
     rows = pl.DataFrame(
         {
             "row_no": pl.Series(range(1, texts.height + 1), dtype=pl.Int64),
@@ -227,16 +242,18 @@ def _typed(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str 
     return Export(rows, columns, {role: count for role, count in unread.items() if count})
 
 
-def _without_blanks(column: pl.Series) -> pl.Series:
+def _blank_to_null(column: pl.Series) -> pl.Series:
+    """Trims texts, and replaces blank texts by null."""
     if column.dtype == pl.Datetime:
         return column
     trimmed = column.str.strip_chars()
     return trimmed.set(trimmed == "", None)
 
 
-def _instants(column: pl.Series, zone: str, layout: str | None) -> pl.Series:
+def _parse_times(column: pl.Series, zone: str, layout: str | None) -> pl.Series:
+    """Parses times as UTC instants; times without a zone are in the given zone."""
     if isinstance(column.dtype, pl.Datetime):
         zoned = column if column.dtype.time_zone else column.dt.replace_time_zone(zone, ambiguous="earliest")
         return zoned.dt.convert_time_zone("UTC").cast(INSTANT)
     read = time_reader(f"layout {layout}") if layout else read_any
-    return on_distinct(column, lambda text: read(text, zone), INSTANT)
+    return map_distinct(column, lambda text: read(text, zone), INSTANT)

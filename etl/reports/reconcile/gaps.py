@@ -1,4 +1,4 @@
-"""Counts and money by day on both sides, the gap between them, and the shift of their times that explains it best."""
+"""Compares counts and money of both sides by day, and finds the shift of their times that explains the gaps best."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ import polars as pl
 
 from etl.schema import SUMMABLE
 
-#: Bands of a gap: up to so large a share, and what it is called.
+#: Bands of a gap: the largest share in the band, and its name.
 BANDS: Final = ((0.02, "within 2 %"), (0.05, "2 to 5 %"), (None, "over 5 %"))
 
 _HALF_HOUR: Final = timedelta(minutes=30)
-#: The zones of the earth lie within so many half hours of each other.
-_FARTHEST: Final = 28
-#: A shift is named if it explains so much of what the days differ by, or so many pairs are that far apart.
-_EXPLAINED: Final = 0.5
-#: Fewer rows of a side, or pairs, may be far apart by chance.
-_LEAST: Final = 20
-_PAIRED: Final = 0.8
+#: The largest shift that is tried, in half hours.
+_MAX_HALF_HOURS: Final = 28
+#: A shift is reported if it explains at least this share of the differences between days.
+_LEAST_EXPLAINED_SHARE: Final = 0.5
+#: With fewer rows on a side, or fewer pairs, a shift may be chance.
+_LEAST_ROWS: Final = 20
+#: With enough pairs, a shift is reported if at least this share of them has it.
+_LEAST_PAIRED_SHARE: Final = 0.8
 
 
 class Shift(NamedTuple):
     """How far their times are ahead of ours.
 
     Attributes:
-        hours: Whole or half.
-        differing: By how many conversions the days differ as they are, all days together.
-        left: By how many they differ without the shift.
-        paired: The share of the rows matched by an id that are so far apart; null where there are too few.
+        hours: Whole or half hours; negative if their times are behind ours.
+        differing: The sum over all days of the difference in conversions, without a correction.
+        left: The same sum after the shift is corrected.
+        paired: The share of pairs matched by an id that have this shift; None if there are too few pairs.
     """
 
     hours: float
@@ -39,57 +40,68 @@ class Shift(NamedTuple):
 
 
 def compare_days(ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
-    """One row a day: day, ours, theirs (Int64), gap (share of theirs), band.
+    """Compares the counts of both sides by day.
 
     Args:
-        ours: With `day`.
-        theirs: Likewise.
+        ours: Rows with `day`.
+        theirs: Rows with `day`.
+
+    Returns:
+        day, ours, theirs (Int64), gap (share of theirs), band.
     """
     return _compare(_counts(ours, "day"), _counts(theirs, "day"), ("day",))
 
 
 def compare_money(ours: pl.DataFrame, theirs: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """One row a combination of keys: the keys, ours, theirs (Decimal), gap, band.
+    """Compares the sums of values of both sides by keys.
 
     Args:
-        ours: With the keys and `value`.
-        theirs: Likewise.
-        *keys: `currency`, and `day` before it.
+        ours: Rows with the keys and `value`.
+        theirs: Rows with the keys and `value`.
+        *keys: `currency`, or `day` and `currency`.
+
+    Returns:
+        The keys, ours, theirs (Decimal), gap (share of theirs), band.
     """
     return _compare(_sums(ours, *keys), _sums(theirs, *keys), keys)
 
 
 def compare_counts(ours: int, theirs: int) -> pl.DataFrame:
-    """One row: ours, theirs (Int64), gap, band."""
+    """Compares two counts in one row: ours, theirs (Int64), gap (share of theirs), band."""
     sides = [pl.DataFrame({"whole": ["conversions"], "count": [count]}) for count in (ours, theirs)]
     return _compare(sides[0], sides[1], ("whole",)).drop("whole")
 
 
 def find_shift(ours: pl.DataFrame, theirs: pl.DataFrame, apart: pl.Series, zone: str) -> Shift | None:
-    """How far their times are ahead, where that explains what the days differ by, or the pairs say so; else None.
+    """Finds how far their times are ahead of ours; None if no shift is certain.
 
-    The first and the last day do not count: a shift moves rows over their edge.
+    With enough pairs, the shift is the most frequent difference between their times. With fewer pairs, it is the shift
+    that makes the days agree best. The first and the last day do not count, because a shift moves rows over their edge.
 
     Args:
-        ours: With `at`, a day more on either side than theirs.
-        theirs: With `at`.
-        apart: Duration of theirs after ours of the rows that an id matches.
-        zone: Whose days are compared.
+        ours: Rows with `at`, from at least a day before theirs to a day after theirs.
+        theirs: Rows with `at`.
+        apart: Their time minus our time, for the pairs that an id matches.
+        zone: IANA name of the time zone of days.
     """
     by_day = _days_by_shift(ours, theirs, zone)
     differing, left, steps = by_day[0], *min((by_day[step], abs(step), step) for step in by_day)[::2]
     paired = (apart.cast(pl.Int64) / 1e6 / _HALF_HOUR.total_seconds()).round().cast(pl.Int64)
-    if len(paired) >= _LEAST:
+    if len(paired) >= _LEAST_ROWS:
         steps = int(paired.mode().sort()[0])
         share = int((paired == steps).sum()) / len(paired)
-        is_told = share >= _PAIRED and steps != 0 and abs(steps) <= _FARTHEST
-        return Shift(steps / 2, differing, by_day[steps], share) if is_told else None
-    is_told = min(ours.height, theirs.height) >= _LEAST and steps != 0 and left <= (1 - _EXPLAINED) * differing
-    return Shift(steps / 2, differing, left, None) if is_told else None
+        is_certain = share >= _LEAST_PAIRED_SHARE and steps != 0 and abs(steps) <= _MAX_HALF_HOURS
+        return Shift(steps / 2, differing, by_day[steps], share) if is_certain else None
+    is_certain = (
+        min(ours.height, theirs.height) >= _LEAST_ROWS
+        and steps != 0
+        and left <= (1 - _LEAST_EXPLAINED_SHARE) * differing
+    )
+    return Shift(steps / 2, differing, left, None) if is_certain else None
 
 
 def _days_by_shift(ours: pl.DataFrame, theirs: pl.DataFrame, zone: str) -> dict[int, int]:
-    """By how much the days differ if their times are so many half hours earlier."""
+    """Sums the differences between days for each shift, in half hours by which their times are moved back."""
     bins = (
         theirs.drop_nulls("at").group_by(pl.col("at").dt.truncate("30m")).agg(pl.len().cast(pl.Int64).alias("theirs"))
     )
@@ -97,7 +109,7 @@ def _days_by_shift(ours: pl.DataFrame, theirs: pl.DataFrame, zone: str) -> dict[
     whole = bins.select(_day(pl.col("at"), zone).alias("day"))["day"].unique().sort()
     inner = whole[1:-1] if len(whole) > 2 else whole
     differing: dict[int, int] = {}
-    for steps in range(-_FARTHEST, _FARTHEST + 1):
+    for steps in range(-_MAX_HALF_HOURS, _MAX_HALF_HOURS + 1):
         moved = bins.group_by(day=_day(pl.col("at") - steps * _HALF_HOUR, zone)).agg(pl.col("theirs").sum())
         both = moved.join(our_days, on="day", how="full", coalesce=True).filter(pl.col("day").is_in(inner.implode()))
         differing[steps] = int(
@@ -111,12 +123,12 @@ def _day(at: pl.Expr, zone: str) -> pl.Expr:
 
 
 def with_days(rows: pl.DataFrame, zone: str) -> pl.DataFrame:
-    """The rows with the `day` of their `at` in a zone."""
+    """Adds the `day` of `at` in a time zone."""
     return rows.with_columns(day=_day(pl.col("at"), zone))
 
 
-def within(rows: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
-    """The rows whose `day` is one of a period."""
+def in_period(rows: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+    """Keeps the rows whose `day` is in a period."""
     return rows.filter(pl.col("day").is_between(first, last))
 
 
@@ -129,6 +141,7 @@ def _sums(rows: pl.DataFrame, *keys: str) -> pl.DataFrame:
 
 
 def _compare(ours: pl.DataFrame, theirs: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
+    """Joins the `count` of both sides by keys, and adds gap and band; a missing count is 0."""
     both = ours.rename({"count": "ours"}).join(
         theirs.rename({"count": "theirs"}), on=list(keys), how="full", coalesce=True, nulls_equal=True
     )

@@ -1,6 +1,6 @@
-"""Which row of theirs is which of ours: by transaction id, then by click id, then by value and time.
+"""Matches rows of theirs with rows of ours: by transaction id, then by click id, then by value and time.
 
-A row is matched once. What is left over on either side after a step goes into the next.
+Each row is matched at most once. Rows without a match go on to the next step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import polars as pl
 
 from etl.schema import INSTANT, MONEY
 
-#: One row a conversion of ours, as far as it is compared. `ours` numbers them.
+#: One row per conversion of ours, numbered by `ours`.
 OURS: Final = pl.Schema(
     {
         "ours": pl.UInt32(),
@@ -26,94 +26,99 @@ OURS: Final = pl.Schema(
     }
 )
 
-#: A pair: numbers of the rows, and what they were matched by.
+#: One row per pair: the numbers of both rows, and what matched them.
 PAIRS: Final = pl.Schema({"ours": pl.UInt32(), "row_no": pl.Int64(), "by": pl.String()})
 
-_KEYED: Final = (
+_ID_KEYS: Final = (
     ("transaction_id", "transaction_id", "transaction_id"),
     ("click_id", "match_key", "click_id"),
 )
 
 
 class Tolerance(NamedTuple):
-    """How far two amounts and two times may be apart and still be the same."""
+    """The largest differences of two amounts and of two times that count as equal."""
 
     value: Decimal
     time: timedelta
 
 
 def match(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.DataFrame:
-    """Pairs of rows.
+    """Matches rows of both sides.
 
     Args:
         ours: Rows of `OURS`.
         theirs: Rows of `exports.THEIRS`.
-        tolerance: For the rows that no id matches.
+        tolerance: Applies to rows that no id matches.
 
     Returns:
         Rows of `PAIRS`.
     """
     pairs = [pl.DataFrame(schema=PAIRS)]
-    for by, our_key, their_key in _KEYED:
-        left, right = _left_over(ours, theirs, pairs)
-        pairs.append(_by_key(left, right, by, our_key, their_key))
-    left, right = _left_over(ours, theirs, pairs)
+    for matched_by, our_key, their_key in _ID_KEYS:
+        left, right = _unmatched(ours, theirs, pairs)
+        pairs.append(_by_key(left, right, matched_by, our_key, their_key))
+    left, right = _unmatched(ours, theirs, pairs)
     pairs.append(_by_value_and_time(left, right, tolerance))
     return pl.concat(pairs).sort("row_no")
 
 
-def _left_over(
+def _unmatched(
     ours: pl.DataFrame, theirs: pl.DataFrame, pairs: list[pl.DataFrame]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keeps the rows of both sides that are in no pair."""
     matched = pl.concat(pairs)
     return ours.join(matched, on="ours", how="anti"), theirs.join(matched, on="row_no", how="anti")
 
 
-def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, by: str, our_key: str, their_key: str) -> pl.DataFrame:
-    """Equal keys; where one stands in several rows, those of the same value first, then in the order of their times."""
+def _by_key(ours: pl.DataFrame, theirs: pl.DataFrame, matched_by: str, our_key: str, their_key: str) -> pl.DataFrame:
+    """Pairs rows with equal keys: among several, rows of equal value first, then rows in the order of their times."""
     ours, theirs = (
         side.select(number, "value", "at", key=name).drop_nulls("key")
         for side, name, number in ((ours, our_key, "ours"), (theirs, their_key, "row_no"))
     )
     ours, theirs = ours.join(theirs, on="key", how="semi"), theirs.join(ours, on="key", how="semi")
     found = [pl.DataFrame(schema=PAIRS)]
-    for also in (["value"], []):
-        keys = ["key", *also]
+    for extra in (["value"], []):
+        keys = ["key", *extra]
         left, right = (
-            side.drop_nulls(also)
+            side.drop_nulls(extra)
             .sort("at", side.columns[0], nulls_last=True)
             .with_columns(turn=pl.int_range(pl.len()).over(keys))
-            for side in _left_over(ours, theirs, found)
+            for side in _unmatched(ours, theirs, found)
         )
-        found.append(left.join(right, on=[*keys, "turn"]).select("ours", "row_no", by=pl.lit(by)))
+        found.append(left.join(right, on=[*keys, "turn"]).select("ours", "row_no", by=pl.lit(matched_by)))
     return pl.concat(found)
 
 
 def _by_value_and_time(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.DataFrame:
-    """The nearest in time first, of amounts within the tolerance, in the same currency where both say one."""
+    """Pairs rows whose value and time are within the tolerance, nearest in time first.
+
+    If both rows have a currency, it must be the same. Rows are put in cells as large as the tolerance, so only rows in
+    neighbouring cells are compared.
+    """
     micros = tolerance.time // timedelta(microseconds=1)
     left, right = (side.drop_nulls(["value", "at"]) for side in (ours, theirs))
     step = max(tolerance.value, Decimal("0.01"))
 
-    def places(side: pl.DataFrame) -> pl.DataFrame:
+    def with_cells(side: pl.DataFrame) -> pl.DataFrame:
         value = (side["value"] / step).cast(pl.Float64).floor().cast(pl.Int64)
-        return side.with_columns(value_place=value, time_place=side["at"].to_physical() // max(micros, 1))
+        return side.with_columns(value_cell=value, time_cell=side["at"].to_physical() // max(micros, 1))
 
     around = [pl.lit(-1), pl.lit(0), pl.lit(1)]
     spread = (
-        places(right)
+        with_cells(right)
         .with_columns(value_step=pl.concat_list(around), time_step=pl.concat_list(around))
         .explode("value_step")
         .explode("time_step")
-        .with_columns(value_place=pl.col("value_place") + pl.col("value_step"))
-        .with_columns(time_place=pl.col("time_place") + pl.col("time_step"))
-        .select("row_no", "value_place", "time_place", their_value="value", their_currency="currency", their_at="at")
+        .with_columns(value_cell=pl.col("value_cell") + pl.col("value_step"))
+        .with_columns(time_cell=pl.col("time_cell") + pl.col("time_step"))
+        .select("row_no", "value_cell", "time_cell", their_value="value", their_currency="currency", their_at="at")
     )
     apart = (pl.col("at") - pl.col("their_at")).abs()
     differs = (pl.col("value") - pl.col("their_value")).abs()
     candidates = (
-        places(left)
-        .join(spread, on=["value_place", "time_place"])
+        with_cells(left)
+        .join(spread, on=["value_cell", "time_cell"])
         .with_columns(apart=apart, differs=differs)
         .filter(
             (pl.col("differs") <= tolerance.value)
@@ -127,7 +132,7 @@ def _by_value_and_time(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tole
 
 
 def _once_each(candidates: pl.DataFrame) -> pl.DataFrame:
-    """Pairs in which no row of either side stands twice, the first candidates first."""
+    """Keeps the first candidate pair of each row, so that no row is in two pairs."""
     ours: set[int] = set()
     theirs: set[int] = set()
     chosen = []

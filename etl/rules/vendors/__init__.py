@@ -1,4 +1,4 @@
-"""The rulesets that ship with the tool: one TOML file a vendor, beside this module."""
+"""Loads the rulesets that ship with the tool: one TOML file for each vendor, beside this module."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from etl.rules.ruleset_file import parse_ruleset
 
 
 def shipped_names() -> list[str]:
-    """The names that `shipped_ruleset` knows, in alphabetical order."""
+    """Returns the names of the shipped rulesets in alphabetical order."""
     names = (entry.name for entry in files(__name__).iterdir())
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def shipped_ruleset(name: str) -> Ruleset:
-    """A ruleset that ships with the tool.
+    """Loads a shipped ruleset by its name.
 
     Raises:
-        RulesetError: None is called so.
+        RulesetError: No shipped ruleset has the name.
 
     Examples:
         >>> shipped_ruleset("shopify").name
         'shopify'
     """
     if name not in shipped_names():
-        raise RulesetError(f"no ruleset {name!r} ships with the tool.", f"Shipped are: {', '.join(shipped_names())}.")
+        raise RulesetError(
+            f"no ruleset {name!r} ships with the tool.", f"Shipped rulesets: {', '.join(shipped_names())}."
+        )
     return parse_ruleset(files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
 
 
 def find_ruleset(text: str) -> Ruleset:
-    """The ruleset a user means: the name of a shipped one, or else a file.
+    """Loads the ruleset that `--ruleset` names: a shipped ruleset, else a file.
 
     Raises:
-        RulesetError: Neither, or the file is no valid ruleset.
+        RulesetError: The file cannot be read, or it is no valid ruleset.
     """
     if text in shipped_names():
         return shipped_ruleset(text)
@@ -43,5 +45,5 @@ def find_ruleset(text: str) -> Ruleset:
         return parse_ruleset(Path(text).read_text(encoding="utf-8"), Path(text).name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        hint = f"Give a file, or one of the shipped rulesets: {', '.join(shipped_names())}."
+        hint = f"Give a file or a shipped ruleset: {', '.join(shipped_names())}."
         raise RulesetError(f"--ruleset {text!r} cannot be read: {reason}.", hint) from error

@@ -1,1 +1,1 @@
-"""The formats, one row each."""
+"""Lists the formats, one row each."""

@@ -1,4 +1,4 @@
-"""Access logs in JSON of clouds and content delivery networks: rows of what marks them and which key holds what."""
+"""Defines JSON access logs of clouds and content delivery networks: each format's marks and keys."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CLOUDS: Final[tuple[Format, ...]] = (
     Format(
         "gcp_load_balancer",
         "json",
-        "Google Cloud logging: requests of load balancers and Cloud Run",
+        "Google Cloud Logging: requests to load balancers and Cloud Run",
         "https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry",
         (
             (
@@ -133,7 +133,7 @@ CLOUDS: Final[tuple[Format, ...]] = (
     Format(
         "azure_event",
         "json",
-        "Other diagnostic logs of Azure's gateways beside their access log: no request",
+        "Azure gateway diagnostic logs other than access logs; they contain no requests",
         "https://learn.microsoft.com/azure/application-gateway/application-gateway-diagnostics",
         (
             b'{"time":"2024-05-01T12:00:00Z","category":"ApplicationGatewayFirewallLog","properties":{"requestUri":"/a"}}',

@@ -1,4 +1,4 @@
-"""Access logs in JSON that people compose themselves, and wrappers of lines: rows by aliases of their keys."""
+"""Defines home-made JSON access logs with common key names, wrappers of log lines, and table exports in JSON."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _HOME_MADE: Final[dict[str, tuple[str, ...]]] = {
 }
 _NGINX: Final = "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format"
 
-#: What else a log of requests says of one, so that a payload with an address in it is not taken for a log.
+#: A request log has one of these keys, too. Without this mark, a payload that contains a URI would pass for a log.
 _EVIDENCE: Final = "|".join((*_METHOD_KEYS, *_STATUS_KEYS, *_CLIENT_KEYS, *_TIME_KEYS))
 _COMBINED: Final = r".*\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] \""
 
-#: Keys that other formats have beside keys of the same names.
+#: Negative marks: keys of other formats that share key names with home-made logs.
 _OTHERS: Final = ("!request.uri|request.url|request.method", "!RequestPath|ClientRequestURI|cs-uri-stem|reqPath")
 
 _STRONG: Final = r"/|https?://|[A-Za-z_-]{1,32} (?:/|https?://|.+ HTTP/\d)"
@@ -48,7 +48,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "nginx_json",
         "json",
-        "nginx access log in JSON, home-made: the request line or the URI as sent, in keys of any common name",
+        "Home-made nginx access log in JSON, with the request line or the raw URI under any common key",
         _NGINX,
         (
             (
@@ -68,7 +68,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "nginx_json_garbage",
         "json",
-        "nginx access log in JSON, where what came was no HTTP request",
+        "Home-made nginx access log in JSON, for connections that sent no HTTP request",
         _NGINX,
         (b'{"time_local":"01/May/2024:12:00:00 +0000","client":"192.0.2.7","request":"","status":400}',),
         keys=_NGINX_KEYS,
@@ -86,7 +86,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "json_access_log",
         "json",
-        "Access log in JSON with path, method, status, address and time in keys of any common name",
+        "Access log in JSON with path, method, status, address and time under any common keys",
         _NGINX,
         (
             (
@@ -110,7 +110,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "log_wrapper",
         "json",
-        "One line of a log as text in a JSON record, as Docker, Upsun, Filebeat and other shippers write it",
+        "Log line as text in a JSON record, as Docker, Upsun, Filebeat and other log shippers write it",
         "https://docs.docker.com/engine/logging/drivers/json-file/",
         (
             (
@@ -124,7 +124,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
     Format(
         "docker",
         "json",
-        "Docker's json-file: any line of a container as text",
+        "Docker's json-file: any other line of a container as text",
         "https://docs.docker.com/engine/logging/drivers/json-file/",
         (b'{"log":"{\\"click_id\\": \\"a\\"}\\n","stream":"stdout","time":"2024-05-01T12:00:00.000000001Z"}',),
         keys={"record": ("log",), "time": ("time",)},
@@ -137,14 +137,14 @@ _EXPORT_KEYS: Final = {ROLES[role]: names for role, names in GUESSES.items() if 
 _PAYLOAD_KEYS: Final = tuple(name for name in GUESSES["payload"] if name not in ("body", "value", "params"))
 _OBJECT: Final = r"\s*\{\s*\".*\}\s*$"
 
-#: Names by which a record is itself a payload.
+#: Negative mark: a record with one of these keys is itself a payload.
 _PARAMETERS: Final = "!click_id|clickid|click|ref_id|refid|ref|email|value|amount|conversion_type|event_name"
 
 EXPORTS: Final[tuple[Format, ...]] = (
     Format(
         "json_table",
         "json",
-        "Rows of a table as JSON, of which one column holds payloads as text, as BigQuery exports them",
+        "Table rows as JSON with a column of payload texts, as BigQuery exports them",
         _BIGQUERY,
         (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","payload":"{\\"click_id\\": \\"a\\"}"}',),
         keys={**_EXPORT_KEYS, "body": _PAYLOAD_KEYS},
@@ -160,7 +160,7 @@ EXPORTS: Final[tuple[Format, ...]] = (
     Format(
         "json_table_body",
         "json",
-        "The same, where that column is called body and nothing else frames a request",
+        "Like json_table, where the column of payload texts is named body",
         _BIGQUERY,
         (b'{"id":"1","created_at":"2024-05-01 12:00:00 UTC","body":"{\\"click_id\\": \\"a\\"}"}',),
         keys={**_EXPORT_KEYS, "body": ("body",)},

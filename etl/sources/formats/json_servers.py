@@ -1,4 +1,4 @@
-"""Access logs in JSON of web servers and proxies: rows of what marks them and which key holds what."""
+"""Defines JSON access logs of web servers and proxies: each format's marks and keys."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SERVERS: Final[tuple[Format, ...]] = (
     Format(
         "log_event",
         "json",
-        "Events that Caddy, Traefik and others write beside their access log: no request",
+        "Events that Caddy, Traefik and other servers write next to their access log; they contain no requests",
         "https://caddyserver.com/docs/logging",
         (
             b'{"level":"info","ts":1714564800.75,"logger":"http.log","msg":"server running","name":"srv0"}',

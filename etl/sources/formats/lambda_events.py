@@ -1,4 +1,4 @@
-"""HTTP requests as AWS hands them to Lambda functions: API Gateway, function URLs, load balancers."""
+"""Defines and parses HTTP requests in AWS Lambda events: API Gateway, function URLs, load balancers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from etl.columnar import json_codec
 from etl.sources.format import Format
-from etl.sources.readers.json_matching import at
+from etl.sources.readers.json_matching import value_at
 from etl.sources.readers.request_fields import record_of
 from etl.sources.record import Record
 
@@ -14,35 +14,35 @@ _FORMAT_1: Final = "https://docs.aws.amazon.com/lambda/latest/dg/services-apigat
 
 
 def read_rest_event(event: dict[str, Any]) -> Record:
-    """An event of API Gateway in its first format; of a repeated parameter only the multi-value map has all."""
+    """Parses an API Gateway event in format 1.0. Only its multi-value map has all values of repeated parameters."""
     return record_of(
         {
             **_common(event),
-            "time": at(event, "requestContext.requestTimeEpoch") or at(event, "requestContext.requestTime"),
-            "path": event.get("path") or at(event, "requestContext.path"),
+            "time": value_at(event, "requestContext.requestTimeEpoch") or value_at(event, "requestContext.requestTime"),
+            "path": event.get("path") or value_at(event, "requestContext.path"),
             "query": event.get("multiValueQueryStringParameters") or event.get("queryStringParameters"),
-            "client": at(event, "requestContext.identity.sourceIp") or _header(event, "x-forwarded-for"),
+            "client": value_at(event, "requestContext.identity.sourceIp") or _header(event, "x-forwarded-for"),
         }
     )
 
 
 def read_http_event(event: dict[str, Any]) -> Record:
-    """An event of an HTTP API or a function URL: the second format, which holds the query as it was sent."""
+    """Parses an event of an HTTP API or function URL: format 2.0, which contains the raw query."""
     raw = event.get("rawQueryString")
     return record_of(
         {
             **_common(event),
-            "time": at(event, "requestContext.timeEpoch") or at(event, "requestContext.time"),
-            "method": at(event, "requestContext.http.method"),
-            "path": event.get("rawPath") or at(event, "requestContext.http.path"),
+            "time": value_at(event, "requestContext.timeEpoch") or value_at(event, "requestContext.time"),
+            "method": value_at(event, "requestContext.http.method"),
+            "path": event.get("rawPath") or value_at(event, "requestContext.http.path"),
             "query": event.get("queryStringParameters") if raw is None else raw,
-            "client": at(event, "requestContext.http.sourceIp") or _header(event, "x-forwarded-for"),
+            "client": value_at(event, "requestContext.http.sourceIp") or _header(event, "x-forwarded-for"),
         }
     )
 
 
 def read_balancer_event(event: dict[str, Any]) -> Record:
-    """An event of a load balancer, which leaves names and values encoded as they were sent, and says no time."""
+    """Parses a load balancer event. Its parameter names and values are still percent-encoded, and it has no time."""
     sent = event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")
     return record_of(
         {
@@ -55,15 +55,17 @@ def read_balancer_event(event: dict[str, Any]) -> Record:
 
 
 def _common(event: dict[str, Any]) -> dict[str, Any]:
+    """Returns the roles that all events share."""
     return {
         "method": event.get("httpMethod"),
         "body": event.get("body"),
         "is_base64": event.get("isBase64Encoded"),
-        "agent": _header(event, "user-agent") or at(event, "requestContext.http.userAgent"),
+        "agent": _header(event, "user-agent") or value_at(event, "requestContext.http.userAgent"),
     }
 
 
 def _raw_query(sent: dict[str, Any]) -> str:
+    """Joins encoded parameters to the query as it was sent."""
     return "&".join(
         f"{name}={json_codec.scalar(value) or ''}"
         for name, values in sent.items()
@@ -72,7 +74,7 @@ def _raw_query(sent: dict[str, Any]) -> str:
 
 
 def _header(event: dict[str, Any], name: str) -> Any:
-    """A header's value, whatever the case of its name; of several the first."""
+    """Returns a header's value, or the first of several; letter case of the name does not matter."""
     maps = [headers for key in ("headers", "multiValueHeaders") if isinstance(headers := event.get(key), dict)]
     return next((value for headers in maps for key, value in headers.items() if key.lower() == name), None)
 

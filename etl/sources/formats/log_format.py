@@ -1,6 +1,6 @@
-"""A log format of one's own: an nginx `log_format` or an Apache `LogFormat`, as written in the server's configuration.
+"""Compiles a custom log format, an nginx `log_format` or Apache `LogFormat`, into one regular expression.
 
-Each variable is one row: what it fills, and the pattern of its text. The format becomes one regular expression.
+Each variable is a row of a table: its spellings, the role it fills, and the pattern of its text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ANY: Final = rb'(?:[^"\\]|\\.)*?'
 
 
 class Variable(NamedTuple):
-    """One variable of a server's log format: its spellings, what it fills (None: nothing), its text's pattern."""
+    """A variable of a log format: its spellings, the role it fills (None: no role), and the pattern of its text."""
 
     spellings: tuple[str, ...]
     fills: str | None
@@ -42,7 +42,7 @@ VARIABLES: Final = (
     Variable(("$http_user_agent", "%{User-Agent}i", "%{User-agent}i"), "agent", _ANY),
 )
 
-#: Formats that servers know by name.
+#: Formats that servers predefine, or name in their default configuration.
 NAMED: Final = {
     "common": '%h %l %u %t "%r" %>s %b',
     "combined": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
@@ -54,7 +54,7 @@ NAMED: Final = {
     ),
 }
 
-#: A time as strftime writes it, at the request's begin or end, and what each code is as a pattern.
+#: Apache's time variable with a strftime layout, and the pattern of each strftime code.
 _LAYOUT: Final = re.compile(r"%\{(?:begin:|end:)?(.*%.*)\}t")
 _LAYOUT_CODES: Final = {
     **dict.fromkeys("mdHMSy", r"\d\d"),
@@ -76,17 +76,17 @@ _QUOTED: Final = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 
 @lru_cache(maxsize=16)
 def compile_log_format(text: str) -> Format:
-    """The format that a server's configuration describes.
+    """Compiles a log format to a `Format` with a regular expression.
 
     Args:
-        text: The format alone, or its whole directive with name and quotes.
+        text: The name of a predefined format, the format alone, or its whole directive with name and quotes.
 
     Raises:
-        FormatError: It lacks a variable that the job needs.
+        FormatError: The log format lacks the request's query or path.
 
     Examples:
-        >>> from etl.sources import text_lines
-        >>> from etl.sources.format_rows import Settings
+        >>> from etl.sources.format import Settings
+        >>> from etl.sources.readers import text_lines
         >>> row = compile_log_format('$remote_addr [$time_iso8601] "$request_uri" $status')
         >>> text_lines.start((row,), Settings())(b'192.0.2.1 [2024-05-01T12:00:00Z] "/a/collect/b?x=1" 200').query
         'x=1'
@@ -113,7 +113,7 @@ def compile_log_format(text: str) -> Format:
     return Format(
         "custom",
         "custom",
-        "a log format of one's own",
+        "A custom log format",
         "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format",
         pattern=pattern,
         escape={"none": "none", "json": "json"}.get(escape, "backslash"),
@@ -125,7 +125,7 @@ def compile_log_format(text: str) -> Format:
 
 
 def _layout_of(spelling: str) -> Variable | None:
-    """The variable of a time in a layout of one's own, as `%{%Y-%m-%d %H:%M:%S}t`; None for any other."""
+    """Returns the variable for a time with a strftime layout, as `%{%Y-%m-%d %H:%M:%S}t`; None for other variables."""
     layout = _LAYOUT.fullmatch(spelling)
     if not layout or any(code not in _LAYOUT_CODES for code in re.findall("%(.)", layout[1])):
         return None
@@ -136,7 +136,7 @@ def _layout_of(spelling: str) -> Variable | None:
 
 
 def _literal(text: str) -> tuple[str, str]:
-    """The format itself, without its directive, name and quotes, and how values in it are escaped."""
+    """Returns the format without its directive, name and quotes, and the escape that its directive names."""
     directive = _DIRECTIVE.match(text)
     escape = re.search(r"escape=(json|default|none)", text)
     if directive:
@@ -147,6 +147,7 @@ def _literal(text: str) -> tuple[str, str]:
 
 
 def _spelling(token: re.Match[str]) -> str:
+    """Returns a variable as `VARIABLES` spells it: without braces, modifiers and status conditions."""
     if token[0].startswith("$"):
         return "$" + (token[1] or token[2])
     return "%" + (token[1] or "")
@@ -162,6 +163,7 @@ _PARTS: Final = (
 
 
 def _check(filled: set[str], text: str) -> None:
+    """Raises `FormatError` if the format records no query or no path."""
     for alternatives, missing in _PARTS:
         if not filled & alternatives and not (filled >= {"path", "body"}):
             raise FormatError(f"--log-format {text!r} lacks {missing}.", "Add it, or use a log that has it.")

@@ -1,7 +1,7 @@
-"""Messages of queues, topics and streams: the records that they carry.
+"""Extracts the records that messages of queues, topics and streams carry.
 
-SQS, SNS, Kinesis, Firehose, CloudWatch Logs, Kafka (MSK, `kcat -J`, Connect), one within another too. A bare payload
-becomes an envelope of the contract with the message's time; what is itself a request or a line of a log stays as it is.
+Supported are SQS, SNS, Kinesis, Firehose, CloudWatch Logs and Kafka (MSK, `kcat -J`, Connect), also nested. A bare
+payload becomes an envelope of the contract with the message's time. Requests and log lines stay unchanged.
 """
 
 from __future__ import annotations
@@ -20,61 +20,63 @@ from etl.sources.formats.json_logs import FORMATS as ACCESS_LOGS
 from etl.sources.formats.lambda_events import FORMATS as EVENTS
 from etl.sources.formats.webhook_captures import FORMATS as CAPTURES
 from etl.sources.readers import webhook_envelopes
-from etl.sources.readers.json_matching import at, choice
+from etl.sources.readers.json_matching import format_matcher, value_at
 from etl.sources.readers.request_fields import body_text, instant_of
 
-#: What all messages within one record may inflate to, and how deep they may be one within another.
+#: Limits for one record: the decompressed bytes of all its messages, and the depth of nesting.
 MAX_INFLATED: Final = 32 * 1024 * 1024
 MAX_DEPTH: Final = 6
 
 _GZIP: Final = b"\x1f\x8b"
 _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
-#: Names of which every message envelope has one, and how those begin that hold no other object.
+#: Every message envelope has one of these names. Envelopes that contain no further object begin with `_FLAT`.
 _NAMES: Final = re.compile(rb'"(?:[Rr]ecords|topic|schema|logEvents|Messages|TopicArn|awslogs)"')
 _FLAT: Final = re.compile(rb'\s*\{\s*"(?:topic|Type|schema)"')
-_TOPS, _, _ROW_OF = choice((*EVENTS, *CAPTURES, *ACCESS_LOGS))
+_TOP_KEYS, _, _FORMAT_OF = format_matcher((*EVENTS, *CAPTURES, *ACCESS_LOGS))
 
 
 class _Message(NamedTuple):
+    """The content of a message, and its time as the envelope writes it."""
+
     content: bytes
     sent_at: Any
 
 
 class _TooMuchError(ValueError):
-    """The messages inflate to more than MAX_INFLATED."""
+    """The messages of a record decompress to more than MAX_INFLATED bytes."""
 
 
-def unwrapped(record: bytes) -> list[bytes]:
-    r"""The records within a message envelope, or the record itself. Whatever the bytes, it never raises.
+def unwrap_messages(record: bytes) -> list[bytes]:
+    r"""Returns the records within a message envelope, or the record itself. Never raises, whatever the bytes.
 
     Examples:
-        >>> unwrapped(b'{"topic": "t", "offset": 1, "ts": 1714564800123, "payload": "click_id=a"}')
+        >>> unwrap_messages(b'{"topic": "t", "offset": 1, "ts": 1714564800123, "payload": "click_id=a"}')
         [b'{"received_at":"2024-05-01T12:00:00.123000+00:00","body":"click_id=a"}']
-        >>> unwrapped(b'{"click_id": "a", "records": [1], "data": {}}')
+        >>> unwrap_messages(b'{"click_id": "a", "records": [1], "data": {}}')
         [b'{"click_id": "a", "records": [1], "data": {}}']
     """
     if not _may_hold_messages(record):
         return [record]
     try:
-        return _Unwrapping().records(record, 0) or [record]
+        return _Unwrapper().records(record, 0) or [record]
     except (_TooMuchError, RecursionError):
         return [record]
 
 
 def _may_hold_messages(text: bytes) -> bool:
-    """Whether a message may be in the text: only flat payloads, which are the most, have to be told quickly."""
+    """Whether a text may be a message envelope. This check is quick for flat payloads, the most common records."""
     is_flat = text.count(b"{") < 2 and not _FLAT.match(text)
     return not is_flat and bool(_NAMES.search(text))
 
 
-class _Unwrapping:
-    """What is left of the limit while one record is unwrapped."""
+class _Unwrapper:
+    """Unwraps one record; `bytes_left` is the number of bytes that its messages may still decompress to."""
 
     def __init__(self) -> None:
-        self.room = MAX_INFLATED
+        self.bytes_left = MAX_INFLATED
 
     def records(self, text: bytes, depth: int) -> list[bytes] | None:
-        """The records within a text; None where it is no message envelope."""
+        """Returns the records within a text; None if the text is not a message envelope."""
         if depth > MAX_DEPTH or not _may_hold_messages(text):
             return None
         try:
@@ -89,24 +91,29 @@ class _Unwrapping:
         return [inner for message in messages for inner in self._inner(message, depth)]
 
     def _inner(self, message: _Message, depth: int) -> list[bytes]:
+        """Returns the records within a message, which may itself be a message envelope."""
         content = self._inflated(message.content) if message.content.startswith(_GZIP) else message.content
         records = self.records(content, depth + 1)
         return [_as_record(content, message.sent_at)] if records is None else records
 
     def _inflated(self, packed: bytes) -> bytes:
+        """Decompresses gzip bytes within the limit; returns them unchanged if they are damaged."""
         inflater = zlib.decompressobj(wbits=31)
         try:
-            content = inflater.decompress(packed, self.room + 1)
+            content = inflater.decompress(packed, self.bytes_left + 1)
         except zlib.error:
             return packed
-        self.room -= len(content)
-        if self.room < 0:
+        self.bytes_left -= len(content)
+        if self.bytes_left < 0:
             raise _TooMuchError
         return content
 
 
 def _as_record(content: bytes, sent_at: Any) -> bytes:
-    """A message's content: a form in an envelope, a bare payload too if the message has a time."""
+    """Returns a message's content as a record.
+
+    A form becomes an envelope with the message's time. So does a bare payload, if the message has a time.
+    """
     text = json_codec.scalar(sent_at)
     instant = instant_of(text) if text else None
     if not _FORM.fullmatch(content) and (instant is None or not _is_payload(content)):
@@ -115,62 +122,77 @@ def _as_record(content: bytes, sent_at: Any) -> bytes:
 
 
 def _is_payload(content: bytes) -> bool:
+    """Whether a message's content is a bare payload: an object that is no envelope and in no other format."""
     try:
         value = json_codec.parse(content)
     except json_codec.JsonError:
         return False
     if not isinstance(value, dict) or webhook_envelopes.is_envelope(value):
         return False
-    return _TOPS.isdisjoint(value) or _ROW_OF(value) is None
+    return _TOP_KEYS.isdisjoint(value) or _FORMAT_OF(value) is None
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
+    """Returns the objects in a list; none if the value is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _text(value: Any) -> bytes | None:
-    """A message's content; an object, as some exports have it, as JSON text."""
+def _content_bytes(value: Any) -> bytes | None:
+    """Returns the bytes of a message's content, which may be text or, in some exports, an object."""
     if isinstance(value, str):
         return value.encode()
     return json_codec.dump(value).encode() if isinstance(value, dict) else None
 
 
 def _base64(value: Any) -> bytes | None:
+    """Decodes base64 text; None if the value is not valid base64."""
     try:
         return base64.b64decode(value, validate=True) if isinstance(value, str) else None
     except (binascii.Error, ValueError):
         return None
 
 
-class _Shape(NamedTuple):
-    """A list of messages: where it is, what else marks it, and where its messages hold what."""
+class _ListEnvelope(NamedTuple):
+    """An envelope with a list of messages.
+
+    Attributes:
+        messages: The key of the list.
+        marks: Further keys of the envelope; one of each alternative separated by `|` must be present.
+        content: The path of a message's content.
+        times: The paths of a message's time; else the envelope's `timestamp` counts.
+        decode: Turns the content into bytes; None if it is not valid.
+    """
 
     messages: str
     marks: tuple[str, ...]
     content: str
     times: tuple[str, ...] = ()
-    decode: Callable[[Any], bytes | None] = _text
+    decode: Callable[[Any], bytes | None] = _content_bytes
 
 
-_SHAPES: Final = (
-    _Shape("Records", (), "Sns.Message", ("Sns.Timestamp",)),
-    _Shape("Records", (), "kinesis.data", ("kinesis.approximateArrivalTimestamp",), _base64),
-    _Shape("records", ("deliveryStreamArn|requestId",), "data", ("approximateArrivalTimestamp",), _base64),
-    _Shape("logEvents", ("logGroup", "messageType"), "message", ("timestamp",)),
+_LIST_ENVELOPES: Final = (
+    _ListEnvelope("Records", (), "Sns.Message", ("Sns.Timestamp",)),
+    _ListEnvelope("Records", (), "kinesis.data", ("kinesis.approximateArrivalTimestamp",), _base64),
+    _ListEnvelope("records", ("deliveryStreamArn|requestId",), "data", ("approximateArrivalTimestamp",), _base64),
+    _ListEnvelope("logEvents", ("logGroup", "messageType"), "message", ("timestamp",)),
 )
 _SQS_KEYS: Final = ("receiptHandle", "messageId", "eventSourceARN", "md5OfBody")
 _SQS_OUTPUT_KEYS: Final = ("ReceiptHandle", "MessageId", "MD5OfBody")
 
 
-def _listed(shape: _Shape) -> Callable[[dict[str, Any]], list[_Message] | None]:
+def _list_reader(envelope: _ListEnvelope) -> Callable[[dict[str, Any]], list[_Message] | None]:
+    """Returns a function that extracts the messages of an envelope; None if a value is no such envelope."""
+
     def read(value: dict[str, Any]) -> list[_Message] | None:
-        items = value.get(shape.messages)
-        is_marked = all(any(key in value for key in mark.split("|")) for mark in shape.marks)
+        items = value.get(envelope.messages)
+        is_marked = all(any(key in value for key in mark.split("|")) for mark in envelope.marks)
         if not is_marked or not isinstance(items, list) or not items:
             return None
-        contents = [shape.decode(at(item, shape.content)) if isinstance(item, dict) else None for item in items]
+        contents = [
+            envelope.decode(value_at(item, envelope.content)) if isinstance(item, dict) else None for item in items
+        ]
         times = [
-            next((t for path in shape.times if (t := at(item, path))), value.get("timestamp"))
+            next((time for path in envelope.times if (time := value_at(item, path))), value.get("timestamp"))
             for item in _objects(items)
         ]
         if any(content is None for content in contents):
@@ -181,30 +203,32 @@ def _listed(shape: _Shape) -> Callable[[dict[str, Any]], list[_Message] | None]:
 
 
 def _read_sqs(value: dict[str, Any]) -> list[_Message] | None:
-    """Events of SQS, and what `aws sqs receive-message` prints."""
+    """Extracts messages from SQS events, and from the output of `aws sqs receive-message`."""
     for name, content, keys, attributes in (
         ("Records", "body", _SQS_KEYS, "attributes"),
         ("Messages", "Body", _SQS_OUTPUT_KEYS, "Attributes"),
     ):
         items = _objects(value.get(name))
         if items and all(isinstance(item.get(content), str) and any(key in item for key in keys) for item in items):
-            return [_Message(item[content].encode(), at(item, f"{attributes}.SentTimestamp")) for item in items]
+            return [_Message(item[content].encode(), value_at(item, f"{attributes}.SentTimestamp")) for item in items]
     return None
 
 
 def _read_notification(value: dict[str, Any]) -> list[_Message] | None:
+    """Extracts the message of an SNS notification."""
     if value.get("Type") != "Notification" or "TopicArn" not in value or not isinstance(value.get("Message"), str):
         return None
     return [_Message(value["Message"].encode(), value.get("Timestamp"))]
 
 
 def _read_cloudwatch(value: dict[str, Any]) -> list[_Message] | None:
-    content = _base64(at(value, "awslogs.data"))
+    """Extracts the compressed log events of a CloudWatch Logs subscription."""
+    content = _base64(value_at(value, "awslogs.data"))
     return None if content is None or not content.startswith(_GZIP) else [_Message(content, None)]
 
 
 def _read_kafka(value: dict[str, Any]) -> list[_Message] | None:
-    """Events of Lambda's Kafka sources: topic and partition -> messages."""
+    """Extracts messages from events of Lambda's Kafka sources, which map topic and partition to messages."""
     topics = value.get("records")
     if not isinstance(topics, dict) or not ("bootstrapServers" in value or "eventSource" in value):
         return None
@@ -216,21 +240,22 @@ def _read_kafka(value: dict[str, Any]) -> list[_Message] | None:
 
 
 def _read_kcat(value: dict[str, Any]) -> list[_Message] | None:
-    content = _text(value.get("payload"))
+    """Extracts the message of a line of `kcat -J`."""
+    content = _content_bytes(value.get("payload"))
     is_kcat = isinstance(value.get("topic"), str) and ("offset" in value or "partition" in value)
     return [_Message(content, value.get("ts"))] if is_kcat and content is not None else None
 
 
 def _read_connect(value: dict[str, Any]) -> list[_Message] | None:
-    """Kafka Connect's JSON converter: a schema beside the payload, and nothing else."""
+    """Extracts the message of Kafka Connect's JSON converter: an object with the keys schema and payload only."""
     schema = value.get("schema")
     is_schema = schema is None or (isinstance(schema, dict) and "type" in schema)
-    content = _text(value.get("payload"))
+    content = _content_bytes(value.get("payload"))
     return [_Message(content, None)] if value.keys() == {"schema", "payload"} and is_schema and content else None
 
 
 _READERS: Final = (
-    *map(_listed, _SHAPES),
+    *map(_list_reader, _LIST_ENVELOPES),
     _read_sqs,
     _read_notification,
     _read_cloudwatch,

@@ -1,6 +1,6 @@
-"""The formats this tool reads: every row, and the families whose readers read them.
+"""Lists all formats that this tool reads, and the families with their readers.
 
-A row's samples are its test: its family's reader reads them, and no other row claims them.
+A format's samples are its test: the family's reader can parse them, and no other format claims them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from etl.sources.format import (
     TABLE_ROWS,
     Family,
     Format,
-    Layouts,
+    LayoutReader,
     Reader,
     Settings,
 )
@@ -27,7 +27,7 @@ from etl.sources.record import Record
 BARE_LINES: Final = Format(
     "jsonl",
     "json",
-    "JSON lines: one bare payload or envelope a line",
+    "JSON lines: one bare payload or envelope per line",
     "https://jsonlines.org",
     (b'{"click_id": "a", "value": 12.5}', b'{"method": "GET", "path": "/a/collect/b", "query": "click_id=a"}'),
     moment="none",
@@ -62,62 +62,72 @@ FAMILIES: Final[dict[str, Family]] = {
     "json": Family(LINES, json_records.start, json_records.claims),
     "text": Family(LINES, text_lines.start, text_lines.claims),
     "custom": Family(LINES, text_lines.start, text_lines.claims),
-    "plain_text": Family(LINES, plain_text.start, text_lines.claims, is_shipped=False),
-    "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated, is_shipped=False),
-    "w3c": Family(HEADED, w3c.start, w3c.claims, is_shipped=False, layouts=w3c.start_layouts),
+    "plain_text": Family(LINES, plain_text.start, text_lines.claims, allows_prefix=False),
+    "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated, allows_prefix=False),
+    "w3c": Family(HEADED, w3c.start, w3c.claims, allows_prefix=False, start_layout_reader=w3c.start_layout_reader),
     "table": Family(
-        TABLE_ROWS, csv_tables.start, csv_tables.claims, is_shipped=False, layouts=csv_tables.start_layouts
+        TABLE_ROWS,
+        csv_tables.start,
+        csv_tables.claims,
+        allows_prefix=False,
+        start_layout_reader=csv_tables.start_layout_reader,
     ),
     "copy": Family(
-        HEADED, csv_tables.start_copy, csv_tables.claims_copy, is_shipped=False, layouts=csv_tables.start_copy_layouts
+        HEADED,
+        csv_tables.start_copy,
+        csv_tables.claims_copy,
+        allows_prefix=False,
+        start_layout_reader=csv_tables.start_copy_layout_reader,
     ),
-    "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False, is_shipped=False),
+    "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False, allows_prefix=False),
 }
 
 
-#: Families whose lines may stand beside each other in a file.
+#: Families whose lines may be mixed in one file.
 _MIXED: Final = ("text", "access_log", "json")
 
 
 def rows_of(family: str, settings: Settings) -> tuple[Format, ...]:
-    """A family's rows, a user's own before those built in."""
+    """Returns the formats of a family: the user's own formats, then the built-in formats."""
     return tuple(row for row in (*settings.formats, *FORMATS) if row.family == family)
 
 
 def start_reader(row: Format, settings: Settings) -> Reader:
-    """A reader of a row's whole family, which reads this row first.
+    """Creates a reader for the whole family of a format, which tries this format first.
 
-    Lines of logs that the family cannot read are read as what they are: servers write several kinds into one file.
+    Servers write several kinds of lines into one file. So lines that the reader of a log family cannot parse are tried
+    with the readers of the other log families.
     """
     read = _start(row.family, settings, row)
     others = [_start(name, settings) for name in _MIXED if name != row.family] if row.family in _MIXED else []
 
     def read_any(record: bytes) -> Record:
-        seen = read(record)
-        if seen.fault != "malformed_record":
-            return seen
-        return next((other for start in others if _is_logged(other := start(record))), seen)
+        parsed = read(record)
+        if parsed.fault != "malformed_record":
+            return parsed
+        return next((other for start in others if _is_logged(other := start(record))), parsed)
 
     return read_any if others else read
 
 
 def _is_logged(record: Record) -> bool:
-    """Whether a record is a line of an access log, and neither a bare payload nor nothing known."""
+    """Whether a record is a line of an access log, and not a bare payload or a malformed line."""
     return record.fault == "not_a_request" or (record.fault is None and record.path is not None)
 
 
 def _start(family: str, settings: Settings, first: Format | None = None) -> Reader:
+    """Creates a reader for a family, which tries the format `first` before the others."""
     rows = rows_of(family, settings)
     ordered = (first, *(row for row in rows if row != first)) if first else rows
     return FAMILIES[family].start(ordered, settings)
 
 
-def start_layouts(row: Format, settings: Settings) -> Layouts:
-    """What tells the layouts of the records of one split."""
-    layouts = FAMILIES[row.family].layouts
-    return layouts((row,), settings) if layouts else lambda _record: None
+def start_layout_reader(row: Format, settings: Settings) -> LayoutReader:
+    """Creates a layout reader for one split; it returns None for every record of a family without tables."""
+    start = FAMILIES[row.family].start_layout_reader
+    return start((row,), settings) if start else lambda _record: None
 
 
 def framing_of(row: Format) -> str:
-    """How records of a format are cut out of bytes, where the bytes do not tell."""
+    """Returns the default framing of a format, if samples do not show another."""
     return DOCUMENTS if row.container or row == BARE_DOCUMENTS else FAMILIES[row.family].framing

@@ -1,4 +1,4 @@
-"""Access logs in text beside the combined family: load balancers, proxies, routers, buckets. One pattern a row."""
+"""Defines text access logs outside the combined family, one pattern each: load balancers, proxies, routers, buckets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMATS: Final = (
     Format(
         "aws_alb",
         "text",
-        "AWS application load balancer; lines of network load balancers beside it hold no request",
+        "AWS application load balancer; lines of network load balancers in the same file contain no requests",
         f"{_AWS}application/load-balancer-access-logs.html",
         (
             (
@@ -67,7 +67,7 @@ FORMATS: Final = (
     Format(
         "haproxy",
         "text",
-        "HAProxy HTTP log, whose time has no zone; other events beside it hold no request",
+        "HAProxy HTTP log, with times without a zone; other events in the same file contain no requests",
         "https://docs.haproxy.org/3.0/configuration.html#8.2.3",
         (
             (
@@ -91,7 +91,7 @@ FORMATS: Final = (
     Format(
         "heroku",
         "text",
-        "Heroku's router, by a drain or as Papertrail keeps it; lines of dynos beside it hold no request",
+        "Heroku's router, from a log drain or Papertrail; lines of dynos in the same file contain no requests",
         "https://devcenter.heroku.com/articles/http-routing#heroku-router-log-format",
         (
             (
@@ -131,7 +131,7 @@ FORMATS: Final = (
     Format(
         "nginx_proxy_manager",
         "text",
-        "nginx proxy manager's log of a host, and NPMplus's",
+        "Access log of a host in nginx proxy manager or NPMplus",
         "https://nginxproxymanager.com/advanced-config/",
         (
             (

@@ -1,4 +1,4 @@
-"""What is known and not read, and what to do instead."""
+"""Recognises types of inputs that are not supported, with advice for the user."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import re
 from typing import Final, NamedTuple
 
 
-class Refusal(NamedTuple):
-    """Something that is not read: how its lines are told, what it is, and what to do instead."""
+class UnsupportedInput(NamedTuple):
+    """A type of input that is not supported: the pattern of its text, a description, and advice for the user."""
 
     name: str
     pattern: re.Pattern[bytes]
     what: str
-    instead: str
+    advice: str
 
 
-def _row(name: str, pattern: bytes, what: str, instead: str) -> Refusal:
-    return Refusal(name, re.compile(pattern, re.DOTALL), what, instead)
+def _row(name: str, pattern: bytes, what: str, advice: str) -> UnsupportedInput:
+    """Compiles the pattern of a row."""
+    return UnsupportedInput(name, re.compile(pattern, re.DOTALL), what, advice)
 
 
 _ACCESS_LOG: Final = "Name the access log that the same server writes."
-_WITH_TIME: Final = "Let it log in the combined format, which has the time of each request."
+_WITH_TIME: Final = "Set the server to log in the combined format, which has the time of each request."
 
-#: Told by the first bytes of an input.
+#: Types recognised by the first bytes of an input.
 BY_HEAD: Final = (
     _row(
         "excel_xls",
@@ -40,19 +41,19 @@ BY_HEAD: Final = (
         "clickbank_encrypted",
         rb"\s*\[?\s*\{\s*(?:\"notification\"\s*:\s*\"[^\"]*\"\s*,\s*\"iv\"|\"iv\"\s*:\s*\"[^\"]*\"\s*,\s*\"notification\")\s*:",
         "a dump of encrypted ClickBank notifications",
-        "Decrypt them with your secret key, and name the file of what they say.",
+        "Decrypt the notifications with your secret key, and name the decrypted file.",
     ),
     _row(
         "event_xml",
         rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<Events?[ >]",
         "a Windows event log in XML",
-        "Name the W3C log of IIS, which holds the same requests.",
+        "Name the W3C log of IIS, which contains the same requests.",
     ),
     _row(
         "cloudfront_rtmp",
         rb"(?:#Version[^\n]*\n)?#Fields:[^\n]*x-event[^\n]*x-sname",
         "a CloudFront log of RTMP streams",
-        "Name the log of a web distribution: streams hold no postbacks.",
+        "Name the log of a web distribution: stream logs contain no postbacks.",
     ),
     _row(
         "nginx_status",
@@ -62,7 +63,7 @@ BY_HEAD: Final = (
     ),
 )
 
-#: Told by a majority of the lines.
+#: Types recognised by the majority of an input's lines.
 BY_LINE: Final = (
     _row(
         "nginx_error_log",
@@ -86,19 +87,19 @@ BY_LINE: Final = (
     _row(
         "uvicorn",
         rb"(?:INFO:\s+)?\[?[\w.:]+\]?:\d+ - \"[A-Z]+ \S.* HTTP/[\d.]+\" \d{3}",
-        "a log of uvicorn, which holds no times",
+        "a log of uvicorn, which has no times",
         _WITH_TIME,
     ),
     _row(
         "morgan",
         rb"(?:\x1b\[\d*m)?(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) /\S*(?:\x1b\[\d*m)* (?:\x1b\[\d*m)*\d{3}(?:\x1b\[\d*m)* .*\bms\b",
-        "a log of morgan's tiny or dev format, which holds no times",
+        "a log in morgan's tiny or dev format, which has no times",
         _WITH_TIME,
     ),
     _row(
         "ssl_request_log",
         rb"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] \S+ (?:TLS|SSL)v[\d.]+ \S+ \"",
-        "a log of mod_ssl's requests, which holds no statuses",
+        "a request log of mod_ssl, which has no statuses",
         _ACCESS_LOG,
     ),
     _row(
@@ -110,24 +111,24 @@ BY_LINE: Final = (
     _row(
         "browser_hits",
         rb".*\"GET /assets/[^/ ]+/collect\?",
-        "a log of the tracker's own browser hits, which are no postbacks",
+        "a log of the tracker's own browser hits, which are not postbacks",
         "Name the log of the Custom Integration endpoint.",
     ),
     _row(
         "print_r",
         rb"(?:\[[\w .-]+\] => |Array$|Array \(|\($|\)$)",
-        "a dump by PHP's print_r",
+        "output of PHP's print_r",
         "Write the payloads as JSON lines, with json_encode.",
     ),
 )
 
 
-def refusal_of(head: bytes, lines: list[bytes]) -> Refusal | None:
-    """What an input is that is not read; None for any other.
+def find_unsupported(head: bytes, lines: list[bytes]) -> UnsupportedInput | None:
+    """Returns the unsupported type of an input; None if it is not recognised as one.
 
     Args:
-        head: Its first bytes.
-        lines: Lines of it, without those that are blank.
+        head: The first bytes of the input.
+        lines: Non-blank lines of the input.
     """
     known = next((row for row in BY_HEAD if row.pattern.match(head)), None)
     if known or not lines:

@@ -1,4 +1,4 @@
-"""Captures of webhooks: what request bins, webhook gateways, tunnels and browsers export."""
+"""Defines and parses webhook captures: exports of request bins, webhook gateways, tunnels and browsers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from urllib.parse import urlencode
 
 from etl.columnar import json_codec
 from etl.sources.format import Format
-from etl.sources.readers.json_matching import at
-from etl.sources.readers.request_fields import Manner, record_of
+from etl.sources.readers.json_matching import value_at
+from etl.sources.readers.request_fields import ParseOptions, record_of
 from etl.sources.record import Record
 
-_CAPTURE: Final = Manner(is_pathless=True)
+_OPTIONS: Final = ParseOptions(is_pathless=True)
 
 
 def read_webhook_site(capture: dict[str, Any]) -> Record:
-    """A request of webhook.site, whose URL holds the query as it was sent; e-mail and DNS queries are no requests."""
+    """Parses a request of webhook.site, whose URL contains the raw query. E-mails and DNS queries are not requests."""
     if json_codec.scalar(capture.get("type")) in ("email", "dns"):
         return Record("not_a_request")
     record = record_of(
@@ -28,16 +28,16 @@ def read_webhook_site(capture: dict[str, Any]) -> Record:
             "query": capture.get("query"),
             "body": capture.get("content") or capture.get("request"),
             "client": capture.get("ip"),
-            "agent": capture.get("user_agent") or at(capture, "headers.user-agent"),
+            "agent": capture.get("user_agent") or value_at(capture, "headers.user-agent"),
         },
-        _CAPTURE,
+        _OPTIONS,
     )
     own = f"/{json_codec.scalar(capture.get('token_id'))}"
     return record._replace(path=None) if record.path in (own, f"{own}/") else record
 
 
 def read_ngrok(capture: dict[str, Any]) -> Record:
-    """A request of ngrok's inspector; its bytes, where they are there, say more than the keys."""
+    """Parses a request of ngrok's inspector. If the capture contains the raw request, it takes precedence over keys."""
     request = capture["request"] if isinstance(capture.get("request"), dict) else {}
     line, body = _raw_request(json_codec.scalar(request.get("raw")) or "")
     return record_of(
@@ -47,15 +47,15 @@ def read_ngrok(capture: dict[str, Any]) -> Record:
             "target": None if line else request.get("uri"),
             "request": line,
             "body": body,
-            "status": at(capture, "response.status_code"),
+            "status": value_at(capture, "response.status_code"),
             "client": capture.get("remote_addr"),
-            "agent": at(request, "headers.User-Agent"),
+            "agent": value_at(request, "headers.User-Agent"),
         }
     )
 
 
 def _raw_request(raw: str) -> tuple[str | None, str | None]:
-    """The request line and the body of a whole request in base64; None where that is not to be read."""
+    """Returns the request line and the body of a base64 request; (None, None) if it is not valid base64."""
     try:
         head, _, body = base64.b64decode(raw, validate=True).partition(b"\r\n\r\n")
     except (binascii.Error, ValueError):
@@ -65,7 +65,7 @@ def _raw_request(raw: str) -> tuple[str | None, str | None]:
 
 
 def read_har(entry: dict[str, Any]) -> Record:
-    """An entry of an HTTP archive. The URL is what was sent; a body's form counts only where its text is absent."""
+    """Parses an entry of an HTTP archive. Form parameters count only if the entry has no body text."""
     request = entry["request"] if isinstance(entry.get("request"), dict) else {}
     posted = request["postData"] if isinstance(request.get("postData"), dict) else {}
     headers = {str(name).lower(): value for name, value in _named(request.get("headers"))}
@@ -76,14 +76,14 @@ def read_har(entry: dict[str, Any]) -> Record:
             "url": request.get("url"),
             "body": posted.get("text") or urlencode(_named(posted.get("params"))),
             "is_base64": posted.get("encoding") == "base64" and bool(posted.get("text")),
-            "status": at(entry, "response.status"),
+            "status": value_at(entry, "response.status"),
             "agent": headers.get("user-agent"),
         }
     )
 
 
 def _named(values: Any) -> list[tuple[str, str]]:
-    """The pairs of a list of objects with `name` and `value`."""
+    """Returns (name, value) pairs from a list of objects with `name` and `value`."""
     objects = [item for item in values if isinstance(item, dict)] if isinstance(values, list) else []
     return [(json_codec.scalar(item.get("name")) or "", json_codec.scalar(item.get("value")) or "") for item in objects]
 
@@ -92,7 +92,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "webhook_site",
         "json",
-        "webhook.site: requests of a token, as its API gives them",
+        "webhook.site: requests of a token, as its API returns them",
         "https://docs.webhook.site/api/about.html",
         (
             (
@@ -111,7 +111,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "pipedream",
         "json",
-        "Pipedream: events of an HTTP trigger, alone or within an exported step",
+        "Pipedream: events of an HTTP trigger, alone or in an exported step",
         "https://pipedream.com/docs/workflows/building-workflows/triggers/",
         (
             (
@@ -147,7 +147,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "requestbin",
         "json",
-        "RequestBin as it was, and its forks",
+        "The original RequestBin and its forks",
         "https://github.com/Runscope/requestbin",
         (
             (
@@ -171,7 +171,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "hookdeck",
         "json",
-        "Hookdeck: requests or events, as its API gives them",
+        "Hookdeck: requests or events, as its API returns them",
         "https://hookdeck.com/docs/api",
         (
             (
@@ -196,7 +196,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "svix",
         "json",
-        "Svix: messages of an application, as its API gives them",
+        "Svix: messages of an application, as its API returns them",
         "https://api.svix.com/docs",
         (
             (
@@ -250,7 +250,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "segment_capture",
         "json",
-        "A request as an object, in the style of RudderStack and Segment",
+        "Requests as JSON objects, in the style of RudderStack and Segment",
         "https://www.rudderstack.com/docs/sources/event-streams/cloud-apps/webhook-source/",
         (
             b'{"request":{"method":"POST","query":{"click_id":["a"]},"headers":{"User-Agent":"Acme/1"},"body":"{\\"b\\":1}"}}',

@@ -1,1 +1,1 @@
-"""Records read into requests, one reader a family of formats."""
+"""Parses records into requests; each family of formats has one reader."""

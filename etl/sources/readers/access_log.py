@@ -1,10 +1,11 @@
-r"""Access logs of the combined family: common, combined, a virtual host before, anything after.
+r"""Parses access logs of the combined family: common or combined, with an optional virtual host and extra fields.
 
-One line is read by a regular expression, and what is wrong with a line that cannot be read is said. `access_batches`
-reads regular lines faster, and comes back here for all others.
+`read_line` parses any line with a regular expression, and explains why a line is malformed. `read_batch` parses regular
+lines with `access_log_parser`, which is faster, and passes all other lines to the family's reader. Both give the same
+rows.
 
-Apache writes `\"`, `\\` and `\xhh`, nginx `\xHH` and never a bare backslash, so that one pass from left to right
-undoes either.
+Apache writes `\"`, `\\` and `\xhh`; nginx writes `\xHH` and never a bare backslash. So one pass from left to right
+undoes both.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import polars as pl
 
 from etl.columnar import access_log_parser
 from etl.columnar.byte_loops import Positions
-from etl.columnar.string_buffers import sound_texts
+from etl.columnar.string_buffers import valid_texts
 from etl.schema import INSTANT
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers.escapes import undo_backslashes, without_prefix
@@ -26,15 +27,15 @@ from etl.sources.record import Record, split_request, split_target
 from etl.sources.records.lines import Batch
 
 _TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}(?::\d\d:\d\d:\d\d [+-]\d{4}| \d\d:\d\d:\d\d))\]"
-_ANSWER: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
+_STATUS_AND_SIZE: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
 _PREFIX: Final = rb"^(?P<prefix>[^\[]*?|[^\[]*\[(?!\d\d/)[^\[]*?) ?" + _TIME + rb'(?: \([^)]*\))? "'
-_LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _ANSWER, re.DOTALL)
-_LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _ANSWER, re.DOTALL)
+_LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _STATUS_AND_SIZE, re.DOTALL)
+_LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _STATUS_AND_SIZE, re.DOTALL)
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
-#: What Traefik, which escapes no request, writes after the answer.
+#: What Traefik writes after status and size. Traefik does not escape requests.
 _TRAEFIK: Final = re.compile(rb' (?:".*"|-) (?:".*"|-) \d+ (?:".*"|-) (?:".*"|-) \d+ms$')
-#: A regular request within a line.
-_OTHER: Final = re.compile(
+#: The time of a line with a regular request.
+_REGULAR_REQUEST: Final = re.compile(
     rb"^[^\[]*\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     rb'"[A-Za-z]+ /[^"\\]* HTTP/[\d.]+" (?:\d{3}|-) (?:\d+|-)(?: |$)'
 )
@@ -45,11 +46,11 @@ _ADDRESS: Final = re.compile(r"\[?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:
 
 
 def read_line(line: bytes, zone: str = "UTC") -> Record:
-    """One line of the family, the exact way.
+    """Parses one line exactly; malformed lines get a fault message.
 
     Args:
-        line: Its bytes, without the prefix of a container or shipper.
-        zone: IANA name of the zone of a time without offset, as werkzeug writes it.
+        line: The line's bytes, without the prefix of a container runtime or log shipper.
+        zone: IANA name of the zone for times without an offset, as werkzeug writes them.
 
     Source: nginx and Apache documentation of `log_format` and `LogFormat`; rules 1.1, 1.3.
 
@@ -62,13 +63,13 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
     """
     match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
     if not match:
-        return Record("malformed_record", _what_is_wrong(line))
+        return Record("malformed_record", _malformed_reason(line))
     received_at = _read_clock(match["clock"].decode(), zone)
     if received_at is None:
         return Record("malformed_record", "The time in brackets does not exist")
     agent = _AGENT.match(line, match.end())
     status = match["status"]
-    seen = Record(
+    record = Record(
         received_at=received_at,
         http_status=None if status == b"-" else int(status),
         client_ip=_client(match["prefix"].decode("utf-8", "replace")),
@@ -77,36 +78,39 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
     is_escaped = not _TRAEFIK.match(line, match.end())
     request = split_request(undo_backslashes(match["request"]) if is_escaped else match["request"])
     if request is None:
-        return seen._replace(fault="not_a_request")
+        return record._replace(fault="not_a_request")
     path, query = split_target(request[1])
-    return seen._replace(http_method=request[0], path=path, query=query)
+    return record._replace(http_method=request[0], path=path, query=query)
 
 
 def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """The reader of all rows."""
+    """Creates the reader for all formats of the family."""
     word, zone = settings.word, settings.timezone
 
     def read(line: bytes) -> Record:
-        other = _OTHER.search(line) if word and word not in line else None
-        return Record("not_a_postback") if other and _read_clock(other[1].decode(), zone) else read_line(line, zone)
+        regular = _REGULAR_REQUEST.search(line) if word and word not in line else None
+        return Record("not_a_postback") if regular and _read_clock(regular[1].decode(), zone) else read_line(line, zone)
 
     return read
 
 
 def claims(row: Format, line: bytes) -> bool:
-    """Whether a line can be read and is in a row's format."""
+    """Whether a line can be parsed and is in the given format."""
     is_line = line[:1] not in b"{[" and read_line(line).fault != "malformed_record"
     return is_line and is_combined(line) is (row.name == "combined")
 
 
 def is_combined(line: bytes) -> bool:
-    """Whether referer and user agent follow the answer of a readable line."""
+    """Whether a well-formed line has a referer and a user agent after status and size."""
     match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
     return bool(match and _AGENT.match(line, match.end()))
 
 
 def _client(prefix: str) -> str | None:
-    """The address a line names first: after a virtual host, the first of a list, without quotes."""
+    """Returns the client's address from the text before the time: the first word, or the word after a virtual host.
+
+    Quotes are removed; of a comma-separated list, the first address counts.
+    """
     tokens = prefix.replace('"', "").replace(",", " ").split()
     if len(tokens) > 3 and not _ADDRESS.fullmatch(tokens[0]) and _ADDRESS.fullmatch(tokens[1]):
         return tokens[1]
@@ -114,10 +118,12 @@ def _client(prefix: str) -> str | None:
 
 
 def _present(text: str) -> str | None:
+    """Returns the text; None if it is empty or `-`."""
     return None if text in ("", "-") else text
 
 
-def _what_is_wrong(line: bytes) -> str:
+def _malformed_reason(line: bytes) -> str:
+    """Explains why a line is not an access-log line."""
     time = _TIME_ONLY.search(line)
     if not time:
         return "Not an access-log line: no time such as [01/May/2024:12:00:00 +0000]"
@@ -130,12 +136,12 @@ def _what_is_wrong(line: bytes) -> str:
 
 
 def oversized(length: int) -> Record:
-    """A record over the limit."""
+    """Returns the record for a line or element over the size limit: malformed."""
     return Record("malformed_record", f"A record of {length:,} bytes is longer than --max-record allows")
 
 
-def not_a_record(line: bytes) -> Record | None:
-    """A blank, comment or directive line (rules 1.1); None for any other."""
+def blank_or_comment(line: bytes) -> Record | None:
+    """Returns a record for a blank, comment or directive line (rules 1.1); None for any other line."""
     if line.startswith(b"#"):
         return Record("comment")
     is_blank = not line.strip() or (line[:1] > b"\x7f" and not line.decode("utf-8", "replace").strip())
@@ -146,7 +152,7 @@ FORMATS: Final = (
     Format(
         "combined",
         "access_log",
-        "Apache or nginx access log with referer and user agent, a virtual host before and anything after",
+        "Apache or nginx access log with referer and user agent, optionally with a virtual host and more fields",
         "https://httpd.apache.org/docs/2.4/logs.html#combined",
         (
             b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "-"',
@@ -168,15 +174,15 @@ FORMATS: Final = (
 
 
 def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dict[str, pl.Series]:
-    """The lines of a batch, regular ones the fast way.
+    """Parses a batch of lines: regular lines with the compiled parser, irregular lines one by one.
 
     Args:
         batch: The lines.
-        read: Reads an irregular line.
-        word: A regular line without it is not read, but counted.
+        read: Parses an irregular line.
+        word: Regular lines without this word are marked `not_a_postback` and not parsed.
 
     Returns:
-        The columns of `schema.REQUESTS` that a line of this family can fill, but lineage.
+        The columns of `schema.REQUESTS` that a line of this family can fill, except lineage.
     """
     found = np.zeros((len(access_log_parser.FOUND), len(batch.starts)), np.int64)
     kinds = np.empty(len(batch.starts), np.uint8)
@@ -186,9 +192,9 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
     method, method_end, path_end, target_end, client, client_end, agent, agent_end, status, received_at = found
 
     def text(starts: Positions, ends: Positions) -> pl.Series:
-        return sound_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
+        return valid_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
 
-    def sent(starts: Positions, ends: Positions) -> pl.Series:
+    def text_or_null(starts: Positions, ends: Positions) -> pl.Series:
         texts = text(starts, ends)
         return texts.set((texts == "-") | (texts == ""), None)
 
@@ -198,8 +204,8 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
         "http_method": text(method, method_end),
         "http_status": pl.Series(status, dtype=pl.Int32),
-        "client_ip": sent(client, client_end),
-        "user_agent": sent(agent, agent_end),
+        "client_ip": text_or_null(client, client_end),
+        "user_agent": text_or_null(agent, agent_end),
         "path": text(method_end + 1, path_end),
         "query": text(np.minimum(path_end + 1, target_end), target_end).set(pl.Series(path_end == target_end), None),
         "fault": pl.Series(["not_a_postback"]).new_from_index(0, len(kinds)).set(pl.Series(is_wanted), None),
@@ -212,7 +218,8 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
 
 
 def _read_slow(batch: Batch, i: int, read: Reader) -> Record:
+    """Parses line `i` of a batch with the exact reader."""
     line = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
     if i in batch.oversized:
         return oversized(batch.oversized[i])
-    return not_a_record(line) or read(without_prefix(line))
+    return blank_or_comment(line) or read(without_prefix(line))

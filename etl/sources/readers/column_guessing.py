@@ -1,6 +1,6 @@
-"""Columns of tables: which hold what of a request, guessed from names and contents, and a row as a `Record`.
+"""Guesses which columns of a table hold which part of a request, and turns rows into records.
 
-A table either has a column with requests (payloads, URLs or queries), or columns named like the parameters.
+A table either has a column with requests (payloads, URLs or queries), or its columns are named like the parameters.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final
 from etl.columnar import json_codec
 from etl.rules import page
 from etl.sources.format import Settings
-from etl.sources.readers.request_fields import Manner, record_of
+from etl.sources.readers.request_fields import ParseOptions, record_of
 from etl.sources.readers.timestamps import read_any
 from etl.sources.record import Record
 
-#: How users call the roles, where that differs.
+#: The user's name of a role -> the reader's name.
 ROLES: Final = {
     "received_at": "time",
     "payload": "body",
@@ -31,7 +31,7 @@ ROLES: Final = {
     "request": "request",
 }
 
-#: Column -> names that it often has, the likeliest first.
+#: Role -> common column names, the likeliest first.
 GUESSES: Final[dict[str, tuple[str, ...]]] = {
     "payload": (
         *("payload", "body", "request_json", "request_body", "raw_body", "body_raw", "content", "json", "raw_json"),
@@ -50,7 +50,7 @@ GUESSES: Final[dict[str, tuple[str, ...]]] = {
     "client_ip": ("client_ip", "ip", "remote_addr", "remote_ip", "ip_address"),
     "user_agent": ("user_agent", "useragent", "agent", "ua"),
 }
-_CONTENT: Final = {
+_CONTENT_PATTERNS: Final = {
     "payload": re.compile(r"\s*(?:\{\s*(?:\"|\})|\"\{|\[|\??[\w.%\[\]+-]+=)"),
     "url": re.compile(r"https?://|/[^\s]*\?"),
     "request": re.compile(r"[A-Z]{3,7} (?:/|https?://)"),
@@ -63,7 +63,7 @@ _PARAMETERS: Final = frozenset(
 
 
 def folded(name: str) -> str:
-    """A column's name for comparison: lower case, words divided by `_`.
+    """Normalises a column's name for comparison: lower case, words separated by `_`.
 
     Examples:
         >>> folded(" Created At"), folded("raw-body")
@@ -75,38 +75,47 @@ def folded(name: str) -> str:
 def guess_columns(
     names: list[str], rows: Sequence[Mapping[str, Any]], settings: Settings
 ) -> tuple[tuple[str, str], ...]:
-    """Which columns hold what of a request; none where the columns are the parameters themselves.
+    """Guesses which column holds which part of a request.
 
     Args:
-        names: The table's columns.
-        rows: Some of its rows, column -> value; a value that is missing or empty says nothing.
-        settings: What the user said of columns comes first.
+        names: The table's column names.
+        rows: Sample rows, column -> value. Missing and empty values are ignored.
+        settings: The user's settings; columns that the user named take precedence.
+
+    Returns:
+        (role, column) pairs. If the columns are the parameters themselves, only a time column and columns that the user
+        named.
     """
-    said = {role: name for role, name in settings.columns if name in names}
-    taken = {**_named(names, rows), **said}
-    if not _CONTENT.keys() & taken.keys():
+    user_columns = {role: name for role, name in settings.columns if name in names}
+    columns = {**_columns_by_name(names, rows), **user_columns}
+    if not _CONTENT_PATTERNS.keys() & columns.keys():
         found = next((name for name in names if _is_mostly(_OBJECT, _texts(rows, name))), None)
-        taken = {**taken, "payload": found} if found else taken
-    if not _CONTENT.keys() & taken.keys():
-        return tuple((role, name) for role, name in taken.items() if role in said or folded(name) == "received_at")
-    return tuple(taken.items())
+        columns = {**columns, "payload": found} if found else columns
+    if not _CONTENT_PATTERNS.keys() & columns.keys():
+        return tuple(
+            (role, name) for role, name in columns.items() if role in user_columns or folded(name) == "received_at"
+        )
+    return tuple(columns.items())
 
 
 def are_parameters(names: Iterable[str]) -> bool:
-    """Whether columns are named like parameters: one at least that identifies a conversion."""
+    """Whether columns are named like parameters: one that identifies a conversion, or two parameters of any kind."""
     identities = {"clickid", "click", "refid", "ref", "email"}
     plain = {folded(name).replace("_", "") for name in names}
     return bool(plain & identities) or len(plain & _PARAMETERS) >= 2
 
 
-def _named(names: list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _columns_by_name(names: list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Finds a column for each role by common names; content columns must also look like the content."""
     by_fold = {folded(name): name for name in reversed(names)}
     found: dict[str, str] = {}
     for role, guesses in GUESSES.items():
         candidates = [by_fold[guess] for guess in guesses if guess in by_fold]
-        if role in _CONTENT:
+        if role in _CONTENT_PATTERNS:
             filled = {name: texts for name in candidates if (texts := _texts(rows, name))}
-            candidates = [name for name in candidates if name not in filled or _is_mostly(_CONTENT[role], filled[name])]
+            candidates = [
+                name for name in candidates if name not in filled or _is_mostly(_CONTENT_PATTERNS[role], filled[name])
+            ]
             candidates.sort(key=lambda name: name not in filled)
         if candidates:
             found[role] = candidates[0]
@@ -114,21 +123,25 @@ def _named(names: list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str
 
 
 def _texts(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """Returns the non-blank texts of a column; an object counts as `{}`."""
     values = (row.get(name) for row in rows)
     texts = ("{}" if isinstance(value, dict) else json_codec.scalar(value) or "" for value in values)
     return [text for text in texts if text.strip()]
 
 
 def _is_mostly(pattern: re.Pattern[str], texts: list[str]) -> bool:
+    """Whether more than half of the texts begin with a match of the pattern."""
     return sum(bool(pattern.match(text)) for text in texts) * 2 > len(texts)
 
 
 def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
-    """A row of a table, by the columns that the settings name, else by the names of its columns.
+    """Turns a table row into a record.
+
+    If the settings name a column of requests, that column is parsed. Otherwise the columns are the parameters.
 
     Args:
-        row: Column -> value, without those that are missing or empty.
-        settings: Which columns hold what.
+        row: Column -> value, without missing and empty values.
+        settings: The user's settings, with the columns of the table.
 
     Examples:
         >>> read_row({"id": "1", "body": '{"click_id": "a"}'}, Settings(columns=(("payload", "body"),))).body
@@ -139,12 +152,12 @@ def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
     columns = dict(settings.columns)
     if "token_id" in row and row.get("type") in ("email", "dns"):
         return Record("not_a_request")
-    if not _CONTENT.keys() & columns.keys():
+    if not _CONTENT_PATTERNS.keys() & columns.keys():
         time = columns.get("received_at", "")
         fields = {name: value for name, value in row.items() if name != time}
         return Record(received_at=_instant(row.get(time), settings), fields=json_codec.without_surrogates(fields))
     roles = {ROLES[role]: row[name] for role, name in columns.items() if name in row}
-    record = record_of(roles, Manner(zone=settings.timezone, is_pathless=True))
+    record = record_of(roles, ParseOptions(zone=settings.timezone, is_pathless=True))
     if "request" in columns and record.fault is None and record.path is None:
         return record._replace(fault="not_a_request")
     is_bin = "token_id" in row and (record.path or "").strip("/") == row["token_id"]
@@ -152,5 +165,6 @@ def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
 
 
 def _instant(value: Any, settings: Settings) -> datetime | None:
+    """Returns the instant of a cell; None if it is not a time."""
     text = json_codec.scalar(value)
     return read_any(text, settings.timezone) if text else None

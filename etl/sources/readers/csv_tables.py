@@ -1,4 +1,4 @@
-"""Tables of text: CSV, TSV and semicolon files, and what Postgres writes with COPY."""
+"""Parses text tables: CSV, TSV and semicolon files, and the output of Postgres COPY."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any, Final
 
 from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS, Layout, copy_cells, row_patterns
-from etl.sources.format import Format, Layouts, Reader, Settings
-from etl.sources.readers.column_guessing import GUESSES as _GUESSES
-from etl.sources.readers.column_guessing import are_parameters, folded, guess_columns, read_row
+from etl.sources.format import Format, LayoutReader, Reader, Settings
+from etl.sources.readers.column_guessing import GUESSES, are_parameters, folded, guess_columns, read_row
 from etl.sources.record import Record
 
-#: Names of which a header has one, beside those of parameters.
-_KNOWN: Final = frozenset(name for guesses in _GUESSES.values() for name in guesses)
+#: Column names that mark a header, besides the names of parameters.
+_KNOWN: Final = frozenset(name for guesses in GUESSES.values() for name in guesses)
 _NAME: Final = re.compile(r"[\w .()\[\]/#:-]{1,64}")
 _SAMPLED: Final = 100
 
@@ -25,7 +24,7 @@ csv.field_size_limit(2**31 - 1)
 
 
 def cells_of(record: bytes, delimiter: str) -> list[str] | None:
-    """The cells of a row, bytes that are not UTF-8 as `surrogateescape` has them; None where a quote is not closed."""
+    """Splits a row into cells; None if a quote is not closed. Bytes that are not UTF-8 become lone surrogates."""
     if not row_patterns(delimiter).whole.fullmatch(record):
         return None
     text = record.decode("utf-8", "surrogateescape")
@@ -36,19 +35,22 @@ def cells_of(record: bytes, delimiter: str) -> list[str] | None:
 
 
 def is_header(cells: list[str]) -> bool:
-    """Whether cells are names of columns, of which this tool knows one."""
+    """Whether cells are distinct column names, at least one of which is known."""
     names = [folded(cell) for cell in cells]
     are_names = len(set(names)) == len(names) > 1 and all(_NAME.fullmatch(name) for name in names)
     return are_names and (are_parameters(names) or not _KNOWN.isdisjoint(names))
 
 
 def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tuple[tuple[str, str], ...] | None:
-    """Which columns of a table hold what; None where the records are no table of this row.
+    """Guesses which column of a table holds which part of a request, from its first records.
 
     Args:
         row: One of `FORMATS`.
-        records: The first of the table.
-        settings: What the user said of columns.
+        records: The first records of the table.
+        settings: The user's settings; columns that the user named take precedence.
+
+    Returns:
+        (role, column) pairs; None if the records are not a table in this format.
     """
     if row.name == "postgres_copy":
         return _sample_copy(records, settings)
@@ -56,24 +58,29 @@ def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tup
     tables = [cells for cells in parsed if cells and len(cells) > 1]
     if not tables or len(tables) * 2 <= len(parsed):
         return None
-    if is_header(tables[0]) or _names_said(tables[0], settings):
+    if is_header(tables[0]) or _has_user_column(tables[0], settings):
         header, rows = tables[0], tables[1 : _SAMPLED + 1]
-        return _guessed(header, rows, settings) if are_parameters(header) or rows else None
-    return _guessed_headerless(tables, settings)
+        return _guess_columns(header, rows, settings) if are_parameters(header) or rows else None
+    return _guess_headerless_columns(tables, settings)
 
 
-def _names_said(header: list[str], settings: Settings) -> bool:
+def _has_user_column(header: list[str], settings: Settings) -> bool:
+    """Whether a header contains a column that the user named."""
     return any(name in header for _, name in settings.columns)
 
 
-def _guessed(header: list[str], rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+def _guess_columns(header: list[str], rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    """Guesses columns of a table with a header; None if no column holds requests and none is a parameter."""
     columns = guess_columns(header, [_filled(header, cells) for cells in rows], settings)
-    is_told = {role for role, _ in columns} - {"received_at"}
-    return columns if is_told or are_parameters(header) else None
+    request_roles = {role for role, _ in columns} - {"received_at"}
+    return columns if request_roles or are_parameters(header) else None
 
 
-def _guessed_headerless(rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
-    """By their contents alone: the first column of objects, and the first of times."""
+def _guess_headerless_columns(rows: list[list[str]], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    """Guesses columns of a table without a header by contents: the first column of objects, the first of times.
+
+    Columns are named by number, from 1. None if there is no column of objects.
+    """
     width = len(rows[0])
     regular = [cells for cells in rows[:_SAMPLED] if len(cells) == width]
     header = _numbers(rows[0])
@@ -91,15 +98,15 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d")
 
 
 def _filled(header: list[str], cells: list[str]) -> dict[str, str]:
-    """Column -> cell, but empty ones."""
+    """Returns column -> cell, without empty cells."""
     return {name: cell for name, cell in zip(header, cells, strict=False) if cell}
 
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of one table, from its first row on."""
+    """Creates a reader for one table, from its first row."""
     delimiter = DELIMITERS[rows[0].name]
     header: list[str] = []
-    is_headerless = is_numbered(settings)
+    is_headerless = has_numbered_columns(settings)
 
     def read(record: bytes) -> Record:
         if not record.strip():
@@ -117,17 +124,19 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 
 def _names(cells: list[str]) -> list[str]:
+    """Returns the column names in a header."""
     return [cell.strip() for cell in cells]
 
 
 def _numbers(cells: list[str]) -> list[str]:
+    """Returns the names of columns without a header: their numbers from 1."""
     return [str(i + 1) for i in range(len(cells))]
 
 
-def start_layouts(rows: tuple[Format, ...], settings: Settings) -> Layouts:
-    """What tells the layout of one table's rows: its first row that can be read."""
+def start_layout_reader(rows: tuple[Format, ...], settings: Settings) -> LayoutReader:
+    """Creates a layout reader for one table; the first well-formed row names the columns."""
     kind = rows[0].name
-    known = [Layout(kind).text] if is_numbered(settings) else []
+    known = [Layout(kind).text] if has_numbered_columns(settings) else []
 
     def read(record: bytes) -> str | None:
         if not known and record.strip():
@@ -138,28 +147,29 @@ def start_layouts(rows: tuple[Format, ...], settings: Settings) -> Layouts:
     return read
 
 
-def is_numbered(settings: Settings) -> bool:
-    """Whether columns are called by their numbers, as those of a table without a header are."""
+def has_numbered_columns(settings: Settings) -> bool:
+    """Whether the settings name columns by number, as for a table without a header."""
     return bool(settings.columns) and all(name.isdigit() for _, name in settings.columns)
 
 
 def _read_cells(header: list[str], cells: list[str], settings: Settings) -> Record:
+    """Turns the cells of a row into a record; malformed if cells are missing or surplus cells are not empty."""
     surplus = cells[len(header) :]
     if len(cells) < len(header) or any(surplus):
-        return Record("malformed_record", f"{len(cells)} cells, where the table has {len(header)} columns")
+        return Record("malformed_record", f"{len(cells)} cells, but the table has {len(header)} columns")
     return read_row(_filled(header, cells), settings)
 
 
 def claims(row: Format, record: bytes) -> bool:
-    """Whether a record is the header of a table in this row's format."""
+    """Whether a record is the header of a table in the given format."""
     cells = cells_of(record, DELIMITERS[row.name])
     return bool(cells and is_header(cells))
 
 
 def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
-    r"""A reader of what COPY writes as text: within a dump between `COPY ... FROM stdin;` and `\.`, or alone."""
+    r"""Creates a reader for COPY text: rows between `COPY ... FROM stdin;` and `\.` in a dump, or rows alone."""
     header: list[str] = []
-    is_alone = is_numbered(settings)
+    is_alone = has_numbered_columns(settings)
 
     def read(line: bytes) -> Record:
         begin = _COPY.fullmatch(line.strip())
@@ -178,12 +188,13 @@ def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 
 def _copied_names(begin: re.Match[bytes]) -> list[str]:
+    """Returns the column names in a `COPY ... FROM stdin;` line."""
     return [name.strip(' "') for name in begin[1].decode("utf-8", "replace").split(",")]
 
 
-def start_copy_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
-    """What tells the layout of what COPY writes: the line before a table's rows."""
-    alone = Layout("postgres_copy").text if is_numbered(settings) else None
+def start_copy_layout_reader(_rows: tuple[Format, ...], settings: Settings) -> LayoutReader:
+    """Creates a layout reader for COPY text; the `COPY ... FROM stdin;` line names the columns."""
+    alone = Layout("postgres_copy").text if has_numbered_columns(settings) else None
     known = alone
 
     def read(line: bytes) -> str | None:
@@ -199,29 +210,30 @@ def start_copy_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts
 
 
 def claims_copy(_row: Format, line: bytes) -> bool:
-    """Whether a line begins the rows of a table in a dump of Postgres."""
+    """Whether a line is the `COPY ... FROM stdin;` line before a table's rows in a Postgres dump."""
     return bool(_COPY.fullmatch(line.strip()))
 
 
 def _sample_copy(records: list[bytes], settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    """Guesses columns of COPY text, with or without its `COPY ... FROM stdin;` line; None if it is not COPY text."""
     begin = next((i for i, record in enumerate(records) if _COPY.fullmatch(record.strip())), None)
     if begin is None:
         lines = [record for record in records if b"\t" in record and record.rstrip() != b"\\."]
         rows = [copy_cells(line) for line in lines]
         is_copied = bool(rows) and not is_header(rows[0]) and any(map(_is_copied, lines))
-        return _guessed_headerless(rows, settings) if is_copied else None
+        return _guess_headerless_columns(rows, settings) if is_copied else None
     header = _copied_names(_COPY.fullmatch(records[begin].strip()))  # type: ignore[arg-type]
     rows = [copy_cells(record) for record in records[begin + 1 :][:_SAMPLED] if b"\t" in record]
-    return _guessed(header, rows, settings)
+    return _guess_columns(header, rows, settings)
 
 
 def _is_copied(line: bytes) -> bool:
-    r"""Whether a row holds what COPY alone writes: `\N`, or an object whose escapes are escaped."""
+    r"""Whether a row contains text that only COPY writes: `\N`, or a JSON object with escaped escapes."""
     return any(cell == rb"\N" or (cell[:1] == b"{" and not json_codec.is_json(cell)) for cell in line.split(b"\t"))
 
 
 def start_objects(_rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of rows as JSON objects, column -> value."""
+    """Creates a reader for rows written as JSON objects, column -> value (Parquet)."""
 
     def read(record: bytes) -> Record:
         row: Mapping[str, Any] = json_codec.parse_exactly(record)
@@ -236,7 +248,7 @@ FORMATS: Final = (
     Format(
         "postgres_copy",
         "copy",
-        "Postgres COPY in its text format, alone or within a dump by pg_dump",
+        "Postgres COPY in text format, alone or within a pg_dump file",
         "https://www.postgresql.org/docs/current/sql-copy.html",
         (b"COPY public.webhooks (id, created_at, payload) FROM stdin;",),
         moment="start",
@@ -246,7 +258,7 @@ FORMATS: Final = (
     Format(
         "csv",
         "table",
-        "CSV table with a header: a column of payloads, URLs or queries, or columns named like the parameters",
+        "CSV with a column of payloads, URLs or queries, or a header that names columns like the parameters",
         _CSV,
         (b"click_id,value,currency", b'id,created_at,payload\n1,2024-05-01 12:00:00,"{""click_id"": ""a""}"'),
         moment="start",
@@ -256,7 +268,7 @@ FORMATS: Final = (
     Format(
         "tsv",
         "table",
-        "The same, divided by tabs",
+        "Like csv, with tabs between cells",
         "https://www.iana.org/assignments/media-types/text/tab-separated-values",
         (b"click_id\tvalue\tcurrency",),
         moment="start",
@@ -266,7 +278,7 @@ FORMATS: Final = (
     Format(
         "semicolon",
         "table",
-        "The same, divided by semicolons, as Excel writes CSV in much of Europe",
+        "Like csv, with semicolons between cells, as Excel writes CSV in much of Europe",
         _CSV,
         (b"click_id;value;currency",),
         moment="start",

@@ -1,6 +1,6 @@
-r"""How servers escape what they write into a log, undone once, from left to right, before any URL decoding.
+r"""Undoes the escapes that servers write into logs: once, from left to right, before any URL decoding.
 
-Apache writes `\"`, `\\` and `\xhh`, nginx `\xHH` and never a bare backslash, so that one pass undoes either.
+Apache writes `\"`, `\\` and `\xhh`; nginx writes `\xHH` and never a bare backslash. So one pass undoes both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CONTROLS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"
 
 
 def undo_backslashes(text: bytes) -> bytes:
-    r"""The bytes that nginx or Apache saw.
+    r"""Returns the bytes that nginx or Apache received, by undoing the backslash escapes of their logs.
 
     Source: ngx_http_log_escape and ap_escape_logitem, as `log_format` and `LogFormat` document them.
 
@@ -29,6 +29,7 @@ def undo_backslashes(text: bytes) -> bytes:
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
+    """Returns the byte that a backslash escape of nginx or Apache stands for; unknown escapes stay as they are."""
     code = match[1]
     if len(code) == 3:
         return bytes([int(code[1:], 16)])
@@ -38,7 +39,7 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 
 def undo_cloudfront(text: bytes) -> bytes:
-    """One level of the encoding by which CloudFront writes each `%` as `%25`.
+    """Undoes one level of CloudFront's encoding, which writes each `%` as `%25`.
 
     Examples:
         >>> undo_cloudfront(b"a%2520b%C3")
@@ -48,7 +49,7 @@ def undo_cloudfront(text: bytes) -> bytes:
 
 
 def undo_json(text: bytes) -> bytes:
-    r"""The bytes that nginx saw, which with `escape=json` writes a value as within a JSON string.
+    r"""Returns the bytes that nginx received, from a value written with `escape=json` as in a JSON string.
 
     Examples:
         >>> undo_json(rb'a\"b\\\u001f\n')
@@ -58,6 +59,7 @@ def undo_json(text: bytes) -> bytes:
 
 
 def _unescaped_json(match: re.Match[bytes]) -> bytes:
+    """Returns the bytes that a JSON escape stands for."""
     code = match[1]
     if len(code) == 5:
         return chr(int(code[1:], 16)).encode("utf-8", "replace")
@@ -65,7 +67,7 @@ def _unescaped_json(match: re.Match[bytes]) -> bytes:
 
 
 def undo_haproxy(text: bytes) -> bytes:
-    """The bytes that HAProxy saw, which writes some as `#HH`.
+    """Returns the bytes that HAProxy received, by undoing its escapes `#HH`.
 
     Examples:
         >>> undo_haproxy(b"a#22b#23")
@@ -74,12 +76,13 @@ def undo_haproxy(text: bytes) -> bytes:
     return _HASHED.sub(lambda match: bytes([int(match[1], 16)]), text)
 
 
-def _as_it_is(text: bytes) -> bytes:
+def _unchanged(text: bytes) -> bytes:
     return text
 
 
+#: Name of an escape -> the function that undoes it.
 ESCAPES: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "none": _as_it_is,
+    "none": _unchanged,
     "backslash": undo_backslashes,
     "json": undo_json,
     "haproxy": undo_haproxy,
@@ -91,7 +94,7 @@ _PORT: Final = re.compile(r"(?<=[0-9\]]):[0-9]+$")
 
 
 def client_address(text: str) -> str | None:
-    """The first address of a list, without quotes, brackets and port; None where there is none.
+    """Returns the first address of a list, without quotes, brackets and port; None if there is no address.
 
     Examples:
         >>> [client_address(text) for text in ("192.0.2.1:80", "[2001:db8::1]:443", "192.0.2.1, 192.0.2.2", "-")]
@@ -104,7 +107,7 @@ def client_address(text: str) -> str | None:
 
 _ISO: Final = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 
-#: Heroku's router is a syslog sender whose time has to stay.
+#: The prefix of a container runtime or syslog. Lines of Heroku's router keep theirs, because it contains the time.
 _PREFIX: Final = re.compile(
     rb"[A-Za-z0-9][\w.-]{0,99} +\| ?"
     rb"|" + _ISO + rb" (?:stdout|stderr) [FP] "
@@ -116,7 +119,7 @@ _PREFIX: Final = re.compile(
 
 
 def without_prefix(line: bytes) -> bytes:
-    """A line without what was put before it.
+    """Removes the prefix that a container runtime, syslog or other log shipper put before a line.
 
     Examples:
         >>> without_prefix(b'web-1  | {"a": 1}'), without_prefix(b"2024-05-01T12:00:00.1Z stdout F {}")

@@ -1,8 +1,8 @@
-"""JSON records, all regular envelopes and bare payloads of a batch at once.
+"""Parses batches of JSON records: all regular payloads and envelopes at once, other records one by one.
 
-A record is regular that is an object without a repeated name, that no format's marks may claim, that has no `query` of
-its own, and that `json_values` splits. Any other goes the slow way, by the family's reader. Both give the same rows; a
-property test holds them to it.
+A regular record is an object that `json_index` can split, without repeated names, and that no format's marks may claim.
+A regular envelope also has no `query` or status key. The family's reader parses all other records. Both paths give the
+same rows; a property test compares them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from etl.columnar import json_tokenizer
-from etl.columnar.factorize import numbered_spans, on_distinct
+from etl.columnar.factorize import factorize_spans, map_distinct
 from etl.columnar.field_lists import FIELD
 from etl.columnar.json_index import JsonValues
 from etl.columnar.string_buffers import Positions, lists_of, malformed_spans
@@ -24,7 +24,7 @@ from etl.sources.readers.webhook_envelopes import ADDRESS_KEYS, is_envelope
 from etl.sources.record import Record, as_columns, split_target
 from etl.sources.records.lines import Batch
 
-#: What a record is, by the names of its members.
+#: Kinds of records, judged by the names of their members.
 _IRREGULAR, _BARE, _ENVELOPE = range(3)
 
 _NOTHING: Final = np.empty(0, np.int64)
@@ -32,42 +32,46 @@ _NOTHING: Final = np.empty(0, np.int64)
 _TARGET: Final = pl.Struct({"path": pl.String, "query": pl.String})
 
 
-class _Objects:
-    """The records of a batch, and which are regular so far."""
+class _JsonRecords:
+    """The records of a batch as an index of JSON values.
+
+    `is_regular` says which records are regular so far; later steps may still mark records irregular. `payload_members`
+    holds the members of bare payloads, `envelope_members` the members of envelopes by name.
+    """
 
     def __init__(self, batch: Batch, is_claimed: Callable[[tuple[str, ...]], bool]) -> None:
         self.buffer = batch.buffer
         self.values, self.is_regular = JsonValues.of(batch.buffer, batch.starts, batch.ends)
         self.is_regular[list(batch.oversized)] = False
         self.is_regular[malformed_spans(batch.buffer, batch.starts, batch.ends)] = False
-        records = np.flatnonzero(self.values.holders < 0)
+        records = np.flatnonzero(self.values.parents < 0)
         self.is_regular[self.values.rows[records[self.values.kinds[records] != json_tokenizer.OBJECT]]] = False
-        members = self.values.held_by(records)
+        members = self.values.children_of(records)
         kinds = _kinds_of(self.values, members, len(batch.starts), is_claimed)
         self.is_regular &= kinds != _IRREGULAR
         self.is_envelope = kinds == _ENVELOPE
         kinds = np.where(self.is_regular, kinds, _IRREGULAR)[self.values.rows[members]]
-        self.bare = members[kinds == _BARE]
-        self.sent = self.values.by_name(members[kinds == _ENVELOPE])
+        self.payload_members = members[kinds == _BARE]
+        self.envelope_members = self.values.group_by_name(members[kinds == _ENVELOPE])
 
     def column(self, name: str) -> pl.Series:
-        """What envelopes hold under a name; null where there is nothing, or no text, or an empty one."""
-        return self.texts(self.sent.get(name, _NOTHING))
+        """Returns each envelope's value under a name as text; null if it is missing, empty or not a scalar."""
+        return self.texts(self.envelope_members.get(name, _NOTHING))
 
     def texts(self, members: Positions) -> pl.Series:
-        """What members hold, one a record at most; null as above."""
+        """Returns the values of members as text, at most one per record; null as in `column`."""
         sent = members[self.values.kinds[members] <= json_tokenizer.NUMBER]
         sent = sent[self.values.ends[sent] > self.values.starts[sent]]
         return self.values.column(self.buffer, sent, len(self.is_regular))
 
     def inner(self, name: str) -> Positions:
-        """The members of the objects that envelopes hold under a name."""
-        held = self.sent.get(name, _NOTHING)
-        return self.values.held_by(held[self.values.kinds[held] == json_tokenizer.OBJECT])
+        """Returns the members of the objects that are the envelopes' values under a name."""
+        held = self.envelope_members.get(name, _NOTHING)
+        return self.values.children_of(held[self.values.kinds[held] == json_tokenizer.OBJECT])
 
     def user_agent(self) -> pl.Series:
-        """The header of that name, in any case."""
-        headers = self.values.by_name(self.inner("headers"))
+        """Returns the User-Agent header of envelopes; letter case of the name does not matter."""
+        headers = self.values.group_by_name(self.inner("headers"))
         agents = [found for name, found in headers.items() if name.lower() == "user-agent"]
         first = np.sort(np.concatenate([_NOTHING, *agents]))
         first = first[np.diff(self.values.rows[first], prepend=-1) > 0]
@@ -75,21 +79,21 @@ class _Objects:
         return self.texts(first)
 
     def body(self) -> pl.Series:
-        """The body of envelopes, where it is text."""
-        bodies = self.sent.get("body", _NOTHING)
-        is_odd = np.isin(
+        """Returns the text bodies of envelopes; envelopes with a number, truth value or array as body are irregular."""
+        bodies = self.envelope_members.get("body", _NOTHING)
+        is_irregular = np.isin(
             self.values.kinds[bodies], (json_tokenizer.SCALAR, json_tokenizer.NUMBER, json_tokenizer.ARRAY)
         )
-        self.is_regular[self.values.rows[bodies[is_odd]]] = False
+        self.is_regular[self.values.rows[bodies[is_irregular]]] = False
         return self.column("body")
 
     def fields(self) -> pl.Series:
-        """The fields of bare payloads and of bodies that are objects."""
+        """Returns the fields of bare payloads and of envelope bodies that are objects; null for other records."""
         values = self.values
-        bodies = self.sent.get("body", _NOTHING)
+        bodies = self.envelope_members.get("body", _NOTHING)
         has_fields = ~self.is_envelope
         has_fields[values.rows[bodies[values.kinds[bodies] == json_tokenizer.OBJECT]]] = True
-        sent = np.sort(np.concatenate([self.bare, self.inner("body")]), kind="stable")
+        sent = np.sort(np.concatenate([self.payload_members, self.inner("body")]), kind="stable")
         sent = sent[values.kinds[sent] != json_tokenizer.NULL]
         fields = pl.DataFrame(
             {
@@ -106,17 +110,17 @@ class _Objects:
 def read_batch(
     batch: Batch, read: Callable[[int], Record], is_claimed: Callable[[tuple[str, ...]], bool]
 ) -> dict[str, pl.Series]:
-    """The records of a batch, regular ones the fast way.
+    """Parses a batch of records: regular records at once, irregular records one by one.
 
     Args:
         batch: The records.
-        read: Reads the irregular record of an index.
-        is_claimed: Whether a record with members of these names may be in a format of its own.
+        read: Parses the irregular record at an index of the batch.
+        is_claimed: Returns whether a record with these top-level names may be in a format with marks.
 
     Returns:
-        The columns of `schema.REQUESTS` that a JSON record can fill, but lineage.
+        The columns of `schema.REQUESTS` that a JSON record can fill, except lineage.
     """
-    objects = _Objects(batch, is_claimed)
+    objects = _JsonRecords(batch, is_claimed)
     sent = {name: objects.column(name) for name in ("received_at", "method", *ADDRESS_KEYS)}
     targets = [_targets(objects.column(name)) for name in ("url", "path")]
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(batch.starts))
@@ -151,27 +155,29 @@ def read_batch(
 def _kinds_of(
     values: JsonValues, members: Positions, height: int, is_claimed: Callable[[tuple[str, ...]], bool]
 ) -> Positions:
-    """What each record is, judged once for each sequence of names."""
+    """Returns the kind of each record. Records with the same sequence of names are judged once."""
     offsets = np.append(0, np.cumsum(np.bincount(values.rows[members], minlength=height)))
     numbers_of_names = values.numbers[members]
-    firsts, numbers = numbered_spans(numbers_of_names.view(np.uint8), 4 * offsets[:-1], 4 * offsets[1:])
+    firsts, numbers = factorize_spans(numbers_of_names.view(np.uint8), 4 * offsets[:-1], 4 * offsets[1:])
     names = values.names.to_list()
 
     def kind_of(record: int) -> int:
         keys = {names[number]: None for number in numbers_of_names[offsets[record] : offsets[record + 1]]}
-        is_one = is_envelope(keys)
-        if is_claimed(tuple(keys)) or (is_one and not keys.keys().isdisjoint(("query", "status", "http_status"))):
+        has_envelope_keys = is_envelope(keys)
+        if is_claimed(tuple(keys)) or (
+            has_envelope_keys and not keys.keys().isdisjoint(("query", "status", "http_status"))
+        ):
             return _IRREGULAR
-        return _ENVELOPE if is_one else _BARE
+        return _ENVELOPE if has_envelope_keys else _BARE
 
     return np.array([kind_of(record) for record in firsts], np.int64)[numbers]
 
 
 def _targets(texts: pl.Series) -> pl.DataFrame:
-    """Path and query of request targets; the query is null where it is empty."""
+    """Splits request targets into path and query; empty queries become null."""
 
     def split(text: str) -> dict[str, str | None]:
         path, query = split_target(text.encode())
         return {"path": path, "query": query or None}
 
-    return on_distinct(texts, split, _TARGET).struct.unnest()
+    return map_distinct(texts, split, _TARGET).struct.unnest()

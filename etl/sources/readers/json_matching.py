@@ -1,7 +1,8 @@
-"""Paths of keys in JSON records, and the marks by which a record's format is told.
+"""Finds the format of a JSON record by marks: conditions on its keys.
 
-A mark is paths of keys divided by `|`, of which one must be there; `~` and a regular expression after them asks that
-the text of one begin so, and a `!` before them that none of it be so: `request_uri|uri ~ /`, `!requestContext.elb`.
+A mark is one or more key paths separated by `|`; one of them must be present. With `~` and a regular expression, the
+text at one of the paths must begin with a match. A leading `!` negates the mark. Examples: `request_uri|uri ~ /`,
+`!requestContext.elb`.
 """
 
 from __future__ import annotations
@@ -16,56 +17,57 @@ from etl.sources.format import Format
 
 _ABSENT: Final = object()
 
-#: Records have few sets of keys, for each of which few rows are possible.
-_SHAPES: Final = 4096
+#: Capacity of the cache from a record's top-level keys to possible formats. Records have few distinct sets of keys.
+_CACHED_KEY_SETS: Final = 4096
 
-#: Roles of which one at least makes a record of a row that has no marks.
-CONTENTS: Final = ("request", "target", "url", "path", "query", "body", "record")
+#: A format without marks claims records that have a key for one of these roles.
+CONTENT_ROLES: Final = ("request", "target", "url", "path", "query", "body", "record")
 
 
 class Mark(NamedTuple):
-    """One mark, read."""
+    """A parsed mark: a condition on the keys of a record."""
 
     paths: tuple[str, ...]
     pattern: re.Pattern[str] | None
     is_forbidden: bool
 
-    def is_on(self, record: dict[str, Any]) -> bool:
-        """Whether the record bears it."""
+    def matches(self, record: dict[str, Any]) -> bool:
+        """Whether the record satisfies the mark."""
         return any(self._is_at(record, path) for path in self.paths) is not self.is_forbidden
 
-    def is_possible(self, keys: Iterable[str]) -> bool:
-        """Whether a record with these keys at its top may bear it."""
+    def may_match(self, keys: Iterable[str]) -> bool:
+        """Whether a record with these top-level keys may satisfy the mark."""
         if self.is_forbidden:
             return self.pattern is not None or not any(path in keys for path in self.paths)
-        return any(top in keys for top in _tops(self))
+        return any(top in keys for top in _top_keys(self))
 
     def _is_at(self, record: dict[str, Any], path: str) -> bool:
-        value = at(record, path, _ABSENT)
+        """Whether a path is present in a record and its text begins with a match of the pattern, if there is one."""
+        value = value_at(record, path, _ABSENT)
         if value is _ABSENT or self.pattern is None:
             return value is not _ABSENT
         return not json_codec.is_structure(value) and bool(self.pattern.match(json_codec.scalar(value) or ""))
 
 
-class Choice(NamedTuple):
-    """Rows to choose from.
+class FormatMatcher(NamedTuple):
+    """Chooses a record's format from several formats.
 
     Attributes:
-        tops: Top-level keys of which a record of any of the rows has one.
-        is_possible: Whether a record with these keys at its top may be in one.
-        row: The first row whose marks a record bears; None where there is none.
+        top_keys: A record in any of the formats has at least one of these top-level keys.
+        may_match: Returns whether a record with these top-level keys may be in one of the formats.
+        match: Returns the first format all of whose marks a record satisfies; None if there is none.
     """
 
-    tops: frozenset[str]
-    is_possible: Callable[[tuple[str, ...]], bool]
-    row: Callable[[dict[str, Any]], Format | None]
+    top_keys: frozenset[str]
+    may_match: Callable[[tuple[str, ...]], bool]
+    match: Callable[[dict[str, Any]], Format | None]
 
 
-def at(record: dict[str, Any], path: str, default: Any = None) -> Any:
-    """The value at a path of keys; a key that holds dots itself comes before a path.
+def value_at(record: dict[str, Any], path: str, default: Any = None) -> Any:
+    """Returns the value at a dotted path of keys; a top-level key with that whole name takes precedence.
 
     Examples:
-        >>> at({"a": {"b": 1}}, "a.b"), at({"a.b": 2}, "a.b"), at({"a": 1}, "a.b")
+        >>> value_at({"a": {"b": 1}}, "a.b"), value_at({"a.b": 2}, "a.b"), value_at({"a": 1}, "a.b")
         (1, 2, None)
     """
     if path in record:
@@ -80,41 +82,43 @@ def at(record: dict[str, Any], path: str, default: Any = None) -> Any:
     return value
 
 
-def choice(rows: Iterable[Format]) -> Choice:
-    """A quick way to tell which of the rows a record is in.
+def format_matcher(rows: Iterable[Format]) -> FormatMatcher:
+    """Returns a fast choice of a record's format.
 
     Args:
-        rows: If a record bears the marks of several, the first counts.
+        rows: The formats, in order of precedence.
     """
     marked = [(row, marks) for row in rows if (marks := marks_of(row))]
-    tops = frozenset(top for _, marks in marked for top in _tops(marks[0]))
+    top_keys = frozenset(top for _, marks in marked for top in _top_keys(marks[0]))
 
     possible: dict[tuple[str, ...], list[tuple[Format, tuple[Mark, ...]]]] = {}
 
     def candidates_of(keys: tuple[str, ...]) -> list[tuple[Format, tuple[Mark, ...]]]:
+        """Returns the formats that a record with these top-level keys may be in; cached."""
         candidates = possible.get(keys)
         if candidates is None:
-            if len(possible) >= _SHAPES:
+            if len(possible) >= _CACHED_KEY_SETS:
                 possible.clear()
-            candidates = [(row, marks) for row, marks in marked if all(mark.is_possible(keys) for mark in marks)]
+            candidates = [(row, marks) for row, marks in marked if all(mark.may_match(keys) for mark in marks)]
             possible[keys] = candidates
         return candidates
 
     def choose(record: dict[str, Any]) -> Format | None:
         candidates = candidates_of(tuple(record))
-        return next((row for row, marks in candidates if all(mark.is_on(record) for mark in marks)), None)
+        return next((row for row, marks in candidates if all(mark.matches(record) for mark in marks)), None)
 
-    return Choice(tops, lambda keys: bool(candidates_of(keys)), choose)
+    return FormatMatcher(top_keys, lambda keys: bool(candidates_of(keys)), choose)
 
 
 def marks_of(row: Format) -> tuple[Mark, ...]:
-    """A row's marks; without any, that one of the keys that hold a request is there."""
-    contents = "|".join(path for role in CONTENTS for path in (row.keys or {}).get(role, ()))
+    """Returns a format's marks. A format without marks gets one: a key that holds a part of a request is present."""
+    contents = "|".join(path for role in CONTENT_ROLES for path in (row.keys or {}).get(role, ()))
     return tuple(map(_mark, row.marks or filter(None, (contents,))))
 
 
 @lru_cache(maxsize=1024)
 def _mark(text: str) -> Mark:
+    """Parses a mark."""
     paths, tilde, pattern = text.removeprefix("!").partition("~")
     return Mark(
         tuple(path.strip() for path in paths.split("|")),
@@ -123,7 +127,8 @@ def _mark(text: str) -> Mark:
     )
 
 
-def _tops(mark: Mark) -> Iterable[str]:
+def _top_keys(mark: Mark) -> Iterable[str]:
+    """Returns the top-level keys at which a mark's paths may begin."""
     return (top for path in mark.paths for top in (path, _keys(path)[0]))
 
 

@@ -1,7 +1,7 @@
-"""JSON records: the reader of the family that holds access logs in JSON, captures of webhooks, events and payloads.
+"""Parses records of the JSON family: access logs in JSON, webhook captures, events, envelopes and bare payloads.
 
-A record is read by the row whose marks it bears, else as the contract's envelope or bare payload. What a user says
-about columns comes before what a row knows.
+A record is parsed by the first format whose marks it satisfies, otherwise as the contract's envelope or bare payload.
+Columns that the user named take precedence over the format's keys.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers import access_log, webhook_envelopes
 from etl.sources.readers.column_guessing import ROLES
 from etl.sources.readers.escapes import ESCAPES
-from etl.sources.readers.json_matching import at, choice, marks_of
-from etl.sources.readers.request_fields import Manner, instant_of, record_of
+from etl.sources.readers.json_matching import format_matcher, marks_of, value_at
+from etl.sources.readers.request_fields import ParseOptions, instant_of, record_of
 from etl.sources.record import Record
 from etl.sources.records.json_documents import read_documents
 
-FAMILY: Final = "json"
-
-_PLACES: Final = frozenset(("request", "target", "url", "path"))
 _CONTENTS: Final = frozenset(("request", "target", "url", "query", "body"))
+#: The name of the program that a log shipper put before a line.
 _SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
 
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of records in any of the rows, in the user's own, in envelopes and of bare payloads."""
-    tops, _, row_of = choice(rows)
+    """Creates a reader for records in the given formats, for envelopes and for bare payloads."""
+    top_keys, _, format_of = format_matcher(rows)
     columns: dict[str, tuple[str, ...]] = {ROLES.get(role, role): (path,) for role, path in settings.columns}
 
     word = settings.word if rows and not rows[0].is_body_logged else b""
@@ -40,52 +38,60 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
         try:
             value = json_codec.parse(record)
         except json_codec.JsonError:
-            return irregular(record)
-        if not columns and (type(value) is not dict or tops.isdisjoint(value)):
+            return read_irregular(record)
+        if not columns and (type(value) is not dict or top_keys.isdisjoint(value)):
             return webhook_envelopes.read_value(value)
-        return one(record, value)
+        return read_value(record, value)
 
-    def irregular(record: bytes) -> Record:
+    def read_irregular(record: bytes) -> Record:
+        r"""Reads a record that is not valid JSON: a log record with nginx's `\xHH` escapes, else malformed."""
         try:
-            value = json_codec.parse_exactly(json_codec.repaired(record)) if b"\\x" in record else None
+            value = json_codec.parse_exactly(json_codec.repair_escapes(record)) if b"\\x" in record else None
         except json_codec.JsonError:
             value = None
-        if isinstance(value, dict) and (columns or row_of(value)):
-            return _tidy(one(b"", value))
-        return Record("malformed_record", webhook_envelopes.what_is_wrong(record))
+        if isinstance(value, dict) and (columns or format_of(value)):
+            return _replace_surrogates(read_value(b"", value))
+        return Record("malformed_record", webhook_envelopes.malformed_reason(record))
 
-    def one(record: bytes, value: Any) -> Record:
-        row = row_of(value) if isinstance(value, dict) else None
+    def read_value(record: bytes, value: Any) -> Record:
+        """Reads a parsed record by its format, or as an envelope or payload; then applies the user's columns."""
+        row = format_of(value) if isinstance(value, dict) else None
         base = (
-            by_row(record, value, row)
+            read_in_format(record, value, row)
             if row
             else webhook_envelopes.read_value(value if record else json_codec.without_surrogates(value))
         )
-        return _overlaid(base, value, columns, settings) if columns and isinstance(value, dict) else base
+        return _apply_columns(base, value, columns, settings) if columns and isinstance(value, dict) else base
 
-    def by_row(record: bytes, value: dict[str, Any], row: Format) -> Record:
+    def read_in_format(record: bytes, value: dict[str, Any], row: Format) -> Record:
+        """Reads a parsed record by its format. Bytes that are not UTF-8 are parsed again, exactly."""
         exact = value if _is_utf8(record) else json_codec.parse_exactly(record)
         if row.keys and "record" in row.keys:
             return _read_wrapped(exact, row, read)
         seen = _read_row(exact, row, settings)
-        return seen if exact is value else _tidy(seen)
+        return seen if exact is value else _replace_surrogates(seen)
 
     return read
 
 
 def claims(row: Format, record: bytes) -> bool:
-    """Whether a record, or the first in a document's container, bears all marks of a row."""
+    """Whether a record, or the first record in its container, satisfies all marks of a format."""
     value = _value(record)
     marks = marks_of(row)
     if not isinstance(value, dict) or not marks:
         return False
-    inner = at(value, ".".join(row.container)) if row.container else None
+    inner = value_at(value, ".".join(row.container)) if row.container else None
     first = inner[0] if isinstance(inner, list) and inner else value
-    return isinstance(first, dict) and all(mark.is_on(first) for mark in marks)
+    return isinstance(first, dict) and all(mark.matches(first) for mark in marks)
 
 
 def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
-    """The container in which the first bytes of an input hold records of a row that has one; none if they do not."""
+    """Returns the container whose records the given formats claim in the first bytes of an input; else an empty tuple.
+
+    Args:
+        sample: The first bytes of the input.
+        rows: The formats; those without a container are ignored.
+    """
     for container in dict.fromkeys(row.container for row in rows if row.container):
         elements = next(read_documents(io.BytesIO(sample), len(sample), container), [])
         claimants = [row for row in rows if row.container == container]
@@ -95,32 +101,41 @@ def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
 
 
 def _value(record: bytes) -> Any:
+    r"""Parses a record that may contain nginx's `\xHH` escapes; None if it is not valid JSON."""
     try:
-        return json_codec.parse(json_codec.repaired(record))
+        return json_codec.parse(json_codec.repair_escapes(record))
     except json_codec.JsonError:
         return None
 
 
 def _read_row(value: dict[str, Any], row: Format, settings: Settings) -> Record:
+    """Turns a parsed record into a request, by the keys or the `read` function of its format."""
     if row.read:
         return row.read(value)
     escape = row.escape if row.escape != "cloudfront" or settings.is_cloudfront_encoded else "none"
     zone = "UTC" if row.is_zoned else settings.timezone
-    return record_of(_roles(value, row.keys or {}), Manner(ESCAPES[escape], row.time, zone, row.is_body_logged))
+    return record_of(_roles(value, row.keys or {}), ParseOptions(ESCAPES[escape], row.time, zone, row.is_body_logged))
 
 
 def _roles(value: dict[str, Any], keys: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Role -> value of the first key that holds something."""
+    """Returns role -> value of the first key whose value is not null, empty or `-`."""
     return {
         role: found
         for role, paths in keys.items()
-        if (found := next((seen for path in paths if (seen := at(value, path)) not in (None, "", "-")), None))
+        if (
+            found := next(
+                (candidate for path in paths if (candidate := value_at(value, path)) not in (None, "", "-")), None
+            )
+        )
         is not None
     }
 
 
 def _read_wrapped(value: dict[str, Any], row: Format, read: Reader) -> Record:
-    """A record whose text is a whole record of a log: JSON, or a line of the combined family."""
+    """Parses the log record inside a wrapper's text: JSON, or a line of the combined family.
+
+    The wrapper's time applies if the inner record has no time.
+    """
     roles = _roles(value, row.keys or {})
     text = json_codec.scalar(roles.get("record")) or ""
     inner = text.encode("utf-8", "surrogateescape").strip()
@@ -131,31 +146,35 @@ def _read_wrapped(value: dict[str, Any], row: Format, read: Reader) -> Record:
 
 
 def _time(value: Any) -> Any:
+    """Returns the instant of a JSON scalar; None if it is not a time."""
     text = json_codec.scalar(value)
     return instant_of(text) if text else None
 
 
-def _overlaid(base: Record, value: dict[str, Any], columns: dict[str, tuple[str, ...]], settings: Settings) -> Record:
-    """A record with what the user's columns say of it instead."""
+def _apply_columns(
+    base: Record, value: dict[str, Any], columns: dict[str, tuple[str, ...]], settings: Settings
+) -> Record:
+    """Replaces the parts of a record for which the user named columns."""
     roles = _roles(value, columns)
     if not roles:
         return base
-    said = record_of(roles, Manner(zone=settings.timezone, is_pathless=True))
-    if said.fault == "malformed_record":
-        return said
-    is_told = not _CONTENTS.isdisjoint(roles)
+    override = record_of(roles, ParseOptions(zone=settings.timezone, is_pathless=True))
+    if override.fault == "malformed_record":
+        return override
+    has_content = not _CONTENTS.isdisjoint(roles)
     is_bare = base.fields == value
-    kept = base._replace(fields=None) if is_bare and is_told else base
-    if base.fault == "not_a_request" and is_told:
+    kept = base._replace(fields=None) if is_bare and has_content else base
+    if base.fault == "not_a_request" and has_content:
         kept = kept._replace(fault=None)
     if "body" in roles:
-        kept = kept._replace(fault=said.fault, fault_message=said.fault_message, body=None, fields=None)
-    if said.query is not None or said.query_fields:
+        kept = kept._replace(fault=override.fault, fault_message=override.fault_message, body=None, fields=None)
+    if override.query is not None or override.query_fields:
         kept = kept._replace(query=None, query_fields=None)
-    return kept._replace(**{name: seen for name, seen in said._asdict().items() if seen is not None})
+    return kept._replace(**{name: value for name, value in override._asdict().items() if value is not None})
 
 
 def _is_utf8(record: bytes) -> bool:
+    """Whether a record is valid UTF-8."""
     if record.isascii():
         return True
     try:
@@ -165,8 +184,8 @@ def _is_utf8(record: bytes) -> bool:
     return True
 
 
-def _tidy(record: Record) -> Record:
-    """A record whose parsed values hold no lone surrogates."""
+def _replace_surrogates(record: Record) -> Record:
+    """Replaces lone surrogates in a record's fields and query fields."""
     clean = json_codec.without_surrogates
     sent = record.query_fields
     return record._replace(

@@ -1,4 +1,4 @@
-"""Parquet files: the columns that are needed, in batches of rows, each row as a JSON object."""
+"""Reads Parquet files in batches, with only the needed columns; each row becomes a JSON object."""
 
 from __future__ import annotations
 
@@ -33,11 +33,14 @@ FORMATS: Final = (
 
 
 def sample_columns(stream: BinaryIO, label: str, settings: Settings) -> tuple[tuple[str, str], ...]:
-    """Which columns hold what of a request, by the schema and the first rows.
+    """Guesses which column holds which part of a request, from the schema and the first rows.
+
+    Returns:
+        (role, column) pairs, as `guess_columns` returns them.
 
     Raises:
-        FormatError: No column holds requests, and none is named like a parameter.
-        InputError: The file is no sound Parquet.
+        FormatError: No column holds requests, and the columns are not named like parameters.
+        InputError: The file is not valid Parquet.
     """
     file = _open(stream, label)
     names = list(file.schema_arrow.names)
@@ -46,26 +49,26 @@ def sample_columns(stream: BinaryIO, label: str, settings: Settings) -> tuple[tu
     columns = guess_columns(names, rows, settings)
     if not columns and not are_parameters(names):
         raise FormatError(
-            f"{label} has no column of payloads, URLs or queries among {', '.join(names[:8])}.",
-            "Name one with --columns payload=NAME.",
+            f"{label} has no recognisable column of payloads, URLs or queries. Its columns: {', '.join(names[:8])}.",
+            "Name a column with --columns payload=NAME.",
         )
     return columns
 
 
 def count_rows(stream: BinaryIO, label: str) -> int:
-    """How many rows a file holds, as its footer says.
+    """Returns the number of rows, from the file's footer.
 
     Raises:
-        InputError: The file is no sound Parquet.
+        InputError: The file is not valid Parquet.
     """
     return int(_open(stream, label).metadata.num_rows)
 
 
 def read_rows(stream: BinaryIO, label: str, settings: Settings) -> Iterator[Batch]:
-    """The rows as JSON objects of the columns that are needed.
+    """Yields the rows as JSON objects with the needed columns; a record's offset is its row number from 0.
 
     Raises:
-        InputError: The file is no sound Parquet.
+        InputError: The file is not valid Parquet.
     """
     file = _open(stream, label)
     names = [name for _, name in settings.columns]
@@ -84,6 +87,7 @@ def read_rows(stream: BinaryIO, label: str, settings: Settings) -> Iterator[Batc
 
 
 def _open(stream: BinaryIO, label: str) -> Any:
+    """Opens a stream as a `pyarrow.parquet.ParquetFile`."""
     import pyarrow.parquet as pq
     from pyarrow import ArrowException
 
@@ -94,15 +98,16 @@ def _open(stream: BinaryIO, label: str) -> Any:
 
 
 def _broken(label: str, error: Exception) -> InputError:
-    return InputError(f"{label} is not sound Parquet: {str(error).splitlines()[0]}", "Export it again.")
+    return InputError(f"{label} is not valid Parquet: {str(error).splitlines()[0]}", "Export the file again.")
 
 
 def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a row with values for JSON, without nulls."""
     return {name: _plain(value) for name, value in row.items() if value is not None}
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: bytes as text, decimals in full, times in ISO 8601."""
+    """Converts a value for JSON: bytes to text, decimals to all their digits, times to ISO 8601."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list):

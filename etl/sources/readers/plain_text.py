@@ -1,4 +1,4 @@
-"""Text that people's own receivers write: a URL, path or query a line, and JSON after a date."""
+"""Parses text of home-made receivers: one URL, path or query per line, and JSON after a date."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMATS: Final = (
     Format(
         "plain_text",
         "plain_text",
-        "Plain text: one URL, path or query a line, with or without a time before it",
+        "Plain text: one URL, path or query per line, with or without a time before it",
         "https://url.spec.whatwg.org/#concept-urlencoded",
         (
             b"https://t.example.com/acme/collect/shop?click_id=a&value=1",
@@ -49,7 +49,7 @@ FORMATS: Final = (
     Format(
         "dated_json",
         "dated_json",
-        "A date and JSON after it, on one line or many, as receivers in PHP or Node write it",
+        "A date followed by JSON, on one line or several, as receivers in PHP or Node write it",
         "https://www.rfc-editor.org/rfc/rfc8259",
         (
             b'2024-05-01 12:00:00 - {"click_id": "a"}',
@@ -67,12 +67,12 @@ _REQUEST: Final = re.compile(rb"(?:^|[\s\"])(?:(GET|POST|PUT)[ :]+)?(https?://\S
 
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of one URL, path or query a line."""
+    """Creates a reader for lines with one URL, path or query each."""
     return text_lines.start(rows, settings)
 
 
 def start_dated(_rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of blocks: a date, perhaps method and path, and JSON."""
+    """Creates a reader for blocks: a date, optionally method and path, then JSON."""
 
     def read(block: bytes) -> Record:
         split = _split(block)
@@ -80,9 +80,9 @@ def start_dated(_rows: tuple[Format, ...], settings: Settings) -> Reader:
             return Record("malformed_record", "No JSON after a date")
         before, content = split
         record = webhook_envelopes.read_record(content)
-        seen = find_time(before.decode("utf-8", "replace"), settings.timezone)
+        time = find_time(before.decode("utf-8", "replace"), settings.timezone)
         if record.received_at is None:
-            record = record._replace(received_at=seen)
+            record = record._replace(received_at=time)
         request = _REQUEST.search(DATED.sub(b"", before))
         if record.path is not None or not request or b"/" not in request[2][1:]:
             return record
@@ -94,7 +94,7 @@ def start_dated(_rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 
 def _split(block: bytes) -> tuple[bytes, bytes] | None:
-    """What stands before the JSON of a dated block, and the JSON with nothing after it."""
+    """Splits a dated block into the text before the JSON and the JSON; None if there is no date or no JSON."""
     if not DATED.match(block):
         return None
     for opener in _OPENER.finditer(block):
@@ -106,6 +106,6 @@ def _split(block: bytes) -> tuple[bytes, bytes] | None:
 
 
 def claims_dated(_row: Format, block: bytes) -> bool:
-    """Whether a block begins with a date that JSON follows."""
+    """Whether a block begins with a date, followed by JSON within 200 bytes."""
     split = _split(block)
     return split is not None and len(split[0]) < 200 and json_codec.is_json(split[1])

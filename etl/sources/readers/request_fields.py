@@ -1,7 +1,8 @@
-"""Values of a JSON record, named by the role they play, to a `Record`.
+"""Builds a record from values by role, as a JSON record or a table row provides them.
 
-The roles are those of `text_lines`, and: `url` as `target`, `query` as text or object, `body` as text or object,
-`is_base64` of the body, `date` before the time, `duration` between the start and the time.
+The roles are those of `text_lines`, and also: `url`, the same as `target`; `query` and `body`, as text or object;
+`is_base64`, whether the body is base64; `date`, if it is separate from the time; `duration`, from the request's start
+to the time.
 """
 
 from __future__ import annotations
@@ -26,31 +27,33 @@ _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m":
 _OPENERS: Final = (b"{", b"[")
 
 
-class Manner(NamedTuple):
-    """How a record's values are written.
+class ParseOptions(NamedTuple):
+    """How the values of a record are written.
 
     Attributes:
-        undo: Undoes the server's escape.
-        time: A name of `times.TIMES`, tried first.
-        zone: IANA name of the zone of times that say none.
-        is_pathless: Whether a record without a path, or with that of a host's root alone, is a bare payload, and not
-            no request or one to elsewhere.
+        unescape: Undoes the server's escapes.
+        time: A key of `timestamps.TIMES`, which is tried first.
+        zone: IANA name of the zone for times without a zone.
+        is_pathless: Whether a record without a path, or with the path `/`, is a bare payload. If not, a record without
+            a path is not a request.
     """
 
-    undo: Callable[[bytes], bytes] = ESCAPES["none"]
+    unescape: Callable[[bytes], bytes] = ESCAPES["none"]
     time: str = "iso8601"
     zone: str = "UTC"
     is_pathless: bool = False
 
 
 class _Place(NamedTuple):
+    """Where a request was sent: method, path and query."""
+
     method: str | None
     path: str
     query: str | None
 
 
-def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  # noqa: B008  a tuple never changes
-    """The record of some values. Texts may hold bytes that are not UTF-8, as `surrogateescape` keeps them.
+def record_of(roles: Mapping[str, Any], options: ParseOptions = ParseOptions()) -> Record:  # noqa: B008  a tuple never changes
+    """Builds a record from role -> value. Bytes that are not UTF-8 must be lone surrogates (`surrogateescape`).
 
     Examples:
         >>> record = record_of({"url": "https://example.com/a/collect/b?x=1", "status": "200", "time": 1714564800})
@@ -59,17 +62,17 @@ def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  #
         >>> record_of({"method": "GET"}).fault
         'not_a_request'
     """
-    seen = {role: text for role in _TEXTS if role in roles and (text := manner.undo(_bytes(roles[role])))}
-    texts = {role: text.decode("utf-8", "replace") for role, text in seen.items()}
-    received_at = _received_at(texts, roles.get("duration"), manner)
+    byte_values = {role: text for role in _TEXTS if role in roles and (text := options.unescape(_bytes(roles[role])))}
+    texts = {role: text.decode("utf-8", "replace") for role, text in byte_values.items()}
+    received_at = _received_at(texts, roles.get("duration"), options)
     if received_at is None and "time" in texts:
         return Record("malformed_record", "The time in the record does not exist")
-    place = _place(seen)
+    place = _place(byte_values)
     query = roles.get("query")
     fields = pairs(query) if query and isinstance(query, dict) else None
-    content = _content(roles.get("body"), is_base64=json_codec.scalar(roles.get("is_base64")) in ("true", "1"))
-    is_bare = manner.is_pathless and (place is not None or "request" not in seen)
-    record = content._replace(
+    record = _body_record(roles.get("body"), is_base64=json_codec.scalar(roles.get("is_base64")) in ("true", "1"))
+    is_bare = options.is_pathless and (place is not None or "request" not in byte_values)
+    record = record._replace(
         received_at=received_at,
         http_method=texts.get("method"),
         http_status=_status(texts.get("status", "")),
@@ -77,33 +80,33 @@ def record_of(roles: Mapping[str, Any], manner: Manner = Manner()) -> Record:  #
         user_agent=texts.get("agent"),
     )
     if place is None:
-        sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
+        sent = as_text(byte_values["query"]).removeprefix("?") if "query" in byte_values else None
         fault = record.fault if is_bare else "not_a_request"
         message = record.fault_message if is_bare else None
         return record._replace(fault=fault, fault_message=message, query=sent, query_fields=fields)
     return record._replace(
         http_method=place.method or texts.get("method"),
-        path=None if manner.is_pathless and place.path in ("", "/") else place.path,
+        path=None if options.is_pathless and place.path in ("", "/") else place.path,
         query=place.query,
         query_fields=fields if place.query is None else None,
     )
 
 
 def _bytes(value: Any) -> bytes:
-    """A scalar's text, or that of the first of a list; nothing for `-`, by which logs say that there is none."""
+    """Returns the text of a scalar, or of a list's first item, as bytes; empty for `-`, the log's missing value."""
     first = value[0] if isinstance(value, list) and value else value
     text = (json_codec.scalar(first) or "").encode("utf-8", "surrogateescape")
     return b"" if text == b"-" else text
 
 
-def _place(seen: dict[str, bytes]) -> _Place | None:
-    """Where the request went: a target as sent before a request line, and that before a path."""
-    target = seen.get("target", seen.get("url"))
-    sent = as_text(seen["query"]).removeprefix("?") if "query" in seen else None
-    if target is None and seen.get("request", b"").startswith(b"/"):
-        target = seen["request"]
-    if target is None and "request" in seen:
-        parts = split_request(seen["request"])
+def _place(byte_values: dict[str, bytes]) -> _Place | None:
+    """Returns method, path and query. A target takes precedence over a request line, and that over a path."""
+    target = byte_values.get("target", byte_values.get("url"))
+    sent = as_text(byte_values["query"]).removeprefix("?") if "query" in byte_values else None
+    if target is None and byte_values.get("request", b"").startswith(b"/"):
+        target = byte_values["request"]
+    if target is None and "request" in byte_values:
+        parts = split_request(byte_values["request"])
         if parts is None:
             return None
         path, query = split_target(parts[1])
@@ -111,28 +114,29 @@ def _place(seen: dict[str, bytes]) -> _Place | None:
     if target is not None:
         path, query = split_target(target)
         return _Place(None, path, sent if query is None else query)
-    if "path" not in seen:
+    if "path" not in byte_values:
         return None
-    path, query = split_target(seen["path"])
+    path, query = split_target(byte_values["path"])
     return _Place(None, path if path.startswith("/") else f"/{path}", query if sent is None else sent)
 
 
-def _content(body: Any, *, is_base64: bool) -> Record:
+def _body_record(body: Any, *, is_base64: bool) -> Record:
+    """Returns a record with the body as text or fields, or with a fault."""
     if isinstance(body, dict):
         return Record(fields=body)
     if isinstance(body, list):
         return Record("malformed_body", "The body is JSON, but not an object")
-    raw = _bytes(_inner(body))
+    raw = _bytes(_decode_nested_string(body))
     if is_base64:
         try:
             raw = base64.b64decode(raw, validate=True)
         except binascii.Error:
-            return Record("malformed_body", "The body is said to be base64, and is not")
+            return Record("malformed_body", "The body is marked as base64, but is not valid base64")
     return Record(body=body_text(raw) or None)
 
 
-def _inner(body: Any) -> Any:
-    """A body that was written as a JSON string twice, as it was once."""
+def _decode_nested_string(body: Any) -> Any:
+    """Decodes a body that was encoded as a JSON string twice; returns other bodies unchanged."""
     if not isinstance(body, str) or not body.startswith('"{'):
         return body
     try:
@@ -142,25 +146,33 @@ def _inner(body: Any) -> Any:
 
 
 def body_text(raw: bytes) -> str:
-    """A body's bytes as text: JSON with U+FFFD for what is not UTF-8, a form so that no byte of it is lost."""
+    """Decodes the bytes of a body: invalid UTF-8 becomes U+FFFD in JSON, and `%HH` in other text such as forms."""
     is_json = raw.lstrip()[:1] in _OPENERS
     return raw.decode("utf-8", "replace") if is_json else as_text(raw)
 
 
 def _status(text: str) -> int | None:
+    """Returns a status of up to three digits; None for other text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else None
 
 
-def _received_at(texts: dict[str, str], duration: Any, manner: Manner) -> datetime | None:
+def _received_at(texts: dict[str, str], duration: Any, options: ParseOptions) -> datetime | None:
+    """Returns the instant of date and time, minus the duration if there is one."""
     if "time" not in texts:
         return None
     text = f"{texts['date']} {texts['time']}" if "date" in texts else texts["time"]
-    instant = instant_of(text, manner.time, manner.zone)
+    instant = instant_of(text, options.time, options.zone)
     return instant - timedelta(seconds=_seconds(duration)) if instant and duration is not None else instant
 
 
 def instant_of(text: str, time: str = "iso8601", zone: str = "UTC") -> datetime | None:
-    """The instant of a text that is a number since 1970, or written in the named way, or in any other known."""
+    """Parses a time: a number since 1970, else a time in the given notation, else in any known notation.
+
+    Args:
+        text: The time.
+        time: A key of `timestamps.TIMES`.
+        zone: IANA name of the zone for times without a zone.
+    """
     text = text.strip()
     if _EPOCH.fullmatch(text):
         return TIMES["epoch"](text, zone)
@@ -168,7 +180,7 @@ def instant_of(text: str, time: str = "iso8601", zone: str = "UTC") -> datetime 
 
 
 def _seconds(duration: Any) -> float:
-    """Seconds of a number, or of a text such as `1m2.5s` or `12ms`."""
+    """Returns the seconds of a number or of a text such as `1m2.5s` or `12ms`; at most one day."""
     pieces = _DURATION.findall(json_codec.scalar(duration) or "")
     try:
         return min(sum(float(number) * _UNITS[unit] for number, unit in pieces), 86_400.0)

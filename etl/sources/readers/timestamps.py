@@ -1,4 +1,4 @@
-"""How logs write times: text in, UTC instant out; None where no such time exists."""
+"""Parses the notations of times in logs: takes text, returns a UTC instant, or None if the text is not a valid time."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ DATED: Final = re.compile(
 
 
 def read_clock(text: str, zone: str = "UTC") -> datetime | None:
-    """The instant of `dd/Mon/yyyy:HH:MM:SS +ZZZZ`; a blank may stand for the first colon, fractions after the seconds.
+    """Parses `dd/Mon/yyyy:HH:MM:SS +ZZZZ`; the first colon may be a space, and seconds may have a fraction.
 
-    Without an offset it is a wall clock of the zone.
+    A time without an offset is a local time in the zone.
     """
     match = _CLOCK.fullmatch(text)
     if not match:
@@ -45,12 +45,12 @@ def read_clock(text: str, zone: str = "UTC") -> datetime | None:
 
 
 def in_zone(local: datetime, zone: str) -> datetime:
-    """The UTC instant of a wall clock in a zone; of the two of an hour that comes twice, the first."""
+    """Converts a local time in a zone to UTC. If clocks were set back and the time occurs twice, the first counts."""
     return local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
 def _read_iso8601(text: str, zone: str) -> datetime | None:
-    """ISO 8601 with any number of fraction digits; without a zone it is a wall clock."""
+    """Parses ISO 8601 with any number of fraction digits; a time without an offset is a local time in the zone."""
     try:
         instant = datetime.fromisoformat(text.strip().replace(" UTC", "Z").replace(" GMT", "Z").replace(",", "."))
     except ValueError:
@@ -59,14 +59,14 @@ def _read_iso8601(text: str, zone: str) -> datetime | None:
 
 
 def _read_epoch(text: str, _zone: str) -> datetime | None:
-    """Seconds, milliseconds, microseconds or nanoseconds since 1970, told by their size."""
+    """Parses seconds, milliseconds, microseconds or nanoseconds since 1970; the number's size decides the unit."""
     digits, _, fraction = text.strip().partition(".")
     if digits.isascii() and digits.isdigit() and len(digits) == 19:
         return EPOCH + timedelta(microseconds=int(digits[:-3]))
     return read_instant(f"{digits}.{fraction}" if fraction else digits) if digits[:1].isdigit() else None
 
 
-#: Ways of writing a time that programs have besides: PHP's `date`, a mail header's, JavaScript's `Date`.
+#: Further notations: PHP's `date`, mail headers, JavaScript's `Date`.
 _WRITTEN: Final = (
     (re.compile(r"\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?: (?:UTC|GMT))?"), "%d-%b-%Y %H:%M:%S"),
     (re.compile(r"[A-Z][a-z]{2}, \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"), "%a, %d %b %Y %H:%M:%S %z"),
@@ -79,12 +79,13 @@ _SOUGHT: Final = re.compile(
 
 
 def read_any(text: str, zone: str) -> datetime | None:
-    """The instant of a text in any of the ways that keys and columns of unknown make write it."""
+    """Parses a time in any known notation, for keys and columns whose notation is unknown."""
     readers = (read_clock, _read_iso8601, _read_epoch, _read_written)
     return next((found for read in readers if (found := read(text, zone))), None)
 
 
 def _read_written(text: str, zone: str) -> datetime | None:
+    """Parses the notations of PHP's `date`, mail headers and JavaScript's `Date`."""
     for pattern, layout in _WRITTEN:
         match = pattern.fullmatch(text.strip())
         if match:
@@ -95,7 +96,7 @@ def _read_written(text: str, zone: str) -> datetime | None:
 
 
 def find_time(text: str, zone: str) -> datetime | None:
-    """The instant of the first time within a text.
+    """Finds the first time within a text, and returns its instant; None if there is no time.
 
     Examples:
         >>> str(find_time("Date: [2024-05-01 14:00:00+0200] got", "UTC"))
@@ -105,7 +106,7 @@ def find_time(text: str, zone: str) -> datetime | None:
     return read_any(match[0], zone) if match else None
 
 
-#: Name -> the instant of a text, given the IANA name of the zone of times that say none.
+#: Notation -> parser of a text, given the IANA name of the zone for times without a zone.
 TIMES: Final[dict[str, Callable[[str, str], datetime | None]]] = {
     "clf": lru_cache(4096)(read_clock),
     "iso8601": lru_cache(4096)(_read_iso8601),
@@ -116,7 +117,7 @@ TIMES: Final[dict[str, Callable[[str, str], datetime | None]]] = {
 
 
 def time_reader(name: str) -> Callable[[str, str], datetime | None]:
-    """The reader of a row's times: one of `TIMES`, or of a layout of strftime's after the word `layout`.
+    """Returns the parser for `Format.time`: a key of `TIMES`, or the word `layout` and a strftime layout.
 
     Examples:
         >>> str(time_reader("layout %d.%m.%Y %T")("01.05.2024 14:00:00", "Europe/Berlin"))

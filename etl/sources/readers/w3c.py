@@ -1,7 +1,8 @@
-"""Logs in the W3C extended format: IIS and its like, and CloudFront.
+"""Parses logs in the W3C extended format: IIS and similar servers, and CloudFront.
 
-A `#Fields` line says what the columns of the lines after it are, and may come again with others. Where a shipper cut it
-off, CloudFront's columns stand in their documented order, and those of IIS are told by what they hold.
+A `#Fields` line names the columns of the following lines; a file may contain several. If a log shipper removed the
+`#Fields` line, CloudFront's columns are assumed in their documented order, and IIS columns are recognised by their
+contents.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from etl.columnar.delimited_rows import W3C_TOKEN, Layout, w3c_spans, w3c_text
-from etl.sources.format import Format, Layouts, Reader, Settings
+from etl.sources.format import Format, LayoutReader, Reader, Settings
 from etl.sources.readers.escapes import ESCAPES
-from etl.sources.readers.request_fields import Manner, record_of
+from etl.sources.readers.request_fields import ParseOptions, record_of
 from etl.sources.record import Record
 
 _FIELDS: Final = re.compile(rb"#Fields:\s*(.+)", re.IGNORECASE | re.DOTALL)
 _DATE: Final = re.compile(rb"#(?:Start-)?Date:\s*(\d{4}-\d\d-\d\d)", re.IGNORECASE)
 _METHOD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{1,31}")
-_REQUESTED: Final = re.compile(
+_IIS_LINE: Final = re.compile(
     rb"(?P<date>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d(?:\.\d+)?) (?:\S+ ){0,4}?(?P<method>[A-Z]{3,16}) "
     rb"(?P<stem>/\S*|\*) (?P<query>\S.*?) \d{1,5} \S+ (?P<client>[0-9A-Fa-f.:%]+) "
 )
@@ -33,13 +34,13 @@ _GROUPS: Final = (
 )
 _STATUS: Final = re.compile(r"[1-5]\d\d|000|0")
 
-#: The columns of CloudFront's standard log of which this tool reads some, in their order.
+#: The first columns of CloudFront's standard log, in order; later columns are not needed.
 CLOUDFRONT: Final = (
     *("date", "time", "x-edge-location", "sc-bytes", "c-ip", "cs-method", "cs(host)", "cs-uri-stem", "sc-status"),
     *("cs(referer)", "cs(user-agent)", "cs-uri-query"),
 )
-_EDGE_NAME: Final = "x-edge-location"
-_EDGE: Final = re.compile(rb"\d{4}-\d\d-\d\d\t\d\d:\d\d:\d\d\t[A-Z]{3}\d[^\t]*\t(?:\d+|-)\t")
+_CLOUDFRONT_FIELD: Final = "x-edge-location"
+_CLOUDFRONT_LINE: Final = re.compile(rb"\d{4}-\d\d-\d\d\t\d\d:\d\d:\d\d\t[A-Z]{3}\d[^\t]*\t(?:\d+|-)\t")
 
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "date": ("date", "date-local", "#date"),
@@ -60,7 +61,7 @@ FORMATS: Final = (
     Format(
         "iis",
         "w3c",
-        "W3C extended log, as IIS and others write it, with or without its header",
+        "W3C extended log of IIS and other servers, with or without its header",
         _MICROSOFT,
         (
             b"#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip sc-status",
@@ -90,17 +91,17 @@ _IIS, _CLOUDFRONT = FORMATS
 
 
 def claims(row: Format, line: bytes) -> bool:
-    """Whether a line is a `#Fields` line, or a request without one before it, of a row's format."""
+    """Whether a line is a `#Fields` line of the given format, or looks like a request in it without such a line."""
     header = _FIELDS.match(line)
     if header:
         names = _names(header[1])
         is_log = any(name.startswith(("cs-", "c-ip", "sc-", "x-edge")) for name in names)
-        return is_log and (_EDGE_NAME in names) is (row == _CLOUDFRONT)
-    return bool((_EDGE if row == _CLOUDFRONT else _REQUESTED).match(line))
+        return is_log and (_CLOUDFRONT_FIELD in names) is (row == _CLOUDFRONT)
+    return bool((_CLOUDFRONT_LINE if row == _CLOUDFRONT else _IIS_LINE).match(line))
 
 
 def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
-    """A reader of one file, from its first line on."""
+    """Creates a reader for one file, from its first line."""
     fields: list[str] = []
     day = b""
 
@@ -113,53 +114,56 @@ def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
             return Record("comment")
         if not line.strip():
             return Record("blank")
-        values = (_values(line, fields) if fields else None) or _guessed(line)
+        values = (_values(line, fields) if fields else None) or _guess_values(line)
         if values is None:
-            return Record("malformed_record", _what_is_wrong(line, fields))
+            return Record("malformed_record", _malformed_reason(line, fields))
         return _record({"#date": day.decode() or "-", **values}, settings)
 
     return read
 
 
-def start_layouts(_rows: tuple[Format, ...], settings: Settings) -> Layouts:
-    """What tells the layout of the lines of one file: the last `#Fields` line, or that they are CloudFront's."""
+def start_layout_reader(_rows: tuple[Format, ...], settings: Settings) -> LayoutReader:
+    """Creates a layout reader for one file; the last `#Fields` line names the columns, else CloudFront's apply."""
 
     def text_of(names: list[str]) -> str:
-        is_encoded = _EDGE_NAME in names and settings.is_cloudfront_encoded
+        is_encoded = _CLOUDFRONT_FIELD in names and settings.is_cloudfront_encoded
         return Layout("cloudfront" if is_encoded else "w3c", tuple(names)).text
 
     known: str | None = None
-    edge = text_of(list(CLOUDFRONT))
+    cloudfront = text_of(list(CLOUDFRONT))
 
     def read(line: bytes) -> str | None:
         nonlocal known
         header = _FIELDS.match(line)
         if header:
             known = text_of(_names(header[1]))
-        return known or (edge if _EDGE.match(line) else None)
+        return known or (cloudfront if _CLOUDFRONT_LINE.match(line) else None)
 
     return read
 
 
 def _names(text: bytes) -> list[str]:
-    """Names of fields in lower case, without quotes and blanks of no width."""
+    """Returns field names in lower case, without quotes and zero-width spaces."""
     words = text.decode("utf-8", "replace").replace("\u200b", "").replace("\ufeff", "").split()
     return [word.strip('"').lower() for word in words]
 
 
 def _values(line: bytes, fields: list[str]) -> dict[str, str] | None:
-    """Field -> value; None for a line with too few."""
+    """Returns field -> value; None if the line has too few values."""
     spans = w3c_spans(line, tuple(fields))
     if spans is None:
         return None
     return {name: w3c_text(line[begin:end]) for name, (begin, end) in zip(fields, spans, strict=False)}
 
 
-def _guessed(line: bytes) -> dict[str, str] | None:
-    """Field -> value of a line without a header: after the client's address come a user agent and the status."""
-    if _EDGE.match(line):
+def _guess_values(line: bytes) -> dict[str, str] | None:
+    """Guesses field -> value of a line without a `#Fields` line; None if that is not possible.
+
+    In IIS lines, the user agent and the status are looked for after the client's address.
+    """
+    if _CLOUDFRONT_LINE.match(line):
         return _values(line, list(CLOUDFRONT))
-    match = _REQUESTED.match(line)
+    match = _IIS_LINE.match(line)
     if not match:
         return None
     texts = {name: text.decode("utf-8", "surrogateescape") for name, text in match.groupdict().items()}
@@ -172,33 +176,35 @@ def _guessed(line: bytes) -> dict[str, str] | None:
 
 
 def _record(values: dict[str, str], settings: Settings) -> Record:
-    is_edge = _EDGE_NAME in values
-    escape = ESCAPES["cloudfront" if is_edge and settings.is_cloudfront_encoded else "none"]
+    """Turns field -> value into a record."""
+    is_cloudfront = _CLOUDFRONT_FIELD in values
+    escape = ESCAPES["cloudfront" if is_cloudfront and settings.is_cloudfront_encoded else "none"]
     roles = {
         role: found
         for role, names in _KEYS.items()
         if (found := next((values[name] for name in names if values.get(name, "-") != "-"), None)) is not None
     }
     if "agent" in roles:
-        roles["agent"] = _agent(roles["agent"], is_edge=is_edge)
+        roles["agent"] = _agent(roles["agent"], is_cloudfront=is_cloudfront)
     if "date" not in roles:
         roles.pop("time", None)
     is_request = _METHOD.fullmatch(roles.get("method", "")) and not roles.keys().isdisjoint(("target", "path"))
     zone = settings.timezone if "time-local" in values else "UTC"
-    record = record_of(roles, Manner(escape, zone=zone))
+    record = record_of(roles, ParseOptions(escape, zone=zone))
     is_sound = record.fault is not None or (is_request and (record.path or "").startswith("/"))
     return record if is_sound else record._replace(fault="not_a_request")
 
 
-def _agent(text: str, *, is_edge: bool) -> str:
-    """A user agent without the encoding of its blanks, which in CloudFront's older files is done twice."""
-    if not is_edge:
+def _agent(text: str, *, is_cloudfront: bool) -> str:
+    """Decodes a user agent: `+` in IIS logs, percent-encoding in CloudFront logs, which older files encode twice."""
+    if not is_cloudfront:
         return text.replace("+", " ")
     once = ESCAPES["cloudfront"](text.encode("utf-8", "surrogateescape"))
     return unquote_to_bytes(once).decode("utf-8", "surrogateescape")
 
 
-def _what_is_wrong(line: bytes, fields: list[str]) -> str:
+def _malformed_reason(line: bytes, fields: list[str]) -> str:
+    """Explains why a line cannot be read."""
     if fields:
-        return f"{len(W3C_TOKEN.findall(line))} values, where #Fields names {len(fields)}"
-    return "No #Fields line before it, and no request told by what stands where"
+        return f"{len(W3C_TOKEN.findall(line))} values, but #Fields names {len(fields)}"
+    return "No #Fields line before this line, and no request recognised without one"

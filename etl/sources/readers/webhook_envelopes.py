@@ -1,4 +1,4 @@
-"""Webhook dumps: JSON records that are bare payloads, or envelopes around a body or a query (the contract)."""
+"""Parses webhook dumps: JSON records that are bare payloads, or envelopes with a body or a query (the contract)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from etl.rules.page import WHITE_SPACE
 from etl.rules.value_parsing import read_instant
 from etl.sources.record import Record, split_target
 
-_FRAMES: Final = frozenset(("method", "path", "url", "headers", "received_at"))
+_REQUEST_KEYS: Final = frozenset(("method", "path", "url", "headers", "received_at"))
 
-#: Where an envelope says who sent it, the likeliest first.
+#: Envelope keys for the sender's address, the likeliest first.
 ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
 
 
 def read_record(text: bytes) -> Record:
-    """One JSON record.
+    """Parses one JSON record: an envelope or a bare payload.
 
     Source: the contract's "Envelopes and payloads"; rules 1.3.
 
@@ -34,23 +34,24 @@ def read_record(text: bytes) -> Record:
     try:
         value = json_codec.parse(text)
     except json_codec.JsonError:
-        return Record("malformed_record", what_is_wrong(text))
+        return Record("malformed_record", malformed_reason(text))
     return read_value(value)
 
 
 def read_value(value: Any) -> Record:
-    """One JSON record, parsed."""
+    """Turns a parsed JSON value into a record: an envelope or a bare payload."""
     if not isinstance(value, dict):
         return Record("malformed_body", "The record is JSON, but not an object")
     return _open_envelope(value) if is_envelope(value) else Record(fields=value)
 
 
 def is_envelope(value: dict[str, Any]) -> bool:
-    """Whether an object is an envelope of the contract: a body or a query beside what frames a request."""
-    return ("body" in value or "query" in value) and not _FRAMES.isdisjoint(value)
+    """Whether an object is an envelope of the contract: it has a body or query, and a key such as method or path."""
+    return ("body" in value or "query" in value) and not _REQUEST_KEYS.isdisjoint(value)
 
 
 def _open_envelope(envelope: dict[str, Any]) -> Record:
+    """Turns an envelope into a record."""
     query = envelope.get("query")
     query_fields = pairs(query) if query and isinstance(query, dict) else None
     query_text = (_text(query) or "").removeprefix("?")
@@ -81,7 +82,7 @@ def _target(text: str) -> tuple[str, str | None]:
 
 
 def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
-    """The body as text or as an object, and what is wrong with it."""
+    """Returns the body as text, the body as an object, and its fault; at most one of the three is not None."""
     if isinstance(body, dict):
         return None, body, None
     if body is None or isinstance(body, str):
@@ -90,7 +91,7 @@ def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
 
 
 def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
-    """A query given as an object; its lists of scalars are repeated parameters."""
+    """Returns the parameters of a query given as an object; a list of scalars is a repeated parameter."""
     return [
         (name, item)
         for name, value in query.items()
@@ -99,21 +100,24 @@ def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _header(headers: dict[str, Any], name: str) -> str | None:
+    """Returns a header's value, or the first of several; letter case of the name does not matter."""
     value = next((value for key, value in headers.items() if key.lower() == name), None)
     return _text(value[0] if isinstance(value, list) and value else value)
 
 
 def _text(value: Any) -> str | None:
+    """Returns the text of a scalar; None if it is empty or not a scalar."""
     return json_codec.scalar(value) or None
 
 
 def _instant(value: Any) -> datetime | None:
+    """Returns the instant of a JSON scalar; None if it is not a time."""
     text = json_codec.scalar(value)
     return read_instant(text) if text else None
 
 
-def what_is_wrong(text: bytes) -> str:
-    """Why a record that is no JSON is none, for a person."""
+def malformed_reason(text: bytes) -> str:
+    """Explains why a record is not valid JSON."""
     head = text.lstrip()[:1]
     if head not in (b"{", b"["):
         return "Not JSON: it begins with neither { nor ["

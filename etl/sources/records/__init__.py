@@ -1,1 +1,1 @@
-"""Bytes cut into records."""
+"""Cuts bytes into records."""

@@ -1,7 +1,7 @@
-"""JSON documents in a byte stream: the elements of an array, or objects one after another, in bounded memory.
+"""Cuts a byte stream of JSON into records, in bounded memory: elements of an array, or objects one after another.
 
-Only brackets, commas and quotes are looked at, all at once in each block; what lies between is one record's text, and
-whether that is JSON is decided where it is parsed.
+The scanner looks only at brackets, commas, quotes and backslashes, with numpy over a whole block. The text between two
+boundaries is a record. Whether the text is valid JSON is decided later, by the parser.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from etl.columnar.string_buffers import Bytes, Positions
 from etl.sources.records.lines import BATCH_BYTES, KEPT_BYTES, Element
 
+#: Byte -> kind: 1 opens a bracket, -1 closes a bracket, 2 is a comma, 0 is any other byte.
 _KIND: Final = np.zeros(256, np.int8)
 _KIND[list(b"{[")] = 1
 _KIND[list(b"}]")] = -1
@@ -23,21 +24,21 @@ _KIND[list(b",")] = 2
 
 _BLANKS: Final = b" \t\r\n\x1e"
 _BOM: Final = b"\xef\xbb\xbf"
-#: Longer keys lead to no container.
+#: Keys longer than this cannot be part of a container's path.
 _KEY_BYTES: Final = 512
 
 
 def read_documents(stream: BinaryIO, max_record_bytes: int, container: tuple[str, ...] = ()) -> Iterator[list[Element]]:
-    """The elements of a stream, a block's worth at a time: what stands in a top-level array, or at top level.
+    """Yields the elements of a stream, block by block: the values in a top-level array, or at top level.
 
-    With a container, an object of these that has it gives the elements of that array instead, and nothing else.
+    With a container, an object that has the container yields the elements of that array and nothing else.
 
-    A cut-off last element and text that no bracket opens are elements too; nothing but blanks and commas is lost.
+    A cut-off last element and text outside brackets are elements too. Only blanks and commas are dropped.
 
     Args:
         stream: Decompressed bytes, from the beginning.
-        max_record_bytes: Longer elements are kept as their beginning.
-        container: Keys that lead from an object to the array whose elements are the records.
+        max_record_bytes: Only the beginning of longer elements is kept.
+        container: The keys that lead from an object to the array of records.
     """
     scanner = _ContainerScanner(max_record_bytes, container) if container else _Scanner(max_record_bytes)
     while block := stream.read(BATCH_BYTES):
@@ -46,6 +47,12 @@ def read_documents(stream: BinaryIO, max_record_bytes: int, container: tuple[str
 
 
 class _Scanner:
+    """Finds the boundaries of elements in consecutive blocks.
+
+    `depth`, `in_string` and `is_escaped` are the JSON state at the end of the last block. `pending` holds the beginning
+    of an element that is not complete; `is_array` says whether a top-level array is open.
+    """
+
     def __init__(self, max_record_bytes: int) -> None:
         self.limit = max_record_bytes
         self.offset = 0
@@ -58,6 +65,7 @@ class _Scanner:
         self.pending_length = 0
 
     def feed(self, block: bytes) -> list[Element]:
+        """Returns the elements that end in the next block."""
         block = self._without_mark(block)
         buffer = np.frombuffer(block, np.uint8)
         places, depths = self._structure(buffer)
@@ -82,17 +90,18 @@ class _Scanner:
         return elements
 
     def finish(self) -> list[Element]:
+        """Returns the element that the end of the stream cut off, if there is one."""
         return self._take(b"", 0, 0)
 
     def _without_mark(self, block: bytes) -> bytes:
-        """The first block without a byte order mark, whose bytes count in offsets."""
+        """Removes the byte order mark from the first block; offsets still count its bytes."""
         if self.offset or not block.startswith(_BOM):
             return block
         self.offset = len(_BOM)
         return block[len(_BOM) :]
 
     def _structure(self, buffer: Bytes) -> tuple[Positions, Positions]:
-        """Where brackets and commas stand that are in no string, and the depth after each."""
+        """Returns the places of brackets and commas outside strings, and the depth after each place."""
         quotes = self._quotes(buffer)
         places = np.flatnonzero(_KIND[buffer])
         before = np.searchsorted(quotes, places) + self.in_string
@@ -107,7 +116,7 @@ class _Scanner:
         return places, depths
 
     def _quotes(self, buffer: Bytes) -> Positions:
-        """Where quotes stand that no backslash escapes."""
+        """Returns the places of quotes that are not escaped by a backslash."""
         quotes = np.flatnonzero(buffer == ord('"'))
         slashes = np.flatnonzero(buffer == ord("\\"))
         carried, self.is_escaped = self.is_escaped, False
@@ -124,7 +133,7 @@ class _Scanner:
         return quotes[~np.isin(quotes, escaped)]
 
     def _keep(self, block: bytes, begin: int, end: int) -> None:
-        """Adds a part of the block to the pending element, whose blanks at the beginning do not count."""
+        """Appends a part of the block to the pending element, without leading blanks and up to the size limit."""
         text = block[begin:end]
         if not self.pending:
             text = text.lstrip(_BLANKS)
@@ -134,6 +143,7 @@ class _Scanner:
         self.pending += text[:room]
 
     def _take(self, block: bytes, begin: int, end: int) -> list[Element]:
+        """Completes the pending element with a part of the block, and returns it; none if it is blank."""
         self._keep(block, begin, end)
         text, length = bytes(self.pending).rstrip(_BLANKS), self.pending_length
         self.pending, self.pending_length = bytearray(), 0
@@ -145,10 +155,12 @@ class _Scanner:
 
 
 class _ContainerScanner(_Scanner):
-    """A scanner that also follows the keys that lead to the container.
+    """A scanner that follows the container's keys and returns the elements of the container.
 
-    `matched` of its keys are open, in an object at the depth that they lead to; `inside` is the depth of the
-    container's elements while it is open; `is_found` says that the object had it, so that its rest is passed over.
+    `base` is the depth at which top-level objects stand: 1 in an array, else 0. `matched` is the number of container
+    keys whose objects are open. `inside` is the depth within the container while it is open, else 0. `is_found` says
+    that the current object has the container, so the rest of the object is skipped. `label` is the text before the
+    current bracket, which may end with a key.
     """
 
     def __init__(self, max_record_bytes: int, container: tuple[str, ...]) -> None:
@@ -161,6 +173,7 @@ class _ContainerScanner(_Scanner):
         self.label = b""
 
     def feed(self, block: bytes) -> list[Element]:
+        """Returns the elements that end in the next block."""
         block = self._without_mark(block)
         buffer = np.frombuffer(block, np.uint8)
         places, depths = self._structure(buffer)
@@ -185,6 +198,7 @@ class _ContainerScanner(_Scanner):
         return elements
 
     def _step_inside(self, block: bytes, begin: int, place: int, depth: int, char: bytes) -> tuple[list[Element], int]:
+        """Handles a boundary within the container. Returns complete elements and the next element's begin."""
         is_end = char in b"]}" and depth < self.inside
         if not is_end and not (char == b"," and depth == self.inside):
             return [], begin
@@ -192,6 +206,7 @@ class _ContainerScanner(_Scanner):
         return self._take(block, begin, place), place + 1
 
     def _open(self, block: bytes, begin: int, place: int, depth: int, char: bytes) -> int:
+        """Handles an opening bracket outside the container, and returns where the next element begins."""
         if depth == 1 and char == b"[" and not self.pending and not block[begin:place].strip(_BLANKS):
             self.is_array, self.base = True, 1
             return place + 1
@@ -207,6 +222,7 @@ class _ContainerScanner(_Scanner):
         return begin
 
     def _step_outside(self, block: bytes, begin: int, place: int, depth: int, char: bytes) -> tuple[list[Element], int]:
+        """Handles a comma or closing bracket outside the container. Returns complete elements and the next begin."""
         is_closed = char in b"}]" and depth == self.base and not self.matched
         if char in b"}]" and depth == self.base + self.matched and self.matched:
             self.matched -= 1
@@ -223,6 +239,7 @@ class _ContainerScanner(_Scanner):
         return [], begin
 
     def _is_key(self, key: str) -> bool:
+        """Whether the text before the current bracket is this key and a colon."""
         text = self.label.rstrip(_BLANKS)
         start = text.find(b'"')
         try:
@@ -231,11 +248,12 @@ class _ContainerScanner(_Scanner):
             return False
 
     def _drop(self) -> None:
+        """Discards the pending element."""
         self.pending, self.pending_length = bytearray(), 0
 
 
 def _without_surplus(steps: Positions, depth: int) -> Positions:
-    """Depths where a closing bracket that nothing opened counts for nothing."""
+    """Returns the depth after each step, ignoring closing brackets without an opening bracket."""
     depths = np.empty_like(steps)
     for i, step in enumerate(steps.tolist()):
         depth = max(0, depth + step)

@@ -1,7 +1,7 @@
-r"""Lines of a byte stream: batches of whole lines with their places, in bounded memory.
+r"""Reads the lines of a byte stream in batches of whole lines with their offsets, in bounded memory.
 
-Lines end at `\n` only; one `\r` before it is no part of the line. A line longer than the limit is read past and kept
-as its beginning.
+A line ends at `\n`; one `\r` before the `\n` is not part of the line. Of a line longer than the limit, only the
+beginning is kept.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from etl.columnar.string_buffers import Bytes, Positions
 
 BATCH_BYTES: Final = 16 * 2**20
 
-#: A batch reads on by one part in so many, so that the last line of a split makes no batch of its own.
+#: A batch reads 1/256 more than BATCH_BYTES, so that the last line of a split does not need a batch of its own;
+#: measured in "What was tried" in `bench/README.md`.
 _BEYOND: Final = 256
 
-#: How much of an oversized record is kept as its raw text.
+#: The raw text of an oversized record is this many bytes of its beginning.
 KEPT_BYTES: Final = 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
 
 
 class Batch(NamedTuple):
-    """Some lines, one after another.
+    """Records in one buffer.
 
     Attributes:
-        buffer: Their bytes.
-        starts: Where each line begins in the buffer.
-        ends: One past its last byte, without the line's end.
-        offsets: Where each line begins in the decompressed input.
-        oversized: Index -> bytes of lines over the limit, of which the buffer holds the beginning.
+        buffer: The bytes of the records.
+        starts: Where each record begins in the buffer.
+        ends: One past the last byte of each record in the buffer, without the line end.
+        offsets: Where each record begins in the decompressed input; for Parquet, the row number from 0.
+        oversized: Index -> full length in bytes of each record over the limit. The buffer holds only its beginning.
     """
 
     buffer: Bytes
@@ -42,13 +43,13 @@ class Batch(NamedTuple):
     oversized: dict[int, int]
 
     def texts(self) -> list[bytes]:
-        """The records' bytes, one by one."""
+        """Returns the bytes of each record."""
         data = self.buffer.tobytes()
         return [data[start:end] for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)]
 
 
 class Element(NamedTuple):
-    """One record's text without blanks around it (its beginning, if oversized), its place and its whole length."""
+    """The text of one record (its beginning, if oversized), its offset in the input, and its full length in bytes."""
 
     text: bytes
     offset: int
@@ -56,7 +57,7 @@ class Element(NamedTuple):
 
 
 def as_batch(elements: list[Element]) -> Batch:
-    """Records that are not one after another in the input, as a batch of their own bytes."""
+    """Copies records into a batch; in the input they need not be adjacent."""
     ends = np.cumsum([len(element.text) for element in elements], dtype=np.int64)
     buffer = np.frombuffer(b"".join(element.text for element in elements), np.uint8)
     offsets = np.array([element.offset for element in elements], np.int64)
@@ -65,13 +66,13 @@ def as_batch(elements: list[Element]) -> Batch:
 
 
 def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) -> Iterator[Batch]:
-    """The lines that begin in [start, end) of a stream, in order.
+    """Yields batches of the lines that begin in [start, end) of a stream, in order.
 
     Args:
-        stream: Stands at `start`, or one byte before it where that is not 0.
-        start: First byte of the split.
-        end: One past its last byte.
-        max_record_bytes: Longer lines are oversized.
+        stream: Must stand one byte before `start`, or at 0 if `start` is 0.
+        start: Offset of the split's first byte.
+        end: One past the split's last byte.
+        max_record_bytes: Lines longer than this are oversized.
     """
     offset, data, place = max(start - 1, 0), b"", 0
     is_begun = False
@@ -100,6 +101,7 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
 
 
 def _batch(data: bytes | memoryview, offset: int, end: int, max_record_bytes: int) -> Batch:
+    """Makes a batch of the lines in some bytes at an offset; lines that begin at `end` or later are left out."""
     buffer = np.frombuffer(data, np.uint8)
     newlines = np.flatnonzero(buffer == ord("\n"))
     ends = newlines if buffer[-1] == ord("\n") else np.append(newlines, len(buffer))
@@ -118,7 +120,11 @@ def _batch(data: bytes | memoryview, offset: int, end: int, max_record_bytes: in
 
 
 def _read_past(stream: BinaryIO, carried: bytes, offset: int) -> tuple[Batch, bytes, int]:
-    """An oversized line as a batch of its own, and what follows it."""
+    """Reads an oversized line to its end.
+
+    Returns:
+        A batch with that line alone, the bytes already read after it, and their offset.
+    """
     length = len(carried)
     while block := stream.read(BATCH_BYTES):
         cut = block.find(b"\n")

@@ -1,1 +1,1 @@
-"""Bytes: what the arguments name, where it is stored, how it is compressed."""
+"""Finds inputs, opens them where they are stored, and decompresses them."""

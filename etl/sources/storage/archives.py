@@ -1,4 +1,4 @@
-"""Archives: members of zip and tar files, each an input of its own."""
+"""Lists the members of zip and tar archives; each member is an input of its own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from etl.errors import InputError
-from etl.sources.storage.decompress import BROKEN, is_tar, open_decompressed, sniff
-from etl.sources.storage.locations import Location, Slice, ZipMember, opened
+from etl.sources.storage.decompress import READ_ERRORS, is_tar, open_decompressed, sniff
+from etl.sources.storage.locations import Location, Slice, ZipMember, open_location
 
 _ZIP: Final = b"PK\x03\x04"
 _EXCEL: Final = "[Content_Types].xml"
-_BROKEN_ARCHIVE: Final[tuple[type[Exception], ...]] = (
-    *BROKEN,
+_ARCHIVE_ERRORS: Final[tuple[type[Exception], ...]] = (
+    *READ_ERRORS,
     tarfile.TarError,
     zipfile.BadZipFile,
     NotImplementedError,
@@ -23,12 +23,12 @@ _BROKEN_ARCHIVE: Final[tuple[type[Exception], ...]] = (
 
 
 def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path]) -> list[tuple[str, Location]] | None:
-    """The names and places of an archive's members, in their order; None for what is no archive.
+    """Returns the names and locations of an archive's members, in archive order; None if it is not an archive.
 
     Args:
-        location: Where it lies.
-        label: What to call it in messages.
-        spool: Keeps a stream in a file for as long as the run lasts: a compressed tar can be read in one go only.
+        location: The archive's location.
+        label: The archive's name in messages.
+        spool: Copies a stream to a temporary file for the whole run, because a compressed tar has no random access.
 
     Raises:
         InputError: The archive is broken, encrypted or empty, or an Excel workbook.
@@ -44,31 +44,34 @@ def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path
         else:
             with open_decompressed(location, codec, label) as (stream, _):
                 members = _in_tar(spool(stream))
-    except _BROKEN_ARCHIVE as error:
+    except _ARCHIVE_ERRORS as error:
         raise InputError(f"{label} is an archive that cannot be read: {error}", "Pack it again.") from error
-    seen = [(name, place) for name, place in members if not _is_hidden(name)]
-    if not seen:
-        raise InputError(f"{label} is an archive without files.", "Name another one.")
-    return seen
+    visible = [(name, place) for name, place in members if not _is_hidden(name)]
+    if not visible:
+        raise InputError(f"{label} is an archive without files.", "Name another archive.")
+    return visible
 
 
 def _in_zip(location: Location, label: str) -> list[tuple[str, Location]]:
-    with opened(location) as stored, zipfile.ZipFile(stored) as archive:
+    """Lists the files of a zip archive; raises `InputError` for Excel workbooks and encrypted archives."""
+    with open_location(location) as stored, zipfile.ZipFile(stored) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
     if any(member.filename == _EXCEL for member in members):
         raise InputError(
-            f"{label} is an Excel workbook, which is not read.", "Save the sheet as CSV and name that file."
+            f"{label} is an Excel workbook, which is not supported.", "Save the sheet as CSV and name that file."
         )
     if any(member.flag_bits & 1 for member in members):
-        raise InputError(f"{label} is encrypted.", "Unpack it with its password and name the files in it.")
+        raise InputError(f"{label} is encrypted.", "Extract it with its password and name the extracted files.")
     return [(member.filename, ZipMember(location, member.filename, member.file_size)) for member in members]
 
 
 def _in_tar(location: Location) -> list[tuple[str, Location]]:
-    with opened(location) as stored, tarfile.open(fileobj=stored, mode="r:") as archive:
+    """Lists the files of an uncompressed tar archive."""
+    with open_location(location) as stored, tarfile.open(fileobj=stored, mode="r:") as archive:
         members = [member for member in archive if member.isfile() and not member.issparse()]
     return [(member.name, Slice(location, member.offset_data, member.size)) for member in members]
 
 
 def _is_hidden(name: str) -> bool:
+    """Whether a member is hidden or is macOS metadata."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.removeprefix("./").split("/"))

@@ -1,4 +1,4 @@
-"""Bytes of an input: which compression, opened for reading, surveyed once for digest, size and lines."""
+"""Opens inputs decompressed, and surveys an input in one pass: digest, sizes, split points and samples."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from etl.errors import InputError
-from etl.sources.storage.locations import Location, is_seekable, opened, size_of
+from etl.sources.storage.locations import Location, is_seekable, open_location, size_of
 
 BLOCK_BYTES: Final = 4 * 2**20
 _HEAD_BYTES: Final = 512
 SAMPLE_BYTES: Final = 64 * 2**10
 LATER_SAMPLE_BYTES: Final = 16 * 2**10
 
-#: A glance at a plain input looks into so many places of it.
-_PLACES: Final = 8
+#: `survey_beginning` samples an uncompressed input at about this many places.
+_SAMPLED_PLACES: Final = 8
 
-#: More memory than this for a decompressor's window is a broken or hostile file.
+#: zstd files that need a larger window are treated as damaged or hostile.
 _WINDOW_BYTES: Final = 512 * 2**20
 
 _MAGIC: Final = (
@@ -36,16 +36,16 @@ _MAGIC: Final = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
 )
-_REFUSED: Final = (
-    (b"PK\x03\x04", "a zip archive within another", "Unpack the outer one and name the files in it."),
+_UNSUPPORTED: Final = (
+    (b"PK\x03\x04", "a zip archive within another archive", "Extract the outer archive and name the extracted files."),
     (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
     (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
 )
 
-#: The stub of isal takes this class for an instance of it.
+#: isal's type stub declares this class as an instance.
 _INFLATE_ERROR: Final[type[Exception]] = isal_zlib.error  # type: ignore[assignment]
 
-BROKEN: Final[tuple[type[Exception], ...]] = (
+READ_ERRORS: Final[tuple[type[Exception], ...]] = (
     OSError,
     EOFError,
     zlib.error,
@@ -55,22 +55,23 @@ BROKEN: Final[tuple[type[Exception], ...]] = (
     zipfile.BadZipFile,
 )
 
-#: What is read so quickly that a split in the middle costs little more than its own records.
-QUICK: Final = ("plain", "gzip", "zstd")
+#: Codecs that are fast enough for several splits, although each split of a compressed file decompresses from the start.
+_FAST_CODECS: Final = ("plain", "gzip", "zstd")
 
 
 class Survey(NamedTuple):
-    """What one pass over an input tells.
+    """The result of one pass over an input.
 
     Attributes:
         codec: `plain`, `gzip`, `zstd`, `bzip2` or `xz`.
         digest: SHA-256 of the decompressed bytes, hex.
-        stored_bytes: Size as it lies there.
+        stored_bytes: Size as stored.
         plain_bytes: Size decompressed.
-        starts: Where each split of the decompressed bytes begins, the first at 0.
-        first_lines: Number of the first line that begins in each split, 1-based.
-        samples: The first bytes, decompressed, and some of places further on.
-        ladder: For each of `RUNGS` within it, eight bytes of the digest of so many first bytes, one after another.
+        starts: Offsets at which the splits of the decompressed bytes begin. The first is 0.
+        first_lines: For each split, the 1-based number of the first line that begins in the split.
+        samples: The first decompressed bytes, then blocks from later places.
+        ladder: Prefix digests, concatenated: for each size in `PREFIX_SIZES` up to the input's size, the first eight
+            bytes of the SHA-256 of that many first bytes. They show whether an input is the beginning of another.
     """
 
     codec: str
@@ -84,19 +85,19 @@ class Survey(NamedTuple):
 
 
 def survey(location: Location, label: str, split_bytes: int) -> Survey:
-    """Reads an input once, in bounded memory.
+    """Reads an input once, in bounded memory, and returns its digest, sizes, split points and samples.
 
     Args:
-        location: Where it lies.
-        label: What to call it in messages.
-        split_bytes: Size of the splits of a file that is plain or quick to decompress; any other is a single split.
+        location: The input's location.
+        label: The input's name in messages.
+        split_bytes: Size of the splits. Inputs with slow codecs and members of zip archives get a single split.
 
     Raises:
-        InputError: It cannot be read to its end.
+        InputError: The input cannot be read to its end.
     """
     codec = _codec(location, label)
     stored = size_of(location)
-    can_split = codec in QUICK and is_seekable(location)
+    can_split = codec in _FAST_CODECS and is_seekable(location)
     digest, size, lines = hashlib.sha256(), 0, 0
     head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
@@ -104,7 +105,7 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     ladder = b""
     with open_decompressed(location, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
-            ladder += _climb(digest, block, size, len(ladder) // RUNG_BYTES)
+            ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
             if size >= BLOCK_BYTES << len(later):
                 later.append(block[:LATER_SAMPLE_BYTES])
             head += block[: SAMPLE_BYTES - len(head)]
@@ -121,32 +122,40 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
 
 
 def _newlines(block: bytes) -> int:
+    """Counts the newlines in a block."""
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
 
 
-#: Sizes at which beginnings are digested: four a doubling, so that two inputs that agree up to the last rung below
-#: the end of the shorter agree in four fifths of it.
-RUNGS: Final = tuple(sorted({2**octave * quarter // 4 for octave in range(2, 44) for quarter in range(4, 8)}))
-RUNG_BYTES: Final = 8
+#: Prefix sizes at which digests are taken: four per doubling. If two inputs agree at the last size within the shorter
+#: input, at least four fifths of the shorter input agree.
+PREFIX_SIZES: Final = tuple(sorted({2**octave * quarter // 4 for octave in range(2, 44) for quarter in range(4, 8)}))
+PREFIX_DIGEST_BYTES: Final = 8
 
 
-def _climb(digest: Any, block: bytes, size: int, rung: int) -> bytes:
-    """Feeds a block to a digest of `size` bytes, and gives what it is at each rung on the way."""
+def _prefix_digests(digest: Any, block: bytes, size: int, step: int) -> bytes:
+    """Feeds a block to a running digest, and returns the prefix digests at the `PREFIX_SIZES` that the block reaches.
+
+    Args:
+        digest: SHA-256 of the first `size` bytes; updated with the block.
+        block: The bytes that follow.
+        size: How many bytes the digest has seen.
+        step: Index of the next size in `PREFIX_SIZES`.
+    """
     found, place = b"", 0
-    while RUNGS[rung] <= size + len(block):
-        digest.update(block[place : RUNGS[rung] - size])
-        place = RUNGS[rung] - size
-        found += digest.copy().digest()[:RUNG_BYTES]
-        rung += 1
+    while PREFIX_SIZES[step] <= size + len(block):
+        digest.update(block[place : PREFIX_SIZES[step] - size])
+        place = PREFIX_SIZES[step] - size
+        found += digest.copy().digest()[:PREFIX_DIGEST_BYTES]
+        step += 1
     digest.update(block[place:])
     return found
 
 
 def digest_of_beginning(location: Location, codec: str, label: str, size: int) -> str:
-    """SHA-256 of the first decompressed bytes of an input, hex; of all of them, if they are fewer.
+    """Returns the SHA-256, hex, of the first `size` decompressed bytes of an input, or of all bytes if it has fewer.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: The input cannot be read.
     """
     digest, left = hashlib.sha256(), size
     with open_decompressed(location, codec, label) as (stream, _):
@@ -156,28 +165,29 @@ def digest_of_beginning(location: Location, codec: str, label: str, size: int) -
     return digest.hexdigest()
 
 
-class Glance(NamedTuple):
-    """What the beginning of an input tells, and some places further on where they can be had at no cost.
+class PartialSurvey(NamedTuple):
+    """A quick survey of an input's beginning, for reports that need no digest.
 
     Attributes:
-        survey: As of the whole, but without digests; its size is an estimate unless `is_whole`.
-        is_whole: Whether it was read to its end.
+        survey: A survey without digest and ladder. Its decompressed size is an estimate if a compressed input was not
+            read whole.
+        is_whole: Whether the input was read to its end.
     """
 
     survey: Survey
     is_whole: bool
 
 
-def glance(location: Location, label: str, head_bytes: int) -> Glance:
-    """Reads the beginning of an input, and samples of a plain one from all over it.
+def survey_beginning(location: Location, label: str, head_bytes: int) -> PartialSurvey:
+    """Reads the beginning of an input, and samples later places if the input is not compressed.
 
     Args:
-        location: Where it lies.
-        label: What to call it in messages.
-        head_bytes: How much of it to read, decompressed.
+        location: The input's location.
+        label: The input's name in messages.
+        head_bytes: How many decompressed bytes to read.
 
     Raises:
-        InputError: It cannot be read as far as that.
+        InputError: The beginning cannot be read.
     """
     codec = _codec(location, label)
     stored = size_of(location)
@@ -188,17 +198,20 @@ def glance(location: Location, label: str, head_bytes: int) -> Glance:
         size = len(head)
         if not is_whole and codec == "plain":
             size = stored
-            for place in range(head_bytes, stored, max(stored // _PLACES, 1)) if is_seekable(location) else ():
+            for place in range(head_bytes, stored, max(stored // _SAMPLED_PLACES, 1)) if is_seekable(location) else ():
                 stream.seek(place)
                 later.append(stream.read(LATER_SAMPLE_BYTES))
         elif not is_whole:
             size = _estimated_size(stream, position, len(head) + 1, stored)
     samples = (head[:SAMPLE_BYTES], *later)
-    return Glance(Survey(codec, "", stored, size, (0,), (1,), samples, b""), is_whole)
+    return PartialSurvey(Survey(codec, "", stored, size, (0,), (1,), samples, b""), is_whole)
 
 
 def _estimated_size(stream: BinaryIO, position: Callable[[], int], size: int, stored: int) -> int:
-    """The decompressed size of a stream, by how much came of what its decompressor had read when it read on."""
+    """Estimates the decompressed size of a stream from the compression ratio so far.
+
+    The ratio is taken when the decompressor next reads stored bytes: then it has used up all bytes it read before.
+    """
     reached = position()
     while position() == reached and (block := stream.read(SAMPLE_BYTES)):
         size += len(block)
@@ -206,25 +219,27 @@ def _estimated_size(stream: BinaryIO, position: Callable[[], int], size: int, st
 
 
 def _codec(location: Location, label: str) -> str:
-    """How an input is compressed.
+    """Returns the compression of an input.
 
     Raises:
-        InputError: It cannot be opened, or is of a kind that is not read.
+        InputError: The input cannot be opened, or its type is not supported.
     """
     codec, head = sniff(location, label)
-    _refuse(head, label)
+    _refuse_unsupported(head, label)
     if is_tar(head):
-        raise InputError(f"{label} is an archive within another.", "Unpack the outer one and name the files in it.")
+        raise InputError(
+            f"{label} is an archive within another archive.", "Extract the outer archive and name the extracted files."
+        )
     return codec
 
 
 def sniff(location: Location, label: str) -> tuple[str, bytes]:
-    """How an input is compressed, and its first decompressed bytes, as far as they can be had.
+    """Returns the compression of an input and its first decompressed bytes; no bytes if decompression fails.
 
     Raises:
-        InputError: It cannot be opened.
+        InputError: The input cannot be opened.
     """
-    with readable(location, label) as stored:
+    with open_stored(location, label) as stored:
         head = stored.read(_HEAD_BYTES)
     codec = next((codec for magic, codec in _MAGIC if head.startswith(magic)), "plain")
     if codec == "plain":
@@ -237,37 +252,40 @@ def sniff(location: Location, label: str) -> tuple[str, bytes]:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether first bytes are those of a tar archive."""
+    """Whether the first bytes of an input are those of a tar archive."""
     return head[257:262] == b"ustar"
 
 
 @contextmanager
-def readable(location: Location, label: str) -> Iterator[io.BufferedReader]:
-    """The input opened for reading; what the system says against it becomes an `InputError`."""
+def open_stored(location: Location, label: str) -> Iterator[io.BufferedReader]:
+    """Opens the stored bytes of an input. Errors in the `with` block that mean a broken input become `InputError`."""
     try:
-        with opened(location) as stream:
+        with open_location(location) as stream:
             yield stream
-    except BROKEN as error:
+    except READ_ERRORS as error:
         raise _unreadable(label, error) from error
 
 
-class Opened(NamedTuple):
-    """A decompressed stream, and how far it has come in the input as it lies there, in bytes."""
+class DecompressedStream(NamedTuple):
+    """A decompressed stream, and a function that returns how many stored bytes have been read."""
 
     stream: BinaryIO
     position: Callable[[], int]
 
 
 @contextmanager
-def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Opened]:
-    """The decompressed bytes of an input, several members one after another, as one stream.
+def open_decompressed(location: Location, codec: str, label: str) -> Iterator[DecompressedStream]:
+    """Opens an input as one stream of decompressed bytes; concatenated members or frames are read in sequence.
 
     Args:
-        location: Where it lies.
-        codec: How it is compressed.
-        label: What to call it in messages.
+        location: The input's location.
+        codec: The input's compression.
+        label: The input's name in messages.
+
+    Raises:
+        InputError: The input cannot be read; also raised while the stream is read.
     """
-    with readable(location, label) as stored:
+    with open_stored(location, label) as stored:
         if codec == "gzip":
             stream: Any = igzip.IGzipFile(fileobj=stored)  # type: ignore[no-untyped-call]
         elif codec == "zstd":
@@ -279,17 +297,19 @@ def open_decompressed(location: Location, codec: str, label: str) -> Iterator[Op
             stream = lzma.LZMAFile(stored)
         else:
             stream = stored
-        yield Opened(stream, stored.tell)
+        yield DecompressedStream(stream, stored.tell)
 
 
-def _refuse(head: bytes, label: str) -> None:
-    for magic, what, hint in _REFUSED:
+def _refuse_unsupported(head: bytes, label: str) -> None:
+    """Raises `InputError` if the first bytes are those of a type that is not supported."""
+    for magic, what, hint in _UNSUPPORTED:
         if head.startswith(magic):
-            raise InputError(f"{label} is {what}, which is not read.", hint)
+            raise InputError(f"{label} is {what}, which is not supported.", hint)
 
 
 def _unreadable(label: str, error: BaseException) -> InputError:
+    """Returns the error for an input that cannot be read, with the system's reason."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return InputError(
-        f"{label} cannot be read: {reason}", "Check that the file is there, whole and readable, and run again."
+        f"{label} cannot be read: {reason}", "Check that the file exists, is complete and is readable, and run again."
     )

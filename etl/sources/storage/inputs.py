@@ -1,4 +1,4 @@
-"""What the arguments of a run name: files, folders, globs, members of archives, stored objects, standard input."""
+"""Finds the inputs that arguments name: files, folders, globs, archive members, stored objects, standard input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STANDARD_INPUT = "-"
 
 
 class Input(NamedTuple):
-    """One input: its name as the tables show it, and where its bytes lie."""
+    """One input: its name as the tables show it, and the location of its bytes."""
 
     source: str
     path: Location
@@ -29,81 +29,88 @@ class Input(NamedTuple):
 
 @contextmanager
 def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
-    """The inputs that the arguments name, each file once, in the order of the arguments, then of names.
+    """Finds the inputs that arguments name. Each file appears once; the order is that of arguments, then of names.
 
-    Standard input and compressed tar archives are kept in nameless temporary files while the run lasts, so that a
-    killed run leaves nothing.
+    Standard input and compressed tar archives are copied to unnamed temporary files for the duration of the context,
+    so a killed run leaves no files behind.
 
     Args:
-        arguments: Files, folders (read whole, but hidden files), globs, addresses of object stores, or `-`.
-        out: The destination, whose files are no inputs.
+        arguments: Files, folders (searched recursively, without hidden files), globs, object-store addresses, or `-`.
+        out: The output folder. Files in it are not inputs of a folder argument.
 
     Raises:
         InputError: An argument names nothing that can be read.
-        UsageError: An argument is of a kind that is not read, or standard input is named twice.
+        UsageError: An object-store address cannot be used, or standard input is named twice.
     """
     if arguments.count(STANDARD_INPUT) > 1:
         raise UsageError("Standard input ('-') is named twice.", "Name it once.")
     with ExitStack() as files:
-        spool = partial(_spooled, files)
+        spool = partial(_spool, files)
         found: dict[Location, Input] = {}
         for argument in arguments:
-            for item in _named(argument, out.resolve(), spool):
-                for member in _opened(item, spool):
+            for item in _find_named(argument, out.resolve(), spool):
+                for member in _expand_archive(item, spool):
                     found.setdefault(_identity(member), member)
         yield list(found.values())
 
 
-def _named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
+def _find_named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
+    """Finds the inputs that one argument names; archives are not opened yet."""
     if argument == STANDARD_INPUT:
         return [Input(STANDARD_INPUT, spool(sys.stdin.buffer))]
     if "://" in argument:
         return [Input(f"{item.store}/{item.path}", item) for item in find_objects(argument)]
-    return _files(argument, out)
+    return _find_files(argument, out)
 
 
-def _opened(item: Input, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
-    """An archive's members, or the input itself."""
+def _expand_archive(item: Input, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
+    """Returns the members of an archive as inputs, or the input itself if it is not an archive."""
     members = members_of(item.path, item.source, spool)
     return [item] if members is None else [Input(f"{item.source}/{name}", place) for name, place in members]
 
 
 def _identity(item: Input) -> Location:
+    """Returns the same value for inputs that are the same file: the resolved path, or the location."""
     is_file = isinstance(item.path, Path) and item.source != STANDARD_INPUT
     return item.path.resolve() if is_file else item.path  # type: ignore[union-attr]
 
 
-def _files(argument: str, out: Path) -> list[Input]:
+def _find_files(argument: str, out: Path) -> list[Input]:
+    """Finds the files that a file name, a folder or a glob names, sorted by path."""
     path = Path(argument)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
         files = [file for file in files if out not in file.resolve().parents]
         if not files:
-            raise InputError(f"{argument} is a folder without files.", "Name another one.")
+            raise InputError(f"{argument} is a folder without files.", "Name another folder.")
     elif path.exists():
         files = [path]
     else:
         files = sorted(Path(name) for name in glob.iglob(argument, recursive=True) if Path(name).is_file())  # noqa: PTH207
         if not files:
-            raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that it arrives as it is.")
-    return [Input(_shown(file), file) for file in files]
+            raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it.")
+    return [Input(_display_name(file), file) for file in files]
 
 
-def _shown(file: Path) -> str:
-    """A file's name as text, also where its bytes are none."""
+def _display_name(file: Path) -> str:
+    """Returns a file's path as text, with escapes for bytes that are not valid UTF-8."""
     return os.fsencode(file).decode(errors="backslashreplace")
 
 
 def _is_hidden(file: Path, folder: Path) -> bool:
+    """Whether a file, or a folder above it within `folder`, has a name that begins with a dot."""
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def _spooled(files: ExitStack, stream: IO[bytes]) -> Path:
-    """A stream kept in a nameless file, which another process can open, until the files are closed."""
+def _spool(files: ExitStack, stream: IO[bytes]) -> Path:
+    """Copies a stream to an unnamed temporary file, and returns a path by which other processes can open it.
+
+    The file lives until `files` is closed.
+    """
     spool = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     shutil.copyfileobj(stream, spool)
     spool.flush()
     for place in (Path(f"/proc/{os.getpid()}/fd/{spool.fileno()}"), Path(f"/dev/fd/{spool.fileno()}")):
         if place.exists():
             return place
-    raise InputError("A stream cannot be read twice on this system.", "Write it to a file and name the file.")
+    raise InputError("This system cannot read a stream twice.", "Write the stream to a file and name the file.")

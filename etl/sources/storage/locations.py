@@ -1,6 +1,7 @@
-"""Where the bytes of an input lie: in a file or a part of one, a zip archive, a store, or in the location itself.
+"""Defines where the bytes of an input are stored, and opens them for reading.
 
-A location is plain data, which any process can open.
+A location is a file, a part of a file, a member of a zip archive, an object in a store, or bytes in memory. It is plain
+data, so any process can open it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from etl.errors import InputError, UsageError
 
 
 class Slice(NamedTuple):
-    """A part of another location: a member of an uncompressed tar."""
+    """A byte range of another location: a member of an uncompressed tar archive."""
 
     whole: Any
     offset: int
@@ -28,7 +29,7 @@ class Slice(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """A member of a zip archive; its size is that of its contents."""
+    """A member of a zip archive; its size is the uncompressed size."""
 
     archive: Any
     name: str
@@ -36,67 +37,67 @@ class ZipMember(NamedTuple):
 
 
 class StoredObject(NamedTuple):
-    """An object in a store: the store's address, and the path of the object within."""
+    """An object in a store: the store's address, and the object's path and size."""
 
     store: str
     path: str
     size: int
 
 
-class Held(NamedTuple):
-    """Bytes that were given as they are."""
+class InMemory(NamedTuple):
+    """Bytes in memory."""
 
     content: bytes
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of bytes."""
         return len(self.content)
 
 
-#: A member may lie in an archive that is an object in a store.
-Location = Path | Slice | ZipMember | StoredObject | Held
+#: Locations nest: an archive may itself be an object in a store.
+Location = Path | Slice | ZipMember | StoredObject | InMemory
 
 
 def size_of(location: Location) -> int:
-    """How many bytes a location holds."""
+    """Returns the number of bytes at a location."""
     return location.stat().st_size if isinstance(location, Path) else location.size
 
 
 def is_seekable(location: Location) -> bool:
-    """Whether reading may begin anywhere in it at no cost."""
+    """Whether reading can start anywhere in the location without reading what comes before."""
     return not isinstance(location, ZipMember)
 
 
 @contextmanager
-def opened(location: Location) -> Iterator[io.BufferedReader]:
-    """The location as a stream of bytes that can be sought.
+def open_location(location: Location) -> Iterator[io.BufferedReader]:
+    """Opens a location as a seekable stream of bytes.
 
     Raises:
-        OSError: It cannot be opened.
-        zipfile.BadZipFile: The archive around it is broken.
+        OSError: The location cannot be opened.
+        zipfile.BadZipFile: The archive that contains the location is damaged.
     """
     if isinstance(location, Path):
         with location.open("rb") as stream:
             yield stream
-    elif isinstance(location, Held):
+    elif isinstance(location, InMemory):
         yield io.BufferedReader(io.BytesIO(location.content))
     elif isinstance(location, Slice):
-        with opened(location.whole) as whole:
-            yield io.BufferedReader(_Part(whole, location.offset, location.size))
+        with open_location(location.whole) as whole:
+            yield io.BufferedReader(_RangeStream(whole, location.offset, location.size))
     elif isinstance(location, ZipMember):
         with (
-            opened(location.archive) as stored,
+            open_location(location.archive) as stored,
             zipfile.ZipFile(stored) as archive,
             archive.open(location.name) as member,
         ):
             yield io.BufferedReader(cast("Any", member))
     else:
-        yield io.BufferedReader(_Remote(open_object(location.store, location.path)), buffer_size=1 << 20)
+        yield io.BufferedReader(_ObjectStream(open_object(location.store, location.path)), buffer_size=1 << 20)
 
 
-class _Part(io.RawIOBase):
-    """A part of a stream, as a stream of its own."""
+class _RangeStream(io.RawIOBase):
+    """A stream over a byte range of another stream."""
 
     def __init__(self, whole: IO[bytes], offset: int, size: int) -> None:
         self.whole, self.offset, self.size = whole, offset, size
@@ -125,8 +126,8 @@ class _Part(io.RawIOBase):
         return len(data)
 
 
-class _Remote(io.RawIOBase):
-    """An object's reader, which only reads and seeks, as a stream."""
+class _ObjectStream(io.RawIOBase):
+    """A stream over an object store's reader, which can only read and seek."""
 
     def __init__(self, reader: Any) -> None:
         self.reader = reader
@@ -156,104 +157,112 @@ _GLOB: Final = re.compile(r"[*?\[]")
 
 
 def find_objects(address: str) -> list[StoredObject]:
-    """The objects that an address names, in order of their paths: one, those under a prefix, those that match a glob.
+    """Lists the objects that an address names, in order of path. Empty objects are left out.
+
+    Args:
+        address: `SCHEME://BUCKET/PATH`, where the path is an object, a prefix or a glob.
 
     Raises:
-        InputError: There are none, or the store cannot be read.
-        UsageError: The address is of another kind, or the library for stores is not installed.
+        InputError: The address names no object, or the store cannot be read.
+        UsageError: The address is not valid or contains credentials, or the object-store library is not installed.
     """
     match = _ADDRESS.fullmatch(address)
     if not match or match[1] not in SCHEMES:
         raise UsageError(
-            f"{address} is no address of an object store.", f"Give one of {', '.join(SCHEMES)}://BUCKET/PATH."
+            f"{address} is not an object-store address.",
+            f"Give SCHEME://BUCKET/PATH, where SCHEME is one of {', '.join(SCHEMES)}.",
         )
     refuse_credentials(address, match[2])
     store, path = f"{match[1]}://{match[2]}", match[3]
     prefix = _GLOB.split(path)[0].rpartition("/")[0] if _GLOB.search(path) else path.rstrip("/")
-    found = [found for found in _listed(store, prefix, address) if _is_named(found.path, path)]
+    found = [found for found in _list_objects(store, prefix, address) if _matches(found.path, path)]
     if not found:
-        raise InputError(f"{address} names no object.", "Check the name; a prefix ends with /, a glob is quoted.")
+        raise InputError(f"{address} names no object.", "Check the name; end a prefix with /, and quote a glob.")
     return found
 
 
 def refuse_credentials(address: str, bucket: str) -> None:
-    """Refuses an address that holds credentials: it would stand in tables, reports and lists of processes.
+    """Refuses an address that contains credentials, which would appear in tables, reports and process lists.
 
     Raises:
-        UsageError: It does.
+        UsageError: The address contains credentials.
     """
     if "@" in bucket or ":" in bucket:
         raise UsageError(
-            f"{address} holds credentials, which no address may.",
-            "Give them in the environment (AWS_*, GOOGLE_*, AZURE_*), and the bucket alone in the address.",
+            f"{address} contains credentials, which addresses must not contain.",
+            "Set the credentials in the environment (AWS_*, GOOGLE_*, AZURE_*) and only the bucket in the address.",
         )
 
 
 def open_object(store: str, path: str) -> Any:
-    """A reader of an object, by ranges.
+    """Opens an object with a reader that fetches byte ranges.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The object cannot be opened.
     """
     try:
-        return library().open_reader(opened_store(store), path, buffer_size=4 << 20)
-    except library().exceptions.BaseError as error:
-        raise OSError(reason_of(error)) from error
+        return import_obstore().open_reader(open_store(store), path, buffer_size=4 << 20)
+    except import_obstore().exceptions.BaseError as error:
+        raise OSError(error_reason(error)) from error
 
 
-def _is_named(path: str, named: str) -> bool:
+def _matches(path: str, named: str) -> bool:
+    """Whether an object's path matches the path of an address: equal, under the prefix, or matching the glob."""
     if _GLOB.search(named):
         return fnmatch.fnmatchcase(path, named)
     return path == named or path.startswith(f"{named.rstrip('/')}/") or not named
 
 
-def _listed(store: str, prefix: str, address: str) -> list[StoredObject]:
-    stores = library()
+def _list_objects(store: str, prefix: str, address: str) -> list[StoredObject]:
+    """Lists the non-empty objects at and under a prefix, in order of path."""
+    stores = import_obstore()
     try:
         alone = [_head(store, prefix)] if prefix else []
-        metas = [meta for batch in stores.list(opened_store(store), prefix or None) for meta in batch]
+        metas = [meta for batch in stores.list(open_store(store), prefix or None) for meta in batch]
     except (stores.exceptions.BaseError, OSError) as error:
         raise InputError(
-            f"{address} cannot be listed: {reason_of(error)}",
+            f"{address} cannot be listed: {error_reason(error)}",
             "Check the bucket, the credentials and the endpoint in the environment (AWS_*, GOOGLE_*, AZURE_*).",
         ) from error
     listed = (StoredObject(store, meta["path"], meta["size"]) for meta in [*filter(None, alone), *metas])
-    return sorted({one.path: one for one in listed if one.size}.values(), key=lambda one: one.path)
+    return sorted({item.path: item for item in listed if item.size}.values(), key=lambda item: item.path)
 
 
 def _head(store: str, path: str) -> Any:
+    """Returns the metadata of an object; None if there is no such object."""
     try:
-        return library().head(opened_store(store), path)
+        return import_obstore().head(open_store(store), path)
     except FileNotFoundError:
         return None
 
 
 @lru_cache(maxsize=8)
-def opened_store(address: str) -> Any:
-    """The store at an address, as the environment configures it."""
+def open_store(address: str) -> Any:
+    """Connects to the store at an address, as the environment configures it."""
     from obstore.store import from_url
 
     return from_url(address, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)})
 
 
-def library() -> Any:
-    """`obstore`.
+def import_obstore() -> Any:
+    """Imports and returns `obstore`, the object-store library.
 
     Raises:
-        UsageError: It is not installed.
+        UsageError: The library is not installed.
     """
     try:
         import obstore
         import obstore.exceptions
     except ImportError as error:
         raise UsageError(
-            "Object stores need a library that is not installed.", "Run: pip install 'postback-etl[object-stores]'"
+            "Object stores need the library obstore, which is not installed.",
+            "Run: pip install 'postback-etl[object-stores]'",
         ) from error
     return obstore
 
 
-def reason_of(error: BaseException) -> str:
-    """What went wrong, without where in the library."""
+def error_reason(error: BaseException) -> str:
+    """Returns a store error's code or first 200 characters, without the library's debug output."""
     text = str(error).partition("\n\nDebug source")[0]
     code = re.search(r"<Code>(\w+)</Code>", text)
     return code[1] if code else " ".join(text.split())[:200]

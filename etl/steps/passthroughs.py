@@ -1,4 +1,4 @@
-"""Passthroughs: `xat_` parameters, the first five distinct names of which the endpoint stores (rules 7.4)."""
+"""Builds the passthroughs: parameters with the prefix `xat_`, of which the endpoint stores five names (rules 7.4)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import numpy as np
 import polars as pl
 
 from etl.columnar import json_codec
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.rules import page
-from etl.transform.field_resolution import Fields
-from etl.transform.issues import finding
+from etl.steps.field_resolution import Fields
+from etl.steps.issues import as_findings
 
 
 def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """One row a distinct passthrough name of the conversions, and which conversions lose some.
+    """Builds the passthroughs of conversions, and finds the conversions that lose passthroughs past the fifth.
 
     Args:
-        fields: Of the whole batch.
+        fields: Fields of the whole batch.
         conversions: `row` of the postbacks that are conversions.
 
     Returns:
-        `row` and the columns of `schema.PASSTHROUGHS` but the id, ascending; frames of `issues.FINDINGS`.
+        One row for each distinct name of a conversion, ascending by `row`: `row` and the columns of
+        `schema.PASSTHROUGHS` without conversion_id; and frames of `issues.FINDINGS`.
 
     Source: "Passthrough Parameters"; rules 7.4.
     """
@@ -30,7 +31,7 @@ def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.Da
     structures = sent["value"].set(~sent["is_structure"], None)
     distinct = sent.with_columns(
         name=pl.col("name").str.strip_prefix(page.PASSTHROUGH_PREFIX),
-        value=on_distinct(structures, _compact).fill_null(sent["value"]),
+        value=map_distinct(structures, _compact).fill_null(sent["value"]),
     ).unique(["row", "name"], keep="first", maintain_order=True)
     rows = distinct["row"].to_numpy()
     position = pl.Series(np.arange(len(rows)) - np.searchsorted(rows, rows), dtype=pl.Int32)
@@ -42,8 +43,9 @@ def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.Da
         .group_by("row", maintain_order=True)
         .agg(detail=(page.PASSTHROUGH_PREFIX + pl.col("name")).str.join(", "))
     )
-    return table, [finding(dropped, "passthrough_dropped")]
+    return table, [as_findings(dropped, "passthrough_dropped")]
 
 
 def _compact(text: str) -> str:
+    """Rewrites JSON text as `json_codec.compact` does: no white space, plain numbers, characters unescaped."""
     return json_codec.compact(json_codec.parse(text.encode()))

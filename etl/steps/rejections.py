@@ -1,4 +1,4 @@
-"""Records that become no conversion: why, what the endpoint answers, what would have worked."""
+"""Builds rejections: records that become no conversion, with reasons, the endpoint's message and a suggestion."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Final
 
 import polars as pl
 
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.rules import page
 from etl.rules.parameter_names import is_within_one_edit
 from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
 from etl.schema import REJECTIONS
-from etl.transform.field_resolution import Fields
+from etl.steps.field_resolution import Fields
 
 _MESSAGES: Final = {reason.code: reason.message for reason in page.REJECTIONS}
-#: Why a postback that could be read is refused: a truth of `conversions.judge_postbacks` each (rules 5.4).
-JUDGED: Final = ("missing_identity", "unknown_conversion_type")
+#: Reasons why a readable postback is refused; each is a Boolean column of `conversions.judge_postbacks` (rules 5.4).
+REFUSAL_REASONS: Final = ("missing_identity", "unknown_conversion_type")
 
-#: What a refused postback would have been: columns that rejections have in common with conversions.
+#: Columns that the rejection of a refused postback shares with conversions.
 _SHARED: Final = ("match_type", "match_key", "event", "conversion_type", "value", "currency", "transaction_id")
 
 _IDENTITY_NAMES: Final = frozenset(
@@ -26,10 +26,10 @@ _IDENTITY_NAMES: Final = frozenset(
 
 
 def reject_records(faulty: pl.DataFrame) -> pl.DataFrame:
-    """The records that cannot be judged: unreadable ones, malformed bodies, bodies that were not logged.
+    """Builds the rejections of records without readable parameters: malformed records and bodies, bodies not logged.
 
     Args:
-        faulty: Routed rows of `schema.REQUESTS` whose `fault` is a rejection's reason.
+        faulty: Routed rows of `schema.REQUESTS` whose `fault` is the reason of a rejection.
 
     Returns:
         Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted, without ids.
@@ -42,21 +42,21 @@ def reject_records(faulty: pl.DataFrame) -> pl.DataFrame:
 
 
 def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
-    """The postbacks that the endpoint refuses: no identity, an unknown type, or both.
+    """Builds the rejections of postbacks without identity or with an unknown conversion_type.
 
     Args:
         postbacks: Rows of `schema.REQUESTS`.
-        verdicts: Aligned with them: `row`, the columns that rejections share and a truth for each reason.
-        fields: Whose near misses tell what was probably meant.
-        ruleset: Whose types are suggested.
+        verdicts: Output of `judge_postbacks` for these postbacks.
+        fields: Fields of these postbacks; their near misses give suggestions.
+        ruleset: Gives the known conversion types for suggestions.
 
     Returns:
         Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted, without ids.
 
     Source: rules 3.1, 5.2, 5.4.
     """
-    is_refused = verdicts.select(pl.any_horizontal(JUDGED)).to_series()
-    refused = verdicts.select("row", *JUDGED, *_SHARED).filter(is_refused)
+    is_refused = verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
+    refused = verdicts.select("row", *REFUSAL_REASONS, *_SHARED).filter(is_refused)
     types = refused["conversion_type"].set(~refused["unknown_conversion_type"], None)
     names = (
         fields.near_misses.filter(pl.col("near_miss").is_in(_IDENTITY_NAMES))
@@ -65,12 +65,14 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
     )
     rejected = (
         postbacks.filter(is_refused)
-        .with_columns(*refused, type=on_distinct(types, lambda text: suggest_type(text, ruleset)))
+        .with_columns(*refused, type=map_distinct(types, lambda text: suggest_type(text, ruleset)))
         .join(names, on="row", how="left", maintain_order="left")
     )
     return _as_rejections(
         rejected.with_columns(
-            reasons=pl.concat_list(pl.when(reason).then(pl.lit(reason)) for reason in JUDGED).list.drop_nulls(),
+            reasons=pl.concat_list(
+                pl.when(reason).then(pl.lit(reason)) for reason in REFUSAL_REASONS
+            ).list.drop_nulls(),
             suggestion=pl.coalesce(pl.when("missing_identity").then("name"), "type"),
         ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String)),
         "layout",
@@ -78,7 +80,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
 
 
 def reject_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:
-    """Conversions that repeat an earlier one (rules 6.3).
+    """Builds the rejections of conversions that are duplicates (rules 6.3).
 
     Args:
         duplicates: Rows of `schema.CONVERSIONS` with `duplicate_of`, `duplicate_kind` and `raw`.
@@ -98,7 +100,9 @@ def reject_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:
 
 
 def suggest_type(text: str, ruleset: Ruleset) -> str | None:
-    """What an unknown conversion_type was probably meant to be: trimmed, or within two edits; None where unclear.
+    """Suggests the known conversion_type that an unknown one was probably meant to be; None where that is unclear.
+
+    Candidates are the trimmed text, types of the same folded name, and types within one or two edits.
 
     Examples:
         >>> [suggest_type(t, Ruleset()) for t in ("purchase ", "Purchas", "salle", "refund")]
@@ -118,7 +122,7 @@ def suggest_type(text: str, ruleset: Ruleset) -> str | None:
 
 
 def _edits(left: str, right: str) -> int:
-    """The Levenshtein distance; 3 stands for all that is further than two."""
+    """Returns the Levenshtein distance of two texts; 3 for every distance above 2."""
     if abs(len(left) - len(right)) > 2:
         return 3
     previous = list(range(len(right) + 1))
@@ -130,8 +134,9 @@ def _edits(left: str, right: str) -> int:
     return min(previous[-1], 3)
 
 
-def _as_rejections(rejected: pl.DataFrame, *beside: str) -> pl.DataFrame:
+def _as_rejections(rejected: pl.DataFrame, *extra: str) -> pl.DataFrame:
+    """Returns rows of `schema.REJECTIONS`, null where a column is missing, and further columns by name."""
     empty = {name: pl.lit(None, dtype) for name, dtype in REJECTIONS.schema.items() if name not in rejected.columns}
     return rejected.with_columns(
         reason=pl.col("reasons").list.first(), **{name: value for name, value in empty.items() if name != "reason"}
-    ).select(*(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.schema.items()), *beside)
+    ).select(*(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.schema.items()), *extra)

@@ -1,6 +1,6 @@
-"""The order of the steps and nothing else: requests in, four tables out.
+"""Runs the steps of the transform in order: requests in, four tables out.
 
-route -> parse bodies -> params -> fields -> judgement -> rejections, conversions -> items, passthroughs -> issues
+route -> parse bodies -> params -> fields -> verdicts -> rejections, conversions -> items, passthroughs -> issues
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from etl.options import Options
 from etl.privacy.redaction import redact_raws
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
-from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, REQUESTS
-from etl.transform.conversions import build_conversions, judge_postbacks, protect_match_key
-from etl.transform.deduplication import keys_of
-from etl.transform.field_resolution import Fields, resolve_aliases
-from etl.transform.issues import findings_of, list_issues
-from etl.transform.items import build_items
-from etl.transform.parameters import explode_params, parse_bodies
-from etl.transform.passthroughs import build_passthroughs
-from etl.transform.record_ids import record_ids
-from etl.transform.rejections import JUDGED, reject_postbacks, reject_records
+from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS
+from etl.steps.conversions import build_conversions, judge_postbacks, protect_match_key
+from etl.steps.deduplication import dedup_keys
+from etl.steps.field_resolution import Fields, resolve_aliases
+from etl.steps.issues import find_issues, list_issues
+from etl.steps.items import build_items
+from etl.steps.parameters import explode_params, parse_bodies
+from etl.steps.passthroughs import build_passthroughs
+from etl.steps.record_ids import record_ids
+from etl.steps.rejections import REFUSAL_REASONS, reject_postbacks, reject_records
 
 
 class Tables(NamedTuple):
-    """What a batch of requests becomes. Every request is in exactly one of conversions, rejections and skipped.
+    """The result of a batch of requests. Every request is in exactly one of conversions, rejections and skipped.
 
     Attributes:
         conversions: Rows of `schema.CONVERSIONS`.
@@ -34,8 +34,8 @@ class Tables(NamedTuple):
         passthroughs: Rows of `schema.PASSTHROUGHS`.
         rejections: Rows of `schema.REJECTIONS`.
         keys: Rows of `schema.KEYS`, for deduplication.
-        skipped: reason String, count Int64.
-        unrecognised: name String, count Int64: parameters that nothing reads.
+        skipped: Number of skipped requests by reason: reason String, count Int64.
+        unrecognised: Number of unread parameters by name: name String, count Int64.
     """
 
     conversions: pl.DataFrame
@@ -48,14 +48,15 @@ class Tables(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A batch with the frames between the requests and the tables: what `transform` saw on its way.
+    """The tables of a batch, and the intermediate frames of `transform`.
 
     Attributes:
-        routed: Rows of `schema.REQUESTS` with account and integration, and the `fault` of those that are no postbacks.
-        postbacks: The routed requests that are judged; `row` of the frames below counts them.
-        fields: Their parameters, and what these fill.
-        verdicts: Of `judge_postbacks`: one row a postback, `match_key` as sent.
-        tables: What the batch becomes.
+        routed: All requests: rows of `schema.REQUESTS` with account and integration; `fault` is set where a request is
+            no postback or cannot be read.
+        postbacks: The requests without a fault. Column `row` of other frames is the index in this frame.
+        fields: Fields of the postbacks.
+        verdicts: Output of `judge_postbacks` for the postbacks; `match_key` as sent.
+        tables: The tables.
     """
 
     routed: pl.DataFrame
@@ -79,14 +80,15 @@ _REQUEST_COLUMNS = (
 
 
 def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Options | None = None) -> Tables:
-    """The four tables of a batch of requests. A batch is independent: splitting it between records changes nothing.
+    """Transforms a batch of requests into the four tables.
 
-    Data never raises. Rows keep the order of the requests. Duplicates are not looked for: that needs all batches.
+    No data raises an exception. Batches are independent: the tables of a whole input are the tables of its parts, one
+    after another. Rows keep the order of the requests. Duplicates are found later, across all batches.
 
     Args:
         requests: Rows of `schema.REQUESTS`.
         ruleset: The rules; the page's by default.
-        options: Default currency, account, integration, what becomes of personal values, which requests count.
+        options: Default currency, account, integration, treatment of personal values, period and statuses.
 
     Returns:
         The tables of this batch.
@@ -95,12 +97,12 @@ def transform(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: O
 
 
 def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Options | None = None) -> Judged:
-    """What `transform` gives, and the frames that it goes through, for those who want to see how.
+    """Transforms a batch of requests like `transform`, and also returns the intermediate frames.
 
     Args:
         requests: Rows of `schema.REQUESTS`.
         ruleset: The rules; the page's by default.
-        options: As for `transform`.
+        options: The options of `transform`.
     """
     ruleset, options = ruleset or Ruleset(), options or Options()
     routed = parse_bodies(route_requests(requests, ruleset, options))
@@ -114,12 +116,12 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     verdicts = judge_postbacks(fields, ruleset, options)
     refused = reject_postbacks(postbacks, verdicts, fields, ruleset)
 
-    is_accepted = ~verdicts.select(pl.any_horizontal(JUDGED)).to_series()
-    accepted, filled = postbacks.filter(is_accepted), fields.of(is_accepted)
+    is_accepted = ~verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
+    accepted, filled = postbacks.filter(is_accepted), fields.filter(is_accepted)
     conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, options)
     items, items_findings = build_items(fields, conversions, ruleset)
     passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
-    found = [*findings_of(conversions, filled), *items_findings, *passthroughs_findings]
+    found = [*find_issues(conversions, filled), *items_findings, *passthroughs_findings]
     whole = conversions.with_columns(
         list_issues(found, postbacks.height).filter(is_accepted),
         _counts(items, postbacks.height).filter(is_accepted).alias("item_count"),
@@ -139,7 +141,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
         rejections=rejections.with_columns(
             redact_raws(rejections["raw"], options.pii, ruleset, rejections["layout"])
         ).select(REJECTIONS.schema.names()),
-        keys=keys_of(whole, ruleset),
+        keys=dedup_keys(whole, ruleset),
         skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
         unrecognised=fields.unrecognised,
     )
@@ -147,18 +149,18 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
 
 
 def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -> pl.DataFrame:
-    """Which requests are postbacks, of which account and integration, and why the others are none.
+    """Decides which requests are postbacks, and reads account and integration from their paths.
 
     Args:
         requests: Rows of `schema.REQUESTS`.
-        ruleset: The collect path.
-        options: Account and integration of requests without a path; the period and the statuses that count.
+        ruleset: Gives the collect path.
+        options: Account and integration of bare payloads, which have no path; the period and the statuses that count.
 
     Returns:
-        The same rows with `account_id` and `integration`, and `fault` filled where a request is skipped or its body
-        was not logged.
+        The same rows with `account_id` and `integration`. `fault` says why a request is skipped, or that its body was
+        not logged. The fault of a reader stays, but a skip replaces `malformed_body`.
 
-    Source: rules 1.1, 1.7; the contract's --since and --until (half-open, on received_at).
+    Source: rules 1.1, 1.7; a request counts from `--since` on and before `--until`, by received_at.
     """
     paths = requests["path"].unique()
     parts = paths.str.extract_groups(ruleset.collect_pattern)
@@ -192,6 +194,7 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
 
 
 def _is_in_period(options: Options) -> pl.Expr:
+    """Returns the condition that received_at lies in the period of --since and --until."""
     is_in = pl.lit(value=True)
     if options.since:
         is_in = is_in & (pl.col("received_at") >= options.since)
@@ -201,6 +204,7 @@ def _is_in_period(options: Options) -> pl.Expr:
 
 
 def _has_status(options: Options) -> pl.Expr:
+    """Returns the condition that --status includes the HTTP status."""
     if not options.statuses:
         return pl.lit(value=True)
     in_ranges = [pl.col("http_status").is_between(span.start, span.stop, closed="left") for span in options.statuses]
@@ -208,12 +212,11 @@ def _has_status(options: Options) -> pl.Expr:
 
 
 def _with_ids(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Adds a column with the ids of records."""
     return rows.with_columns(record_ids(rows["source_digest"], rows["record_no"]).alias(name))
 
 
 def _counts(rows: pl.DataFrame, height: int) -> pl.Series:
+    """Returns the number of rows of each of `height` postbacks."""
     counts = rows.group_by("row").agg(pl.len().cast(pl.Int32).alias("count"))
     return pl.zeros(height, pl.Int32, eager=True).scatter(counts["row"], counts["count"])
-
-
-__all__ = ["REQUESTS", "Judged", "Tables", "judge", "route_requests", "transform"]

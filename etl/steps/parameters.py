@@ -1,4 +1,4 @@
-"""Requests to parameters: query, form and JSON object, one ordered sequence a postback (rules 1.2 to 1.5)."""
+"""Extracts the parameters of each postback from its query and its form or JSON body (rules 1.2 to 1.5)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import polars as pl
 from etl.columnar import json_codec
 from etl.columnar.field_lists import fields_of
 from etl.rules.ruleset import BodyPath
-from etl.transform.parameter_table import Pairs, split_forms
+from etl.steps.parameter_table import Params, split_forms
 
-#: A body whose first byte that is no blank opens an object or array is meant as JSON (rules 1.3).
+#: A body whose first byte after white space is `{` or `[` is meant as JSON (rules 1.3).
 _LOOKS_LIKE_JSON: Final = r"^[ \t\r\n]*[{\[]"
 
 
 def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
-    """Bodies of postbacks that look like JSON become `fields`; if they are no JSON object, fault `malformed_body`.
+    """Parses bodies that look like JSON into `fields`; texts that are no object get the fault `malformed_body`.
 
     Args:
-        requests: Rows of `schema.REQUESTS`.
+        requests: Rows of `schema.REQUESTS`; rows with a fault stay as they are.
 
     Returns:
-        The same rows; `body` is left where it is form text, null elsewhere.
+        The same rows; `body` is null where it looked like JSON.
 
     Source: rules 1.3.
     """
@@ -42,28 +42,30 @@ def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> Pairs:
-    """The parameters of the postbacks, in the request's order.
+def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> Params:
+    """Returns the parameters of postbacks in the order of the request.
 
     Args:
-        postbacks: Rows of `schema.REQUESTS` whose JSON bodies are parsed.
+        postbacks: Output of `parse_bodies`: rows of `schema.REQUESTS`.
         parameter_order: `query_first` or `body_first` (rules 1.4).
-        paths: Places inside a JSON body that are parameters too; they follow the body's own.
+        paths: Paths into JSON bodies; their values follow the body's own parameters.
     """
     query = [split_forms(postbacks["query"]), _field_params(postbacks["query_fields"], is_json=False)]
     body = [split_forms(postbacks["body"]), follow_paths(_field_params(postbacks["fields"], is_json=True), paths)]
-    return Pairs.merged([*query, *body] if parameter_order == "query_first" else [*body, *query])
+    return Params.merged([*query, *body] if parameter_order == "query_first" else [*body, *query])
 
 
-def _field_params(fields: pl.Series, *, is_json: bool) -> Pairs:
+def _field_params(fields: pl.Series, *, is_json: bool) -> Params:
+    """Returns the parameters in lists of fields."""
     lengths = fields.list.len().fill_null(0).to_numpy()
-    params = fields.filter(pl.Series(lengths > 0)).explode().struct.unnest()
-    pairs = Pairs.named(np.repeat(np.arange(len(fields)), lengths), params["name"], params["text"])
-    is_structure = params["is_structure"].to_numpy()
-    return pairs._replace(is_structure=is_structure, is_json=np.full(len(is_structure), is_json))
+    exploded = fields.filter(pl.Series(lengths > 0)).explode().struct.unnest()
+    params = Params.named(np.repeat(np.arange(len(fields)), lengths), exploded["name"], exploded["text"])
+    is_structure = exploded["is_structure"].to_numpy()
+    return params._replace(is_structure=is_structure, is_json=np.full(len(is_structure), is_json))
 
 
 def _parsed_object(text: str) -> dict[str, Any] | None:
+    """Parses a JSON object; None for other text."""
     try:
         value = json_codec.parse(text.encode())
     except json_codec.JsonError:
@@ -71,14 +73,15 @@ def _parsed_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def follow_paths(params: Pairs, paths: tuple[BodyPath, ...]) -> Pairs:
-    """The parameters of JSON bodies, those that paths lead to after the others; named as the path is written.
+def follow_paths(params: Params, paths: tuple[BodyPath, ...]) -> Params:
+    """Adds the values at paths to the parameters of JSON bodies, after the other parameters of each body.
 
-    A path that leads nowhere, or to null, gives none. A path of one step is a name, which needs no looking up.
+    An added parameter is named as its path is written. A path that leads nowhere, or to null, adds no parameter. Paths
+    of one step are skipped: they are names of parameters that exist already.
 
     Args:
         params: The parameters of JSON bodies.
-        paths: The ruleset's.
+        paths: The paths of the ruleset.
     """
     by_root: dict[str, list[BodyPath]] = {}
     for path in paths:
@@ -90,36 +93,40 @@ def follow_paths(params: Pairs, paths: tuple[BodyPath, ...]) -> Pairs:
     found = [
         (row, path.written, text, is_structure)
         for row, root, value in params.frame(np.flatnonzero(is_holder)).select("row", "name", "value").iter_rows()
-        for path, (text, is_structure) in _followed(value, by_root[root])
+        for path, (text, is_structure) in _follow(value, by_root[root])
     ]
     if not found:
         return params
     rows, names, texts, is_structure = zip(*found, strict=True)
-    added = Pairs.named(np.array(rows), pl.Series(names), pl.Series(texts))
-    return Pairs.merged(
+    added = Params.named(np.array(rows), pl.Series(names), pl.Series(texts))
+    return Params.merged(
         [params, added._replace(is_structure=np.array(is_structure), is_json=np.ones(len(rows), np.bool_))]
     )
 
 
-def _followed(holder: str, paths: list[BodyPath]) -> list[tuple[BodyPath, tuple[str, bool]]]:
+def _follow(holder: str, paths: list[BodyPath]) -> list[tuple[BodyPath, tuple[str, bool]]]:
+    """Returns the paths that lead to a value inside a JSON text, each with the result of `_as_text`."""
     value = json_codec.parse(holder.encode())
-    ends = ((path, _at(value, path.steps[1:])) for path in paths)
+    ends = ((path, _value_at(value, path.steps[1:])) for path in paths)
     return [(path, _as_text(end)) for path, end in ends if end is not None]
 
 
 def _as_text(value: Any) -> tuple[str, bool]:
+    """Returns a JSON value as text, and whether it is a structure."""
     if json_codec.is_structure(value):
         return json_codec.dump(value), True
     return json_codec.scalar(value) or "", False
 
 
-def _at(value: Any, steps: tuple[str | int | tuple[str, str], ...]) -> Any:
-    """What the steps lead to; None where there is nothing.
+def _value_at(value: Any, steps: tuple[str | int | tuple[str, str], ...]) -> Any:
+    """Returns the value that the steps of a path lead to; None where they lead nowhere.
 
     Examples:
         >>> notes = [{"name": "a", "value": 1}, {"name": "b", "value": [7, 8]}]
-        >>> _at(notes, (("name", "b"), "value", 1)), _at(notes, (("name", "c"), "value")), _at(notes, ("name",))
-        (8, None, None)
+        >>> _value_at(notes, (("name", "b"), "value", 1))
+        8
+        >>> _value_at(notes, (("name", "c"), "value")), _value_at(notes, ("name",))
+        (None, None)
     """
     for step in steps:
         value = _step(value, step)
@@ -127,6 +134,7 @@ def _at(value: Any, steps: tuple[str | int | tuple[str, str], ...]) -> Any:
 
 
 def _step(value: Any, step: str | int | tuple[str, str]) -> Any:
+    """Returns the member or element that one step of a path leads to; None for none."""
     if isinstance(step, str):
         return value.get(step) if isinstance(value, dict) else None
     if not isinstance(value, list):
@@ -134,4 +142,4 @@ def _step(value: Any, step: str | int | tuple[str, str]) -> Any:
     if isinstance(step, int):
         return value[step] if step < len(value) else None
     key, text = step
-    return next((one for one in value if isinstance(one, dict) and json_codec.scalar(one.get(key)) == text), None)
+    return next((item for item in value if isinstance(item, dict) and json_codec.scalar(item.get(key)) == text), None)

@@ -1,8 +1,8 @@
-"""Fields to conversions: identity, event, value, time, traits; and who is rejected for identity or type.
+"""Derives the columns of conversions from fields: identity, event, value, time and traits.
 
-In this order: `decide_identity`, `decide_event` and `read_amounts` see all postbacks; `read_times` and
-`describe_person` those that are accepted. Each takes fields and gives columns aligned with them; none looks at
-another row.
+`judge_postbacks` processes all postbacks, with `decide_identity`, `decide_event` and `read_amounts`. Then
+`build_conversions` processes the accepted postbacks, with `read_times` and `describe_person`. Each function returns one
+row for each postback and looks at no other row.
 """
 
 from __future__ import annotations
@@ -12,29 +12,30 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from etl.columnar.factorize import on_distinct
+from etl.columnar.factorize import map_distinct
 from etl.options import Options
 from etl.privacy import trait_hashes
 from etl.rules import page, value_parsing
 from etl.rules.ruleset import ASCII_LOWER, Ruleset
 from etl.schema import INSTANT, MONEY
-from etl.transform.field_resolution import IDENTITY_EMAIL, Fields
+from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
 
-#: Identity fields in order of precedence: match_type, column of the fields (rules 3.1).
+#: Identity fields in order of precedence: match_type, and the column of `Fields.texts` (rules 3.1).
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
 
 
 def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.DataFrame:
-    """Identity, event and value of every postback, and a truth for each reason why it is no conversion.
+    """Decides identity, event and value of every postback, and whether each reason for a rejection applies.
 
     Args:
-        fields: Of the batch.
+        fields: The fields of all postbacks of the batch.
         ruleset: The rules.
-        options: Default currency.
+        options: Gives the default currency.
 
     Returns:
-        row UInt32, match_type, match_key (as sent), match_param, event, event_rule, conversion_type, transaction_id,
-        what `read_amounts` gives, and a truth for each of `rejections.JUDGED`.
+        One row for each postback: row UInt32, match_type, match_key (as sent), match_param, event, event_rule,
+        conversion_type, transaction_id, the columns of `read_amounts`, and a Boolean for each of
+        `rejections.REFUSAL_REASONS`.
     """
     return pl.concat(
         [
@@ -54,17 +55,17 @@ def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.Da
 def build_conversions(
     postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, options: Options
 ) -> pl.DataFrame:
-    """Every column that a conversion's own parameters decide, one row a postback that is accepted.
+    """Builds the columns of accepted postbacks that depend on their parameters.
 
     Args:
-        postbacks: Rows of `schema.REQUESTS`.
-        verdicts: Of `judge_postbacks`, of these postbacks.
-        fields: What their parameters fill.
-        options: What becomes of personal values.
+        postbacks: The accepted postbacks: rows of `schema.REQUESTS`.
+        verdicts: Rows of `judge_postbacks` for these postbacks.
+        fields: Fields of these postbacks.
+        options: Gives the treatment of personal values.
 
     Returns:
-        The columns of `schema.CONVERSIONS` but ids, lineage, counts and issues, plus those of `judge_postbacks` and
-        what `findings_of` and `keys_of` need.
+        One row for each postback: the columns of `schema.CONVERSIONS` without ids, lineage, counts and issues, plus
+        the columns of `judge_postbacks` and those that `find_issues` and `dedup_keys` need.
     """
     return pl.concat(
         [
@@ -74,10 +75,10 @@ def build_conversions(
             pl.DataFrame(
                 [
                     *fields.texts.select("click_id", "ref_id", "brand_name", "country"),
-                    fields.param("value").alias("value_param"),
-                    fields.param("currency").alias("currency_param"),
-                    fields.param("timestamp").alias("timestamp_param"),
-                    fields.param("transaction_id").alias("transaction_param"),
+                    fields.param_names("value").alias("value_param"),
+                    fields.param_names("currency").alias("currency_param"),
+                    fields.param_names("timestamp").alias("timestamp_param"),
+                    fields.param_names("transaction_id").alias("transaction_param"),
                     postbacks["received_at"],
                 ]
             ),
@@ -87,7 +88,7 @@ def build_conversions(
 
 
 def decide_identity(fields: Fields) -> pl.DataFrame:
-    """match_type, match_key and match_param; null where nothing identifies the visitor.
+    """Returns match_type, match_key and match_param of each postback; null where no field identifies the visitor.
 
     Source: "Identity Parameters"; rules 3.1.
     """
@@ -107,7 +108,7 @@ def decide_identity(fields: Fields) -> pl.DataFrame:
 
 
 def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
-    """Event and event_rule; both null where the conversion_type is unknown.
+    """Returns event and event_rule of each postback; the event is null where the conversion_type is unknown.
 
     Source: "Event Classification"; rules 5.1 to 5.3.
     """
@@ -134,13 +135,13 @@ def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
         event_rule = pl.when(applies).then(pl.lit(name)).otherwise(event_rule)
     return (
         fields.texts.select("event_name", "conversion_type")
-        .with_columns(mapped=on_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
+        .with_columns(mapped=map_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
         .select(event=event, event_rule=event_rule)
     )
 
 
 def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
-    """value, value_repaired, currency, currency_defaulted; and value_text, currency_fault for the findings.
+    """Returns value, value_repaired, currency and currency_defaulted, and value_text and currency_fault for findings.
 
     Source: "Conversion Value"; rules 4.1 to 4.3.
     """
@@ -149,12 +150,12 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
     unread = texts.set(value.is_not_null(), None)
     sent = fields.texts["currency"]
     read = pl.Struct({"currency": pl.String, "fault": pl.String})
-    currency = on_distinct(sent, value_parsing.read_currency, read).struct.unnest()
+    currency = map_distinct(sent, value_parsing.read_currency, read).struct.unnest()
     return pl.DataFrame(
         {
             "value": value,
             "value_text": texts,
-            "value_repaired": on_distinct(unread, value_parsing.read_dressed_amount, MONEY),
+            "value_repaired": map_distinct(unread, value_parsing.read_formatted_amount, MONEY),
             "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
             "currency_defaulted": sent.is_null(),
             "currency_fault": currency["fault"],
@@ -163,16 +164,16 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
 
 
 def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
-    """occurred_at, its rule, occurred_at_repaired; and timestamp_text, timestamp_fault for the findings.
+    """Returns occurred_at, its rule, occurred_at_repaired, and timestamp_text and timestamp_fault for findings.
 
     Source: "Transaction and Timing"; rules 6.2.
     """
     texts = fields.texts["timestamp"]
     instant = value_parsing.epoch_instant(texts)
     other = pl.Struct({"fault": pl.String, "instant": INSTANT})
-    repaired = on_distinct(
+    repaired = map_distinct(
         texts.set(instant.is_not_null(), None),
-        lambda text: dict(zip(("fault", "instant"), value_parsing.read_other_timestamp(text), strict=True)),
+        lambda text: dict(zip(("fault", "instant"), value_parsing.repair_timestamp(text), strict=True)),
         other,
     ).struct.unnest()
     return pl.DataFrame(
@@ -187,7 +188,10 @@ def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
 
 
 def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
-    """The traits as sent (null unless kept), name_rule, and their hashes (null where dropped).
+    """Returns the traits, `name_rule` and the hashes; `country` as sent is not among them.
+
+    The first and last name may come from `full_name`; `name_rule` says so. Traits are null unless `--pii keep`, hashes
+    are null with `--pii drop`.
 
     Source: "Customer Traits"; rules 7.1, 7.2, 9.
     """
@@ -204,7 +208,7 @@ def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
 
 
 def protect_match_key(conversions: pl.DataFrame, options: Options) -> pl.DataFrame:
-    """An e-mail address as match key becomes its hash, or null where personal values are dropped (rules 9.3)."""
+    """Replaces match keys that are e-mail addresses by their hash, or by null with `--pii drop` (rules 9.3)."""
     is_email = conversions["match_type"] == "email"
     if options.pii == "keep" or not is_email.any():
         return conversions
@@ -215,17 +219,18 @@ def protect_match_key(conversions: pl.DataFrame, options: Options) -> pl.DataFra
 
 
 def _names(texts: pl.DataFrame) -> list[pl.Series]:
-    """first_name, last_name, name_rule: as sent, or both from full_name where neither was (rules 7.2)."""
+    """Returns first_name, last_name and name_rule: names as sent, else split from full_name (rules 7.2)."""
     first, last, full = texts.select("first_name", "last_name", "full_name")
     has_parts = first.is_not_null() | last.is_not_null()
     parts = pl.Struct({"first_name": pl.String, "last_name": pl.String})
-    split = on_distinct(full.set(has_parts, None), _split_name, parts).struct.unnest()
+    split = map_distinct(full.set(has_parts, None), _split_name, parts).struct.unnest()
     has_split = split["first_name"].is_not_null() | split["last_name"].is_not_null()
     rules = pl.select(pl.when(has_parts).then(pl.lit("parts")).when(has_split).then(pl.lit("full_name"))).to_series()
     return [first.fill_null(split["first_name"]), last.fill_null(split["last_name"]), rules.alias("name_rule")]
 
 
 def _split_name(text: str) -> dict[str, str | None]:
+    """Splits a full name: `Last, First` at the comma, else at the first blank."""
     if text.count(",") == 1:
         last, first = text.split(",")
     else:
@@ -234,5 +239,6 @@ def _split_name(text: str) -> dict[str, str | None]:
 
 
 def _words(text: str) -> list[str]:
+    """Splits a text at white space."""
     blanks = dict.fromkeys(map(ord, page.WHITE_SPACE), " ")
     return [word for word in text.translate(blanks).split(" ") if word]

@@ -1,4 +1,7 @@
-"""Parameters as aligned arrays, their few distinct names held once: what queries, forms and bodies all become."""
+"""Holds the parameters of queries, forms and bodies as aligned arrays, and splits URL-encoded forms.
+
+A batch has few distinct names, so each name is stored once and parameters refer to it by number.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,22 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.columnar import byte_loops
-from etl.columnar.factorize import numbered
-from etl.columnar.string_buffers import glued, texts_of
+from etl.columnar.factorize import factorize
+from etl.columnar.string_buffers import join_bytes, texts_of
 
 
-class Pairs(NamedTuple):
-    """The parameters of a batch of postbacks, in the request's order, ascending by row.
+class Params(NamedTuple):
+    """The parameters of a batch of postbacks, ascending by row, within a row in the order of the request.
+
+    All arrays but `names` have one element for each parameter.
 
     Attributes:
-        rows: Index of the postback in its frame.
-        names: String, the distinct names, decoded; the only part that is not aligned with the others.
-        numbers: Index of each parameter's name in `names`.
-        values: String, decoded; JSON text for a structure; never null.
-        is_structure: A JSON object or array.
-        is_json: From a JSON body: bracket keys mean nothing there.
+        rows: Index of the parameter's postback.
+        names: String: the distinct names, decoded.
+        numbers: Index of the parameter's name in `names`.
+        values: String, decoded; JSON text for an object or array; never null.
+        is_structure: Whether the value is a JSON object or array.
+        is_json: Whether the parameter comes from a JSON body, where brackets in names have no meaning.
     """
 
     rows: npt.NDArray[np.int64]
@@ -40,23 +45,23 @@ class Pairs(NamedTuple):
         numbers: npt.NDArray[np.int64],
         values: pl.Series,
     ) -> Self:
-        """Texts, as a query or form holds them."""
+        """Builds the parameters of queries or forms, none of which is a structure."""
         return cls(rows, names, numbers, values, np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_))
 
     @classmethod
     def named(cls, rows: npt.NDArray[np.int64], names: pl.Series, values: pl.Series) -> Self:
-        """Texts under names, one a parameter."""
-        distinct, numbers = numbered(names)
+        """Builds parameters from one name for each parameter instead of distinct names."""
+        distinct, numbers = factorize(names)
         return cls.plain(rows, distinct, numbers.to_numpy().astype(np.int64), values)
 
     @classmethod
     def merged(cls, parts: list[Self]) -> Self:
-        """The parameters of the same postbacks from several places, those of an earlier part first in each row."""
+        """Merges several parts of the parameters of the same postbacks; in each row, earlier parts come first."""
         filled = [part for part in parts if len(part.rows)] or parts[:1]
         if len(filled) == 1:
             return filled[0]
         order = np.argsort(np.concatenate([part.rows for part in filled]), kind="stable")
-        names, numbers = numbered(pl.concat([part.names.gather(part.numbers) for part in filled], rechunk=True)[order])
+        names, numbers = factorize(pl.concat([part.names.gather(part.numbers) for part in filled], rechunk=True)[order])
         rows, *truths = (
             np.concatenate([getattr(part, name) for part in filled])[order]
             for name in ("rows", "is_structure", "is_json")
@@ -70,12 +75,12 @@ class Pairs(NamedTuple):
         )
 
     def at(self, index: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Self:
-        """Some of the parameters, as those of other postbacks."""
+        """Returns the parameters at `index`, assigned to new rows."""
         aligned = self.numbers[index], self.values[index], self.is_structure[index], self.is_json[index]
         return type(self)(rows, self.names, *aligned)
 
     def frame(self, index: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
-        """Rows of `schema.PARAMS`: all parameters, or those at the index."""
+        """Returns all parameters, or those at `index`, as rows of `schema.PARAMS`."""
         index = np.arange(len(self.rows)) if index is None else index
         return pl.DataFrame(
             {
@@ -88,27 +93,29 @@ class Pairs(NamedTuple):
         )
 
 
-def split_forms(forms: pl.Series) -> Pairs:
-    """The parameters of the texts, in order: split at `&`, empty pieces skipped, then at the first `=`.
+def split_forms(forms: pl.Series) -> Params:
+    """Splits URL-encoded forms at `&`, without empty pieces, and then at the first `=`.
 
-    `+` is a space, percent escapes are decoded once, as UTF-8 with U+FFFD for what is malformed.
+    `+` becomes a space. Percent escapes are decoded once, as UTF-8; malformed bytes become U+FFFD.
 
     Args:
-        forms: String; null has no parameters.
+        forms: String; a null has no parameters.
 
     Source: rules 1.2.
 
     Examples:
-        >>> pairs = split_forms(pl.Series(["a=1&b=%C3%A9+x", "&&", "a==b&c", "%FF=%2", None]))
-        >>> pairs.frame().select("row", "name", "value").rows()
+        >>> params = split_forms(pl.Series(["a=1&b=%C3%A9+x", "&&", "a==b&c", "%FF=%2", None]))
+        >>> params.frame().select("row", "name", "value").rows()
         [(0, 'a', '1'), (0, 'b', 'é x'), (2, 'a', '=b'), (2, 'c', ''), (3, '�', '%2')]
     """
-    buffer, form_ends = glued(forms, "&")
+    buffer, form_ends = join_bytes(forms, "&")
     most = int(np.count_nonzero(buffer == ord("&")))
     decoded, spans = np.empty_like(buffer), np.empty((2, most), np.int64)
     slots = np.full(1 << (2 * most).bit_length(), -1, np.int32)
     pairs = np.empty((4, most), np.int64)
     count, names = byte_loops.split_forms(buffer.data, form_ends, decoded.data, spans, slots, pairs)
     rows, numbers, starts, ends = pairs[:, :count]
-    distinct, renumbered = numbered(texts_of(decoded, *spans[:, :names]))
-    return Pairs.plain(rows, distinct, renumbered.to_numpy().astype(np.int64)[numbers], texts_of(decoded, starts, ends))
+    distinct, renumbered = factorize(texts_of(decoded, *spans[:, :names]))
+    return Params.plain(
+        rows, distinct, renumbered.to_numpy().astype(np.int64)[numbers], texts_of(decoded, starts, ends)
+    )

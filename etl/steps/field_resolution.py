@@ -1,4 +1,4 @@
-"""Parameters to fields: which parameter fills which field, which ones lost, which nobody reads (rules 2)."""
+"""Resolves aliases: decides which parameter fills each field, and reports conflicts and unread parameters (rules 2)."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ import polars as pl
 from etl.columnar.string_buffers import Positions, Truths, is_blank
 from etl.rules.parameter_names import meanings_of
 from etl.rules.ruleset import Ruleset
-from etl.transform.parameter_table import Pairs
+from etl.steps.parameter_table import Params
 
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"
 
 
 class Fields(NamedTuple):
-    """What the parameters of a batch of postbacks fill.
+    """The fields of a batch of postbacks, filled from their parameters.
 
     Attributes:
         params: The parameters.
-        texts: One row a postback; for every field the winning text, as sent, null where none was sent.
-        winners: Field -> index of the parameter that fills it, one a postback; -1 where none was sent.
-        conflicts: row, field, winner, losers (names, joined): rules 2.3.
-        structures: row, parameter: a recognised field sent as object or array, hence absent (rules 1.5).
-        near_misses: row, name, near_miss (rules 2.6).
-        unrecognised: name, count.
-        meanings: What each distinct name means: `Meaning` as columns, and `is_recognised`.
-        is_sent: Aligned with the parameters: not empty (rules 1.6).
+        texts: One row for each postback, one column for each field: the winning text as sent, or null.
+        winners: For each field an array with one element for each postback: the index of the parameter that fills the
+            field, or -1.
+        conflicts: Fields that several parameters could fill: row, field, winner, losers (names, joined; rules 2.3).
+        structures: Fields sent as an object or array, which count as not sent: row, parameter (rules 1.5).
+        near_misses: Unread parameters whose name is close to an accepted name: row, name, near_miss (rules 2.6).
+        unrecognised: Names of unread parameters: name, count.
+        meanings: One row for each distinct name: the attributes of `Meaning`, and `is_recognised`.
+        is_sent: For each parameter whether its value is not blank (rules 1.6).
     """
 
-    params: Pairs
+    params: Params
     texts: pl.DataFrame
     winners: dict[str, Positions]
     conflicts: pl.DataFrame
@@ -42,34 +43,34 @@ class Fields(NamedTuple):
     meanings: pl.DataFrame
     is_sent: Truths
 
-    def param(self, field: str) -> pl.Series:
-        """The name of the parameter that fills a field, as spelled; null where none was sent."""
+    def param_names(self, field: str) -> pl.Series:
+        """Returns for each postback the name, as spelled, of the parameter that fills a field; null for none."""
         return self.names_at(self.winners[field]).alias(field)
 
     def names_at(self, index: Positions) -> pl.Series:
-        """The names of some parameters, as spelled; null for -1."""
+        """Returns the names, as spelled, of the parameters at `index`; null for -1."""
         return _with_null(self.params.names)[np.append(self.params.numbers, -1)[index]]
 
     def meaning(self, column: str) -> npt.NDArray[Any]:
-        """A column of the meanings, aligned with the parameters."""
+        """Returns a column of `meanings` for each parameter."""
         return self.meanings[column].to_numpy()[self.params.numbers]
 
-    def of(self, is_wanted: pl.Series) -> Self:
-        """The fields of some postbacks only; all else stays."""
+    def filter(self, is_wanted: pl.Series) -> Self:
+        """Returns the fields with `texts` and `winners` filtered to some postbacks; all else stays unfiltered."""
         truths = is_wanted.to_numpy()
         winners = {field: winners[truths] for field, winners in self.winners.items()}
         return self._replace(texts=self.texts.filter(is_wanted), winners=winners)
 
 
-def resolve_aliases(params: Pairs, height: int, ruleset: Ruleset) -> Fields:
-    """The one value of each field of each postback.
+def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
+    """Chooses the parameter that fills each field of each postback.
 
-    The alias that stands first in the page's list wins, or with `alias_order = "payload"` the first in the request;
-    among spellings and repetitions of one alias the first that is not empty.
+    The alias that comes first in the page's list wins; with `alias_order = "payload"`, the alias that comes first in
+    the request. Among spellings and repetitions of one alias, the first non-empty parameter wins.
 
     Args:
         params: The parameters.
-        height: How many postbacks there are.
+        height: Number of postbacks.
         ruleset: The rules.
     """
     meanings = meanings_of(params.names, ruleset)
@@ -109,20 +110,27 @@ def resolve_aliases(params: Pairs, height: int, ruleset: Ruleset) -> Fields:
 
 
 def field_columns(ruleset: Ruleset) -> list[str]:
-    """The fields of `Fields.winners`: the core fields, then those matched exactly."""
+    """Returns the names of the fields in `Fields.winners`: the core fields, then the exactly matched fields."""
     core = [IDENTITY_EMAIL if field.name == "email" else field.name for field in ruleset.core_fields]
     return core + [field.name for field in ruleset.exact_fields]
 
 
 class _Candidates(NamedTuple):
-    """Pairs of a parameter and a field it could fill, in the request's order within a field."""
+    """Pairs of a parameter and a field it could fill; for each field in the order of the request.
+
+    Attributes:
+        params: Index of the parameter.
+        fields: Index of the field in `field_columns`.
+        ranks: Precedence of the parameter's name; 0 is the highest.
+    """
 
     params: Positions
     fields: Positions
     ranks: Positions
 
     @classmethod
-    def of(cls, params: Pairs, meanings: pl.DataFrame, is_text: Truths, ruleset: Ruleset) -> Self:
+    def of(cls, params: Params, meanings: pl.DataFrame, is_text: Truths, ruleset: Ruleset) -> Self:
+        """Lists the candidates among the parameters for which `is_text` is true."""
         parts = []
         for kind, first in (("core", 0), ("exact", len(ruleset.core_fields))):
             fields = meanings[kind].to_numpy().astype(np.int64)
@@ -135,13 +143,22 @@ class _Candidates(NamedTuple):
         return cls(places, found, ranks)
 
     def at(self, index: Positions) -> Self:
+        """Returns the candidates at `index`."""
         return type(self)(*(array[index] for array in self))
 
     def resolve(self, cells: Positions, size: int) -> tuple[Positions, Positions]:
-        """For each cell (field, postback) the parameter that fills it, or -1; and the candidates for contested cells.
+        """Chooses the winning parameter of each cell (a field of a postback).
 
-        numpy lets the last of several assignments to one place stand, so the best candidate is assigned last: the
-        first in the request's order, but in contested cells the first of the best rank.
+        Where numpy assigns several values to one element, the last value remains, so the best candidate is assigned
+        last: the first in the request, or in contested cells the first of the best rank.
+
+        Args:
+            cells: The cell of each candidate.
+            size: Number of cells.
+
+        Returns:
+            For each cell the index of the winning parameter, or -1; and the indices of the candidates in cells with
+            several candidates.
         """
         winners = np.full(size, -1, np.int64)
         winners[cells[::-1]] = self.params[::-1]
@@ -153,8 +170,8 @@ class _Candidates(NamedTuple):
         return winners, contested
 
 
-def _conflicts(params: Pairs, candidates: _Candidates, winners: Positions, names: list[str]) -> pl.DataFrame:
-    """Fields that several non-empty parameters of different text could have filled (rules 2.3)."""
+def _conflicts(params: Params, candidates: _Candidates, winners: Positions, names: list[str]) -> pl.DataFrame:
+    """Returns the fields that several non-empty parameters with different texts could fill (rules 2.3)."""
     is_loser = candidates.params != winners
     winning, losing = params.frame(winners[is_loser]), params.frame(candidates.params[is_loser])
     fields = pl.Series(names, dtype=pl.String).gather(candidates.fields[is_loser])
@@ -173,5 +190,5 @@ def _conflicts(params: Pairs, candidates: _Candidates, winners: Positions, names
 
 
 def _with_null(texts: pl.Series) -> pl.Series:
-    """The texts with a null at their end, where the index -1 finds it."""
+    """Appends a null to the texts, so that the index -1 gives null."""
     return pl.concat([texts, pl.Series([None], dtype=texts.dtype)]).rechunk()

@@ -1,4 +1,4 @@
-"""Deduplication by transaction_id: the one decision that looks across records (rules 6.3)."""
+"""Finds duplicates by transaction_id, the only step that compares records with each other (rules 6.3)."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ import polars as pl
 
 from etl.rules.ruleset import Ruleset
 from etl.schema import KEYS
-from etl.transform import placeholders
-from etl.transform.record_ids import stable_hash
+from etl.steps import placeholders
+from etl.steps.record_ids import stable_hash
 
 _KEY: Final = ("account_id", "integration", "event", "transaction_key")
 _ORDER: Final = ("received_at", "source_digest", "record_no")
 
-#: conversion_id of a repetition, of the record that is kept, and whether value, currency and match key agree.
+#: A duplicate: its conversion_id, that of the kept record, and `identical` if value, currency and match key are equal,
+#: else `conflicting`.
 DUPLICATES: Final = pl.Schema(
     {"conversion_id": pl.String(), "duplicate_of": pl.String(), "duplicate_kind": pl.String()}
 )
 
+#: Columns of keys that are copied from conversions unchanged.
+_COPIED: Final = [name for name in KEYS.schema if name not in ("event", "transaction_key", "key_hash", "match_digest")]
 
-#: What keys have as it is in conversions.
-_KEPT: Final = [name for name in KEYS.schema if name not in ("event", "transaction_key", "key_hash", "match_digest")]
 
-
-def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
-    """Rows of `schema.KEYS`: the conversions whose transaction_id can make them a duplicate (rules 6.3).
+def dedup_keys(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+    """Returns the deduplication keys of conversions that have a usable transaction_id (rules 6.3).
 
     Args:
-        conversions: With ids and lineage; `match_key` as sent.
-        ruleset: Gives the scope.
+        conversions: Conversions with ids and lineage; `match_key` as sent.
+        ruleset: Gives the scope of deduplication.
+
+    Returns:
+        Rows of `schema.KEYS`.
     """
     if ruleset.dedup_scope == "off":
         return KEYS.empty()
@@ -40,7 +43,7 @@ def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     is_key = ids.is_not_null() & ~placeholders.is_macro(ids) & ~placeholders.is_null_word(ids)
     event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
     return (
-        conversions.select(*_KEPT, "match_key", event=event, transaction_key=ids.str.strip_chars())
+        conversions.select(*_COPIED, "match_key", event=event, transaction_key=ids.str.strip_chars())
         .filter(is_key)
         .with_columns(key_hash=stable_hash(*_KEY), match_digest=stable_hash("match_key"))
         .select(KEYS.schema.names())
@@ -48,10 +51,10 @@ def keys_of(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
 
 
 def repeated_hashes(key_hashes: list[pl.Series]) -> pl.Series:
-    """The hashes that occur more than once: 8 bytes a key of memory, whatever the keys.
+    """Returns the hashes that occur more than once; takes 9 bytes of memory for each key (`bench/README.md`).
 
     Args:
-        key_hashes: `key_hash` of `schema.KEYS`, in any number of parts.
+        key_hashes: Parts of the column `key_hash` of `schema.KEYS`.
 
     Returns:
         UInt64, distinct, ascending.
@@ -62,14 +65,15 @@ def repeated_hashes(key_hashes: list[pl.Series]) -> pl.Series:
 
 
 def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.DataFrame:
-    """The conversions that repeat an earlier one, and which.
+    """Finds the conversions that repeat an earlier conversion.
 
-    Kept is the earliest by received_at (null last), then by source_digest, then by record_no. Within a window, a
-    record later than that after the kept one is kept again; one without a time never is.
+    Of the records with one key, the earliest by received_at (null last), then source_digest, then record_no is kept.
+    With a window, a record received after the end of the kept record's window is kept too and begins a new window; a
+    record without received_at is never kept again.
 
     Args:
         keys: Rows of `schema.KEYS`; rows whose key occurs once may be left out.
-        window: How long after the kept record a repetition counts as one; None: for ever.
+        window: How long after the kept record a repetition counts as a duplicate; None means for ever.
 
     Returns:
         Rows of `DUPLICATES`.
@@ -78,7 +82,7 @@ def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.D
     if window is None:
         kept = ordered.select(pl.col("conversion_id").first().over(_KEY)).to_series()
     else:
-        kept = _kept_within(ordered, window)
+        kept = _kept_in_window(ordered, window)
     compared = ("value", "currency", "match_digest")
     winners = ordered.select(
         pl.col("conversion_id").alias("duplicate_of"), *(pl.col(c).alias(f"{c}_kept") for c in compared)
@@ -93,7 +97,8 @@ def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.D
     )
 
 
-def _kept_within(ordered: pl.DataFrame, window: timedelta) -> pl.Series:
+def _kept_in_window(ordered: pl.DataFrame, window: timedelta) -> pl.Series:
+    """Returns for each row the conversion_id of the kept record, with a window."""
     kept: list[str] = []
     rows = ordered.select(*_KEY, "received_at", "conversion_id").iter_rows()
     for _, group in groupby(rows, key=lambda row: row[:4]):

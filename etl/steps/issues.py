@@ -1,7 +1,7 @@
-"""Findings: what is odd about a conversion, said beside the plain columns and never changing them.
+"""Lists the issues of conversions. Issues describe doubtful values; they never change other columns.
 
-`ISSUES` gives every code its place in the fixed order. `RULES` are the findings that one conversion's own columns
-show; the other steps hand theirs over as frames of the same four columns.
+`ISSUES` lists all codes in their fixed order. `RULES` finds the issues that depend on a conversion's columns alone.
+Other steps find further issues. Each step returns frames of `FINDINGS`; `list_issues` joins these to the issues column.
 """
 
 from __future__ import annotations
@@ -16,53 +16,53 @@ import polars as pl
 from etl.columnar.string_buffers import lists_of
 from etl.privacy import trait_hashes
 from etl.rules import page
-from etl.transform import placeholders
-from etl.transform.field_resolution import Fields
+from etl.steps import placeholders
+from etl.steps.field_resolution import Fields
 
 
 class Issue(NamedTuple):
-    """One finding: its code, what it means, the ruling it rests on."""
+    """A kind of issue: its code, its meaning, the ruling it rests on."""
 
     code: str
     meaning: str
     source: str
 
 
-#: In the order in which a conversion lists them.
+#: All kinds of issues, in the order in which a conversion lists them.
 ISSUES: Final = (
-    Issue("not_scalar", "a recognised name was sent as an object or array, which counts as not sent", "1.5"),
-    Issue("alias_conflict", "several parameters with different texts could have filled the field", "2.3"),
-    Issue("near_miss_name", "nobody reads the parameter; a known name is one edit or its spelling away", "2.6"),
-    Issue("unresolved_macro", "the value is a placeholder that the sender did not replace", "3.2"),
-    Issue("null_word", "the value is a word for nothing", "3.2"),
-    Issue("test_value", "the match key is a word people test with", "3.2"),
-    Issue("double_encoded", "the decoded value still holds a percent escape", "3.2"),
-    Issue("invalid_value", "the value is no plain number; see value_repaired", "4.1"),
+    Issue("not_scalar", "a recognised parameter was sent as an object or array, so it counts as not sent", "1.5"),
+    Issue("alias_conflict", "several parameters with different texts could fill the field", "2.3"),
+    Issue("near_miss_name", "the parameter is not read; its name is close to a known name", "2.6"),
+    Issue("unresolved_macro", "the value is a macro that the sender did not replace", "3.2"),
+    Issue("null_word", "the value is a word for a missing value, such as null", "3.2"),
+    Issue("test_value", "the match key is a test value, such as test", "3.2"),
+    Issue("double_encoded", "the decoded value still contains a percent escape", "3.2"),
+    Issue("invalid_value", "the value is not a plain number; see value_repaired", "4.1"),
     Issue("negative_value", "the value is below zero", "4.2"),
     Issue("invalid_currency", "the currency is not three letters", "4.3"),
     Issue("unknown_currency", "ISO 4217 does not list the currency as active", "4.3"),
-    Issue("lead_by_default", "a positive value became a Lead because no type was sent", "5.3"),
+    Issue("lead_by_default", "the value is positive, but the event is Lead because no type was sent", "5.3"),
     Issue("timestamp_milliseconds", "the timestamp is in milliseconds; see occurred_at_repaired", "6.2"),
     Issue("timestamp_microseconds", "the timestamp is in microseconds; see occurred_at_repaired", "6.2"),
     Issue("timestamp_iso8601", "the timestamp is an ISO 8601 text; see occurred_at_repaired", "6.2"),
     Issue("invalid_timestamp", "the timestamp cannot be read", "6.2"),
-    Issue("future_timestamp", "it happened more than a day after it was received", "6.2"),
-    Issue("prehashed_trait", "the trait is a digest already; it was not hashed again", "7.3"),
+    Issue("future_timestamp", "the timestamp is more than a day after the time received", "6.2"),
+    Issue("prehashed_trait", "the trait is already a digest; it was not hashed again", "7.3"),
     Issue("passthrough_dropped", "the endpoint drops passthroughs past the fifth", "7.4"),
-    Issue("malformed_items", "the items, or one of them, cannot be read", "8.1, 8.3"),
-    Issue("invalid_item_price", "an item's price is no plain number", "8.2"),
-    Issue("invalid_item_quantity", "an item's quantity is no plain number", "8.2"),
+    Issue("malformed_items", "the items array, or an item in it, cannot be read", "8.1, 8.3"),
+    Issue("invalid_item_price", "an item's price is not a plain number", "8.2"),
+    Issue("invalid_item_quantity", "an item's quantity is not a plain number", "8.2"),
     Issue("items_total_mismatch", "the items' price × quantity do not add up to the value", "8.4"),
 )
 
 _ORDER: Final = pl.Enum([issue.code for issue in ISSUES])
 
-#: One row a finding: the postback's row, the code, the parameter as spelled, what else there is to say.
+#: A finding is an issue of one postback: the postback's row, the code, the parameter as spelled, a detail.
 FINDINGS: Final = pl.Schema({"row": pl.UInt32(), "code": _ORDER, "parameter": pl.String(), "detail": pl.String()})
 
 
 class Rule(NamedTuple):
-    """A finding as an expression over conversions: its code, when it applies, the parameter it is about, detail."""
+    """A rule that finds issues: the code, and expressions over conversions for condition, parameter and detail."""
 
     code: str
     applies: pl.Expr
@@ -70,7 +70,7 @@ class Rule(NamedTuple):
     detail: pl.Expr
 
 
-NOTHING: Final = pl.lit(None, pl.String())
+_NULL: Final = pl.lit(None, pl.String())
 _VALUE: Final = pl.col("value_param")
 
 RULES: Final = (
@@ -80,10 +80,10 @@ RULES: Final = (
         _VALUE,
         pl.col("value_text"),
     ),
-    Rule("negative_value", pl.col("value") < 0, _VALUE, NOTHING),
+    Rule("negative_value", pl.col("value") < 0, _VALUE, _NULL),
     Rule("invalid_currency", pl.col("currency_fault") == "invalid", pl.col("currency_param"), pl.col("currency")),
     Rule("unknown_currency", pl.col("currency_fault") == "unknown", pl.col("currency_param"), pl.col("currency")),
-    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, NOTHING),
+    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, _NULL),
     *(
         Rule(code, pl.col("timestamp_fault") == code, pl.col("timestamp_param"), pl.col("timestamp_text"))
         for code in ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601", "invalid_timestamp")
@@ -98,30 +98,33 @@ RULES: Final = (
 )
 
 
-def findings(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.DataFrame]:
-    """The findings of rules over a frame with column `row`: frames of `FINDINGS`, one a rule that applies."""
+def apply_rules(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.DataFrame]:
+    """Applies rules to a frame with a column `row`; returns a frame of `FINDINGS` for each rule with findings."""
     truths = rows.select(rule.applies.fill_null(False).alias(str(i)) for i, rule in enumerate(rules))
     return [
-        finding(rows.filter(truth).select("row", parameter=rule.parameter, detail=rule.detail), rule.code)
+        as_findings(rows.filter(truth).select("row", parameter=rule.parameter, detail=rule.detail), rule.code)
         for rule, truth in zip(rules, truths, strict=True)
         if truth.any()
     ]
 
 
-def finding(rows: pl.DataFrame, code: str) -> pl.DataFrame:
-    """Findings of one code from a frame with `row`, and `parameter` and `detail` where there is something to say."""
-    missing = [NOTHING.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
+def as_findings(rows: pl.DataFrame, code: str) -> pl.DataFrame:
+    """Makes each row of a frame a finding of one code; `parameter` and `detail` are null if the frame lacks them."""
+    missing = [_NULL.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
     return rows.with_columns(missing).select(
         pl.col("row").cast(pl.UInt32), pl.lit(code, _ORDER).alias("code"), "parameter", "detail"
     )
 
 
 def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
-    """The findings of each row as `List(schema.ISSUE)`, in the fixed order, then as they were sent. Never null.
+    """Collects the findings of each postback in a list, ordered by code, then as in the frames.
 
     Args:
-        found: Frames of `FINDINGS`, each in the request's order.
-        height: How many rows there are.
+        found: Frames of `FINDINGS`, each in the order of the request.
+        height: Number of postbacks.
+
+    Returns:
+        `List(schema.ISSUE)`, one list for each postback, never null.
     """
     listed = (
         pl.concat([pl.DataFrame(schema=FINDINGS), *found])
@@ -136,27 +139,31 @@ def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
 _TRAITS: Final = tuple(field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits")
 
 
-def findings_of(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
-    """What is odd about the fields of conversions: frames of `issues.FINDINGS`.
+def find_issues(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
+    """Finds the issues of the fields of conversions.
 
     Args:
-        conversions: Of `build_conversions`, `match_key` as sent.
-        fields: What their parameters fill; findings about other postbacks of the batch are left out later.
+        conversions: Output of `build_conversions`; `match_key` as sent.
+        fields: Fields of these conversions. Their unfiltered parts also give findings for other postbacks of the
+            batch, which the caller drops.
+
+    Returns:
+        Frames of `FINDINGS`.
     """
     return [
-        finding(fields.structures, "not_scalar"),
-        finding(
+        as_findings(fields.structures, "not_scalar"),
+        as_findings(
             fields.conflicts.select("row", parameter="field", detail=pl.format("{} over {}", "winner", "losers")),
             "alias_conflict",
         ),
-        finding(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
+        as_findings(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
         *_value_findings(conversions, fields),
-        *findings(conversions),
+        *apply_rules(conversions),
     ]
 
 
 def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
-    """Values that are present but plainly junk (rules 3.2), and traits that are digests already (7.3)."""
+    """Finds placeholders, test values and double encoding (rules 3.2), and traits that are digests already (7.3)."""
     core = list(fields.winners)[: list(fields.winners).index("conversion_type") + 1]
     is_macro = np.append(placeholders.is_macro(fields.params.values).to_numpy(), False)
     is_digest = np.append(trait_hashes.are_prehashed(fields.params.values).to_numpy(), False)
@@ -165,7 +172,7 @@ def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFr
     transaction = column("transaction_id"), partial(column, "transaction_param")
     checks: list[tuple[str, pl.Series, Callable[[], pl.Series]]] = [
         *(
-            ("unresolved_macro", pl.Series(is_macro[fields.winners[name]]), partial(fields.param, name))
+            ("unresolved_macro", pl.Series(is_macro[fields.winners[name]]), partial(fields.param_names, name))
             for name in core
         ),
         *(
@@ -181,17 +188,18 @@ def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFr
             (
                 "prehashed_trait",
                 pl.Series(is_digest[fields.winners[name]]),
-                partial(_repeated, name, conversions.height),
+                partial(_repeat, name, conversions.height),
             )
             for name in _TRAITS
         ),
     ]
     return [
-        finding(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(is_found), code)
+        as_findings(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(is_found), code)
         for code, is_found, param in checks
         if is_found.any()
     ]
 
 
-def _repeated(text: str, height: int) -> pl.Series:
+def _repeat(text: str, height: int) -> pl.Series:
+    """Returns a column that repeats a text."""
     return pl.Series([text]).new_from_index(0, height)

@@ -1,4 +1,4 @@
-"""Identifiers of rows: a function of (source_digest, record_no) alone (rules 10.2)."""
+"""Computes the ids of records from (source_digest, record_no), and stable hashes (rules 10.2)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import polars_hash  # noqa: F401 - gives expressions their `nchash`
 
 from etl.columnar.string_buffers import texts_of
 
-#: An id begins with so many digits of the digest; so many of the number follow.
+#: Number of hex digits of the source's digest and of the record's number in an id.
 DIGEST_DIGITS = 20
 NUMBER_DIGITS = 12
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 def record_ids(source_digests: pl.Series, record_nos: pl.Series) -> pl.Series:
-    """32 hex digits: 20 of the source's digest, then the record's number, so that ids sort as records stand.
+    """Returns ids of 32 hex digits: 20 digits of the source's digest, then 12 digits of the record's number.
+
+    The ids of one source sort in the order of its records.
 
     Examples:
         >>> record_ids(pl.Series(["ab" * 32]), pl.Series([255])).to_list()
@@ -29,7 +31,9 @@ def record_ids(source_digests: pl.Series, record_nos: pl.Series) -> pl.Series:
 
 
 def stable_hash(*columns: str) -> pl.Expr:
-    """xxHash64 of texts, the same in every version and on every machine: UInt64, for null too.
+    """Returns the xxHash64 of columns of texts as UInt64; it is the same in every version and on every machine.
+
+    A null counts as the text of one NUL character.
 
     Examples:
         >>> pl.DataFrame({"a": ["x", None]}).select(stable_hash("a")).to_series().to_list()

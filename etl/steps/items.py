@@ -1,4 +1,4 @@
-"""The items array of each conversion: native JSON, JSON text, or bracket keys (rules 8)."""
+"""Reads the items array of each conversion from native JSON, JSON text, or keys such as `items[0][id]` (rules 8)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ import numpy as np
 import polars as pl
 
 from etl.columnar import json_codec
-from etl.columnar.factorize import numbered
+from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import Positions
 from etl.rules import value_parsing
 from etl.rules.page import WHITE_SPACE
 from etl.rules.ruleset import Ruleset, fold
 from etl.schema import ITEMS
-from etl.transform.field_resolution import Fields
-from etl.transform.issues import finding
+from etl.steps.field_resolution import Fields
+from etl.steps.issues import as_findings
 
 _LAST_POSITION: Final = 2**31 - 1
 _TOLERANCE: Final = Decimal("0.01")
-#: Sums of doubles up to here are far more exact than the tolerance.
+#: The rounding errors of sums of doubles up to this total are far below the tolerance.
 _SURE_TOTAL: Final = 1e9
 _EXACT: Final = Context(prec=120)
 
 
-class _Param(NamedTuple):
+class _ItemParam(NamedTuple):
+    """A parameter that holds items: index of its container name, name, value, index and field in brackets."""
+
     container: int
     name: str
     value: str
@@ -36,12 +38,12 @@ class _Param(NamedTuple):
     bracket_field: str | None
 
 
-#: All that a postback sends of items; what many postbacks send alike is read once.
-_Content = tuple[_Param, ...]
+#: All parameters of a postback that hold items. Postbacks with equal contents share the result.
+_Content = tuple[_ItemParam, ...]
 
 
 class _Array(NamedTuple):
-    """What one container holds: (position, object) of its elements, whether it is usable, whether it is malformed."""
+    """The items array in a container: position and object of each item, whether it is usable, whether malformed."""
 
     elements: list[tuple[int, dict[str, Any]]]
     is_usable: bool
@@ -49,15 +51,16 @@ class _Array(NamedTuple):
 
 
 def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """One row an item of the conversions, and what is odd about them.
+    """Builds the items of conversions, and finds the issues of items.
 
     Args:
-        fields: Of the whole batch.
+        fields: Fields of the whole batch.
         conversions: row and value of the postbacks that are conversions.
         ruleset: The rules.
 
     Returns:
-        `row` and the columns of `schema.ITEMS` but the id, ascending; frames of `issues.FINDINGS`.
+        One row for each item, ascending by `row`: `row` and the columns of `schema.ITEMS` without conversion_id; and
+        frames of `issues.FINDINGS`.
 
     Source: "Items Array"; rules 8.
     """
@@ -68,21 +71,19 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
         price=value_parsing.amount(texts["price"]), quantity=value_parsing.amount(texts["quantity"])
     )
     lengths = np.array([len(elements) for elements, _ in read], np.int64)
-    index = _expanded(lengths, contents)
+    index = _item_indices(lengths, contents)
     table = items[index].with_columns(row=pl.Series(np.repeat(rows, lengths[contents]), dtype=pl.UInt32))
     faulty = [(row, name) for row, content in zip(rows, contents, strict=True) for name in read[content][1]]
     malformed = pl.DataFrame(faulty, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
     return table.select("row", *ITEMS.schema.names()[1:]), [
-        finding(
-            pl.DataFrame(malformed, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row"), "malformed_items"
-        ),
-        *(_unread_numbers(table, texts[name].gather(index), name) for name in ("price", "quantity")),
-        finding(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),
+        as_findings(malformed, "malformed_items"),
+        *(_invalid_numbers(table, texts[name].gather(index), name) for name in ("price", "quantity")),
+        as_findings(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),
     ]
 
 
 def _sent_params(fields: Fields, conversions: pl.DataFrame) -> Positions:
-    """Which parameters hold items of the conversions."""
+    """Returns the indices of the parameters that hold items of conversions."""
     params, meanings = fields.params, fields.meanings
     is_bracket, is_element = (
         meanings[name].is_not_null().to_numpy()[params.numbers] for name in ("bracket_index", "bracket_field")
@@ -94,8 +95,12 @@ def _sent_params(fields: Fields, conversions: pl.DataFrame) -> Positions:
 
 
 def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, list[_Content]]:
-    """The rows that send items, the number of the content of each, and the distinct contents."""
-    values, numbers = numbered(fields.params.values.gather(index))
+    """Groups the parameters by postback, and numbers equal contents.
+
+    Returns:
+        The rows of postbacks with items, the number of each row's content, and the distinct contents.
+    """
+    values, numbers = factorize(fields.params.values.gather(index))
     pairs = fields.params.numbers[index] * len(values) + numbers.to_numpy()
     _, firsts, kinds = np.unique(pairs, return_index=True, return_inverse=True)
     known = _read_params(fields, index[firsts])
@@ -106,15 +111,16 @@ def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, l
     return rows, np.array(contents, np.int64), [tuple(known[kind] for kind in content) for content in found]
 
 
-def _read_params(fields: Fields, index: Positions) -> list[_Param]:
+def _read_params(fields: Fields, index: Positions) -> list[_ItemParam]:
+    """Returns the parameters at `index` with their meanings."""
     params = fields.params.frame(index)
     columns = ("container", "bracket_index", "bracket_field")
     meant = [fields.meanings[name].gather(fields.params.numbers[index]) for name in columns]
-    return list(map(_Param._make, params.with_columns(meant).select(_Param._fields).rows()))
+    return list(map(_ItemParam._make, params.with_columns(meant).select(_ItemParam._fields).rows()))
 
 
 def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) -> pl.DataFrame:
-    """One row an item of each content in turn: its content's number, its position, the text of every field."""
+    """Returns one row for each item of the distinct contents: number of the content, position, text of every field."""
     items = [
         (content, position, *_field_texts(element, ruleset))
         for content, elements in enumerate(read)
@@ -124,15 +130,20 @@ def _item_texts(read: list[list[tuple[int, dict[str, Any]]]], ruleset: Ruleset) 
     return pl.DataFrame(dict(zip(schema, zip(*items, strict=True), strict=True)) if items else None, schema=schema)
 
 
-def _expanded(lengths: Positions, contents: Positions) -> Positions:
-    """The places of the items of each content in turn, where the contents' items stand one after another."""
+def _item_indices(lengths: Positions, contents: Positions) -> Positions:
+    """Returns the item indices of a sequence of contents.
+
+    Args:
+        lengths: Number of items of each distinct content; the items of all contents are stored one after another.
+        contents: The sequence: numbers of distinct contents.
+    """
     firsts = np.cumsum(lengths) - lengths
     counts = lengths[contents]
     return np.repeat(firsts[contents] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
 
 def _read_content(params: _Content, ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
-    """The elements of the first usable array, and the names of the malformed ones up to it (rules 8.1)."""
+    """Returns the items of the first usable array, and the names of the faulty arrays up to it (rules 8.1)."""
     faulty: list[str] = []
     unused: list[str] = []
     for container in range(len(ruleset.item_containers.accepted)):
@@ -146,8 +157,8 @@ def _read_content(params: _Content, ruleset: Ruleset) -> tuple[list[tuple[int, d
     return [], faulty
 
 
-def _arrays(params: list[_Param]) -> Iterator[tuple[str, _Array]]:
-    """What one container name holds, in the request's order: its first plain value, its bracket keys together."""
+def _arrays(params: list[_ItemParam]) -> Iterator[tuple[str, _Array]]:
+    """Yields the arrays of one container name: the first plain value, and all bracket keys; in the request's order."""
     brackets = [param for param in params if param.bracket_index is not None]
     plain = next((param for param in params if param.bracket_index is None), None)
     for param in params:
@@ -157,7 +168,8 @@ def _arrays(params: list[_Param]) -> Iterator[tuple[str, _Array]]:
             yield param.name, _read_brackets(brackets)
 
 
-def _read_json(param: _Param) -> _Array:
+def _read_json(param: _ItemParam) -> _Array:
+    """Reads an array of items from JSON text; a single object counts as a malformed array of one item."""
     try:
         value = json_codec.parse(param.value.encode())
     except json_codec.JsonError:
@@ -170,8 +182,12 @@ def _read_json(param: _Param) -> _Array:
     return _Array(objects, bool(elements), is_single or len(objects) < len(elements))
 
 
-def _read_brackets(params: list[_Param]) -> _Array:
-    """`items[0][id]=…` by its index; `items[][id]=…` after what came before, a new item where a field repeats."""
+def _read_brackets(params: list[_ItemParam]) -> _Array:
+    """Reads items from bracket keys.
+
+    `items[0][id]` sets a field of item 0. `items[][id]` sets a field of an item after all earlier items; a repeated
+    field begins a new item.
+    """
     elements: dict[int, dict[str, str]] = {}
     scalars: set[int] = set()
     appended: dict[str, str] | None = None
@@ -194,7 +210,7 @@ def _read_brackets(params: list[_Param]) -> _Array:
 
 
 def _field_texts(element: dict[str, Any], ruleset: Ruleset) -> list[str | None]:
-    """The text of every item field: the alias that the page lists first wins, empty texts count as not sent."""
+    """Returns the text of every item field; the alias that the page lists first wins, empty texts count as not sent."""
     texts: list[str | None] = []
     for names in _names_by_field(tuple(element), ruleset):
         for name in names:
@@ -209,7 +225,7 @@ def _field_texts(element: dict[str, Any], ruleset: Ruleset) -> list[str | None]:
 
 @lru_cache(maxsize=4096)
 def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]:
-    """For each item field those of an element's names that can fill it, the best first."""
+    """Returns, for each item field of the ruleset, the names that the field accepts; the name that wins comes first."""
     read = fold if ruleset.item_field_names == "folded" else str
     return [
         [name for accepted in dict.fromkeys(map(read, field.accepted)) for name in names if read(name) == accepted]
@@ -217,16 +233,20 @@ def _names_by_field(names: tuple[str, ...], ruleset: Ruleset) -> list[list[str]]
     ]
 
 
-def _unread_numbers(table: pl.DataFrame, texts: pl.Series, name: str) -> pl.DataFrame:
+def _invalid_numbers(table: pl.DataFrame, texts: pl.Series, name: str) -> pl.DataFrame:
+    """Finds items whose price or quantity was sent but is no number."""
     is_unread = table[name].is_null() & texts.is_not_null()
     unread = table.with_columns(detail=texts).filter(is_unread)
-    return finding(
+    return as_findings(
         unread.select("row", "detail", parameter=pl.format("items[{}]." + name, "position")), f"invalid_item_{name}"
     )
 
 
 def _mismatches(items: pl.DataFrame, rows: Positions, contents: Positions, conversions: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose items all have price and quantity and do not add up to the value (rules 8.4)."""
+    """Finds rows whose items all have price and quantity but do not add up to the value (rules 8.4).
+
+    Sums of doubles pass the rows that clearly add up; only the other rows are summed exactly, as decimals.
+    """
     price, quantity = (pl.col(name).cast(pl.Float64) for name in ("price", "quantity"))
     product = price * quantity
     totals = items.group_by("content").agg(
@@ -249,6 +269,7 @@ def _mismatches(items: pl.DataFrame, rows: Positions, contents: Positions, conve
 
 
 def _exact_totals(items: pl.DataFrame) -> dict[int, Decimal]:
+    """Returns the exact total of the items of each content."""
     totals: dict[int, Decimal] = {}
     for content, price, quantity in items.select("content", "price", "quantity").iter_rows():
         totals[content] = _EXACT.fma(price, quantity, totals.get(content, Decimal(0)))

@@ -1,0 +1,1 @@
+"""Requests to tables, one step a module; `pipeline` has their order."""

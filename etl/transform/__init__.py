@@ -1,1 +1,0 @@
-"""Requests to tables, one step a module."""
