@@ -583,15 +583,18 @@ def read_records(data: bytes, kind: str, options: Options) -> Iterator[Request |
 BRACKETS: Final = re.compile(r"([^\[\]]+)\[([0-9]*)\](?:\[([^\[\]]+)\])?")
 
 
-def fills_core(name: str, field: str, options: Options) -> bool:  # rules 2.2, 2.5
-    if field == "email" and options.email_identity == "exact":
-        return name == "email"
-    return fold(name) in CORE_FOLDS[field]
+@cache
+def core_fields_of(name: str, email_identity: str) -> tuple[str, ...]:  # rules 2.2, 2.5
+    """The core fields that a parameter of this name could fill."""
+    if email_identity == "exact":
+        return tuple(f for f, names in CORE_FOLDS.items() if (name == f if f == "email" else fold(name) in names))
+    return tuple(field for field, names in CORE_FOLDS.items() if fold(name) in names)
 
 
 def core_params(params: list[Param], field: str, options: Options) -> list[Param]:  # rules 2.2
     """The scalar parameters that could fill a core field, the winner first."""
-    could = [p for p in params if fills_core(p.name, field, options) and not is_structured(p.value)]
+    identity = options.email_identity
+    could = [p for p in params if field in core_fields_of(p.name, identity) and not is_structured(p.value)]
     if options.alias_order == "listed":
         could.sort(key=lambda p: CORE_FOLDS[field].index(fold(p.name)))
     return could
@@ -616,7 +619,7 @@ def is_passthrough(name: str) -> bool:  # rules 7.4
 
 
 def is_named_field(name: str, options: Options) -> bool:
-    return name in EXACT_NAMES or any(fills_core(name, field, options) for field in CORE)
+    return name in EXACT_NAMES or core_fields_of(name, options.email_identity) != ()
 
 
 def is_recognised(param: Param, options: Options) -> bool:  # rules 2.6
