@@ -69,8 +69,8 @@ FLOORS: Final = (
             _room(
                 "steps",
                 "requests to tables, one step a module",
-                "parameter_table placeholders record_ids parameters field_resolution issues conversions items"
-                " passthroughs deduplication rejections pipeline",
+                "parameter_table placeholders record_ids parameters field_resolution junk_values issues conversions"
+                " items passthroughs deduplication rejections pipeline",
             ),
             _room(
                 "sources/storage",

@@ -642,40 +642,98 @@ def is_near_miss(name: str) -> bool:  # rules 2.6
 
 # --- rulings on a request -----------------------------------------------------------------------------------
 
-WORD: Final = r"[A-Za-z][A-Za-z0-9_.:-]*"
-MACROS: Final = re.compile(
-    "|".join(
-        re.escape(opening) + WORD + re.escape(closing)
-        for opening, closing in (
-            ("{", "}"), ("{{", "}}"), ("[", "]"), ("[[", "]]"), ("${", "}"), ("%", "%"), ("%%", "%%"),
-            ("<", ">"), ("__", "__"), ("!!!", "!!!"), ("--", "--"), ("#", "#"), ("##", "##"),
-        )
-    )
+MACROS: Final = (
+    ("{", "}"), ("{{", "}}"), ("{{{", "}}}"), ("[", "]"), ("[[", "]]"), ("[[[", "]]]"), ("<", ">"), ("<%=", "%>"),
+    ("${", "}"), ("%", "%"), ("%%", "%%"), ("__", "__"), ("!", "!"), ("!!", "!!"), ("!!!", "!!!"), ("--", "--"),
+    ("#", "#"), ("##", "##"), ("*|", "|*"), ("$$", "$$"), ("@@", "@@"),
 )  # fmt: skip
-NULL_WORDS: Final = ("null", "undefined", "none", "nan", "n/a", "[object object]")
+HALF_MACROS: Final = tuple(
+    half
+    for left, right in (("{", "}"), ("{{", "}}"), ("${", "}"), ("[", "]"), ("[[", "]]"), ("<", ">"))
+    for half in ((left, ""), ("", right))
+)
+NULL_WORDS: Final = ("null", "undefined", "none", "nil", "nan", "n/a", "na", "-", "[object object]")
+NULL_IDS: Final = (*NULL_WORDS, "0", "false", "unknown")
 TEST_VALUES: Final = ("test", "testing", "demo", "test123")
+MANUAL_WORDS: Final = {
+    before + word + behind
+    for word in ["CLICK_ID", "CLICKID", "REF_ID", "REFID", "TRANSACTION_ID", "TRANSACTIONID", "ORDER_ID", "ORDERID"]
+    for before in ("", "YOUR_")
+    for behind in ("", "_HERE")
+} | {"REPLACE_ME", "REPLACE_THIS", "CHANGE_ME", "CHANGEME", "PLACEHOLDER"}
+LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+
+
+def is_macro_name(name: str, marks: str) -> bool:  # rules 3.2
+    if "  " in name:
+        return False
+    bare = name.removeprefix(" ").removesuffix(" ")
+    return bare[:1] in LETTERS | {"$"} and bare != "" and all(c in LETTERS or c in marks for c in bare)
 
 
 def is_macro(text: str) -> bool:  # rules 3.2
+    if is_null_word(text):
+        return False
     plain = trim(text)
-    return any(MACROS.fullmatch(form) for form in (plain, utf8(percent_decode(plain.encode()))))
+    for form in (plain, utf8(percent_decode(plain.encode()))):
+        for macros, marks in ((MACROS, " .-|$[]"), (HALF_MACROS, " .-|$")):
+            for left, right in macros:
+                inner = form[len(left) : len(form) - len(right)]
+                if form == left + inner + right and is_macro_name(inner, marks):
+                    return True
+    return False
 
 
 def is_null_word(text: str) -> bool:  # rules 3.2
     return ascii_lower(trim(text)) in NULL_WORDS
 
 
-def junk_issues(core: dict[str, str], conversion_type: str | None, match_key: str) -> Iterator[str]:
-    texts = [*core.values(), conversion_type]  # rules 3.2
-    if any(is_macro(text) for text in texts if text is not None):
-        yield "unresolved_macro"
-    ids = [match_key, core.get("transaction_id", match_key)]
-    if any(map(is_null_word, ids)):
+def is_junk_id(text: str) -> bool:  # rules 3.2, 6.3
+    return is_macro(text) or trim(text) in MANUAL_WORDS or ascii_lower(trim(text)) in NULL_IDS
+
+
+def id_issues(text: str) -> Iterator[str]:  # rules 3.2
+    if trim(text) in MANUAL_WORDS:
+        yield "placeholder_word"
+    if ascii_lower(trim(text)) in NULL_IDS:
         yield "null_word"
+    elif re.search("%[0-9A-Fa-f]{2}", text) and not is_macro(text):
+        yield "double_encoded"
+
+
+def is_unusable(text: str, kind: str, null_words: tuple[str, ...]) -> bool:  # rules 3.2
+    if is_macro(text) or ascii_lower(trim(text)) in null_words or prehash(text):
+        return False
+    if kind == "phone":
+        return sum(c in "0123456789" for c in text) < 7
+    local, at, domain = trim(text).rpartition("@")
+    return not (local and at and domain) or any(c in WHITE_SPACE for c in trim(text))
+
+
+def junk_issues(core: dict[str, str], others: dict[str, str], match_key: str) -> Iterator[str]:  # rules 3.2
+    if any(map(is_macro, (*core.values(), *others.values()))):
+        yield "unresolved_macro"
+    for text in (match_key, core.get("transaction_id", match_key)):
+        yield from id_issues(text)
     if ascii_lower(trim(match_key)) in TEST_VALUES:
         yield "test_value"
-    if any(re.search("%[0-9A-Fa-f]{2}", text) for text in ids):
-        yield "double_encoded"
+    traits = {name: text for name, text in others.items() if name != "conversion_type"}
+    if any(map(is_null_word, traits.values())):
+        yield "null_word"
+    unused = {"full_name"} if traits.keys() & {"first_name", "last_name"} else set()
+    used = [*core.values(), *(text for name, text in others.items() if name not in unused)]
+    if any("\ufffd" in text for text in used):
+        yield "undecodable_text"
+    emails = [(core.get("email"), NULL_IDS), (traits.get("email"), NULL_WORDS)]
+    if any(text is not None and is_unusable(text, "email", words) for text, words in emails):
+        yield "unusable_email"
+    if "phone" in traits and is_unusable(traits["phone"], "phone", NULL_WORDS):
+        yield "unusable_phone"
+
+
+def is_hashable(trait: str, text: str) -> bool:  # rules 3.2
+    junk = is_macro(text) or is_null_word(text) or "\ufffd" in text
+    return not junk and not (trait in {"email", "phone"} and is_unusable(text, trait, NULL_WORDS))
 
 
 def name_issues(params: list[Param], options: Options) -> Iterator[str]:
@@ -1013,7 +1071,9 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     if match_type is None or event is None:
         return Rejected(origin, reasons)  # rules 5.4
 
-    issues = set(name_issues(params, options)) | set(junk_issues(text, conversion_type, text[match_type]))
+    others = {} if conversion_type is None else {"conversion_type": conversion_type}
+    others |= {trait: found[0].value for trait, names in TRAITS.items() if (found := exact_params(params, names))}
+    issues = set(name_issues(params, options)) | set(junk_issues(text, others, text[match_type]))
     money = judge_value(core.get("value"), event_rule, issues)
     currency, currency_issue = read_currency(text.get("currency"), options)
     issues |= {currency_issue} if currency_issue else set()
@@ -1024,7 +1084,10 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     passthroughs = read_passthroughs(params)
     issues |= {"passthrough_dropped"} if len(passthroughs) > 5 else set()  # rules 7.4
 
-    hashes = hash_columns(traits)
+    unhashed = {trait for trait, sent in others.items() if not is_hashable(trait, sent)}
+    if name_rule == "full_name" and "full_name" in unhashed:
+        unhashed |= {"first_name", "last_name"}  # rules 3.2
+    hashes = hash_columns({trait: None if trait in unhashed else sent for trait, sent in traits.items()})
     row = origin._asdict() | times | money | {
         "match_type": match_type,
         "match_key": shown_match_key(match_type, text[match_type], options),
@@ -1083,7 +1146,7 @@ def judge_time(text: str | None, received_at: datetime | None, issues: set[str])
 
 def dedup_key(row: dict[str, Any], options: Options) -> tuple[str | None, ...] | None:  # rules 6.3
     sent = row["transaction_id"]
-    if options.dedup_scope == "off" or sent is None or is_macro(sent) or is_null_word(sent):
+    if options.dedup_scope == "off" or sent is None or is_junk_id(sent):
         return None
     event = row["event"] if options.dedup_scope == "event" else None
     return row["account_id"], row["integration"], event, trim(sent)

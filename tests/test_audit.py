@@ -56,6 +56,7 @@ MEASURED = {
     ("match_quality", "by_ref_id"): "match_type = 'ref_id'",
     ("match_quality", "by_email"): "match_type = 'email'",
     ("match_quality", "macro_key"): ABOUT_KEY.format(code="unresolved_macro"),
+    ("match_quality", "placeholder_key"): ABOUT_KEY.format(code="placeholder_word"),
     ("match_quality", "null_word_key"): ABOUT_KEY.format(code="null_word"),
     ("match_quality", "test_key"): ABOUT_KEY.format(code="test_value"),
     ("match_quality", "double_encoded_key"): ABOUT_KEY.format(code="double_encoded"),
@@ -79,7 +80,7 @@ MEASURED = {
     ("values", "items_mismatch"): HAS.format(code="items_total_mismatch"),
     ("traits", "with_email"): "email_sha256 is not null",
     ("traits", "with_phone"): "phone_sha256 is not null",
-    ("traits", "with_country"): "country is not null",
+    ("traits", "with_country"): "country_sha256 is not null",
     ("traits", "prehashed_trait"): HAS.format(code="prehashed_trait"),
     ("traits", "passthrough_dropped"): "conversion_id in (select conversion_id from {passthroughs} where not stored)",
 }

@@ -19,9 +19,13 @@ from etl.rules import page, value_parsing
 from etl.rules.ruleset import ASCII_LOWER, Ruleset
 from etl.schema import INSTANT, MONEY
 from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
+from etl.steps.junk_values import is_unhashable
 
 #: Identity fields in order of precedence: match_type, and the column of `Fields.texts` (rules 3.1).
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
+
+
+_HASHED_TRAITS: Final = tuple(dict.fromkeys(row.trait for row in trait_hashes.HASHES))
 
 
 def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.DataFrame:
@@ -190,14 +194,17 @@ def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
 def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
     """Returns the traits as sent (null unless `--pii keep`), name_rule, and the hashes (null with `--pii drop`).
 
-    Source: "Customer Traits"; rules 7.1, 7.2, 9.
+    A trait that is junk has no hash.
+
+    Source: "Customer Traits"; rules 3.2, 7.1, 7.2, 9.
     """
     as_sent = ("email", "phone", "birthdate", "city", "state", "zipcode", "country")
     person = fields.texts.select(*as_sent).with_columns(*_names(fields.texts))
     if options.pii == "drop":
         hashed = person.with_columns(pl.lit(None, pl.String).alias(row.column) for row in trait_hashes.HASHES)
     else:
-        hashed = person.with_columns(trait_hashes.hash_columns(person))
+        usable = person.with_columns(person[name].set(is_unhashable(fields, name), None) for name in _HASHED_TRAITS)
+        hashed = person.with_columns(trait_hashes.hash_columns(usable))
     personal = [name for name in page.PERSONAL_TRAITS if name in hashed.columns]
     if options.pii != "keep":
         hashed = hashed.with_columns(pl.lit(None, pl.String).alias(name) for name in personal)

@@ -6,8 +6,6 @@ Other steps find further issues. Each step returns frames of `FINDINGS`; `list_i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,9 +13,8 @@ import polars as pl
 
 from etl.columnar.string_buffers import lists_of
 from etl.privacy import trait_hashes
-from etl.rules import page
-from etl.steps import placeholders
 from etl.steps.field_resolution import Fields
+from etl.steps.junk_values import TRAITS, Junk, find_junk
 
 
 class Issue(NamedTuple):
@@ -34,9 +31,13 @@ ISSUES: Final = (
     Issue("alias_conflict", "several parameters with different texts could fill the field", "2.3"),
     Issue("near_miss_name", "the parameter is not read; its name is close to a known name", "2.6"),
     Issue("unresolved_macro", "the value is a macro that the sender did not replace", "3.2"),
+    Issue("placeholder_word", "the value is the placeholder of a manual, such as YOUR_CLICK_ID", "3.2"),
     Issue("null_word", "the value is a word for a missing value, such as null", "3.2"),
     Issue("test_value", "the match key is a test value, such as test", "3.2"),
     Issue("double_encoded", "the decoded value still contains a percent escape", "3.2"),
+    Issue("undecodable_text", "the value holds bytes that are not UTF-8", "3.2"),
+    Issue("unusable_email", "the e-mail address has no @, nothing on one side of it, or a blank", "3.2"),
+    Issue("unusable_phone", "the phone number has fewer than seven digits", "3.2"),
     Issue("invalid_value", "the value is not a plain number; see value_repaired", "4.1"),
     Issue("negative_value", "the value is below zero", "4.2"),
     Issue("invalid_currency", "the currency is not three letters", "4.3"),
@@ -136,9 +137,6 @@ def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
     return lists_of(issues, lengths).alias("issues")
 
 
-_TRAITS: Final = tuple(field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits")
-
-
 def find_issues(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
     """Finds the issues of the fields of conversions.
 
@@ -163,40 +161,18 @@ def find_issues(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
 
 
 def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
-    """Finds placeholders, test values and double encoding (rules 3.2), and traits that are digests already (7.3)."""
-    core = list(fields.winners)[: list(fields.winners).index("conversion_type") + 1]
-    is_macro = np.append(placeholders.is_macro(fields.params.values).to_numpy(), False)
+    """Finds values that are plainly junk (rules 3.2), and traits that are digests already (rules 7.3)."""
     is_digest = np.append(trait_hashes.are_prehashed(fields.params.values).to_numpy(), False)
-    column = conversions.get_column
-    match = column("match_key"), partial(column, "match_param")
-    transaction = column("transaction_id"), partial(column, "transaction_param")
-    checks: list[tuple[str, pl.Series, Callable[[], pl.Series]]] = [
-        *(
-            ("unresolved_macro", pl.Series(is_macro[fields.winners[name]]), partial(fields.param_names, name))
-            for name in core
-        ),
-        *(
-            (code, is_junk(texts), param)
-            for code, is_junk in (
-                ("null_word", placeholders.is_null_word),
-                ("double_encoded", placeholders.is_double_encoded),
-            )
-            for texts, param in (match, transaction)
-        ),
-        ("test_value", placeholders.is_test_value(match[0]), match[1]),
-        *(
-            (
-                "prehashed_trait",
-                pl.Series(is_digest[fields.winners[name]]),
-                partial(_repeat, name, conversions.height),
-            )
-            for name in _TRAITS
-        ),
-    ]
+    prehashed = (
+        Junk("prehashed_trait", _repeat(name, conversions.height), pl.Series(is_digest[fields.winners[name]]))
+        for name in TRAITS
+    )
     return [
-        as_findings(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(is_found), code)
-        for code, is_found, param in checks
-        if is_found.any()
+        as_findings(
+            pl.DataFrame([conversions["row"], junk.parameter.alias("parameter")]).filter(junk.is_found), junk.code
+        )
+        for junk in (*find_junk(fields, conversions), *prehashed)
+        if junk.is_found.any()
     ]
 
 
