@@ -47,7 +47,7 @@ FLOORS: Final = (
             _room(
                 "rules",
                 "the page as rows, the ruleset, how names and values are read",
-                "page rulings ruleset ruleset_file parameter_names value_parsing",
+                "page rulings ruleset ruleset_file parameter_names value_parsing amount_repair timestamp_repair",
             ),
             _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
         ),

@@ -302,30 +302,132 @@ def decimal_38_9(number: Parsed | None) -> Decimal | None:  # rules 4.1
     return rounded if rounded else rounded.copy_abs()
 
 
-CURRENCY_SIGNS: Final = "".join(c for c in map(chr, range(0x20000)) if unicodedata.category(c) == "Sc")
-MARK: Final = f"(?:[{re.escape(CURRENCY_SIGNS)}]|[A-Za-z]{{3}})?"
-GAP: Final = f"[{WHITE_SPACE}]*"
-MARKED: Final = re.compile(f"([+-]?){GAP}{MARK}{GAP}([+-]?){GAP}([0-9.,'’{WHITE_SPACE}]+?){GAP}{MARK}")
-GROUPED: Final = re.compile(
-    f"([1-9][0-9]{{0,2}}(?:([,.'’{WHITE_SPACE}])[0-9]{{3}})(?:\\2[0-9]{{3}})*)(?:([.,])([0-9]+))?"
-)
+CURRENCY_SIGNS: Final = {c for c in map(chr, range(0x20000)) if unicodedata.category(c) == "Sc"} - set("¢")
+ONE_CURRENCY: Final = {
+    "€": "EUR", "£": "GBP", "zł": "PLN", "₹": "INR", "₽": "RUB", "₺": "TRY", "₩": "KRW", "₪": "ILS", "₫": "VND",
+    "₴": "UAH", "฿": "THB", "r$": "BRL", "kč": "CZK", "ft": "HUF", "us$": "USD", "ca$": "CAD", "au$": "AUD",
+    "nz$": "NZD", "hk$": "HKD", "s$": "SGD", "mx$": "MXN",
+}  # fmt: skip
+SHARED: Final = {
+    "$": ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "TWD", "MXN", "ARS", "CLP", "COP"),
+    "¥": ("JPY", "CNY"),
+    "kr": ("SEK", "NOK", "DKK", "ISK"),
+    "rs": ("INR", "PKR", "LKR", "NPR", "MUR", "SCR"),
+}
+UNSAID: Final = {"$": "USD", "¥": "JPY", "kr": None, "rs": "INR"}
+SEPARATORS: Final = " \u00a0\u202f\u2009'’"
 
 
-def value_repaired(text: str) -> Decimal | None:  # rules 4.1
-    found = MARKED.fullmatch(trim(text))
-    if not found or (found[1] and found[2]):
+def mark_meaning(mark: str) -> set[str]:  # rules 4.1
+    """The currencies that a sign or code can mean; an empty text where it is a sign of none that is known."""
+    mark = mark.lower().removesuffix(".") if mark.lower() in {"kr.", "rs."} else mark.lower()
+    if mark in ONE_CURRENCY:
+        return {ONE_CURRENCY[mark]}
+    if mark in SHARED:
+        return set(SHARED[mark])
+    if re.fullmatch("[a-z]{3}", mark):
+        return {mark.upper()} & active_currencies()
+    return {""} if mark[-1:] in CURRENCY_SIGNS and re.fullmatch("[a-z]{0,2}", mark[:-1]) else set()
+
+
+def split_marks(text: str) -> list[str] | None:  # rules 4.1
+    """The signs and codes of a text that holds nothing else."""
+    marks = []
+    while text := trim(text):
+        found = re.match("[A-Za-z]{0,2}[^A-Za-z0-9]|[A-Za-z]{3}|zł|kč|ft|kr|rs", text, re.IGNORECASE)
+        sized = sorted((len(text[:size]), text[:size]) for size in (1, 2, 3) if len(text) >= size)
+        known = [one for _, one in sized if mark_meaning(one)]
+        if not found or not known:
+            return None
+        marks.append(known[-1])
+        text = text[len(known[-1]) :]
+    return marks
+
+
+def grouped_number(text: str) -> str | None:  # noqa: PLR0911 - rules 4.1, one notation after another
+    """A number in digits and a point, of one whose notation is clear."""
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text):
+        return text
+    separators = [c for c in text if not "0" <= c <= "9"]
+    if not separators:
         return None
-    sign, body = found[1] or found[2], found[3]
-    grouped = GROUPED.fullmatch(body)
-    if re.fullmatch(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+", body):
-        plain = body
-    elif grouped and grouped[2] != grouped[3]:
-        plain = re.sub("[^0-9]", "", grouped[1]) + "." + (grouped[4] or "0")
-    elif re.fullmatch(r"[0-9]+,[0-9]+", body):
-        plain = body.replace(",", ".")
+    first, last = separators[0], separators[-1]
+    whole, fraction = text, ""
+    if (last in ".," and last != first) or (set(separators) == {","} and len(separators) == 1):
+        whole, _, fraction = text.rpartition(last)
+        if not fraction:
+            return None
+        if last == first:  # one comma, and nothing else
+            is_thousands = len(fraction) == 3 and 1 <= len(whole) <= 3 and whole != "0"
+            return whole + fraction if is_thousands else whole + "." + fraction
+    inner = {c for c in whole if not "0" <= c <= "9"}
+    if len(inner) != 1 or (fraction and not fraction.isdecimal()):
+        return None
+    (separator,) = inner
+    if separator not in ".," + SEPARATORS or ((separator == "." and last == ".") and len(separators) < 2):
+        return None
+    groups = whole.split(separator)
+    sizes = [len(group) for group in groups]
+    is_european = 1 <= sizes[0] <= 3 and set(sizes[1:]) == {3}
+    is_indian = separator == "," and 1 <= sizes[0] <= 2 and sizes[-1] == 3 and set(sizes[1:-1]) == {2}
+    if groups[0] == "0" or not (is_european or is_indian):
+        return None
+    return "".join(groups) + ("." + fraction if fraction else "")
+
+
+def repair_value(  # noqa: PLR0911 - one way out a doubt
+    text: str,
+) -> tuple[Decimal | None, str | None, str | None]:  # rules 4.1
+    """(value, the currency that the text says, a sign that several currencies share)."""
+    nothing = None, None, None
+    plain = "".join(str(unicodedata.decimal(c, c)) for c in trim(text))
+    for wide, narrow in ("\u2212-", "＄$", "￡£", "￥¥", "￦₩"):
+        plain = plain.replace(wide, narrow)
+    unsigned = plain.lstrip("+-" + WHITE_SPACE) if plain[:1] in "+-" else plain
+    if re.fullmatch(r"\(?[0-9.]+[eE][+-]?[0-9]+\)?", plain.removeprefix("-").removeprefix("+")):
+        number, around = (
+            plain.strip("()+-"),
+            [plain[: plain.index(plain.strip("()+-"))], ")" if plain[-1] == ")" else ""],
+        )
+        marks: list[str] = []
+        body: str | None = number
     else:
-        return None
-    return decimal_38_9(parse_number(sign + plain))
+        digits = [at for at, c in enumerate(unsigned) if c in "0123456789"]
+        if not digits:
+            return nothing
+        shift = len(plain) - len(unsigned)
+        start, end = digits[0] + shift, digits[-1] + shift + 1
+        while start and plain[start - 1] in ".," and plain[:start].lower()[-3:] not in {"rs.", "kr."}:
+            start -= 1
+        while plain[end : end + 1] in {".", ","}:
+            end += 1
+        number, around = plain[start:end], [plain[:start], plain[end:]]
+        found = [split_marks(re.sub(r"[+\-()]", " ", side)) for side in around]
+        if None in found:
+            return nothing
+        marks = [mark for side in found for mark in side or []]
+        body = grouped_number(number)
+    said = [c for side in around for c in side if c in "+-()"]
+    if said not in ([], ["+"], ["-"], ["(", ")"]) or (said == ["+"] and "+" in around[1]):
+        return nothing
+    if ("(" in said) != ("(" in around[0] and ")" in around[1]):
+        return nothing
+    meant = [mark_meaning(mark) for mark in marks]
+    agreed = set.intersection(*meant) if meant else set()
+    if body is None or len(marks) > 2 or (marks and not agreed):
+        return nothing
+    value = decimal_38_9(parse_number(("-" if said and said != ["+"] else "") + body))
+    if value is None or not marks:
+        return value, None, None
+    if len(agreed) == 1:
+        return value, agreed.pop() or None, None
+    return value, None, marks[0].lower().rstrip(".")
+
+
+def currency_repaired(said: str | None, shared: str | None, own: str | None) -> str | None:  # rules 4.1
+    if shared is None:
+        return said
+    return own if own in SHARED[shared] else UNSAID[shared]
 
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -377,6 +479,65 @@ def iso_time(text: str) -> datetime | None:  # rules 6.2
     return utc_time(year, int(month), (day, hour, minute, second), (fraction or "")[:6].ljust(6, "0"), zone)
 
 
+MONTHS_LOWER: Final = "jan feb mar apr may jun jul aug sep oct nov dec"
+AMERICAN_ZONES: Final = {"est": 5, "edt": 4, "cst": 6, "cdt": 5, "mst": 7, "mdt": 6, "pst": 8, "pdt": 7}
+
+
+def loose_offset(text: str) -> str | None:  # rules 6.2
+    """An offset as `offset_of` reads it; `+` may have become a blank, and a blank may stand before it."""
+    found = re.fullmatch(r" ?(?:(Z)|([+ -])([0-9]{2})(?::?([0-9]{2}))?)", text) if text else None
+    if not text:
+        return "Z"
+    if not found:
+        return None
+    return found[1] or f"{found[2].replace(' ', '+')}{found[3]}{found[4] or '00'}"
+
+
+def any_date(text: str) -> tuple[datetime | None, str]:  # rules 6.2
+    iso = re.fullmatch(
+        r"(\d{4})(-?)(\d\d)\2(\d\d)(?:[T ](\d\d)(:?)(\d\d)(?:\6(\d\d)(?:\.(\d+))?)?( ?[Z+ -].*)?)?", text, re.ASCII
+    )
+    if iso:
+        year, dash, month, day, hour, colon, minute, second, fraction, zone = iso.groups()
+        offset = loose_offset(zone or "")
+        if offset is None or (hour and bool(dash) != bool(colon)):
+            return None, "timestamp_iso8601"
+        parts = (day, hour, minute, second)
+        return utc_time(year, int(month), parts, (fraction or "")[:6].ljust(6, "0"), offset), "timestamp_iso8601"
+    words = re.sub(r" \([^()]*\)\Z", "", text)
+    commented = words != text
+    weekday = r"(?:mon|tue|wed|thu|fri|sat|sun)"
+    script = re.fullmatch(
+        rf"{weekday} ([a-z]{{3}}) (\d\d) (\d{{4}})(?: (\d\d):(\d\d):(\d\d)(?: GMT(.*))?)?",
+        words,
+        re.IGNORECASE | re.ASCII,
+    )
+    mail = re.fullmatch(
+        rf"(?:{weekday}, ?)?(\d\d?) ([a-z]{{3}}) (\d{{4}}) (\d\d):(\d\d)(?::(\d\d))? (.+)",
+        words,
+        re.IGNORECASE | re.ASCII,
+    )
+    if script and not (commented and not script[7]):
+        month, day, year, *clock, zone = script.groups()
+        offset = (
+            loose_offset(zone) if zone and zone[0] in "+- " and zone[1:2] != " " else ("Z" if zone is None else None)
+        )
+    elif mail:
+        day, month, year, *clock, zone = mail.groups()
+        name = zone.lower()
+        offset = loose_offset(zone) if zone[0] in "+- " and zone[1:2] not in {" ", "Z"} else None
+        if name in {"gmt", "utc", "ut", "z"}:
+            offset = "Z"
+        elif name in AMERICAN_ZONES:
+            offset = f"-{AMERICAN_ZONES[name]:02}00"
+    else:
+        return None, ""
+    months = MONTHS_LOWER.split()
+    if offset is None or month.lower() not in months:
+        return None, ""
+    return utc_time(year, months.index(month.lower()) + 1, (day, *clock), "0", offset), "timestamp_text"
+
+
 def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | None]:  # rules 6.2
     """(occurred_at by the parameter, what it plainly means, issue)."""
     text = trim(text)
@@ -384,11 +545,14 @@ def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | N
         if (seconds := epoch_time(text, 1)) is not None:
             return seconds, None, None
         if "." not in text:
-            for unit, issue in ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds")):
-                if (meant := epoch_time(text, unit)) is not None:
-                    return None, meant, issue
-    elif (meant := iso_time(text)) is not None:
-        return None, meant, "timestamp_iso8601"
+            for digits, unit in ((13, "milli"), (16, "micro"), (19, "nano")):
+                power = 10 ** (digits - 10)
+                if FIRST_SECOND * power <= int(text[-40:]) <= LAST_SECOND * power and len(text.lstrip("0")) < 40:
+                    meant = EPOCH + timedelta(microseconds=int(text) * 1_000_000 // power)
+                    return None, meant, f"timestamp_{unit}seconds"
+    meant, issue = any_date(text)
+    if meant is not None and FIRST_SECOND <= (meant - EPOCH) / timedelta(seconds=1) <= LAST_SECOND:
+        return None, meant, issue
     return None, None, "invalid_timestamp"
 
 
@@ -1076,6 +1240,10 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     issues = set(name_issues(params, options)) | set(junk_issues(text, others, text[match_type]))
     money = judge_value(core.get("value"), event_rule, issues)
     currency, currency_issue = read_currency(text.get("currency"), options)
+    said, shared = money.pop("said")
+    money["currency_repaired"] = currency_repaired(said, shared, currency)
+    if None not in {currency, money["currency_repaired"]} and currency != money["currency_repaired"]:
+        issues.add("currency_in_value")  # rules 4.1
     issues |= {currency_issue} if currency_issue else set()
     times = judge_time(text.get("timestamp"), origin.received_at, issues)
     traits, name_rule, prehashed = read_traits(params)
@@ -1119,12 +1287,14 @@ def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[
         issues.add("invalid_value")
     if value is not None and value < 0:
         issues.add("negative_value")
-    if value is not None and value > 0 and event_rule == "automatic_lead":
+    repaired, *said = repair_value(param.value) if param and invalid else (None, None, None)
+    if event_rule == "automatic_lead" and (value or repaired or 0) > 0:
         issues.add("lead_by_default")  # rules 5.3
     return {
         "value": value,
         "value_param": param.name if param else None,
-        "value_repaired": value_repaired(param.value) if param and invalid else None,
+        "value_repaired": repaired,
+        "said": said,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from etl.privacy.trait_hashes import HASHES
 from etl.rules import page
+from etl.rules.amount_repair import SHARED_SIGNS, SIGNS
 from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Rows, Rulebook, parse_rules
 from etl.rules.vendors import shipped_names
@@ -48,6 +49,16 @@ def code_tables() -> dict[str, Rows]:
                 ("`null_word`", f"{match_key}, {transaction}, traits", _codes(placeholders.NULL_WORDS)),
                 ("`null_word`", f"{match_key}, {transaction}", _codes(_ID_WORDS)),
                 ("`test_value`", match_key, _codes(placeholders.TEST_VALUES)),
+            ),
+        ),
+        "currency_signs": _rows(
+            ("sign", "currency", "otherwise"),
+            (
+                *((f"`{sign}`", f"`{currency}`", "") for sign, currency in SIGNS),
+                *(
+                    (f"`{row.sign}`", _codes(row.currencies), f"`{row.otherwise}`" if row.otherwise else "none")
+                    for row in SHARED_SIGNS
+                ),
             ),
         ),
         "hashes": _rows(

@@ -16,7 +16,9 @@ from etl.columnar.factorize import map_distinct
 from etl.options import Options
 from etl.privacy import trait_hashes
 from etl.rules import page, value_parsing
+from etl.rules.amount_repair import SHARED_SIGNS, RepairedAmount, repair_amount
 from etl.rules.ruleset import ASCII_LOWER, Ruleset
+from etl.rules.timestamp_repair import repair_timestamp
 from etl.schema import INSTANT, MONEY
 from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
 from etl.steps.junk_values import is_unhashable
@@ -25,6 +27,7 @@ from etl.steps.junk_values import is_unhashable
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
 
 
+_REPAIRED: Final = pl.Struct(dict(zip(RepairedAmount._fields, (MONEY, pl.String(), pl.String()), strict=True)))
 _HASHED_TRAITS: Final = tuple(dict.fromkeys(row.trait for row in trait_hashes.HASHES))
 
 
@@ -145,7 +148,7 @@ def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
 
 
 def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
-    """Returns value, value_repaired, currency and currency_defaulted, and value_text and currency_fault for findings.
+    """Returns value, currency, currency_defaulted and what was meant, and value_text and currency_fault for findings.
 
     Source: "Conversion Value"; rules 4.1 to 4.3.
     """
@@ -155,16 +158,32 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
     sent = fields.texts["currency"]
     read = pl.Struct({"currency": pl.String, "fault": pl.String})
     currency = map_distinct(sent, value_parsing.read_currency, read).struct.unnest()
+    repaired = map_distinct(unread, lambda text: repair_amount(text)._asdict(), _REPAIRED).struct.unnest()
     return pl.DataFrame(
         {
             "value": value,
             "value_text": texts,
-            "value_repaired": map_distinct(unread, value_parsing.read_formatted_amount, MONEY),
+            "value_repaired": repaired["value"],
             "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
             "currency_defaulted": sent.is_null(),
             "currency_fault": currency["fault"],
+            "currency_repaired": repaired["currency"],
+            "shared_sign": repaired["shared_sign"],
         }
-    )
+    ).with_columns(currency_repaired=_currency_meant())
+
+
+def _currency_meant() -> pl.Expr:
+    """Returns the currency that a value's text says; a shared sign means the row's own currency where that uses it."""
+    meant = pl.col("currency_repaired")
+    for row in SHARED_SIGNS:
+        own = (
+            pl.when(pl.col("currency").is_in(row.currencies))
+            .then("currency")
+            .otherwise(pl.lit(row.otherwise, pl.String))
+        )
+        meant = pl.when(pl.col("shared_sign") == row.sign).then(own).otherwise(meant)
+    return meant
 
 
 def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
@@ -177,7 +196,7 @@ def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
     other = pl.Struct({"fault": pl.String, "instant": INSTANT})
     repaired = map_distinct(
         texts.set(instant.is_not_null(), None),
-        lambda text: dict(zip(("fault", "instant"), value_parsing.repair_timestamp(text), strict=True)),
+        lambda text: dict(zip(("fault", "instant"), repair_timestamp(text), strict=True)),
         other,
     ).struct.unnest()
     return pl.DataFrame(

@@ -13,6 +13,7 @@ import polars as pl
 
 from etl.columnar.string_buffers import lists_of
 from etl.privacy import trait_hashes
+from etl.rules.timestamp_repair import UNITS
 from etl.steps.field_resolution import Fields
 from etl.steps.junk_values import TRAITS, Junk, find_junk
 
@@ -40,12 +41,21 @@ ISSUES: Final = (
     Issue("unusable_phone", "the phone number has fewer than seven digits", "3.2"),
     Issue("invalid_value", "the value is not a plain number; see value_repaired", "4.1"),
     Issue("negative_value", "the value is below zero", "4.2"),
+    Issue("currency_in_value", "the value's text says another currency; see currency_repaired", "4.1"),
     Issue("invalid_currency", "the currency is not three letters", "4.3"),
     Issue("unknown_currency", "ISO 4217 does not list the currency as active", "4.3"),
-    Issue("lead_by_default", "the value is positive, but the event is Lead because no type was sent", "5.3"),
+    Issue(
+        "lead_by_default",
+        "the value, as sent or repaired, is positive, but the event is Lead because no type was sent",
+        "5.3",
+    ),
     Issue("timestamp_milliseconds", "the timestamp is in milliseconds; see occurred_at_repaired", "6.2"),
     Issue("timestamp_microseconds", "the timestamp is in microseconds; see occurred_at_repaired", "6.2"),
+    Issue("timestamp_nanoseconds", "the timestamp is in nanoseconds; see occurred_at_repaired", "6.2"),
     Issue("timestamp_iso8601", "the timestamp is an ISO 8601 text; see occurred_at_repaired", "6.2"),
+    Issue(
+        "timestamp_text", "the timestamp is a date as JavaScript or RFC 2822 print it; see occurred_at_repaired", "6.2"
+    ),
     Issue("invalid_timestamp", "the timestamp cannot be read", "6.2"),
     Issue("future_timestamp", "the timestamp is more than a day after the time received", "6.2"),
     Issue("prehashed_trait", "the trait is already a digest; it was not hashed again", "7.3"),
@@ -82,12 +92,18 @@ RULES: Final = (
         pl.col("value_text"),
     ),
     Rule("negative_value", pl.col("value") < 0, _VALUE, _NULL),
+    Rule("currency_in_value", pl.col("currency_repaired") != pl.col("currency"), _VALUE, pl.col("currency_repaired")),
     Rule("invalid_currency", pl.col("currency_fault") == "invalid", pl.col("currency_param"), pl.col("currency")),
     Rule("unknown_currency", pl.col("currency_fault") == "unknown", pl.col("currency_param"), pl.col("currency")),
-    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, _NULL),
+    Rule(
+        "lead_by_default",
+        (pl.col("event_rule") == "automatic_lead") & (pl.coalesce("value", "value_repaired") > 0),
+        _VALUE,
+        _NULL,
+    ),
     *(
         Rule(code, pl.col("timestamp_fault") == code, pl.col("timestamp_param"), pl.col("timestamp_text"))
-        for code in ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601", "invalid_timestamp")
+        for code in (*(code for _, code in UNITS), "timestamp_iso8601", "timestamp_text", "invalid_timestamp")
     ),
     Rule(
         "future_timestamp",

@@ -13,6 +13,7 @@ import polars as pl
 
 from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, has_issue, has_key_issue
 from etl.rules import page
+from etl.rules.timestamp_repair import UNITS
 from etl.runner.published_tables import read
 from etl.steps import placeholders
 
@@ -51,7 +52,7 @@ JUNK_KEYS: Final = (
     ("double_encoded", "double_encoded_key", "match key is encoded twice"),
 )
 TRAITS: Final = (*(name for name in page.PERSONAL_TRAITS if name != "full_name"), "country")
-_OTHER_TIMES: Final = ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601")
+_OTHER_TIMES: Final = (*(code for _, code in UNITS), "timestamp_iso8601", "timestamp_text")
 
 
 def was_sent(trait: str) -> pl.Expr:
