@@ -8,6 +8,7 @@ Nothing here knows the package `etl`. It is written from `custom-integration-par
 from __future__ import annotations
 
 import hashlib
+import html.entities
 import ipaddress
 import json
 import re
@@ -644,12 +645,27 @@ def object_params(payload: dict[str, Any], *, flat: bool) -> list[Param]:
     return params
 
 
+def encoded_twice(body: str) -> str | None:  # rules 1.3
+    """The text of a JSON object that JSON encoded as a string."""
+    try:
+        inner = parse_json(body) if trim(body).startswith('"') else None
+    except ValueError:
+        return None
+    plain = inner.removeprefix("\ufeff") if isinstance(inner, str) and not isinstance(inner, Number) else ""
+    return plain if plain.lstrip(" \t\r\n").startswith("{") else None
+
+
 def body_params(body: Any) -> list[Param] | None:  # rules 1.3
     """A body's parameters, or None for `malformed_body`."""
     if is_empty(body):
         return []
     if isinstance(body, str) and not isinstance(body, Number):
-        if trim(body)[0] not in "{[":
+        body = body.removeprefix("\ufeff")
+        if is_empty(body):
+            return []
+        if (inner := encoded_twice(body)) is not None:
+            body = inner
+        elif trim(body)[0] not in "{[":
             return [Param(*pair, flat=True) for pair in urlencoded(body.encode())]
         try:
             body = parse_json(body)
@@ -797,11 +813,45 @@ def one_edit_apart(left: str, right: str) -> bool:
 
 
 @cache
-def is_near_miss(name: str) -> bool:  # rules 2.6
+def is_near_miss(name: str, options: Options) -> bool:  # rules 2.6
+    if name.startswith("amp;"):
+        meant = Param(re.sub("^(amp;)+", "", name), "", flat=True)
+        if is_recognised(meant, options):
+            return True
     folded = fold(name)
     if folded in map(fold, EXACT_NAMES):
         return True
-    return any(len(known) >= 5 and one_edit_apart(folded, known) for known in map(fold, KNOWN_NAMES))
+    pairs = [(folded, fold(known)) for known in KNOWN_NAMES if known not in EXACT_NAMES or known == "email"]
+    pairs += [(name, known) for known in EXACT_NAMES]
+    return any(len(known) >= 5 and one_edit_apart(sent, known) for sent, known in pairs)
+
+
+def swallowed_names(text: str, options: Options) -> list[tuple[int, str]]:  # rules 2.7
+    """(where its separator stood, name) of every parameter that a value swallowed."""
+    found = []
+    for equals in (at for at, c in enumerate(text) if c == "="):
+        start = equals
+        while start and text[start - 1] in LETTERS | {"-"} and equals - start < 40:
+            start -= 1
+        name = text[start:equals]
+        left = (
+            re.sub("(amp;)+$", "", text[:start])
+            if re.search("[?;](amp;)+$|&amp;(amp;)+$", text[:start])
+            else text[:start]
+        )
+        if left.endswith("&amp;"):
+            at = len(left) - 5
+        elif left.endswith(("?", ";")):
+            at = len(left) - 1
+        else:
+            at = len(left) - 1
+            eaten = [
+                e for e, c in html.entities.html5.items() if c == left[-1:] and not e.endswith(";") and c not in '&<>"'
+            ]
+            name = next((e + name for e in sorted(eaten) if is_named_field(e + name, options)), "") if name else ""
+        if name and is_named_field(name, options):
+            found.append((at, name))
+    return found
 
 
 # --- rulings on a request -----------------------------------------------------------------------------------
@@ -907,7 +957,7 @@ def name_issues(params: list[Param], options: Options) -> Iterator[str]:
         yield "alias_conflict"  # rules 2.3
     if any(is_structured(param.value) and is_named_field(param.name, options) for param in params):
         yield "not_scalar"  # rules 1.5
-    if any(not is_recognised(param, options) and is_near_miss(param.name) for param in params):
+    if any(not is_recognised(param, options) and is_near_miss(param.name, options) for param in params):
         yield "near_miss_name"  # rules 2.6
 
 
@@ -1027,15 +1077,14 @@ def read_item(position: int, element: dict[str, Any], issues: set[str]) -> dict[
 
 
 def read_items(params: list[Param], value: Decimal | None, issues: set[str]) -> list[dict[str, Any]]:
-    chosen, skipped = Array([]), False  # rules 8.1, 8.3
+    chosen = Array([])  # rules 8.1, 8.3
     for array in item_candidates(params):
         if array.malformed:
             issues.add("malformed_items")
         if array.elements:
             chosen = array
             break
-        skipped = True
-    if chosen.elements and (skipped or any(element is None for _, element in chosen.elements)):
+    if any(element is None for _, element in chosen.elements):
         issues.add("malformed_items")
     items = [read_item(at, element, issues) for at, element in chosen.elements if element is not None]
     if value is not None and total_differs(items, value):
@@ -1238,7 +1287,9 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     others = {} if conversion_type is None else {"conversion_type": conversion_type}
     others |= {trait: found[0].value for trait, names in TRAITS.items() if (found := exact_params(params, names))}
     issues = set(name_issues(params, options)) | set(junk_issues(text, others, text[match_type]))
-    money = judge_value(core.get("value"), event_rule, issues)
+    if any(swallowed_names(sent, options) for sent in (*text.values(), *others.values())):
+        issues.add("lost_separator")  # rules 2.7
+    money = judge_value(core.get("value"), event_rule, issues, options)
     currency, currency_issue = read_currency(text.get("currency"), options)
     said, shared = money.pop("said")
     money["currency_repaired"] = currency_repaired(said, shared, currency)
@@ -1280,7 +1331,7 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     return Candidate(row, items, passthroughs, text[match_type], dedup_key(row, options))
 
 
-def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[str, Any]:  # 4.1, 4.2
+def judge_value(param: Param | None, event_rule: str, issues: set[str], options: Options) -> dict[str, Any]:  # 4.1, 4.2
     value = decimal_38_9(parse_number(param.value)) if param else None
     invalid = param is not None and value is None
     if invalid:
@@ -1288,6 +1339,10 @@ def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[
     if value is not None and value < 0:
         issues.add("negative_value")
     repaired, *said = repair_value(param.value) if param and invalid else (None, None, None)
+    if param and invalid and (swallowed := swallowed_names(param.value, options)):  # rules 2.7
+        before = param.value[: swallowed[0][0]]
+        repaired, said = decimal_38_9(parse_number(before)), [None, None]
+        repaired = repair_value(before)[0] if repaired is None else repaired
     if event_rule == "automatic_lead" and (value or repaired or 0) > 0:
         issues.add("lead_by_default")  # rules 5.3
     return {

@@ -17,6 +17,7 @@ from etl.options import Options
 from etl.privacy import trait_hashes
 from etl.rules import page, value_parsing
 from etl.rules.amount_repair import SHARED_SIGNS, RepairedAmount, repair_amount
+from etl.rules.lost_separators import find_swallowed
 from etl.rules.ruleset import ASCII_LOWER, Ruleset
 from etl.rules.timestamp_repair import repair_timestamp
 from etl.schema import INSTANT, MONEY
@@ -48,7 +49,7 @@ def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.Da
         [
             decide_identity(fields),
             decide_event(fields, ruleset),
-            read_amounts(fields, options.default_currency),
+            read_amounts(fields, ruleset, options.default_currency),
             fields.texts.select("conversion_type", "transaction_id"),
         ],
         how="horizontal",
@@ -147,7 +148,7 @@ def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
     )
 
 
-def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
+def read_amounts(fields: Fields, ruleset: Ruleset, default_currency: str | None) -> pl.DataFrame:
     """Returns value, currency, currency_defaulted and what was meant, and value_text and currency_fault for findings.
 
     Source: "Conversion Value"; rules 4.1 to 4.3.
@@ -158,7 +159,7 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
     sent = fields.texts["currency"]
     read = pl.Struct({"currency": pl.String, "fault": pl.String})
     currency = map_distinct(sent, value_parsing.read_currency, read).struct.unnest()
-    repaired = map_distinct(unread, lambda text: repair_amount(text)._asdict(), _REPAIRED).struct.unnest()
+    repaired = map_distinct(unread, lambda text: _repaired(text, ruleset)._asdict(), _REPAIRED).struct.unnest()
     return pl.DataFrame(
         {
             "value": value,
@@ -171,6 +172,15 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
             "shared_sign": repaired["shared_sign"],
         }
     ).with_columns(currency_repaired=_currency_meant())
+
+
+def _repaired(text: str, ruleset: Ruleset) -> RepairedAmount:
+    """Mends an unreadable amount; of one that swallowed other parameters only the number before them (rules 2.7)."""
+    swallowed = find_swallowed(text, ruleset)
+    if not swallowed:
+        return repair_amount(text)
+    plain = value_parsing.read_amount(swallowed.before)
+    return RepairedAmount(repair_amount(swallowed.before).value if plain is None else plain)
 
 
 def _currency_meant() -> pl.Expr:

@@ -23,6 +23,7 @@ _JUNK: Final = (
     ("unresolved_macro", placeholders.is_macro),
     ("null_word", placeholders.is_null_word),
     ("undecodable_text", placeholders.is_undecodable),
+    ("lost_separator", placeholders.may_hold_parameters),
 )
 
 

@@ -13,6 +13,8 @@ import polars as pl
 
 from etl.columnar.string_buffers import lists_of
 from etl.privacy import trait_hashes
+from etl.rules.lost_separators import find_swallowed
+from etl.rules.ruleset import Ruleset
 from etl.rules.timestamp_repair import UNITS
 from etl.steps.field_resolution import Fields
 from etl.steps.junk_values import TRAITS, Junk, find_junk
@@ -31,6 +33,7 @@ ISSUES: Final = (
     Issue("not_scalar", "a recognised parameter was sent as an object or array, so it counts as not sent", "1.5"),
     Issue("alias_conflict", "several parameters with different texts could fill the field", "2.3"),
     Issue("near_miss_name", "the parameter is not read; its name is close to a known name", "2.6"),
+    Issue("lost_separator", "the value holds another parameter, whose separator got lost", "2.7"),
     Issue("unresolved_macro", "the value is a macro that the sender did not replace", "3.2"),
     Issue("placeholder_word", "the value is the placeholder of a manual, such as YOUR_CLICK_ID", "3.2"),
     Issue("null_word", "the value is a word for a missing value, such as null", "3.2"),
@@ -153,13 +156,14 @@ def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
     return lists_of(issues, lengths).alias("issues")
 
 
-def find_issues(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
+def find_issues(conversions: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> list[pl.DataFrame]:
     """Finds the issues of the fields of conversions.
 
     Args:
         conversions: Output of `build_conversions`; `match_key` as sent.
         fields: Fields of these conversions. Their unfiltered parts also give findings for other postbacks of the
             batch, which the caller drops.
+        ruleset: Gives the names that a value may have swallowed.
 
     Returns:
         Frames of `FINDINGS`.
@@ -171,9 +175,25 @@ def find_issues(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
             "alias_conflict",
         ),
         as_findings(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
+        *_lost_separators(conversions, fields, ruleset),
         *_value_findings(conversions, fields),
         *apply_rules(conversions),
     ]
+
+
+def _lost_separators(conversions: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> list[pl.DataFrame]:
+    """Finds the parameters that winning values swallowed (rules 2.7)."""
+    found: list[tuple[int, str, str]] = []
+    for field in fields.winners:
+        suspects = fields.is_junk("lost_separator", field)
+        if not suspects.any():
+            continue
+        columns = conversions["row"], fields.param_names(field), fields.texts[field]
+        for row, parameter, text in zip(*(column.filter(suspects) for column in columns), strict=True):
+            swallowed = find_swallowed(text, ruleset)
+            found += [(row, parameter, name) for name in (swallowed.names if swallowed else ())]
+    rows = pl.DataFrame(found, schema={"row": pl.UInt32, "parameter": pl.String, "detail": pl.String}, orient="row")
+    return [as_findings(rows, "lost_separator")]
 
 
 def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:

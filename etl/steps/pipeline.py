@@ -121,7 +121,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, options)
     items, items_findings = build_items(fields, conversions, ruleset)
     passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
-    found = [*find_issues(conversions, filled), *items_findings, *passthroughs_findings]
+    found = [*find_issues(conversions, filled, ruleset), *items_findings, *passthroughs_findings]
     whole = conversions.with_columns(
         list_issues(found, postbacks.height).filter(is_accepted),
         _counts(items, postbacks.height).filter(is_accepted).alias("item_count"),

@@ -153,6 +153,11 @@ def is_undecodable(texts: pl.Series) -> pl.Series:
     return texts.str.contains("\ufffd", literal=True).fill_null(False)
 
 
+def may_hold_parameters(texts: pl.Series) -> pl.Series:
+    """Returns whether each value contains `=`, so that it may have swallowed parameters (rules 2.7); false for null."""
+    return texts.str.contains("=", literal=True).fill_null(False)
+
+
 def _is_word(texts: pl.Series, words: tuple[str, ...]) -> pl.Series:
     """Returns whether each trimmed text is one of the words, in any ASCII case; false for null."""
     begins = MAY_BE_BLANK.copy()

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from etl.columnar import json_codec
+from etl.rules.body_faults import not_an_object
 from etl.rules.page import WHITE_SPACE
 from etl.rules.value_parsing import read_instant
 from etl.sources.record import Record, split_target
@@ -41,7 +42,7 @@ def read_record(text: bytes) -> Record:
 def read_value(value: Any) -> Record:
     """Turns a parsed JSON value into a record: an envelope or a bare payload."""
     if not isinstance(value, dict):
-        return Record("malformed_body", "The record is JSON, but not an object")
+        return Record("malformed_body", not_an_object(value, "record"))
     return _open_envelope(value) if is_envelope(value) else Record(fields=value)
 
 
@@ -60,7 +61,8 @@ def _open_envelope(envelope: dict[str, Any]) -> Record:
     headers = envelope.get("headers")
     status = envelope.get("status", envelope.get("http_status"))
     return Record(
-        fault=fault,
+        fault="malformed_body" if fault else None,
+        fault_message=fault,
         received_at=_instant(envelope.get("received_at")),
         http_method=_text(envelope.get("method")),
         http_status=status if isinstance(status, int) and 0 <= status < 1000 else None,
@@ -82,12 +84,12 @@ def _target(text: str) -> tuple[str, str | None]:
 
 
 def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
-    """Returns the body as text, the body as an object, and its fault; at most one of the three is not None."""
+    """Returns the body as text, as an object, and what is wrong with it; at most one of the three is not None."""
     if isinstance(body, dict):
         return None, body, None
     if body is None or isinstance(body, str):
         return body or None, None, None
-    return None, None, "malformed_body"
+    return None, None, not_an_object(body)
 
 
 def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
