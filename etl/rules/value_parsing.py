@@ -89,6 +89,19 @@ def read_currency(text: str) -> dict[str, str | None]:
 
 
 @cache
+def minor_unit_digits(currency: str) -> int | None:
+    """Returns the power of ten of a currency's minor unit in ISO 4217; None for an unknown currency (rules 4.1a).
+
+    Examples:
+        >>> [minor_unit_digits(code) for code in ("USD", "JPY", "KWD", "XYZ")]
+        [2, 0, 3, None]
+    """
+    from iso4217 import Currency
+
+    return Currency(currency).exponent if currency in active_currencies() else None
+
+
+@cache
 def active_currencies() -> frozenset[str]:
     """Returns the three-letter codes that ISO 4217 lists as active."""
     from iso4217 import Currency

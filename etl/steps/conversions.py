@@ -18,7 +18,7 @@ from etl.privacy import trait_hashes
 from etl.rules import page, value_parsing
 from etl.rules.amount_repair import SHARED_SIGNS, RepairedAmount, repair_amount
 from etl.rules.lost_separators import find_swallowed
-from etl.rules.ruleset import ASCII_LOWER, Ruleset
+from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
 from etl.rules.timestamp_repair import repair_timestamp
 from etl.schema import INSTANT, MONEY
 from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
@@ -160,18 +160,42 @@ def read_amounts(fields: Fields, ruleset: Ruleset, default_currency: str | None)
     read = pl.Struct({"currency": pl.String, "fault": pl.String})
     currency = map_distinct(sent, value_parsing.read_currency, read).struct.unnest()
     repaired = map_distinct(unread, lambda text: _repaired(text, ruleset)._asdict(), _REPAIRED).struct.unnest()
-    return pl.DataFrame(
-        {
-            "value": value,
-            "value_text": texts,
-            "value_repaired": repaired["value"],
-            "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
-            "currency_defaulted": sent.is_null(),
-            "currency_fault": currency["fault"],
-            "currency_repaired": repaired["currency"],
-            "shared_sign": repaired["shared_sign"],
-        }
-    ).with_columns(currency_repaired=_currency_meant())
+    return (
+        pl.DataFrame(
+            {
+                "value": value,
+                "value_text": texts,
+                "value_repaired": repaired["value"],
+                "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
+                "currency_defaulted": sent.is_null(),
+                "currency_fault": currency["fault"],
+                "currency_repaired": repaired["currency"],
+                "shared_sign": repaired["shared_sign"],
+            }
+        )
+        .with_columns(currency_repaired=_currency_meant())
+        .pipe(_scale_minor_units, fields, ruleset)
+    )
+
+
+def _scale_minor_units(amounts: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
+    """Divides values in minor units by the power of ten of their currency; null where that is unknown (rules 4.1a)."""
+    if not ruleset.minor_units:
+        return amounts
+    digits = dict(ruleset.minor_unit_digits)
+    is_minor = map_distinct(
+        fields.param_names("value"), lambda name: fold(name) in ruleset.minor_unit_names, pl.Boolean()
+    ).fill_null(False)
+    powers = map_distinct(
+        amounts["currency"].set(~is_minor, None),
+        lambda code: digits.get(code, value_parsing.minor_unit_digits(code)),
+        pl.Int64(),
+    )
+    scaled = [
+        value_parsing.amount(amounts[name].cast(pl.String) + "e-" + powers.cast(pl.String)).alias(name)
+        for name in ("value", "value_repaired")
+    ]
+    return amounts.with_columns(column.zip_with(is_minor, amounts[column.name]) for column in scaled)
 
 
 def _repaired(text: str, ruleset: Ruleset) -> RepairedAmount:
