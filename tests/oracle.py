@@ -694,14 +694,25 @@ def is_envelope(payload: dict[str, Any]) -> bool:
     return bool({"body", "query"} & payload.keys()) and any(name in payload for name in about)
 
 
+def collect_addresses(payload: dict[str, Any]) -> list[str]:  # rules 1.3a
+    named = [payload.get(name) for name in ("url", "path", "uri", "target", "request_uri")]
+    return [
+        text
+        for text in named
+        if isinstance(text, str) and not isinstance(text, Number) and COLLECT.search(split_path(text)[0])
+    ]
+
+
 def read_payload(record_no: int, payload: Any, options: Options) -> Request | Rejected | Skip:
     origin = Origin(record_no, options.account, options.integration)
     if not isinstance(payload, dict):
         return Rejected(origin, ["malformed_body"])
-    if not is_envelope(payload):
-        return Request(origin, object_params(payload, flat=False))
     addresses = [payload[name] for name in ("url", "path") if isinstance(payload.get(name), str)]
     addresses = [address for address in addresses if trim(address)]
+    if not is_envelope(payload):
+        addresses = collect_addresses(payload)
+        if not addresses:
+            return Request(origin, object_params(payload, flat=False))
     method = None if is_empty(payload.get("method")) else scalar_text(payload["method"])
     collect = COLLECT.search(split_path(addresses[0])[0]) if addresses else None
     if (addresses and not collect) or method not in {None, *METHODS}:

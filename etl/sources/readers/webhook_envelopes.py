@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -9,10 +11,15 @@ from typing import Any, Final
 from etl.columnar import json_codec
 from etl.rules.body_faults import not_an_object
 from etl.rules.page import WHITE_SPACE
+from etl.rules.ruleset import Ruleset
 from etl.rules.value_parsing import read_instant
 from etl.sources.record import Record, split_target
 
 _REQUEST_KEYS: Final = frozenset(("method", "path", "url", "headers", "received_at"))
+
+#: Envelope keys for the address of the request, in order of precedence.
+_TARGET_KEYS: Final = dict.fromkeys(("url", "path", "uri", "target", "request_uri"))
+_COLLECT: Final = re.compile(Ruleset().collect_pattern)
 
 #: Envelope keys for the sender's address, the likeliest first.
 ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
@@ -43,7 +50,7 @@ def read_value(value: Any) -> Record:
     """Turns a parsed JSON value into a record: an envelope or a bare payload."""
     if not isinstance(value, dict):
         return Record("malformed_body", not_an_object(value, "record"))
-    return _open_envelope(value) if is_envelope(value) else Record(fields=value)
+    return _open_envelope(value) if is_envelope(value) or _has_collect_address(value) else Record(fields=value)
 
 
 def is_envelope(value: dict[str, Any]) -> bool:
@@ -51,12 +58,26 @@ def is_envelope(value: dict[str, Any]) -> bool:
     return ("body" in value or "query" in value) and not _REQUEST_KEYS.isdisjoint(value)
 
 
+def may_hold_address(names: Collection[str]) -> bool:
+    """Whether an object with these names may be an envelope whose serialiser left the body out (rules 1.3a)."""
+    return not _TARGET_KEYS.keys().isdisjoint(names)
+
+
+def _has_collect_address(value: dict[str, Any]) -> bool:
+    """Whether an object has an address with the collect path: a serialiser leaves out a body that is undefined."""
+    addresses = (text for key in _TARGET_KEYS if isinstance(text := value.get(key), str))
+    return any(_COLLECT.search(_target(text)[0]) for text in addresses)
+
+
 def _open_envelope(envelope: dict[str, Any]) -> Record:
     """Turns an envelope into a record."""
     query = envelope.get("query")
     query_fields = pairs(query) if query and isinstance(query, dict) else None
     query_text = (_text(query) or "").removeprefix("?")
-    targets = [_target(text) for key in ("url", "path") if (text := _text(envelope.get(key)))]
+    keys = ("url", "path") if is_envelope(envelope) else _TARGET_KEYS
+    targets = [_target(text) for key in keys if (text := _text(envelope.get(key)))]
+    if not is_envelope(envelope):
+        targets = [one for one in targets if _COLLECT.search(one[0])]
     body, fields, fault = _body(envelope.get("body"))
     headers = envelope.get("headers")
     status = envelope.get("status", envelope.get("http_status"))
