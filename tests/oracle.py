@@ -551,9 +551,9 @@ def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | N
                 if FIRST_SECOND * power <= int(text[-40:]) <= LAST_SECOND * power and len(text.lstrip("0")) < 40:
                     meant = EPOCH + timedelta(microseconds=int(text) * 1_000_000 // power)
                     return None, meant, f"timestamp_{unit}seconds"
-    meant, issue = any_date(text)
-    if meant is not None and FIRST_SECOND <= (meant - EPOCH) / timedelta(seconds=1) <= LAST_SECOND:
-        return None, meant, issue
+    instant, issue = any_date(text)
+    if instant is not None and FIRST_SECOND <= (instant - EPOCH) / timedelta(seconds=1) <= LAST_SECOND:
+        return None, instant, issue
     return None, None, "invalid_timestamp"
 
 

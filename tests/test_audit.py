@@ -60,7 +60,10 @@ MEASURED = {
     ("match_quality", "null_word_key"): ABOUT_KEY.format(code="null_word"),
     ("match_quality", "test_key"): ABOUT_KEY.format(code="test_value"),
     ("match_quality", "double_encoded_key"): ABOUT_KEY.format(code="double_encoded"),
-    ("lead_trap", "lead_by_default"): "event = 'Lead' and event_rule = 'automatic_lead' and value > 0",
+    (
+        "lead_trap",
+        "lead_by_default",
+    ): "event = 'Lead' and event_rule = 'automatic_lead' and coalesce(value, value_repaired) > 0",
     ("unread_parameters", "near_miss_name"): HAS.format(code="near_miss_name"),
     ("alias_conflicts", "alias_conflict"): HAS.format(code="alias_conflict"),
     ("times", "own_time"): "occurred_at_rule = 'parameter'",
@@ -247,11 +250,11 @@ def test_keys_that_were_cut_off(folders: dict[str, Path], found: dict[str, Sheet
 
 
 def test_ids_that_are_the_same_for_every_order(folders: dict[str, Path], found: dict[str, Sheets]) -> None:
-    ((count,),) = query(folders["planted"], "select count(*) from {rejections} where transaction_id = '0'")
+    ((count,),) = query(folders["planted"], "select count(*) from {rejections} where transaction_id = '1'")
     (row,) = found["planted"]["duplicates"]["repeated_ids"]
     assert (row["integration"], row["transaction_id"], row["kind"], row["records"]) == (
         "legacy",
-        "0",
+        "1",
         "constant",
         count,
     )
@@ -322,7 +325,7 @@ def test_unreadable_values_by_shape(tmp_path: Path) -> None:
     dressed, free = sheets_of(out)["values"]["unreadable"]
     assert (dressed["shape"], dressed["conversions"], dressed["example"]) == ("$9.9", 39, "$1.50")
     assert dressed["meant"] == Decimal("1.5")
-    assert money(dressed["money_meant"]) == {"": sum(Decimal(n) + Decimal("0.5") for n in range(1, 40))}
+    assert money(dressed["money_meant"]) == {"USD": sum(Decimal(n) + Decimal("0.5") for n in range(1, 40))}
     assert (free["shape"], free["meant"]) == ("free", None)
 
 
