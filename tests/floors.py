@@ -47,7 +47,8 @@ FLOORS: Final = (
             _room(
                 "rules",
                 "the page as rows, the ruleset, how names and values are read",
-                "page rulings ruleset ruleset_file parameter_names value_parsing",
+                "page rulings ruleset ruleset_file parameter_names lost_separators value_parsing amount_repair"
+                " timestamp_repair body_faults",
             ),
             _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
         ),
@@ -69,8 +70,8 @@ FLOORS: Final = (
             _room(
                 "steps",
                 "requests to tables, one step a module",
-                "parameter_table placeholders record_ids parameters field_resolution issues conversions items"
-                " passthroughs deduplication rejections pipeline",
+                "parameter_table placeholders record_ids parameters field_resolution junk_values issues"
+                " conversions nested_identities items passthroughs deduplication rejections pipeline",
             ),
             _room(
                 "sources/storage",
