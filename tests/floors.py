@@ -75,7 +75,7 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "locations decompress archives inputs",
+                "line_ends locations decompress archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
