@@ -82,7 +82,7 @@ FLOORS: Final = (
             _room(
                 "sources/readers",
                 "records to requests, one reader a family of formats",
-                "escapes timestamps webhook_envelopes json_batch json_matching request_fields"
+                "escapes second_records timestamps webhook_envelopes json_batch json_matching request_fields"
                 " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
             ),
             _room(
