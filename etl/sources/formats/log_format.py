@@ -42,6 +42,8 @@ VARIABLES: Final = (
     Variable(("$status", "%s", "%>s", "%<s"), "status", rb"\d{3}|-"),
     Variable(("$remote_addr", "$realip_remote_addr", "%h", "%a", "%{c}a"), "client", _WORD),
     Variable(("$http_x_forwarded_for", "%{X-Forwarded-For}i"), "forwarded", _ANY),
+    Variable(("%l",), None, rb"\S*?"),
+    Variable(("$remote_user", "%u"), None, rb"(?!- [^\[])(?:(?! - |\[\d\d?/).)*?"),
     Variable(("$http_user_agent", "%{User-Agent}i", "%{User-agent}i"), "agent", _ANY),
 )
 
@@ -112,7 +114,8 @@ def compile_log_format(text: str) -> Format:
             pattern += rb"\[" + group + rb"\]" if spelling == "%t" else b"(?:" * is_cut + group
             cut = _CUT if is_cut else cut
         else:
-            pattern += _ANY if literal[token.start() - 1 : token.start()] == '"' else rb".*?"
+            unquoted = variable.pattern if variable and not variable.fills else rb".*?"
+            pattern += _ANY if literal[token.start() - 1 : token.start()] == '"' else unquoted
     pattern += re.escape(literal[end:].encode()) + cut
     _check(filled, text)
     return Format(

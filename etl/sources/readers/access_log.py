@@ -50,6 +50,7 @@ _SENDER: Final = re.compile(rb"(\S+) [^\s\"\[\]]+ (?:[^\s\"\[\]]+ ?|\"[^\"]*\" )
 _SENDER_BYTES: Final = 512
 
 _read_clock: Final = TIMES["clf"]
+_HOST_AND_PORT: Final = re.compile(rb"\S*[A-Za-z]\S*:\d{2,5}")
 _WORD: Final = re.compile(rb"\S+")
 _ADDRESS: Final = re.compile(r"\[?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:%[0-9A-Za-z]+)?\]?")
 
@@ -113,19 +114,25 @@ def _torn_place(prefix: bytes) -> int | None:
     The client is the third word before the time, and only a virtual host or addresses may stand before it.
 
     Examples:
-        >>> [_torn_place(prefix + b" - - ") for prefix in (b"192.0.2.7 - -192.0.2.8", b"192.0.2.4192.0.2.8", b"a 192.0.2.7")]
+        >>> [_torn_place(b"192.0.2.7" + torn + b" - - ") for torn in (b" - -192.0.2.8", b"192.0.2.8", b"")]
         [13, 9, None]
     """
     words = list(_WORD.finditer(prefix))
+    texts = [word[0] for word in words]
     for i, word in enumerate(words[:-2]):
         text = word[0].decode("latin-1")
         glued = glued_address(text.rstrip(","))
         if glued is not None:
             return word.start() + glued
-        if i > 1 and _ADDRESS.fullmatch(text) and any(b"-" == before[0] for before in words[:i]):
+        if i > 1 and _ADDRESS.fullmatch(text) and (b"-" in texts[:i] or _is_second_host(texts[0], texts[i - 1])):
             return word.start()
-    is_repeated = len(words) > 4 and words[1][0] == words[-2][0] == b"-"
+    is_repeated = len(words) > 4 and texts[1] == texts[-2] == b"-"
     return words[-3].start() if is_repeated else None
+
+
+def _is_second_host(first: bytes, word: bytes) -> bool:
+    """Whether a word ends with the virtual host with which a line begins, or with one that has a port as well."""
+    return word.endswith(first) or bool(_HOST_AND_PORT.fullmatch(first) and _HOST_AND_PORT.fullmatch(word))
 
 
 def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:

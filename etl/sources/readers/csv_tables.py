@@ -98,6 +98,8 @@ def _guess_headerless_columns(rows: list[list[str]], settings: Settings) -> tupl
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d")
 
 
+#: A glued cell ends with a time of at most this many characters.
+_GLUED_CHARS: Final = 64
 #: Roles of columns, and how their cells begin.
 _BEGINNINGS: Final = {
     "received_at": _TIME,
@@ -175,13 +177,10 @@ def _read_cells(header: list[str], cells: list[str], settings: Settings) -> Reco
 
 
 def _fits(header: list[str], cells: list[str], settings: Settings) -> bool:
-    """Whether the last cells of a row that is too long are a row: a time and a request stand where the table has them."""
-    beginnings = [
-        (cells[header.index(name)], _BEGINNINGS[role])
-        for role, name in settings.columns
-        if role in _BEGINNINGS and name in header
-    ]
-    return bool(beginnings) and all(pattern.match(cell) for cell, pattern in beginnings)
+    """Whether the last cells of a row that is too long are a row: a time and a request stand where they should."""
+    places = [(header.index(name), role) for role, name in settings.columns if role in _BEGINNINGS and name in header]
+    texts = ((cells[place][-_GLUED_CHARS * (place == 0) :], _BEGINNINGS[role]) for place, role in places)
+    return bool(places) and all(pattern.search(text) for text, pattern in texts)
 
 
 def claims(row: Format, record: bytes) -> bool:

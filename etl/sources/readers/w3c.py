@@ -177,7 +177,7 @@ def _head(fields: tuple[str, ...]) -> tuple[re.Pattern[bytes], bool]:
     The flag says whether a line begins with it. Without a date and a time among the fields, no text is a head.
     """
     kinds = [next((kind for part, kind in _KINDS if part in name), None) for name in fields]
-    first = next((i for i, kind in enumerate(kinds) if kind == _TIME_KIND or kind == _DATE_KIND), None)
+    first = next((i for i, kind in enumerate(kinds) if kind in (_TIME_KIND, _DATE_KIND)), None)
     if first is None or _TIME_KIND not in kinds:
         return re.compile(b"(?!)"), False
     known = [i for i, kind in enumerate(kinds) if i >= first and kind]

@@ -112,7 +112,7 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
             ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
             has_returns = has_return_ends(block[:SAMPLE_BYTES]) if size == 0 else has_returns
             if has_returns:
-                block = block.replace(b"\r", b"\n")  # noqa: PLW2901
+                block = block.replace(b"\r", b"\n")
             if size >= BLOCK_BYTES << len(later):
                 later.append(block[:LATER_SAMPLE_BYTES])
             head += (block if head else block.lstrip(b"\0"))[: SAMPLE_BYTES - len(head)]

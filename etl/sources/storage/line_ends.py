@@ -101,7 +101,7 @@ class ReturnsAsNewlines:
 
 
 def without_edges(line: bytes) -> tuple[int, int]:
-    r"""Returns where a line's record begins and ends: NUL bytes, byte order marks before it, `\r` behind it are no part.
+    r"""Returns where the record of a line begins and ends: without NUL bytes, `\r` and byte order marks at its edges.
 
     Examples:
         >>> without_edges(b"\0\xef\xbb\xbfabc\r\0"), without_edges(b"\0\0"), without_edges(b"a\0b")
