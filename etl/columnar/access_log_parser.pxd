@@ -43,8 +43,8 @@ cdef bint _is_host(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t
 cdef bint _is_ipv4(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
 
 @cython.locals(
-    place=Py_ssize_t, byte=int, dots=Py_ssize_t, colons=Py_ssize_t, pairs=Py_ssize_t, letters=Py_ssize_t,
-    length=Py_ssize_t, longest=Py_ssize_t,
+    place=Py_ssize_t, byte=int, dots=Py_ssize_t, colons=Py_ssize_t, pairs=Py_ssize_t, length=Py_ssize_t,
+    longest=Py_ssize_t,
 )
 cdef bint _is_odd_client(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
 

@@ -190,21 +190,15 @@ def _is_ipv4(buffer: memoryview, start: int, end: int) -> bool:
 
 
 def _is_odd_client(buffer: memoryview, start: int, end: int) -> bool:
-    """Whether a client may be two texts glued: more digits or groups than an address has, and a digit at its end."""
-    dots = colons = pairs = letters = length = longest = 0
+    """Whether a client that is no IPv4 address may be two texts glued: it ends like one, or is no IPv6 address."""
+    dots = colons = pairs = length = longest = 0
     for place in range(start, end):
         byte = buffer[place]
-        if byte in (_DOT, _COLON):
-            dots += byte == _DOT
-            colons += byte == _COLON
-            pairs += byte == _COLON and place > start and buffer[place - 1] == _COLON
-            length = 0
-        else:
-            letters += not _is_digit(byte)
-            length += 1
-            longest = max(longest, length)
-    if dots == 3 and not colons and not letters:
-        return longest > 3
+        dots += byte == _DOT
+        colons += byte == _COLON
+        pairs += byte == _COLON and place > start and buffer[place - 1] == _COLON
+        length = 0 if byte in (_DOT, _COLON) else length + 1
+        longest = max(longest, length)
     if colons:
         return dots > 3 or pairs > 1 or colons > 7 or longest > 4
     return dots > 0 and _is_digit(buffer[end - 1])
@@ -233,7 +227,9 @@ def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line:
     quote = clock + _CLOCK_SIZE + 2
     if quote >= end or _find(buffer, start, end, _QUOTE) != quote or client_end == client:
         return False
-    if buffer[client_end - 1] == _COMMA or buffer[clock - 1] != _OPEN or _is_odd_client(buffer, client, client_end):
+    if buffer[client_end - 1] == _COMMA or buffer[clock - 1] != _OPEN:
+        return False
+    if not _is_ipv4(buffer, client, client_end) and _is_odd_client(buffer, client, client_end):
         return False
     if buffer[quote - 2] != _CLOSE or buffer[quote - 1] != _BLANK:
         return False
