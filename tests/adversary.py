@@ -710,6 +710,20 @@ def log_lines(seed: int, n: int) -> bytes:
     return joined(rng, repeated(rng, lambda: postback_line(rng) if rng.random() < 0.85 else other_line(rng), n))
 
 
+def damaged_lines(seed: int, n: int) -> bytes:
+    """Lines of a log, many of them torn or glued, padded with NUL bytes, or behind a byte order mark."""
+    rng = random.Random(seed)
+
+    def damage(line: bytes) -> bytes:
+        request = line.find(b'] "') + 4
+        torn = line[: rng.randint(request, len(line))] + postback_line(rng) if 4 < request <= len(line) else line
+        return rng.choice(
+            (line, torn, b"\0" * 7 + line, line + b"\0\0", b"\0" * 9, b"\xef\xbb\xbf" + line, line + b"\r")
+        )
+
+    return joined(rng, [damage(postback_line(rng)) for _ in range(n)])
+
+
 def repeated(rng: random.Random, make: Callable[[], T], n: int) -> list[T]:
     """`n` records; some are sent again, as senders that retry do."""
     records: list[T] = []

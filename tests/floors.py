@@ -76,14 +76,14 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "locations decompress archives inputs",
+                "line_ends locations decompress archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
             _room(
                 "sources/readers",
                 "records to requests, one reader a family of formats",
-                "escapes timestamps webhook_envelopes json_batch json_matching request_fields"
+                "escapes second_records timestamps webhook_envelopes json_batch json_matching request_fields"
                 " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
             ),
             _room(

@@ -568,6 +568,8 @@ LOG_LINE: Final = re.compile(
     re.DOTALL,
 )
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: Client, ident and user, a time, and the quote before a request.
+HEAD: Final = re.compile(r'\S+ [^\s"\[\]]+ [^\s"\[\]]+ \[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} [+-][0-9]{4}\] "')
 ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
 COLLECT: Final = re.compile(r"/([^/]+)/collect/([^/]+)/?\Z")
 METHODS: Final = ("GET", "POST")
@@ -608,7 +610,8 @@ def split_path(target: str) -> tuple[str, str]:
 
 def read_log_line(record_no: int, line: bytes, options: Options) -> Request | Rejected | Skip:
     found = LOG_LINE.match(line.decode("latin-1"))
-    if not found or found["month"] not in MONTHS:
+    is_torn = found and HEAD.search(line.decode("latin-1"), found.start("request"))  # rules 1.3c
+    if not found or is_torn or found["month"] not in MONTHS:
         return Rejected(Origin(record_no), ["malformed_record"])  # rules 1.3
     clock = (found["day"], found["hour"], found["minute"], found["second"])
     received_at = utc_time(found["year"], MONTHS.index(found["month"]) + 1, clock, "0", found["zone"])
@@ -746,12 +749,13 @@ def read_json_line(record_no: int, line: bytes, options: Options) -> Request | R
 def read_lines(data: bytes, read: Callable[..., Any], options: Options) -> Iterator[Request | Rejected | Skip]:
     lines = data.split(b"\n")
     for record_no, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
+        line = re.sub(rb"\A(?:\0|\xef\xbb\xbf)+|[\0\r]+\Z", b"", line)  # noqa: PLW2901  # rules 1.3c
         if not trim(utf8(line)):
             yield Skip("blank")  # rules 1.1
         elif line.startswith(b"#"):
             yield Skip("comment")
         else:
-            yield read(record_no, line.removesuffix(b"\r"), options)
+            yield read(record_no, line, options)
 
 
 def read_records(data: bytes, kind: str, options: Options) -> Iterator[Request | Rejected | Skip]:

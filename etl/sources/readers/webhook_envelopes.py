@@ -13,6 +13,7 @@ from etl.rules.body_faults import not_an_object
 from etl.rules.page import WHITE_SPACE
 from etl.rules.ruleset import Ruleset
 from etl.rules.value_parsing import read_instant
+from etl.sources.readers.second_records import second_message
 from etl.sources.record import Record, split_target
 
 _REQUEST_KEYS: Final = frozenset(("method", "path", "url", "headers", "received_at"))
@@ -139,11 +140,18 @@ def _instant(value: Any) -> datetime | None:
     return read_instant(text) if text else None
 
 
+#: An object that begins where no value can: behind another value, or within a name or text.
+_SECOND: Final = re.compile(rb"(?<=[^:,\[\s])\s{0,9}(?P<object>\{)\s{0,9}\"")
+
+
 def malformed_reason(text: bytes) -> str:
     """Explains why a record is not valid JSON."""
     head = text.lstrip()[:1]
     if head not in (b"{", b"["):
         return "Not JSON: it begins with neither { nor ["
+    second = _SECOND.search(text, 1)
+    if second:
+        return second_message(second.start("object"))
     return (
         "Not valid JSON" if text.rstrip()[-1:] in (b"}", b"]") else "Not valid JSON: cut off before its closing bracket"
     )
