@@ -134,8 +134,12 @@ CONVERSIONS: Final = Table(
         Column("client_ip", TEXT, "null unless --pii keep"),
         Column("user_agent", TEXT, "as logged"),
         *_LINEAGE,
+        Column("currency_repaired", TEXT, "the currency that the text of an unreadable value says"),
     ),
 )
+
+#: Columns that tables of earlier versions of this tool lack; they are read as null.
+LATER_COLUMNS: Final = frozenset(("currency_repaired",))
 
 ITEMS: Final = Table(
     "items",

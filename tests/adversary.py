@@ -54,16 +54,20 @@ ITEM_NAMES: Final = (
 MACRO_STYLES: Final = (
     "{%s}", "{{%s}}", "[%s]", "[[%s]]", "${%s}", "%%%s%%", "%%%%%s%%%%", "<%s>", "__%s__", "!!!%s!!!",
     "--%s--",
+    "{{ %s }}", "{{{%s}}}", "[[[%s]]]", "<%%= %s %%>", "{$%s}", "!%s!", "!!%s!!", "*|%s|*", "$$%s$$", "@@%s@@", "[%s",
+    "%s]", "%s]]", "<%s", "%s>", "${%s", "%s}}",
     "#%s#", "##%s##", "{%s", "%s}", "x{%s}", "{%s}x", "{%s} ", "{{%s}", "#%s", "({%s})", "{%s}{%s}",
 )  # fmt: skip
 MACRO_WORDS: Final = (
     "clickid", "CLICKID", "click.id", "click-id", "CLICK_ID", "aff_sub", "x", "X", "s2", "a:b", "1x", "",
     "a b",
-    "é", "null", "_x", "DEADBEEF", "abc",
+    "é", "null", "_x", "DEADBEEF", "abc", "1.order_id", "order[id]", "a  b", "x|y", "object Object",
 )  # fmt: skip
 NULL_WORDS: Final = (
     "null", "NULL", "Undefined", "none", "NaN", "n/a", "N/A", "[object Object]", "[OBJECT OBJECT]", " null ",
-    "nulll", "nil", "-", "n\u00a0a", "undefined\u3000", "ull",
+    "nulll", "nil", "-", "0",
+    "False", "unknown", "NA", "00", "ORDER_ID", "YOUR_CLICK_ID_HERE", "CHANGEME", "click_id",
+    "n\u00a0a", "undefined\u3000", "ull",
 )  # fmt: skip
 TEST_VALUES: Final = ("test", "TEST", "testing", "demo", " Demo ", "test123", "test1234", "tests")
 EMPTIES: Final = ("", " ", "   ", "\t", "\u00a0", "\u3000", "\u2003 \u00a0", "\x85", "\u2028", "\r\n")
@@ -704,6 +708,20 @@ def log_lines(seed: int, n: int) -> bytes:
     """`n` lines of an access log, about 85 % of them postbacks."""
     rng = random.Random(seed)
     return joined(rng, repeated(rng, lambda: postback_line(rng) if rng.random() < 0.85 else other_line(rng), n))
+
+
+def damaged_lines(seed: int, n: int) -> bytes:
+    """Lines of a log, many of them torn or glued, padded with NUL bytes, or behind a byte order mark."""
+    rng = random.Random(seed)
+
+    def damage(line: bytes) -> bytes:
+        request = line.find(b'] "') + 4
+        torn = line[: rng.randint(request, len(line))] + postback_line(rng) if 4 < request <= len(line) else line
+        return rng.choice(
+            (line, torn, b"\0" * 7 + line, line + b"\0\0", b"\0" * 9, b"\xef\xbb\xbf" + line, line + b"\r")
+        )
+
+    return joined(rng, [damage(postback_line(rng)) for _ in range(n)])
 
 
 def repeated(rng: random.Random, make: Callable[[], T], n: int) -> list[T]:

@@ -18,6 +18,8 @@ def shown(value: Any) -> Any:
         return f"{value:f}".rstrip("0").rstrip(".")
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ").replace(".000000Z", "Z")
+    if isinstance(value, dict):
+        return {name: shown(part) for name, part in value.items() if part is not None}
     if isinstance(value, list):
         return [shown(item) for item in value]
     return value

@@ -47,7 +47,8 @@ FLOORS: Final = (
             _room(
                 "rules",
                 "the page as rows, the ruleset, how names and values are read",
-                "page rulings ruleset ruleset_file parameter_names value_parsing",
+                "page rulings ruleset ruleset_file parameter_names lost_separators value_parsing amount_repair"
+                " timestamp_repair body_faults",
             ),
             _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
         ),
@@ -69,20 +70,20 @@ FLOORS: Final = (
             _room(
                 "steps",
                 "requests to tables, one step a module",
-                "parameter_table placeholders record_ids parameters field_resolution issues conversions items"
-                " passthroughs deduplication rejections pipeline",
+                "parameter_table placeholders record_ids parameters field_resolution junk_values issues"
+                " conversions nested_identities items passthroughs deduplication rejections pipeline",
             ),
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "locations decompress archives inputs",
+                "line_ends locations decompress archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
             _room(
                 "sources/readers",
                 "records to requests, one reader a family of formats",
-                "escapes timestamps webhook_envelopes json_batch json_matching request_fields"
+                "escapes second_records timestamps webhook_envelopes json_batch json_matching request_fields"
                 " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
             ),
             _room(

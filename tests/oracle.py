@@ -8,6 +8,7 @@ Nothing here knows the package `etl`. It is written from `custom-integration-par
 from __future__ import annotations
 
 import hashlib
+import html.entities
 import ipaddress
 import json
 import re
@@ -302,30 +303,132 @@ def decimal_38_9(number: Parsed | None) -> Decimal | None:  # rules 4.1
     return rounded if rounded else rounded.copy_abs()
 
 
-CURRENCY_SIGNS: Final = "".join(c for c in map(chr, range(0x20000)) if unicodedata.category(c) == "Sc")
-MARK: Final = f"(?:[{re.escape(CURRENCY_SIGNS)}]|[A-Za-z]{{3}})?"
-GAP: Final = f"[{WHITE_SPACE}]*"
-MARKED: Final = re.compile(f"([+-]?){GAP}{MARK}{GAP}([+-]?){GAP}([0-9.,'’{WHITE_SPACE}]+?){GAP}{MARK}")
-GROUPED: Final = re.compile(
-    f"([1-9][0-9]{{0,2}}(?:([,.'’{WHITE_SPACE}])[0-9]{{3}})(?:\\2[0-9]{{3}})*)(?:([.,])([0-9]+))?"
-)
+CURRENCY_SIGNS: Final = {c for c in map(chr, range(0x20000)) if unicodedata.category(c) == "Sc"} - set("¢")
+ONE_CURRENCY: Final = {
+    "€": "EUR", "£": "GBP", "zł": "PLN", "₹": "INR", "₽": "RUB", "₺": "TRY", "₩": "KRW", "₪": "ILS", "₫": "VND",
+    "₴": "UAH", "฿": "THB", "r$": "BRL", "kč": "CZK", "ft": "HUF", "us$": "USD", "ca$": "CAD", "au$": "AUD",
+    "nz$": "NZD", "hk$": "HKD", "s$": "SGD", "mx$": "MXN",
+}  # fmt: skip
+SHARED: Final = {
+    "$": ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "TWD", "MXN", "ARS", "CLP", "COP"),
+    "¥": ("JPY", "CNY"),
+    "kr": ("SEK", "NOK", "DKK", "ISK"),
+    "rs": ("INR", "PKR", "LKR", "NPR", "MUR", "SCR"),
+}
+UNSAID: Final = {"$": "USD", "¥": "JPY", "kr": None, "rs": "INR"}
+SEPARATORS: Final = " \u00a0\u202f\u2009'’"
 
 
-def value_repaired(text: str) -> Decimal | None:  # rules 4.1
-    found = MARKED.fullmatch(trim(text))
-    if not found or (found[1] and found[2]):
+def mark_meaning(mark: str) -> set[str]:  # rules 4.1
+    """The currencies that a sign or code can mean; an empty text where it is a sign of none that is known."""
+    mark = mark.lower().removesuffix(".") if mark.lower() in {"kr.", "rs."} else mark.lower()
+    if mark in ONE_CURRENCY:
+        return {ONE_CURRENCY[mark]}
+    if mark in SHARED:
+        return set(SHARED[mark])
+    if re.fullmatch("[a-z]{3}", mark):
+        return {mark.upper()} & active_currencies()
+    return {""} if mark[-1:] in CURRENCY_SIGNS and re.fullmatch("[a-z]{0,2}", mark[:-1]) else set()
+
+
+def split_marks(text: str) -> list[str] | None:  # rules 4.1
+    """The signs and codes of a text that holds nothing else."""
+    marks = []
+    while text := trim(text):
+        found = re.match("[A-Za-z]{0,2}[^A-Za-z0-9]|[A-Za-z]{3}|zł|kč|ft|kr|rs", text, re.IGNORECASE)
+        sized = sorted((len(text[:size]), text[:size]) for size in (1, 2, 3) if len(text) >= size)
+        known = [one for _, one in sized if mark_meaning(one)]
+        if not found or not known:
+            return None
+        marks.append(known[-1])
+        text = text[len(known[-1]) :]
+    return marks
+
+
+def grouped_number(text: str) -> str | None:  # noqa: PLR0911 - rules 4.1, one notation after another
+    """A number in digits and a point, of one whose notation is clear."""
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text):
+        return text
+    separators = [c for c in text if not "0" <= c <= "9"]
+    if not separators:
         return None
-    sign, body = found[1] or found[2], found[3]
-    grouped = GROUPED.fullmatch(body)
-    if re.fullmatch(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+", body):
-        plain = body
-    elif grouped and grouped[2] != grouped[3]:
-        plain = re.sub("[^0-9]", "", grouped[1]) + "." + (grouped[4] or "0")
-    elif re.fullmatch(r"[0-9]+,[0-9]+", body):
-        plain = body.replace(",", ".")
+    first, last = separators[0], separators[-1]
+    whole, fraction = text, ""
+    if (last in ".," and last != first) or (set(separators) == {","} and len(separators) == 1):
+        whole, _, fraction = text.rpartition(last)
+        if not fraction:
+            return None
+        if last == first:  # one comma, and nothing else
+            is_thousands = len(fraction) == 3 and 1 <= len(whole) <= 3 and whole != "0"
+            return whole + fraction if is_thousands else whole + "." + fraction
+    inner = {c for c in whole if not "0" <= c <= "9"}
+    if len(inner) != 1 or (fraction and not fraction.isdecimal()):
+        return None
+    (separator,) = inner
+    if separator not in ".," + SEPARATORS or ((separator == "." and last == ".") and len(separators) < 2):
+        return None
+    groups = whole.split(separator)
+    sizes = [len(group) for group in groups]
+    is_european = 1 <= sizes[0] <= 3 and set(sizes[1:]) == {3}
+    is_indian = separator == "," and 1 <= sizes[0] <= 2 and sizes[-1] == 3 and set(sizes[1:-1]) == {2}
+    if groups[0] == "0" or not (is_european or is_indian):
+        return None
+    return "".join(groups) + ("." + fraction if fraction else "")
+
+
+def repair_value(  # noqa: PLR0911 - one way out a doubt
+    text: str,
+) -> tuple[Decimal | None, str | None, str | None]:  # rules 4.1
+    """(value, the currency that the text says, a sign that several currencies share)."""
+    nothing = None, None, None
+    plain = "".join(str(unicodedata.decimal(c, c)) for c in trim(text))
+    for wide, narrow in ("\u2212-", "＄$", "￡£", "￥¥", "￦₩"):
+        plain = plain.replace(wide, narrow)
+    unsigned = plain.lstrip("+-" + WHITE_SPACE) if plain[:1] in "+-" else plain
+    if re.fullmatch(r"\(?[0-9.]+[eE][+-]?[0-9]+\)?", plain.removeprefix("-").removeprefix("+")):
+        number, around = (
+            plain.strip("()+-"),
+            [plain[: plain.index(plain.strip("()+-"))], ")" if plain[-1] == ")" else ""],
+        )
+        marks: list[str] = []
+        body: str | None = number
     else:
-        return None
-    return decimal_38_9(parse_number(sign + plain))
+        digits = [at for at, c in enumerate(unsigned) if c in "0123456789"]
+        if not digits:
+            return nothing
+        shift = len(plain) - len(unsigned)
+        start, end = digits[0] + shift, digits[-1] + shift + 1
+        while start and plain[start - 1] in ".," and plain[:start].lower()[-3:] not in {"rs.", "kr."}:
+            start -= 1
+        while plain[end : end + 1] in {".", ","}:
+            end += 1
+        number, around = plain[start:end], [plain[:start], plain[end:]]
+        found = [split_marks(re.sub(r"[+\-()]", " ", side)) for side in around]
+        if None in found:
+            return nothing
+        marks = [mark for side in found for mark in side or []]
+        body = grouped_number(number)
+    said = [c for side in around for c in side if c in "+-()"]
+    if said not in ([], ["+"], ["-"], ["(", ")"]) or (said == ["+"] and "+" in around[1]):
+        return nothing
+    if ("(" in said) != ("(" in around[0] and ")" in around[1]):
+        return nothing
+    meant = [mark_meaning(mark) for mark in marks]
+    agreed = set.intersection(*meant) if meant else set()
+    if body is None or len(marks) > 2 or (marks and not agreed):
+        return nothing
+    value = decimal_38_9(parse_number(("-" if said and said != ["+"] else "") + body))
+    if value is None or not marks:
+        return value, None, None
+    if len(agreed) == 1:
+        return value, agreed.pop() or None, None
+    return value, None, marks[0].lower().rstrip(".")
+
+
+def currency_repaired(said: str | None, shared: str | None, own: str | None) -> str | None:  # rules 4.1
+    if shared is None:
+        return said
+    return own if own in SHARED[shared] else UNSAID[shared]
 
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -377,6 +480,65 @@ def iso_time(text: str) -> datetime | None:  # rules 6.2
     return utc_time(year, int(month), (day, hour, minute, second), (fraction or "")[:6].ljust(6, "0"), zone)
 
 
+MONTHS_LOWER: Final = "jan feb mar apr may jun jul aug sep oct nov dec"
+AMERICAN_ZONES: Final = {"est": 5, "edt": 4, "cst": 6, "cdt": 5, "mst": 7, "mdt": 6, "pst": 8, "pdt": 7}
+
+
+def loose_offset(text: str) -> str | None:  # rules 6.2
+    """An offset as `offset_of` reads it; `+` may have become a blank, and a blank may stand before it."""
+    found = re.fullmatch(r" ?(?:(Z)|([+ -])([0-9]{2})(?::?([0-9]{2}))?)", text) if text else None
+    if not text:
+        return "Z"
+    if not found:
+        return None
+    return found[1] or f"{found[2].replace(' ', '+')}{found[3]}{found[4] or '00'}"
+
+
+def any_date(text: str) -> tuple[datetime | None, str]:  # rules 6.2
+    iso = re.fullmatch(
+        r"(\d{4})(-?)(\d\d)\2(\d\d)(?:[T ](\d\d)(:?)(\d\d)(?:\6(\d\d)(?:\.(\d+))?)?( ?[Z+ -].*)?)?", text, re.ASCII
+    )
+    if iso:
+        year, dash, month, day, hour, colon, minute, second, fraction, zone = iso.groups()
+        offset = loose_offset(zone or "")
+        if offset is None or (hour and bool(dash) != bool(colon)):
+            return None, "timestamp_iso8601"
+        parts = (day, hour, minute, second)
+        return utc_time(year, int(month), parts, (fraction or "")[:6].ljust(6, "0"), offset), "timestamp_iso8601"
+    words = re.sub(r" \([^()]*\)\Z", "", text)
+    commented = words != text
+    weekday = r"(?:mon|tue|wed|thu|fri|sat|sun)"
+    script = re.fullmatch(
+        rf"{weekday} ([a-z]{{3}}) (\d\d) (\d{{4}})(?: (\d\d):(\d\d):(\d\d)(?: GMT(.*))?)?",
+        words,
+        re.IGNORECASE | re.ASCII,
+    )
+    mail = re.fullmatch(
+        rf"(?:{weekday}, ?)?(\d\d?) ([a-z]{{3}}) (\d{{4}}) (\d\d):(\d\d)(?::(\d\d))? (.+)",
+        words,
+        re.IGNORECASE | re.ASCII,
+    )
+    if script and not (commented and not script[7]):
+        month, day, year, *clock, zone = script.groups()
+        offset = (
+            loose_offset(zone) if zone and zone[0] in "+- " and zone[1:2] != " " else ("Z" if zone is None else None)
+        )
+    elif mail:
+        day, month, year, *clock, zone = mail.groups()
+        name = zone.lower()
+        offset = loose_offset(zone) if zone[0] in "+- " and zone[1:2] not in {" ", "Z"} else None
+        if name in {"gmt", "utc", "ut", "z"}:
+            offset = "Z"
+        elif name in AMERICAN_ZONES:
+            offset = f"-{AMERICAN_ZONES[name]:02}00"
+    else:
+        return None, ""
+    months = MONTHS_LOWER.split()
+    if offset is None or month.lower() not in months:
+        return None, ""
+    return utc_time(year, months.index(month.lower()) + 1, (day, *clock), "0", offset), "timestamp_text"
+
+
 def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | None]:  # rules 6.2
     """(occurred_at by the parameter, what it plainly means, issue)."""
     text = trim(text)
@@ -384,11 +546,14 @@ def read_timestamp(text: str) -> tuple[datetime | None, datetime | None, str | N
         if (seconds := epoch_time(text, 1)) is not None:
             return seconds, None, None
         if "." not in text:
-            for unit, issue in ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds")):
-                if (meant := epoch_time(text, unit)) is not None:
-                    return None, meant, issue
-    elif (meant := iso_time(text)) is not None:
-        return None, meant, "timestamp_iso8601"
+            for digits, unit in ((13, "milli"), (16, "micro"), (19, "nano")):
+                power = 10 ** (digits - 10)
+                if FIRST_SECOND * power <= int(text[-40:]) <= LAST_SECOND * power and len(text.lstrip("0")) < 40:
+                    meant = EPOCH + timedelta(microseconds=int(text) * 1_000_000 // power)
+                    return None, meant, f"timestamp_{unit}seconds"
+    instant, issue = any_date(text)
+    if instant is not None and FIRST_SECOND <= (instant - EPOCH) / timedelta(seconds=1) <= LAST_SECOND:
+        return None, instant, issue
     return None, None, "invalid_timestamp"
 
 
@@ -403,6 +568,8 @@ LOG_LINE: Final = re.compile(
     re.DOTALL,
 )
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: Client, ident and user, a time, and the quote before a request.
+HEAD: Final = re.compile(r'\S+ [^\s"\[\]]+ [^\s"\[\]]+ \[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} [+-][0-9]{4}\] "')
 ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
 COLLECT: Final = re.compile(r"/([^/]+)/collect/([^/]+)/?\Z")
 METHODS: Final = ("GET", "POST")
@@ -443,7 +610,8 @@ def split_path(target: str) -> tuple[str, str]:
 
 def read_log_line(record_no: int, line: bytes, options: Options) -> Request | Rejected | Skip:
     found = LOG_LINE.match(line.decode("latin-1"))
-    if not found or found["month"] not in MONTHS:
+    is_torn = found and HEAD.search(line.decode("latin-1"), found.start("request"))  # rules 1.3c
+    if not found or is_torn or found["month"] not in MONTHS:
         return Rejected(Origin(record_no), ["malformed_record"])  # rules 1.3
     clock = (found["day"], found["hour"], found["minute"], found["second"])
     received_at = utc_time(found["year"], MONTHS.index(found["month"]) + 1, clock, "0", found["zone"])
@@ -480,12 +648,27 @@ def object_params(payload: dict[str, Any], *, flat: bool) -> list[Param]:
     return params
 
 
+def encoded_twice(body: str) -> str | None:  # rules 1.3
+    """The text of a JSON object that JSON encoded as a string."""
+    try:
+        inner = parse_json(body) if trim(body).startswith('"') else None
+    except ValueError:
+        return None
+    plain = inner.removeprefix("\ufeff") if isinstance(inner, str) and not isinstance(inner, Number) else ""
+    return plain if plain.lstrip(" \t\r\n").startswith("{") else None
+
+
 def body_params(body: Any) -> list[Param] | None:  # rules 1.3
     """A body's parameters, or None for `malformed_body`."""
     if is_empty(body):
         return []
     if isinstance(body, str) and not isinstance(body, Number):
-        if trim(body)[0] not in "{[":
+        body = body.removeprefix("\ufeff")
+        if is_empty(body):
+            return []
+        if (inner := encoded_twice(body)) is not None:
+            body = inner
+        elif trim(body)[0] not in "{[":
             return [Param(*pair, flat=True) for pair in urlencoded(body.encode())]
         try:
             body = parse_json(body)
@@ -514,14 +697,25 @@ def is_envelope(payload: dict[str, Any]) -> bool:
     return bool({"body", "query"} & payload.keys()) and any(name in payload for name in about)
 
 
+def collect_addresses(payload: dict[str, Any]) -> list[str]:  # rules 1.3a
+    named = [payload.get(name) for name in ("url", "path", "uri", "target", "request_uri")]
+    return [
+        text
+        for text in named
+        if isinstance(text, str) and not isinstance(text, Number) and COLLECT.search(split_path(text)[0])
+    ]
+
+
 def read_payload(record_no: int, payload: Any, options: Options) -> Request | Rejected | Skip:
     origin = Origin(record_no, options.account, options.integration)
     if not isinstance(payload, dict):
         return Rejected(origin, ["malformed_body"])
-    if not is_envelope(payload):
-        return Request(origin, object_params(payload, flat=False))
     addresses = [payload[name] for name in ("url", "path") if isinstance(payload.get(name), str)]
     addresses = [address for address in addresses if trim(address)]
+    if not is_envelope(payload):
+        addresses = collect_addresses(payload)
+        if not addresses:
+            return Request(origin, object_params(payload, flat=False))
     method = None if is_empty(payload.get("method")) else scalar_text(payload["method"])
     collect = COLLECT.search(split_path(addresses[0])[0]) if addresses else None
     if (addresses and not collect) or method not in {None, *METHODS}:
@@ -555,12 +749,13 @@ def read_json_line(record_no: int, line: bytes, options: Options) -> Request | R
 def read_lines(data: bytes, read: Callable[..., Any], options: Options) -> Iterator[Request | Rejected | Skip]:
     lines = data.split(b"\n")
     for record_no, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
+        line = re.sub(rb"\A(?:\0|\xef\xbb\xbf)+|[\0\r]+\Z", b"", line)  # noqa: PLW2901  # rules 1.3c
         if not trim(utf8(line)):
             yield Skip("blank")  # rules 1.1
         elif line.startswith(b"#"):
             yield Skip("comment")
         else:
-            yield read(record_no, line.removesuffix(b"\r"), options)
+            yield read(record_no, line, options)
 
 
 def read_records(data: bytes, kind: str, options: Options) -> Iterator[Request | Rejected | Skip]:
@@ -636,49 +831,141 @@ def one_edit_apart(left: str, right: str) -> bool:
 
 
 @cache
-def is_near_miss(name: str) -> bool:  # rules 2.6
+def is_near_miss(name: str, options: Options) -> bool:  # rules 2.6
+    if name.startswith("amp;"):
+        meant = Param(re.sub("^(amp;)+", "", name), "", flat=True)
+        if is_recognised(meant, options):
+            return True
     folded = fold(name)
     if folded in map(fold, EXACT_NAMES):
         return True
-    return any(len(known) >= 5 and one_edit_apart(folded, known) for known in map(fold, KNOWN_NAMES))
+    pairs = [(folded, fold(known)) for known in KNOWN_NAMES if known not in EXACT_NAMES or known == "email"]
+    pairs += [(name, known) for known in EXACT_NAMES]
+    return any(len(known) >= 5 and one_edit_apart(sent, known) for sent, known in pairs)
+
+
+def swallowed_names(text: str, options: Options) -> list[tuple[int, str]]:  # rules 2.7
+    """(where its separator stood, name) of every parameter that a value swallowed."""
+    found = []
+    for equals in (at for at, c in enumerate(text) if c == "="):
+        start = equals
+        while start and text[start - 1] in LETTERS | {"-"} and equals - start < 40:
+            start -= 1
+        name = text[start:equals]
+        left = (
+            re.sub("(amp;)+$", "", text[:start])
+            if re.search("[?;](amp;)+$|&amp;(amp;)+$", text[:start])
+            else text[:start]
+        )
+        if left.endswith("&amp;"):
+            at = len(left) - 5
+        elif left.endswith(("?", ";")):
+            at = len(left) - 1
+        else:
+            at = len(left) - 1
+            eaten = [
+                e for e, c in html.entities.html5.items() if c == left[-1:] and not e.endswith(";") and c not in '&<>"'
+            ]
+            name = next((e + name for e in sorted(eaten) if is_named_field(e + name, options)), "") if name else ""
+        if name and is_named_field(name, options):
+            found.append((at, name))
+    return found
 
 
 # --- rulings on a request -----------------------------------------------------------------------------------
 
-WORD: Final = r"[A-Za-z][A-Za-z0-9_.:-]*"
-MACROS: Final = re.compile(
-    "|".join(
-        re.escape(opening) + WORD + re.escape(closing)
-        for opening, closing in (
-            ("{", "}"), ("{{", "}}"), ("[", "]"), ("[[", "]]"), ("${", "}"), ("%", "%"), ("%%", "%%"),
-            ("<", ">"), ("__", "__"), ("!!!", "!!!"), ("--", "--"), ("#", "#"), ("##", "##"),
-        )
-    )
+MACROS: Final = (
+    ("{", "}"), ("{{", "}}"), ("{{{", "}}}"), ("[", "]"), ("[[", "]]"), ("[[[", "]]]"), ("<", ">"), ("<%=", "%>"),
+    ("${", "}"), ("%", "%"), ("%%", "%%"), ("__", "__"), ("!", "!"), ("!!", "!!"), ("!!!", "!!!"), ("--", "--"),
+    ("#", "#"), ("##", "##"), ("*|", "|*"), ("$$", "$$"), ("@@", "@@"),
 )  # fmt: skip
-NULL_WORDS: Final = ("null", "undefined", "none", "nan", "n/a", "[object object]")
+HALF_MACROS: Final = tuple(
+    half
+    for left, right in (("{", "}"), ("{{", "}}"), ("${", "}"), ("[", "]"), ("[[", "]]"), ("<", ">"))
+    for half in ((left, ""), ("", right))
+)
+NULL_WORDS: Final = ("null", "undefined", "none", "nil", "nan", "n/a", "na", "-", "[object object]")
+NULL_IDS: Final = (*NULL_WORDS, "0", "false", "unknown")
 TEST_VALUES: Final = ("test", "testing", "demo", "test123")
+MANUAL_WORDS: Final = {
+    before + word + behind
+    for word in ["CLICK_ID", "CLICKID", "REF_ID", "REFID", "TRANSACTION_ID", "TRANSACTIONID", "ORDER_ID", "ORDERID"]
+    for before in ("", "YOUR_")
+    for behind in ("", "_HERE")
+} | {"REPLACE_ME", "REPLACE_THIS", "CHANGE_ME", "CHANGEME", "PLACEHOLDER"}
+LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+
+
+def is_macro_name(name: str, marks: str) -> bool:  # rules 3.2
+    if "  " in name:
+        return False
+    bare = name.removeprefix(" ").removesuffix(" ")
+    return bare[:1] in LETTERS | {"$"} and bare != "" and all(c in LETTERS or c in marks for c in bare)
 
 
 def is_macro(text: str) -> bool:  # rules 3.2
+    if is_null_word(text):
+        return False
     plain = trim(text)
-    return any(MACROS.fullmatch(form) for form in (plain, utf8(percent_decode(plain.encode()))))
+    for form in (plain, utf8(percent_decode(plain.encode()))):
+        for macros, marks in ((MACROS, " .-|$[]"), (HALF_MACROS, " .-|$")):
+            for left, right in macros:
+                inner = form[len(left) : len(form) - len(right)]
+                if form == left + inner + right and is_macro_name(inner, marks):
+                    return True
+    return False
 
 
 def is_null_word(text: str) -> bool:  # rules 3.2
     return ascii_lower(trim(text)) in NULL_WORDS
 
 
-def junk_issues(core: dict[str, str], conversion_type: str | None, match_key: str) -> Iterator[str]:
-    texts = [*core.values(), conversion_type]  # rules 3.2
-    if any(is_macro(text) for text in texts if text is not None):
-        yield "unresolved_macro"
-    ids = [match_key, core.get("transaction_id", match_key)]
-    if any(map(is_null_word, ids)):
+def is_junk_id(text: str) -> bool:  # rules 3.2, 6.3
+    return is_macro(text) or trim(text) in MANUAL_WORDS or ascii_lower(trim(text)) in NULL_IDS
+
+
+def id_issues(text: str) -> Iterator[str]:  # rules 3.2
+    if trim(text) in MANUAL_WORDS:
+        yield "placeholder_word"
+    if ascii_lower(trim(text)) in NULL_IDS:
         yield "null_word"
+    elif re.search("%[0-9A-Fa-f]{2}", text) and not is_macro(text):
+        yield "double_encoded"
+
+
+def is_unusable(text: str, kind: str, null_words: tuple[str, ...]) -> bool:  # rules 3.2
+    if is_macro(text) or ascii_lower(trim(text)) in null_words or prehash(text):
+        return False
+    if kind == "phone":
+        return sum(c in "0123456789" for c in text) < 7
+    local, at, domain = trim(text).rpartition("@")
+    return not (local and at and domain) or any(c in WHITE_SPACE for c in trim(text))
+
+
+def junk_issues(core: dict[str, str], others: dict[str, str], match_key: str) -> Iterator[str]:  # rules 3.2
+    if any(map(is_macro, (*core.values(), *others.values()))):
+        yield "unresolved_macro"
+    for text in (match_key, core.get("transaction_id", match_key)):
+        yield from id_issues(text)
     if ascii_lower(trim(match_key)) in TEST_VALUES:
         yield "test_value"
-    if any(re.search("%[0-9A-Fa-f]{2}", text) for text in ids):
-        yield "double_encoded"
+    traits = {name: text for name, text in others.items() if name != "conversion_type"}
+    if any(map(is_null_word, traits.values())):
+        yield "null_word"
+    unused = {"full_name"} if traits.keys() & {"first_name", "last_name"} else set()
+    used = [*core.values(), *(text for name, text in others.items() if name not in unused)]
+    if any("\ufffd" in text for text in used):
+        yield "undecodable_text"
+    emails = [(core.get("email"), NULL_IDS), (traits.get("email"), NULL_WORDS)]
+    if any(text is not None and is_unusable(text, "email", words) for text, words in emails):
+        yield "unusable_email"
+    if "phone" in traits and is_unusable(traits["phone"], "phone", NULL_WORDS):
+        yield "unusable_phone"
+
+
+def is_hashable(trait: str, text: str) -> bool:  # rules 3.2
+    junk = is_macro(text) or is_null_word(text) or "\ufffd" in text
+    return not junk and not (trait in {"email", "phone"} and is_unusable(text, trait, NULL_WORDS))
 
 
 def name_issues(params: list[Param], options: Options) -> Iterator[str]:
@@ -688,7 +975,7 @@ def name_issues(params: list[Param], options: Options) -> Iterator[str]:
         yield "alias_conflict"  # rules 2.3
     if any(is_structured(param.value) and is_named_field(param.name, options) for param in params):
         yield "not_scalar"  # rules 1.5
-    if any(not is_recognised(param, options) and is_near_miss(param.name) for param in params):
+    if any(not is_recognised(param, options) and is_near_miss(param.name, options) for param in params):
         yield "near_miss_name"  # rules 2.6
 
 
@@ -808,15 +1095,14 @@ def read_item(position: int, element: dict[str, Any], issues: set[str]) -> dict[
 
 
 def read_items(params: list[Param], value: Decimal | None, issues: set[str]) -> list[dict[str, Any]]:
-    chosen, skipped = Array([]), False  # rules 8.1, 8.3
+    chosen = Array([])  # rules 8.1, 8.3
     for array in item_candidates(params):
         if array.malformed:
             issues.add("malformed_items")
         if array.elements:
             chosen = array
             break
-        skipped = True
-    if chosen.elements and (skipped or any(element is None for _, element in chosen.elements)):
+    if any(element is None for _, element in chosen.elements):
         issues.add("malformed_items")
     items = [read_item(at, element, issues) for at, element in chosen.elements if element is not None]
     if value is not None and total_differs(items, value):
@@ -1016,9 +1302,17 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     if match_type is None or event is None:
         return Rejected(origin, reasons)  # rules 5.4
 
-    issues = set(name_issues(params, options)) | set(junk_issues(text, conversion_type, text[match_type]))
-    money = judge_value(core.get("value"), event_rule, issues)
+    others = {} if conversion_type is None else {"conversion_type": conversion_type}
+    others |= {trait: found[0].value for trait, names in TRAITS.items() if (found := exact_params(params, names))}
+    issues = set(name_issues(params, options)) | set(junk_issues(text, others, text[match_type]))
+    if any(swallowed_names(sent, options) for sent in (*text.values(), *others.values())):
+        issues.add("lost_separator")  # rules 2.7
+    money = judge_value(core.get("value"), event_rule, issues, options)
     currency, currency_issue = read_currency(text.get("currency"), options)
+    said, shared = money.pop("said")
+    money["currency_repaired"] = currency_repaired(said, shared, currency)
+    if None not in {currency, money["currency_repaired"]} and currency != money["currency_repaired"]:
+        issues.add("currency_in_value")  # rules 4.1
     issues |= {currency_issue} if currency_issue else set()
     times = judge_time(text.get("timestamp"), origin.received_at, issues)
     traits, name_rule, prehashed = read_traits(params)
@@ -1027,7 +1321,10 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     passthroughs = read_passthroughs(params)
     issues |= {"passthrough_dropped"} if len(passthroughs) > 5 else set()  # rules 7.4
 
-    hashes = hash_columns(traits)
+    unhashed = {trait for trait, sent in others.items() if not is_hashable(trait, sent)}
+    if name_rule == "full_name" and "full_name" in unhashed:
+        unhashed |= {"first_name", "last_name"}  # rules 3.2
+    hashes = hash_columns({trait: None if trait in unhashed else sent for trait, sent in traits.items()})
     row = origin._asdict() | times | money | {
         "match_type": match_type,
         "match_key": shown_match_key(match_type, text[match_type], options),
@@ -1052,19 +1349,25 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     return Candidate(row, items, passthroughs, text[match_type], dedup_key(row, options))
 
 
-def judge_value(param: Param | None, event_rule: str, issues: set[str]) -> dict[str, Any]:  # 4.1, 4.2
+def judge_value(param: Param | None, event_rule: str, issues: set[str], options: Options) -> dict[str, Any]:  # 4.1, 4.2
     value = decimal_38_9(parse_number(param.value)) if param else None
     invalid = param is not None and value is None
     if invalid:
         issues.add("invalid_value")
     if value is not None and value < 0:
         issues.add("negative_value")
-    if value is not None and value > 0 and event_rule == "automatic_lead":
+    repaired, *said = repair_value(param.value) if param and invalid else (None, None, None)
+    if param and invalid and (swallowed := swallowed_names(param.value, options)):  # rules 2.7
+        before = param.value[: swallowed[0][0]]
+        repaired, said = decimal_38_9(parse_number(before)), [None, None]
+        repaired = repair_value(before)[0] if repaired is None else repaired
+    if event_rule == "automatic_lead" and (value or repaired or 0) > 0:
         issues.add("lead_by_default")  # rules 5.3
     return {
         "value": value,
         "value_param": param.name if param else None,
-        "value_repaired": value_repaired(param.value) if param and invalid else None,
+        "value_repaired": repaired,
+        "said": said,
     }
 
 
@@ -1086,7 +1389,7 @@ def judge_time(text: str | None, received_at: datetime | None, issues: set[str])
 
 def dedup_key(row: dict[str, Any], options: Options) -> tuple[str | None, ...] | None:  # rules 6.3
     sent = row["transaction_id"]
-    if options.dedup_scope == "off" or sent is None or is_macro(sent) or is_null_word(sent):
+    if options.dedup_scope == "off" or sent is None or is_junk_id(sent):
         return None
     event = row["event"] if options.dedup_scope == "event" else None
     return row["account_id"], row["integration"], event, trim(sent)

@@ -103,7 +103,7 @@ def _params(sender: str, number: int, at: datetime) -> dict[str, str]:
         kind = {0: "sales", 1: HOSTILE}.get(number % 70, "lead")
         return {"ref_id": str(100_000 + number), "conversion_type": kind, "event_id": "1"}
     params = {"click_id": "{clickid}" if number % 7 == 1 else key, "value": money, "currency": "EUR"}
-    return params | ({"transaction_id": "0"} if number % 5 == 0 else {})
+    return params | ({"transaction_id": "1"} if number % 5 == 0 else {})
 
 
 def _line(sender: str, at: datetime, params: dict[str, str], status: int) -> str:

@@ -56,10 +56,14 @@ MEASURED = {
     ("match_quality", "by_ref_id"): "match_type = 'ref_id'",
     ("match_quality", "by_email"): "match_type = 'email'",
     ("match_quality", "macro_key"): ABOUT_KEY.format(code="unresolved_macro"),
+    ("match_quality", "placeholder_key"): ABOUT_KEY.format(code="placeholder_word"),
     ("match_quality", "null_word_key"): ABOUT_KEY.format(code="null_word"),
     ("match_quality", "test_key"): ABOUT_KEY.format(code="test_value"),
     ("match_quality", "double_encoded_key"): ABOUT_KEY.format(code="double_encoded"),
-    ("lead_trap", "lead_by_default"): "event = 'Lead' and event_rule = 'automatic_lead' and value > 0",
+    (
+        "lead_trap",
+        "lead_by_default",
+    ): "event = 'Lead' and event_rule = 'automatic_lead' and coalesce(value, value_repaired) > 0",
     ("unread_parameters", "near_miss_name"): HAS.format(code="near_miss_name"),
     ("alias_conflicts", "alias_conflict"): HAS.format(code="alias_conflict"),
     ("times", "own_time"): "occurred_at_rule = 'parameter'",
@@ -79,7 +83,7 @@ MEASURED = {
     ("values", "items_mismatch"): HAS.format(code="items_total_mismatch"),
     ("traits", "with_email"): "email_sha256 is not null",
     ("traits", "with_phone"): "phone_sha256 is not null",
-    ("traits", "with_country"): "country is not null",
+    ("traits", "with_country"): "country_sha256 is not null",
     ("traits", "prehashed_trait"): HAS.format(code="prehashed_trait"),
     ("traits", "passthrough_dropped"): "conversion_id in (select conversion_id from {passthroughs} where not stored)",
 }
@@ -246,11 +250,11 @@ def test_keys_that_were_cut_off(folders: dict[str, Path], found: dict[str, Sheet
 
 
 def test_ids_that_are_the_same_for_every_order(folders: dict[str, Path], found: dict[str, Sheets]) -> None:
-    ((count,),) = query(folders["planted"], "select count(*) from {rejections} where transaction_id = '0'")
+    ((count,),) = query(folders["planted"], "select count(*) from {rejections} where transaction_id = '1'")
     (row,) = found["planted"]["duplicates"]["repeated_ids"]
     assert (row["integration"], row["transaction_id"], row["kind"], row["records"]) == (
         "legacy",
-        "0",
+        "1",
         "constant",
         count,
     )
@@ -321,7 +325,7 @@ def test_unreadable_values_by_shape(tmp_path: Path) -> None:
     dressed, free = sheets_of(out)["values"]["unreadable"]
     assert (dressed["shape"], dressed["conversions"], dressed["example"]) == ("$9.9", 39, "$1.50")
     assert dressed["meant"] == Decimal("1.5")
-    assert money(dressed["money_meant"]) == {"": sum(Decimal(n) + Decimal("0.5") for n in range(1, 40))}
+    assert money(dressed["money_meant"]) == {"USD": sum(Decimal(n) + Decimal("0.5") for n in range(1, 40))}
     assert (free["shape"], free["meant"]) == ("free", None)
 
 

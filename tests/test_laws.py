@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import random
+import re
+import tempfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -23,8 +25,9 @@ from etl.runner.hash_set import HashSet
 from etl.sources.format import LINES, Settings
 from etl.sources.formats.registry import BY_NAME
 from etl.sources.records import lines
-from etl.sources.records.lines import read_lines
+from etl.sources.records.lines import line_text, read_lines
 from etl.sources.splits import Split, read_split
+from etl.sources.storage import decompress
 from etl.sources.storage.decompress import survey
 from etl.steps.pipeline import Tables, transform
 from tests import adversary
@@ -37,11 +40,11 @@ def requests_of(data: bytes, tmp: Path, kind: str, split_bytes: int = 1 << 40) -
     path = tmp / "input"
     path.write_bytes(data)
     surveyed = survey(path, "input", split_bytes)
-    starts = surveyed.starts
+    starts, returns = surveyed.starts, surveyed.has_return_ends
     return [
         pl.concat([etl.schema.REQUESTS.empty(), *(frame for frame, _ in read_split(split))])
         for split in (
-            Split("input", surveyed.digest, path, "plain", *part, BY_NAME[kind], LINES, Settings(), 1 << 20)
+            Split("input", surveyed.digest, path, "plain", *part, BY_NAME[kind], LINES, Settings(), 1 << 20, returns)
             for part in zip(starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines, strict=True)
         )
     ]
@@ -91,15 +94,19 @@ def test_a_split_no_larger_than_a_batch_is_one(start: int, monkeypatch: pytest.M
     assert stream.tell() < start + 17_000
 
 
+#: Line ends, edges and beginnings of records, and what looks like them.
+PIECES = [b"a", b"bb", b"\n", b"\r\n", b"\r", b"\r\r\n", b"x" * 40, b"\xef\xbb\xbf", b"\0", b'{"a', b"https://a/b"]
+
+
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\r\n", b"\r", b"x" * 40, b"\xef\xbb\xbf"]), max_size=40),
-    st.lists(st.integers(4, 400), max_size=4),  # none lies within a byte order mark
+    st.lists(st.sampled_from(PIECES), max_size=40),
+    st.lists(st.integers(1, 400), max_size=4),
     st.sampled_from([16, 1 << 20]),
 )
-def test_lines_are_what_lies_between_newlines(parts: list[bytes], cuts: list[int], block: int) -> None:
+def test_lines_are_what_lies_between_their_ends_without_edges(parts: list[bytes], cuts: list[int], block: int) -> None:
     data = b"".join(parts)
-    expected = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    expected = re.split(rb'\n|\r(?=\{"|https?://a/b)', data)  # rules 1.3c
     if expected[-1] == b"":
         expected.pop()
     bounds = [0, *sorted({cut for cut in cuts if cut < len(data)}), len(data)]
@@ -113,8 +120,22 @@ def test_lines_are_what_lies_between_newlines(parts: list[bytes], cuts: list[int
             for batch in read_lines(stream, start, end, 1 << 20):
                 texts = zip(batch.offsets, batch.texts(), strict=True)
                 found += [(int(offset), text) for offset, text in texts]
-    assert [text for _, text in found] == [line.removesuffix(b"\r") for line in expected]
-    assert all(data[offset:].startswith(text) for offset, text in found)
+    edges = rb"(?:\0|\xef\xbb\xbf)*(.*?)[\0\r]*"
+    assert [text for _, text in found] == [re.fullmatch(edges, line, re.DOTALL)[1] for line in expected]  # type: ignore[index]
+    assert all(data[offset:].startswith(text) and line_text(data[offset:]) == text for offset, text in found)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=60), st.integers(1, 90), st.integers(1, 40))
+def test_lines_are_numbered_alike_in_any_split(parts: list[bytes], split_bytes: int, block: int) -> None:
+    data = b"".join(parts)
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(decompress, "BLOCK_BYTES", max(block, 1))
+        patch.setattr(decompress, "SAMPLE_BYTES", 8)
+        whole = requests_of(data, Path(folder), "jsonl")
+        split = requests_of(data, Path(folder), "jsonl", max(split_bytes, block))
+    same = [pl.concat(frames).select("record_no", "byte_offset", "raw") for frames in (whole, split)]
+    assert same[0].equals(same[1])
 
 
 @settings(max_examples=20, deadline=None)

@@ -87,6 +87,10 @@ def check(data: bytes, kind: str, setting: str, folder: Path) -> None:
         assert sorted(got[name].items() ^ expected[name].items()) == [], name
 
 
+def test_torn_and_padded_lines(tmp_path: Path) -> None:
+    check(b"".join(adversary.damaged_lines(seed, 400) + b"\n" for seed in SEEDS), "log", "keep", tmp_path)
+
+
 @pytest.mark.parametrize("kind", adversary.GENERATORS)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_adversarial_records(kind: str, setting: str, tmp_path: Path) -> None:

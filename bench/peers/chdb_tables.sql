@@ -107,10 +107,13 @@ GROUP BY hash HAVING count() > 1;
 CREATE TABLE duplicates ENGINE = Memory AS
 WITH
     trimBoth(transaction_id) AS transaction_key,
-    lower(transaction_key) IN ('null', 'undefined', 'none', 'nan', 'n/a', '[object object]') AS is_null_word,
-    match(transaction_key, replaceAll(
-        '^(?:\\{W\\}|\\{\\{ ?W ?\\}\\}|\\[W\\]|\\[\\[W\\]\\]|\\$\\{W\\}|%W%|%%W%%|<W>|__W__|!!!W!!!|--W--|#W#|##W##)$',
-        'W', '[A-Za-z][A-Za-z0-9_.:-]*')) AS is_macro
+    lower(transaction_key) IN ('null', 'undefined', 'none', 'nil', 'nan', 'n/a', 'na', '-', '[object object]', '0', 'false', 'unknown') AS is_null_word,
+    match(transaction_key,
+        '^(?:(?:YOUR_)?(?:CLICK|REF|TRANSACTION|ORDER)_?ID(?:_HERE)?|REPLACE_ME|REPLACE_THIS|CHANGE_?ME|PLACEHOLDER)$') AS is_placeholder_word,
+    match(transaction_key, replaceAll(replaceAll(
+        '^(?:\\{W\\}|\\{\\{W\\}\\}|\\{\\{\\{W\\}\\}\\}|\\[W\\]|\\[\\[W\\]\\]|\\[\\[\\[W\\]\\]\\]|<W>|<%=W%>|\\$\\{W\\}|%W%|%%W%%|__W__|!W!|!!W!!|!!!W!!!'
+        || '|--W--|#W#|##W##|\\*\\|W\\|\\*|\\$\\$W\\$\\$|@@W@@|\\{V|\\{\\{V|\\$\\{V|\\[V|\\[\\[V|<V|V\\}|V\\}\\}|V\\]|V\\]\\]|V>)$',
+        'W', ' ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$\\[\\]-])* ?'), 'V', ' ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$-])* ?')) AS is_macro
 SELECT
     record_no,
     first_value(record_no) OVER kept AS duplicate_of,
@@ -118,7 +121,7 @@ SELECT
     if(tuple(value, currency, match_key) = kept_facts, 'identical', 'conflicting') AS duplicate_kind
 FROM judged
 WHERE empty(reasons) AND sipHash128(account_id, integration, event, transaction_key) IN repeated
-    AND NOT is_null_word AND NOT is_macro
+    AND NOT is_null_word AND NOT is_placeholder_word AND NOT is_macro
 WINDOW kept AS (
     PARTITION BY account_id, integration, event, transaction_key ORDER BY received_at ASC NULLS LAST, record_no ASC
     ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)

@@ -127,10 +127,13 @@ WITH keyed AS (
 ), repeated AS (
     SELECT * FROM keyed
     WHERE key_hash IN (SELECT key_hash FROM keyed GROUP BY key_hash HAVING count(*) > 1)
-        AND lower(transaction_key) NOT IN ('null', 'undefined', 'none', 'nan', 'n/a', '[object object]')
-        AND NOT regexp_full_match(transaction_key, replace(
-            '\{W\}|\{\{ ?W ?\}\}|\[W\]|\[\[W\]\]|\$\{W\}|%W%|%%W%%|<W>|__W__|!!!W!!!|--W--|#W#|##W##',
-            'W', '[A-Za-z][A-Za-z0-9_.:-]*'))
+        AND lower(transaction_key) NOT IN ('null', 'undefined', 'none', 'nil', 'nan', 'n/a', 'na', '-', '[object object]', '0', 'false', 'unknown')
+        AND NOT regexp_full_match(transaction_key,
+            '(?:YOUR_)?(?:CLICK|REF|TRANSACTION|ORDER)_?ID(?:_HERE)?|REPLACE_ME|REPLACE_THIS|CHANGE_?ME|PLACEHOLDER')
+        AND NOT regexp_full_match(transaction_key, replace(replace(
+            '\{W\}|\{\{W\}\}|\{\{\{W\}\}\}|\[W\]|\[\[W\]\]|\[\[\[W\]\]\]|<W>|<%=W%>|\$\{W\}|%W%|%%W%%|__W__|!W!|!!W!!|!!!W!!!'
+            || '|--W--|#W#|##W##|\*\|W\|\*|\$\$W\$\$|@@W@@|\{V|\{\{V|\$\{V|\[V|\[\[V|<V|V\}|V\}\}|V\]|V\]\]|V>',
+            'W', ' ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$\[\]-])* ?'), 'V', ' ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$-])* ?'))
 )
 SELECT
     record_no, first(record_no) OVER kept AS duplicate_of,

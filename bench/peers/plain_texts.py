@@ -12,11 +12,22 @@ CLOCK: Final = re.compile(r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 PLAIN_NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,9})?")
 SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
-WORDS_FOR_NOTHING: Final = frozenset(("null", "undefined", "none", "nan", "n/a", "[object object]"))
-_WORD: Final = "[A-Za-z][A-Za-z0-9_.:-]*"
+WORDS_FOR_NOTHING: Final = frozenset(
+    ("null", "undefined", "none", "nil", "nan", "n/a", "na", "-", "[object object]", "0", "false", "unknown")
+)
+_WORD: Final = r" ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$\[\]-])* ?"
+_HALF: Final = r" ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$-])* ?"
+_FORMS: Final = "{x} {{x}} {{{x}}} [x] [[x]] [[[x]]] <x> <%=x%> ${x} %x% %%x%% __x__ !x! !!x!! !!!x!!! --x-- #x# ##x##"
+_MACROS: Final = f"{_FORMS} *|x|* $$x$$ @@x@@"
+_HALVES: Final = "{x {{x ${x [x [[x <x x} x}} x] x]] x>"
+#: A macro that nobody replaced, or the placeholder of a manual.
 MACRO: Final = re.compile(
-    rf"\{{{_WORD}\}}|\{{\{{ ?{_WORD} ?\}}\}}|\[{_WORD}\]|\[\[{_WORD}\]\]|\$\{{{_WORD}\}}"
-    rf"|%{_WORD}%|%%{_WORD}%%|<{_WORD}>|__{_WORD}__|!!!{_WORD}!!!|--{_WORD}--|#{_WORD}#|##{_WORD}##"
+    "|".join(
+        re.escape(form).replace("x", word)
+        for forms, word in ((_MACROS, _WORD), (_HALVES, _HALF))
+        for form in forms.split()
+    )
+    + "|(?:YOUR_)?(?:CLICK|REF|TRANSACTION|ORDER)_?ID(?:_HERE)?|REPLACE_ME|REPLACE_THIS|CHANGE_?ME|PLACEHOLDER"
 )
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MONTHS: Final = {name: i for i, name in enumerate(_MONTHS, 1)}

@@ -2,7 +2,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-cdef int _BLANK, _QUOTE, _SLASH, _BACKSLASH, _PLUS, _DASH, _ZERO, _COMMA, _DOT, _HASH, _OPEN, _CLOSE, _QUESTION, _PERCENT
+cdef int _BLANK, _QUOTE, _SLASH, _BACKSLASH, _PLUS, _DASH, _ZERO, _COMMA, _COLON, _DOT, _HASH, _OPEN, _CLOSE, _QUESTION, _PERCENT
 cdef int _LETTER_A, _LETTER_G, _LETTER_Z, _UPPER, _LAST, _CLOCK_SIZE, _PROTOCOL_SIZE, _LONGEST_METHOD, _LONGEST_SIZE
 cdef const unsigned char[::1] _CLOCK, _PROTOCOL
 cdef const int64_t[::1] _MONTHS, _MONTH_DAYS
@@ -41,6 +41,15 @@ cdef bint _is_host(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t
 
 @cython.locals(place=Py_ssize_t, dots=int, digits=int)
 cdef bint _is_ipv4(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
+
+@cython.locals(
+    place=Py_ssize_t, byte=int, dots=Py_ssize_t, colons=Py_ssize_t, pairs=Py_ssize_t, length=Py_ssize_t,
+    longest=Py_ssize_t,
+)
+cdef bint _is_odd_client(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
+
+@cython.locals(place=Py_ssize_t)
+cdef bint _holds_opening(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end) noexcept
 
 @cython.locals(
     client=Py_ssize_t, second_end=Py_ssize_t, client_end=Py_ssize_t, ident_end=Py_ssize_t, clock=Py_ssize_t, quote=Py_ssize_t, received_at=int64_t,

@@ -37,6 +37,7 @@ _PLUS: Final = ord("+")
 _DASH: Final = ord("-")
 _ZERO: Final = ord("0")
 _COMMA: Final = ord(",")
+_COLON: Final = ord(":")
 _DOT: Final = ord(".")
 _HASH: Final = ord("#")
 _OPEN: Final = ord("[")
@@ -191,6 +192,29 @@ def _is_ipv4(buffer: memoryview, start: int, end: int) -> bool:
     return dots == 3 and 1 <= digits <= 3
 
 
+def _is_odd_client(buffer: memoryview, start: int, end: int) -> bool:
+    """Whether a client that is no IPv4 address may be two texts glued: it ends like one, or is no IPv6 address."""
+    dots = colons = pairs = length = longest = 0
+    for place in range(start, end):
+        byte = buffer[place]
+        dots += byte == _DOT
+        colons += byte == _COLON
+        pairs += byte == _COLON and place > start and buffer[place - 1] == _COLON
+        length = 0 if byte in (_DOT, _COLON) else length + 1
+        longest = max(longest, length)
+    if colons:
+        return dots > 3 or pairs > 1 or colons > 7 or longest > 4
+    return dots > 0 and _is_digit(buffer[end - 1])
+
+
+def _holds_opening(buffer: memoryview, start: int, end: int) -> bool:
+    """Whether a bracket, a blank and a quote occur in [start, end): the sign of a second record."""
+    for place in range(start, end - 2):
+        if buffer[place] == _CLOSE and buffer[place + 1] == _BLANK and buffer[place + 2] == _QUOTE:
+            return True
+    return False
+
+
 def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line: int) -> bool:
     """Writes the positions of a line's fields to `found`; returns whether the line is regular."""
     if start == end or not _is_plain(buffer, start, end) or buffer[start] in (_HASH, _OPEN):
@@ -207,6 +231,8 @@ def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line:
     if quote >= end or _find(buffer, start, end, _QUOTE) != quote or client_end == client:
         return False
     if buffer[client_end - 1] == _COMMA or buffer[clock - 1] != _OPEN:
+        return False
+    if not _is_ipv4(buffer, client, client_end) and _is_odd_client(buffer, client, client_end):
         return False
     if buffer[quote - 2] != _CLOSE or buffer[quote - 1] != _BLANK:
         return False
@@ -232,6 +258,8 @@ def _read_line(buffer: memoryview, start: int, end: int, found: Positions, line:
         if agent_end >= end or buffer[size_end] != _BLANK or buffer[size_end + 1] != _QUOTE:
             return False
         if buffer[referer_end + 1] != _BLANK or buffer[referer_end + 2] != _QUOTE:
+            return False
+        if _holds_opening(buffer, agent_end - 2, end):
             return False
 
     found[0, line] = quote + 1

@@ -162,7 +162,8 @@ def _city(text: pl.Expr) -> pl.Expr:
 
 def _us_state(texts: pl.Series) -> pl.Series:
     """Normal form of US states: the two-letter code, or the form of a city."""
-    return map_distinct(texts, read_us_state).fill_null(_city(texts))
+    cities = _city(texts)
+    return map_distinct(cities, _us_states().get).fill_null(cities)
 
 
 @_on_column
@@ -242,11 +243,6 @@ def read_country(text: str) -> str:
     return _countries().get(lowered, lowered)
 
 
-def read_us_state(text: str) -> str | None:
-    """Returns the lowercase two-letter code of a US state's name; None for other text."""
-    return _us_states().get(text.strip(WHITE_SPACE).lower())
-
-
 @cache
 def _countries() -> dict[str, str]:
     """Maps each country's lowercase names and three-letter code to its lowercase two-letter code."""
@@ -266,8 +262,8 @@ def _countries() -> dict[str, str]:
 
 @cache
 def _us_states() -> dict[str, str]:
-    """Returns the lowercase two-letter code by lowercase name of a US state."""
+    """Returns the lowercase two-letter code of a US state by its name in the normal form of a city."""
     import pycountry
 
     states = pycountry.subdivisions.get(country_code="US")  # type: ignore[no-untyped-call]
-    return {state.name.lower(): state.code.removeprefix("US-").lower() for state in states}
+    return {re.sub("[^a-z]", "", state.name.lower()): state.code.removeprefix("US-").lower() for state in states}

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from itertools import groupby
 from operator import itemgetter
+from typing import Final
 
 from etl.privacy.trait_hashes import HASHES
 from etl.rules import page
+from etl.rules.amount_repair import SHARED_SIGNS, SIGNS
 from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Rows, Rulebook, parse_rules
 from etl.rules.vendors import shipped_names
@@ -43,8 +45,20 @@ def code_tables() -> dict[str, Rows]:
         "junk_words": _rows(
             ("issue", "looks at", "words"),
             (
-                ("`null_word`", f"{match_key}, {transaction}", _codes(placeholders.NULL_WORDS)),
+                ("`placeholder_word`", f"{match_key}, {transaction}", _placeholder_words()),
+                ("`null_word`", f"{match_key}, {transaction}, traits", _codes(placeholders.NULL_WORDS)),
+                ("`null_word`", f"{match_key}, {transaction}", _codes(_ID_WORDS)),
                 ("`test_value`", match_key, _codes(placeholders.TEST_VALUES)),
+            ),
+        ),
+        "currency_signs": _rows(
+            ("sign", "currency", "otherwise"),
+            (
+                *((f"`{sign}`", f"`{currency}`", "") for sign, currency in SIGNS),
+                *(
+                    (f"`{row.sign}`", _codes(row.currencies), f"`{row.otherwise}`" if row.otherwise else "none")
+                    for row in SHARED_SIGNS
+                ),
             ),
         ),
         "hashes": _rows(
@@ -65,6 +79,14 @@ def _rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Rows:
 
 def _codes(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
+
+
+_ID_WORDS: Final = placeholders.NULL_IDS[len(placeholders.NULL_WORDS) :]
+
+
+def _placeholder_words() -> str:
+    fields = f"{_codes(placeholders.PLACEHOLDER_FIELDS)}, each also with `YOUR_` before or `_HERE` behind, or both"
+    return f"{fields}; {_codes(placeholders.PLACEHOLDER_WORDS)}"
 
 
 def _fields(fields: tuple[page.Field, ...]) -> Rows:

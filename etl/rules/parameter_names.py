@@ -13,6 +13,9 @@ from etl.rules.ruleset import Ruleset, fold
 
 _BRACKETS: Final = re.compile(r"([^\[\]]+)\[([0-9]*)\](?:\[([^\[\]]+)\])?", re.ASCII)
 
+#: What stands before a name in a query that was escaped as HTML.
+_ESCAPED: Final = re.compile(r"(?:amp;)+")
+
 #: Added to the rank of a path, so that a value from a path loses to every parameter sent under an accepted name.
 _AFTER_ALIASES: Final = 1000
 
@@ -108,7 +111,7 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
         folded == page.PURCHASE_ALIAS,
         is_path_root=name in ruleset.path_roots,
     )
-    return meaning if meaning.is_recognised else meaning._replace(near_miss=_find_near_miss(folded, ruleset))
+    return meaning if meaning.is_recognised else meaning._replace(near_miss=_find_near_miss(name, ruleset))
 
 
 def _find_core(name: str, folded: str, ruleset: Ruleset) -> tuple[int, int]:
@@ -142,16 +145,25 @@ def _find_container(name: str, ruleset: Ruleset) -> int:
     return folded.index(fold(name)) if fold(name) in folded else -1
 
 
-def _find_near_miss(folded: str, ruleset: Ruleset) -> str | None:
-    """Returns the accepted name that was probably meant: the same folded, else within one edit (rules 2.6)."""
-    exact = [name for field in ruleset.exact_fields for name in field.accepted]
-    core = [name for field in ruleset.core_fields for name in field.accepted]
-    for name in exact:
-        if fold(name) == folded:
-            return name
-    for name in (*core, *exact, *ruleset.item_containers.accepted):
-        if len(fold(name)) >= 5 and is_within_one_edit(folded, fold(name)):
-            return name
+def _find_near_miss(name: str, ruleset: Ruleset) -> str | None:
+    """Returns the accepted name that was probably meant (rules 2.6).
+
+    It is the name behind `amp;`, or else a name of the same folded form, or else one within one edit: of folded names
+    for core fields and items, of names as spelled for exact names.
+    """
+    escaped = _ESCAPED.match(name)
+    if escaped and meaning_of(name[escaped.end() :], ruleset).is_recognised:
+        return name[escaped.end() :]
+    folded = fold(name)
+    exact = [accepted for field in ruleset.exact_fields for accepted in field.accepted]
+    folding = [accepted for field in (*ruleset.core_fields, ruleset.item_containers) for accepted in field.accepted]
+    for accepted in exact:
+        if fold(accepted) == folded:
+            return accepted
+    for form, names in ((folded, [(fold(one), one) for one in folding]), (name, [(one, one) for one in exact])):
+        for known, accepted in names:
+            if len(known) >= 5 and is_within_one_edit(form, known):
+                return accepted
     return None
 
 

@@ -83,7 +83,9 @@ class Ruleset:
         item_fields: Fields of an item.
         events: Pairs of a conversion_type value and its event.
         paths: Paths into a JSON body that are read as parameters, in order of precedence.
-        collect_path: Template of a postback's path.
+        collect_path: Template of a postback's path; it may leave out account and integration.
+        minor_units: Parameters whose values count in minor units of their currency, such as cents.
+        minor_unit_digits: Currencies whose minor unit is not that of ISO 4217, and the power of ten that it is.
         dedup_window: How long after the kept record a repetition counts as a duplicate; None means for ever.
     """
 
@@ -103,6 +105,8 @@ class Ruleset:
     dedup_window: timedelta | None = None
     items_names: str = "folded"
     item_field_names: str = "folded"
+    minor_units: tuple[str, ...] = ()
+    minor_unit_digits: tuple[tuple[str, int], ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -111,8 +115,9 @@ class Ruleset:
     def digest(self) -> str:
         """The SHA-256 (hex) of all rules, without the ruleset's name."""
         rules = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
-        if not self.paths:
-            del rules["paths"]  # rulesets without paths keep the digest that earlier runs recorded
+        for later in ("paths", "minor_units", "minor_unit_digits"):
+            if not rules[later]:
+                del rules[later]  # rulesets without these keep the digest that earlier runs recorded
         rules["dedup_window"] = self.dedup_window and self.dedup_window.total_seconds()
         return hashlib.sha256(orjson.dumps(rules, option=orjson.OPT_SORT_KEYS, default=list)).hexdigest()
 
@@ -126,17 +131,26 @@ class Ruleset:
         return ranks
 
     @cached_property
+    def minor_unit_names(self) -> frozenset[str]:
+        """The folded names of parameters in minor units, as JSON and forms name them."""
+        forms = {path.written: path.form_name for path in self.paths}
+        return frozenset(fold(name) for written in self.minor_units for name in (written, forms.get(written, written)))
+
+    @cached_property
     def path_roots(self) -> frozenset[str]:
         """The top-level names of a body whose values the paths lead into."""
         return frozenset(str(path.steps[0]) for path in self.paths if len(path.steps) > 1)
 
     @property
     def collect_pattern(self) -> str:
-        """The collect path as a regular expression with named groups; any prefix and a trailing slash are allowed."""
+        """The collect path as a regular expression with named groups; any prefix and a trailing slash are allowed.
+
+        The group `route` is the path itself; `account` and `integration` are groups where the path says them.
+        """
         template = re.escape(self.collect_path.strip("/"))
         for placeholder in ("account", "integration"):
             template = template.replace(re.escape("{" + placeholder + "}"), f"(?P<{placeholder}>[^/]+)")
-        return f"/{template}/?$"
+        return f"(?P<route>/{template})/?$"
 
     @property
     def collect_word(self) -> bytes:

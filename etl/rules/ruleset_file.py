@@ -48,9 +48,9 @@ class _Reader:
 
     def ruleset(self, entries: dict[str, Any]) -> Ruleset:
         """Returns the ruleset of a parsed file."""
-        tables = ("aliases", "paths", "events", "item_aliases")
+        tables = ("aliases", "paths", "events", "item_aliases", "minor_unit_digits")
         switches = {switch.key: switch.accepted for switch in SWITCHES}
-        known = ("name", "collect_path", *switches, "dedup_window", *tables)
+        known = ("name", "collect_path", *switches, "dedup_window", "minor_units", *tables)
         for key in entries:
             if key not in known:
                 raise self._error(f"unknown key {key!r}", f"Known keys: {', '.join(known)}.")
@@ -72,6 +72,8 @@ class _Reader:
             item_fields=_extended(page.ITEM_FIELDS, item_aliases),
             events=(*page.EVENTS, *self._events(entries.get("events", {}))),
             paths=self._paths(entries.get("paths", {})),
+            minor_units=tuple(self._lists("minor", {"units": entries.get("minor_units", [])})["units"]),
+            minor_unit_digits=self._digits(entries.get("minor_unit_digits", {})),
         )
         self._check_claims(ruleset)
         self._check_paths(ruleset)
@@ -157,14 +159,24 @@ class _Reader:
                 )
 
     def _collect_path(self, value: object) -> str:
-        """Returns the collect path, if it contains both placeholders exactly once."""
+        """Returns the collect path, if it has a fixed word and contains each placeholder once at most."""
         text = self._text("collect_path", value)
-        if text.count("{account}") != 1 or text.count("{integration}") != 1:
+        is_repeated = any(text.count(placeholder) > 1 for placeholder in ("{account}", "{integration}"))
+        if is_repeated or not Ruleset(collect_path=text).collect_word:
             raise self._error(
                 f"collect_path = {text!r} is not accepted",
-                "Accepted values: a path with {account} and {integration}, each once.",
+                "Accepted values: a path with a fixed word, and with {account} and {integration} once at most.",
             )
         return text
+
+    def _digits(self, table: object) -> tuple[tuple[str, int], ...]:
+        """Returns the currencies with a minor unit of their own, and its power of ten."""
+        if not isinstance(table, dict) or not all(type(power) is int and 0 <= power <= 9 for power in table.values()):
+            raise self._error(
+                f"minor_unit_digits = {table!r} is not accepted",
+                "Accepted values: a table of currencies and a power of ten from 0 to 9, such as ISK = 2.",
+            )
+        return tuple((currency.upper(), power) for currency, power in table.items())
 
     def _window(self, value: object) -> timedelta | None:
         """Returns the deduplication window of a text such as `30d`; None for `off`."""

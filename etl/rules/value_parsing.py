@@ -1,4 +1,4 @@
-"""Parses amounts, currencies and timestamps, and repairs texts whose meaning is clear. No function raises."""
+"""Parses amounts, currencies and timestamps. No function raises."""
 
 from __future__ import annotations
 
@@ -72,40 +72,6 @@ def read_amount(text: str) -> Decimal | None:
     return rounded if rounded.copy_abs() < _AMOUNT_LIMIT else None
 
 
-_SIGNS: Final = "$¢£¤¥֏؋৳฿៛\u20a0-\u20cf﷼＄￠￡￥￦"
-_BLANK: Final = f"[{WHITE_SPACE}]"
-_SIGN_OR_CODE: Final = rf"(?:[A-Za-z]{{3}}|[A-Za-z]{{0,2}}[{_SIGNS}])"
-_FORMATTED: Final = re.compile(
-    rf"([+-]?){_SIGN_OR_CODE}?{_BLANK}*([+-]?)([0-9.][0-9.,'’{WHITE_SPACE}]*?){_BLANK}*{_SIGN_OR_CODE}?"
-)
-_GROUPED: Final = (
-    (re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?"), ",", "."),
-    (re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+"), ".", ","),
-    (re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}"), ".", ","),
-    (re.compile(rf"[1-9][0-9]{{0,2}}(?:[{WHITE_SPACE}'’][0-9]{{3}})+(?:[.,][0-9]+)?"), WHITE_SPACE + "'’", ",."),
-    (re.compile(r"[0-9]+(?:\.[0-9]*|,[0-9]+)?|\.[0-9]+"), "", ",."),
-)
-
-
-def read_formatted_amount(text: str) -> Decimal | None:
-    """Parses an amount with a currency sign or code, thousands separators or a decimal comma; None if unclear.
-
-    Source: rules 4.1, value_repaired.
-
-    Examples:
-        >>> [str(read_formatted_amount(t)) for t in ("$12", "1,234.50", "12,50", "1.234,5 EUR", "nan", "1_000")]
-        ['12.000000000', '1234.500000000', '12.500000000', '1234.500000000', 'None', 'None']
-    """
-    match = _FORMATTED.fullmatch(text.strip(WHITE_SPACE))
-    if not match or (match[1] and match[2]):
-        return None
-    for pattern, separators, points in _GROUPED:
-        if pattern.fullmatch(match[3]):
-            digits = match[3].translate({ord(separator): None for separator in separators})
-            return read_amount(match[1] + match[2] + digits.translate({ord(point): "." for point in points}))
-    return None
-
-
 def read_currency(text: str) -> dict[str, str | None]:
     """Returns a currency as the tables store it, and its fault: `invalid`, `unknown` or None.
 
@@ -123,6 +89,19 @@ def read_currency(text: str) -> dict[str, str | None]:
 
 
 @cache
+def minor_unit_digits(currency: str) -> int | None:
+    """Returns the power of ten of a currency's minor unit in ISO 4217; None for an unknown currency (rules 4.1a).
+
+    Examples:
+        >>> [minor_unit_digits(code) for code in ("USD", "JPY", "KWD", "XYZ")]
+        [2, 0, 3, None]
+    """
+    from iso4217 import Currency
+
+    return Currency(currency).exponent if currency in active_currencies() else None
+
+
+@cache
 def active_currencies() -> frozenset[str]:
     """Returns the three-letter codes that ISO 4217 lists as active."""
     from iso4217 import Currency
@@ -130,7 +109,8 @@ def active_currencies() -> frozenset[str]:
     return frozenset(currency.code for currency in Currency)
 
 
-_SECONDS: Final = (946_684_800, 4_102_444_800)
+FIRST_SECOND: Final = 946_684_800  # 2000-01-01
+LAST_SECOND: Final = 4_102_444_800  # 2100-01-01
 _PLAIN_SECONDS: Final = r"^(?:9[5-9][0-9]{7}|[1-3][0-9]{9})$"
 _DECIMAL_SECONDS: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 _ISO_8601: Final = re.compile(
@@ -141,10 +121,13 @@ _ISO_8601: Final = re.compile(
 _PLAIN_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z")
 #: The same texts without minutes or seconds past 59 and without the year 0.
 _VALID_UTC: Final = r"^(?:[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?Z$"
-_UNITS: Final = ((1_000, "timestamp_milliseconds"), (1_000_000, "timestamp_microseconds"))
+#: Units of a dump's times that are no seconds: parts of a second.
+_UNITS: Final = (1_000, 1_000_000)
 
 #: Numbers of seconds with up to 11 digits lie before the year 5139.
 _EPOCH_DIGITS: Final = 11
+
+_LONGEST_PARTS: Final = 18
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -165,28 +148,6 @@ def epoch_instant(texts: pl.Series) -> pl.Series:
         _read_seconds,
         INSTANT,
     )
-
-
-def repair_timestamp(text: str) -> tuple[str, datetime | None]:
-    """Returns the issue code of a timestamp that is not in seconds, and the instant it means, if that is clear.
-
-    Source: rules 6.2.
-
-    Examples:
-        >>> repair_timestamp("2024-05-01")
-        ('timestamp_iso8601', datetime.datetime(2024, 5, 1, 0, 0, tzinfo=datetime.timezone.utc))
-        >>> repair_timestamp("1714564800000")[0], repair_timestamp("yesterday")
-        ('timestamp_milliseconds', ('invalid_timestamp', None))
-    """
-    text = text.strip(WHITE_SPACE)
-    match = _DECIMAL_SECONDS.fullmatch(text)
-    if match and not match[2]:
-        digits = text.lstrip("0")
-        for factor, issue in _UNITS:
-            if len(digits) < 18 and digits and _in_range(int(digits), factor):
-                return issue, EPOCH + timedelta(microseconds=int(digits) * (1_000_000 // factor))
-    instant = read_iso8601(text)
-    return ("timestamp_iso8601", instant) if instant else ("invalid_timestamp", None)
 
 
 def read_iso8601(text: str) -> datetime | None:
@@ -222,15 +183,10 @@ def _read_seconds(text: str) -> datetime | None:
     if not match or len(whole) > 10 or not whole:
         return None
     seconds = Decimal(f"{whole}.{match[2] or 0}")
-    if not _SECONDS[0] <= seconds <= _SECONDS[1]:
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
         return None
     micros = (seconds * 1_000_000).quantize(Decimal(1), rounding=ROUND_DOWN, context=Context(prec=60))
     return EPOCH + timedelta(microseconds=int(micros))
-
-
-def _in_range(number: int, factor: int) -> bool:
-    """Returns whether a time in units of 1/factor seconds lies between the years 2000 and 2100."""
-    return _SECONDS[0] * factor <= number <= _SECONDS[1] * factor
 
 
 def _clamp_exponent(exponent: str, limit: int) -> int:
@@ -291,4 +247,13 @@ def read_instant(text: str) -> datetime | None:
     match = _DECIMAL_SECONDS.fullmatch(text.strip(WHITE_SPACE))
     if match and len(match[1].lstrip("0")) <= _EPOCH_DIGITS:
         return EPOCH + timedelta(seconds=int(match[1]), microseconds=int((match[2] or "")[:6].ljust(6, "0")))
-    return repair_timestamp(text)[1]
+    return _read_parts(text.strip(WHITE_SPACE)) or read_iso8601(text.strip(WHITE_SPACE))
+
+
+def _read_parts(text: str) -> datetime | None:
+    """Parses whole milliseconds or microseconds since 1970, from 2000 to 2100; None for other text."""
+    digits = text.lstrip("0")
+    if not (text.isascii() and text.isdecimal() and 0 < len(digits) < _LONGEST_PARTS):
+        return None
+    fitting = (parts for parts in _UNITS if FIRST_SECOND * parts <= int(digits) <= LAST_SECOND * parts)
+    return next((EPOCH + timedelta(microseconds=int(digits) * 1_000_000 // parts) for parts in fitting), None)

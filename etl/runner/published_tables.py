@@ -11,7 +11,7 @@ import polars as pl
 from etl.errors import InputError, UsageError
 from etl.runner.parquet import scan_files
 from etl.runner.publish import MANIFEST
-from etl.schema import TABLES, Table
+from etl.schema import LATER_COLUMNS, TABLES, Table
 
 
 class Published(NamedTuple):
@@ -69,10 +69,11 @@ def _scan(folder: Path, table: Table) -> pl.LazyFrame:
         found = frame.collect_schema()
     except (OSError, pl.exceptions.ComputeError) as error:
         raise InputError(f"{str(paths[0])!r} is not a Parquet file.", "Run again into a new folder.") from error
-    missing = [name for name in table.schema if name not in found]
+    later = {name: pl.lit(None, table.schema[name]) for name in LATER_COLUMNS & table.schema.keys() - found.keys()}
+    missing = [name for name in table.schema if name not in found and name not in later]
     if missing:
         raise UsageError(
             f"{str(folder)!r} was written by an earlier version: {table.name} has no column {missing[0]!r}.",
             "Run again on the same inputs.",
         )
-    return frame.select(table.schema.names())
+    return frame.with_columns(**later).select(table.schema.names())

@@ -11,6 +11,7 @@ from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.readers.timestamps import DATED
 from etl.sources.records.json_documents import read_documents
 from etl.sources.records.lines import KEPT_BYTES, Batch, Element, as_batch, read_lines
+from etl.sources.storage.line_ends import BOM
 
 
 class StreamPart(NamedTuple):
@@ -69,12 +70,12 @@ def _lines_of(batch: Batch) -> list[Element]:
     """Returns the lines of a batch, each with its line end."""
     data = batch.buffer.tobytes()
     starts = batch.starts.tolist()
+    spans = zip(starts, batch.ends.tolist(), [*starts[1:], len(data)], batch.offsets.tolist(), strict=True)
     return [
-        Element(data[start : start + KEPT_BYTES] if i in batch.oversized else data[start:end], offset, length)
-        for i, (start, end, offset) in enumerate(
-            zip(starts, [*starts[1:], len(data)], batch.offsets.tolist(), strict=True)
-        )
-        for length in (batch.oversized.get(i, end - start),)
+        Element(data[start:end], offset, batch.oversized[i])
+        if i in batch.oversized
+        else Element(text := data[start:end] + data[end:following].translate(None, b"\0" + BOM), offset, len(text))
+        for i, (start, end, following, offset) in enumerate(spans)
     ]
 
 
@@ -83,7 +84,7 @@ def _join(lines: list[Element], limit: int) -> Element:
     length = sum(line.length for line in lines)
     if length > limit:
         return Element(lines[0].text[:KEPT_BYTES], lines[0].offset, length)
-    text = b"".join(line.text for line in lines).removesuffix(b"\n").removesuffix(b"\r")
+    text = b"".join(line.text for line in lines).removesuffix(b"\n").rstrip(b"\r")
     return Element(text, lines[0].offset, len(text))
 
 

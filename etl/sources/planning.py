@@ -97,6 +97,7 @@ def plan_splits(
             found.framing,
             reading.settings._replace(columns=columns, word=word),
             reading.max_record_bytes,
+            surveyed.has_return_ends,
         )
 
 

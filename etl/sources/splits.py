@@ -25,8 +25,9 @@ from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import access_log, json_batch, json_matching, parquet_tables
 from etl.sources.readers.escapes import without_prefix
 from etl.sources.record import Record, as_columns
-from etl.sources.records.lines import Batch
+from etl.sources.records.lines import Batch, line_text
 from etl.sources.storage.decompress import open_decompressed
+from etl.sources.storage.line_ends import ReturnsAsNewlines
 from etl.sources.storage.locations import Location
 
 
@@ -45,6 +46,7 @@ class Split(NamedTuple):
         framing: How the input is cut into records.
         settings: The user's settings, with the columns of a table.
         max_record_bytes: Records longer than this are malformed.
+        has_return_ends: Whether carriage returns alone end the lines of the input.
     """
 
     source: str
@@ -58,6 +60,7 @@ class Split(NamedTuple):
     framing: str
     settings: Settings
     max_record_bytes: int
+    has_return_ends: bool = False
 
 
 def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
@@ -90,6 +93,8 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
         return parquet_tables.read_rows(stream, split.source, split.settings)
     if split.start:
         stream.seek(split.start - 1)
+    if split.has_return_ends:
+        stream = ReturnsAsNewlines(stream)  # type: ignore[assignment]
     delimiter = DELIMITERS.get(split.row.name, ",")
     part = StreamPart(split.framing, split.start, split.end, split.max_record_bytes, split.row.container, delimiter)
     return read_batches(stream, part)
@@ -182,7 +187,7 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
         InputError: The input cannot be read.
     """
     wanted = places.sort("record_no")
-    if split.codec == "plain" and split.framing == LINES:
+    if split.codec == "plain" and split.framing == LINES and not split.has_return_ends:
         raws = _lines_at(split, wanted["byte_offset"].to_list())
         return wanted.select("record_no", raw=raws, layout=pl.lit(None, pl.String))
     numbers = wanted["record_no"].to_numpy()
@@ -205,5 +210,5 @@ def _lines_at(split: Split, offsets: list[int]) -> pl.Series:
         lines = []
         for offset in offsets:
             stream.seek(offset)
-            lines.append(stream.readline().removesuffix(b"\n").removesuffix(b"\r"))
+            lines.append(line_text(stream.readline()))
     return pl.Series([line.decode("utf-8", "replace") for line in lines], dtype=pl.String)

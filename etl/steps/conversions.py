@@ -16,12 +16,20 @@ from etl.columnar.factorize import map_distinct
 from etl.options import Options
 from etl.privacy import trait_hashes
 from etl.rules import page, value_parsing
-from etl.rules.ruleset import ASCII_LOWER, Ruleset
+from etl.rules.amount_repair import SHARED_SIGNS, RepairedAmount, repair_amount
+from etl.rules.lost_separators import find_swallowed
+from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
+from etl.rules.timestamp_repair import repair_timestamp
 from etl.schema import INSTANT, MONEY
 from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
+from etl.steps.junk_values import is_unhashable
 
 #: Identity fields in order of precedence: match_type, and the column of `Fields.texts` (rules 3.1).
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
+
+
+_REPAIRED: Final = pl.Struct(dict(zip(RepairedAmount._fields, (MONEY, pl.String(), pl.String()), strict=True)))
+_HASHED_TRAITS: Final = tuple(dict.fromkeys(row.trait for row in trait_hashes.HASHES))
 
 
 def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.DataFrame:
@@ -41,7 +49,7 @@ def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.Da
         [
             decide_identity(fields),
             decide_event(fields, ruleset),
-            read_amounts(fields, options.default_currency),
+            read_amounts(fields, ruleset, options.default_currency),
             fields.texts.select("conversion_type", "transaction_id"),
         ],
         how="horizontal",
@@ -140,8 +148,8 @@ def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
     )
 
 
-def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
-    """Returns value, value_repaired, currency and currency_defaulted, and value_text and currency_fault for findings.
+def read_amounts(fields: Fields, ruleset: Ruleset, default_currency: str | None) -> pl.DataFrame:
+    """Returns value, currency, currency_defaulted and what was meant, and value_text and currency_fault for findings.
 
     Source: "Conversion Value"; rules 4.1 to 4.3.
     """
@@ -151,16 +159,65 @@ def read_amounts(fields: Fields, default_currency: str | None) -> pl.DataFrame:
     sent = fields.texts["currency"]
     read = pl.Struct({"currency": pl.String, "fault": pl.String})
     currency = map_distinct(sent, value_parsing.read_currency, read).struct.unnest()
-    return pl.DataFrame(
-        {
-            "value": value,
-            "value_text": texts,
-            "value_repaired": map_distinct(unread, value_parsing.read_formatted_amount, MONEY),
-            "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
-            "currency_defaulted": sent.is_null(),
-            "currency_fault": currency["fault"],
-        }
+    repaired = map_distinct(unread, lambda text: _repaired(text, ruleset)._asdict(), _REPAIRED).struct.unnest()
+    return (
+        pl.DataFrame(
+            {
+                "value": value,
+                "value_text": texts,
+                "value_repaired": repaired["value"],
+                "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
+                "currency_defaulted": sent.is_null(),
+                "currency_fault": currency["fault"],
+                "currency_repaired": repaired["currency"],
+                "shared_sign": repaired["shared_sign"],
+            }
+        )
+        .with_columns(currency_repaired=_currency_meant())
+        .pipe(_scale_minor_units, fields, ruleset)
     )
+
+
+def _scale_minor_units(amounts: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
+    """Divides values in minor units by the power of ten of their currency; null where that is unknown (rules 4.1a)."""
+    if not ruleset.minor_units:
+        return amounts
+    digits = dict(ruleset.minor_unit_digits)
+    is_minor = map_distinct(
+        fields.param_names("value"), lambda name: fold(name) in ruleset.minor_unit_names, pl.Boolean()
+    ).fill_null(False)
+    powers = map_distinct(
+        amounts["currency"].set(~is_minor, None),
+        lambda code: digits.get(code, value_parsing.minor_unit_digits(code)),
+        pl.Int64(),
+    )
+    scaled = [
+        value_parsing.amount(amounts[name].cast(pl.String) + "e-" + powers.cast(pl.String)).alias(name)
+        for name in ("value", "value_repaired")
+    ]
+    return amounts.with_columns(column.zip_with(is_minor, amounts[column.name]) for column in scaled)
+
+
+def _repaired(text: str, ruleset: Ruleset) -> RepairedAmount:
+    """Mends an unreadable amount; of one that swallowed other parameters only the number before them (rules 2.7)."""
+    swallowed = find_swallowed(text, ruleset)
+    if not swallowed:
+        return repair_amount(text)
+    plain = value_parsing.read_amount(swallowed.before)
+    return RepairedAmount(repair_amount(swallowed.before).value if plain is None else plain)
+
+
+def _currency_meant() -> pl.Expr:
+    """Returns the currency that a value's text says; a shared sign means the row's own currency where that uses it."""
+    meant = pl.col("currency_repaired")
+    for row in SHARED_SIGNS:
+        own = (
+            pl.when(pl.col("currency").is_in(row.currencies))
+            .then("currency")
+            .otherwise(pl.lit(row.otherwise, pl.String))
+        )
+        meant = pl.when(pl.col("shared_sign") == row.sign).then(own).otherwise(meant)
+    return meant
 
 
 def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
@@ -173,7 +230,7 @@ def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
     other = pl.Struct({"fault": pl.String, "instant": INSTANT})
     repaired = map_distinct(
         texts.set(instant.is_not_null(), None),
-        lambda text: dict(zip(("fault", "instant"), value_parsing.repair_timestamp(text), strict=True)),
+        lambda text: dict(zip(("fault", "instant"), repair_timestamp(text), strict=True)),
         other,
     ).struct.unnest()
     return pl.DataFrame(
@@ -193,14 +250,17 @@ def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
     The first and last name may come from `full_name`; `name_rule` says so. Traits are null unless `--pii keep`, hashes
     are null with `--pii drop`.
 
-    Source: "Customer Traits"; rules 7.1, 7.2, 9.
+    A trait that is junk has no hash.
+
+    Source: "Customer Traits"; rules 3.2, 7.1, 7.2, 9.
     """
     as_sent = ("email", "phone", "birthdate", "city", "state", "zipcode", "country")
     person = fields.texts.select(*as_sent).with_columns(*_names(fields.texts))
     if options.pii == "drop":
         hashed = person.with_columns(pl.lit(None, pl.String).alias(row.column) for row in trait_hashes.HASHES)
     else:
-        hashed = person.with_columns(trait_hashes.hash_columns(person))
+        usable = person.with_columns(person[name].set(is_unhashable(fields, name), None) for name in _HASHED_TRAITS)
+        hashed = person.with_columns(trait_hashes.hash_columns(usable))
     personal = [name for name in page.PERSONAL_TRAITS if name in hashed.columns]
     if options.pii != "keep":
         hashed = hashed.with_columns(pl.lit(None, pl.String).alias(name) for name in personal)

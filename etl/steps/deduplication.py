@@ -40,7 +40,7 @@ def dedup_keys(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     if ruleset.dedup_scope == "off":
         return KEYS.empty()
     ids = conversions["transaction_id"]
-    is_key = ids.is_not_null() & ~placeholders.is_macro(ids) & ~placeholders.is_null_word(ids)
+    is_key = ids.is_not_null() & ~placeholders.is_junk_id(ids)
     event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
     return (
         conversions.select(*_COPIED, "match_key", event=event, transaction_key=ids.str.strip_chars())

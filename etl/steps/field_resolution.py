@@ -11,10 +11,20 @@ import polars as pl
 from etl.columnar.string_buffers import Positions, Truths, is_blank
 from etl.rules.parameter_names import meanings_of
 from etl.rules.ruleset import Ruleset
+from etl.steps import placeholders
 from etl.steps.parameter_table import Params
 
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"
+
+
+#: Kinds of junk that show in a value alone, whatever field it fills: issue code, and the function that finds it.
+_JUNK: Final = (
+    ("unresolved_macro", placeholders.is_macro),
+    ("null_word", placeholders.is_null_word),
+    ("undecodable_text", placeholders.is_undecodable),
+    ("lost_separator", placeholders.may_hold_parameters),
+)
 
 
 class Fields(NamedTuple):
@@ -31,6 +41,7 @@ class Fields(NamedTuple):
         unrecognised: Names of unread parameters: name, count.
         meanings: One row for each distinct name: the attributes of `Meaning`, and `is_recognised`.
         is_sent: For each parameter whether its value is not blank (rules 1.6).
+        junk: Issue code -> for each parameter, and at last for none, whether its value is such junk (rules 3.2).
     """
 
     params: Params
@@ -42,6 +53,14 @@ class Fields(NamedTuple):
     unrecognised: pl.DataFrame
     meanings: pl.DataFrame
     is_sent: Truths
+    junk: dict[str, Truths]
+
+    def is_junk(self, code: str, field: str) -> pl.Series:
+        """Returns for each postback whether the value that fills a field is junk of one kind; false for other codes."""
+        truths = self.junk.get(code)
+        return pl.Series(
+            np.zeros(len(self.winners[field]), np.bool_) if truths is None else truths[self.winners[field]]
+        )
 
     def param_names(self, field: str) -> pl.Series:
         """Returns for each postback the name, as spelled, of the parameter that fills a field; null for none."""
@@ -106,6 +125,7 @@ def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
         unrecognised=pl.DataFrame([params.names.alias("name"), counts]).filter(counts > 0),
         meanings=meanings,
         is_sent=is_sent,
+        junk={code: np.append(is_found(params.values).to_numpy(), False) for code, is_found in _JUNK},
     )
 
 

@@ -6,8 +6,6 @@ Other steps find further issues. Each step returns frames of `FINDINGS`; `list_i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,9 +13,11 @@ import polars as pl
 
 from etl.columnar.string_buffers import lists_of
 from etl.privacy import trait_hashes
-from etl.rules import page
-from etl.steps import placeholders
+from etl.rules.lost_separators import find_swallowed
+from etl.rules.ruleset import Ruleset
+from etl.rules.timestamp_repair import UNITS
 from etl.steps.field_resolution import Fields
+from etl.steps.junk_values import TRAITS, Junk, find_junk
 
 
 class Issue(NamedTuple):
@@ -33,18 +33,32 @@ ISSUES: Final = (
     Issue("not_scalar", "a recognised parameter was sent as an object or array, so it counts as not sent", "1.5"),
     Issue("alias_conflict", "several parameters with different texts could fill the field", "2.3"),
     Issue("near_miss_name", "the parameter is not read; its name is close to a known name", "2.6"),
+    Issue("lost_separator", "the value holds another parameter, whose separator got lost", "2.7"),
     Issue("unresolved_macro", "the value is a macro that the sender did not replace", "3.2"),
+    Issue("placeholder_word", "the value is the placeholder of a manual, such as YOUR_CLICK_ID", "3.2"),
     Issue("null_word", "the value is a word for a missing value, such as null", "3.2"),
     Issue("test_value", "the match key is a test value, such as test", "3.2"),
     Issue("double_encoded", "the decoded value still contains a percent escape", "3.2"),
+    Issue("undecodable_text", "the value holds bytes that are not UTF-8", "3.2"),
+    Issue("unusable_email", "the e-mail address has no @, nothing on one side of it, or a blank", "3.2"),
+    Issue("unusable_phone", "the phone number has fewer than seven digits", "3.2"),
     Issue("invalid_value", "the value is not a plain number; see value_repaired", "4.1"),
     Issue("negative_value", "the value is below zero", "4.2"),
+    Issue("currency_in_value", "the value's text says another currency; see currency_repaired", "4.1"),
     Issue("invalid_currency", "the currency is not three letters", "4.3"),
     Issue("unknown_currency", "ISO 4217 does not list the currency as active", "4.3"),
-    Issue("lead_by_default", "the value is positive, but the event is Lead because no type was sent", "5.3"),
+    Issue(
+        "lead_by_default",
+        "the value, as sent or repaired, is positive, but the event is Lead because no type was sent",
+        "5.3",
+    ),
     Issue("timestamp_milliseconds", "the timestamp is in milliseconds; see occurred_at_repaired", "6.2"),
     Issue("timestamp_microseconds", "the timestamp is in microseconds; see occurred_at_repaired", "6.2"),
+    Issue("timestamp_nanoseconds", "the timestamp is in nanoseconds; see occurred_at_repaired", "6.2"),
     Issue("timestamp_iso8601", "the timestamp is an ISO 8601 text; see occurred_at_repaired", "6.2"),
+    Issue(
+        "timestamp_text", "the timestamp is a date as JavaScript or RFC 2822 print it; see occurred_at_repaired", "6.2"
+    ),
     Issue("invalid_timestamp", "the timestamp cannot be read", "6.2"),
     Issue("future_timestamp", "the timestamp is more than a day after the time received", "6.2"),
     Issue("prehashed_trait", "the trait is already a digest; it was not hashed again", "7.3"),
@@ -81,12 +95,18 @@ RULES: Final = (
         pl.col("value_text"),
     ),
     Rule("negative_value", pl.col("value") < 0, _VALUE, _NULL),
+    Rule("currency_in_value", pl.col("currency_repaired") != pl.col("currency"), _VALUE, pl.col("currency_repaired")),
     Rule("invalid_currency", pl.col("currency_fault") == "invalid", pl.col("currency_param"), pl.col("currency")),
     Rule("unknown_currency", pl.col("currency_fault") == "unknown", pl.col("currency_param"), pl.col("currency")),
-    Rule("lead_by_default", (pl.col("event_rule") == "automatic_lead") & (pl.col("value") > 0), _VALUE, _NULL),
+    Rule(
+        "lead_by_default",
+        (pl.col("event_rule") == "automatic_lead") & (pl.coalesce("value", "value_repaired") > 0),
+        _VALUE,
+        _NULL,
+    ),
     *(
         Rule(code, pl.col("timestamp_fault") == code, pl.col("timestamp_param"), pl.col("timestamp_text"))
-        for code in ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601", "invalid_timestamp")
+        for code in (*(code for _, code in UNITS), "timestamp_iso8601", "timestamp_text", "invalid_timestamp")
     ),
     Rule(
         "future_timestamp",
@@ -136,16 +156,14 @@ def list_issues(found: list[pl.DataFrame], height: int) -> pl.Series:
     return lists_of(issues, lengths).alias("issues")
 
 
-_TRAITS: Final = tuple(field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits")
-
-
-def find_issues(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
+def find_issues(conversions: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> list[pl.DataFrame]:
     """Finds the issues of the fields of conversions.
 
     Args:
         conversions: Output of `build_conversions`; `match_key` as sent.
         fields: Fields of these conversions. Their unfiltered parts also give findings for other postbacks of the
             batch, which the caller drops.
+        ruleset: Gives the names that a value may have swallowed.
 
     Returns:
         Frames of `FINDINGS`.
@@ -157,46 +175,40 @@ def find_issues(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]
             "alias_conflict",
         ),
         as_findings(fields.near_misses.rename({"name": "parameter", "near_miss": "detail"}), "near_miss_name"),
+        *_lost_separators(conversions, fields, ruleset),
         *_value_findings(conversions, fields),
         *apply_rules(conversions),
     ]
 
 
+def _lost_separators(conversions: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> list[pl.DataFrame]:
+    """Finds the parameters that winning values swallowed (rules 2.7)."""
+    found: list[tuple[int, str, str]] = []
+    for field in fields.winners:
+        suspects = fields.is_junk("lost_separator", field)
+        if not suspects.any():
+            continue
+        columns = conversions["row"], fields.param_names(field), fields.texts[field]
+        for row, parameter, text in zip(*(column.filter(suspects) for column in columns), strict=True):
+            swallowed = find_swallowed(text, ruleset)
+            found += [(row, parameter, name) for name in (swallowed.names if swallowed else ())]
+    rows = pl.DataFrame(found, schema={"row": pl.UInt32, "parameter": pl.String, "detail": pl.String}, orient="row")
+    return [as_findings(rows, "lost_separator")]
+
+
 def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:
-    """Finds placeholders, test values and double encoding (rules 3.2), and traits that are digests already (7.3)."""
-    core = list(fields.winners)[: list(fields.winners).index("conversion_type") + 1]
-    is_macro = np.append(placeholders.is_macro(fields.params.values).to_numpy(), False)
+    """Finds values that are plainly junk (rules 3.2), and traits that are digests already (rules 7.3)."""
     is_digest = np.append(trait_hashes.are_prehashed(fields.params.values).to_numpy(), False)
-    column = conversions.get_column
-    match = column("match_key"), partial(column, "match_param")
-    transaction = column("transaction_id"), partial(column, "transaction_param")
-    checks: list[tuple[str, pl.Series, Callable[[], pl.Series]]] = [
-        *(
-            ("unresolved_macro", pl.Series(is_macro[fields.winners[name]]), partial(fields.param_names, name))
-            for name in core
-        ),
-        *(
-            (code, is_junk(texts), param)
-            for code, is_junk in (
-                ("null_word", placeholders.is_null_word),
-                ("double_encoded", placeholders.is_double_encoded),
-            )
-            for texts, param in (match, transaction)
-        ),
-        ("test_value", placeholders.is_test_value(match[0]), match[1]),
-        *(
-            (
-                "prehashed_trait",
-                pl.Series(is_digest[fields.winners[name]]),
-                partial(_repeat, name, conversions.height),
-            )
-            for name in _TRAITS
-        ),
-    ]
+    prehashed = (
+        Junk("prehashed_trait", _repeat(name, conversions.height), pl.Series(is_digest[fields.winners[name]]))
+        for name in TRAITS
+    )
     return [
-        as_findings(pl.DataFrame([conversions["row"], param().alias("parameter")]).filter(is_found), code)
-        for code, is_found, param in checks
-        if is_found.any()
+        as_findings(
+            pl.DataFrame([conversions["row"], junk.parameter.alias("parameter")]).filter(junk.is_found), junk.code
+        )
+        for junk in (*find_junk(fields, conversions), *prehashed)
+        if junk.is_found.any()
     ]
 
 

@@ -145,15 +145,12 @@ def _item_indices(lengths: Positions, contents: Positions) -> Positions:
 def _read_content(params: _Content, ruleset: Ruleset) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
     """Returns the items of the first usable array, and the names of the faulty arrays up to it (rules 8.1)."""
     faulty: list[str] = []
-    unused: list[str] = []
     for container in range(len(ruleset.item_containers.accepted)):
         for name, array in _arrays([param for param in params if param.container == container]):
             if array.is_malformed:
                 faulty.append(name)
             if array.is_usable:
-                return array.elements, [*faulty, *unused]
-            if not array.is_malformed:
-                unused.append(name)
+                return array.elements, faulty
     return [], faulty
 
 

@@ -9,11 +9,12 @@ import polars as pl
 
 from etl.columnar import json_codec
 from etl.columnar.field_lists import fields_of
+from etl.rules.body_faults import BYTE_ORDER_MARK, read_body
 from etl.rules.ruleset import BodyPath
 from etl.steps.parameter_table import Params, split_forms
 
-#: A body whose first byte after white space is `{` or `[` is meant as JSON (rules 1.3).
-_LOOKS_LIKE_JSON: Final = r"^[ \t\r\n]*[{\[]"
+#: A body whose first byte after white space is `{` or `[` is meant as JSON; a JSON string may hold an object.
+_LOOKS_LIKE_JSON: Final = '^\ufeff?[ \\t\\r\\n]*(?:[{\\[]|"[ \\t\\r\\n\ufeff\\\\a-z0-9]*\\{)'
 
 
 def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
@@ -23,22 +24,27 @@ def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
         requests: Rows of `schema.REQUESTS`; rows with a fault stay as they are.
 
     Returns:
-        The same rows; `body` is null where it looked like JSON.
+        The same rows; `body` is null where it was JSON, and has no byte order mark.
 
     Source: rules 1.3.
     """
     is_json = requests["fault"].is_null() & requests["body"].str.contains(_LOOKS_LIKE_JSON).fill_null(False)
+    requests = requests.with_columns(pl.col("body").str.strip_prefix(BYTE_ORDER_MARK))
     if not is_json.any():
         return requests
-    objects = [_parsed_object(text) for text in requests["body"].filter(is_json)]
-    parsed = fields_of(objects)
+    read = [read_body(text) for text in requests["body"].filter(is_json)]
+    parsed = fields_of(body.content for body in read)
     places = np.arange(requests.height)
     places[is_json.to_numpy()] = np.arange(len(parsed)) + requests.height
     fields = pl.concat([requests["fields"], parsed], rechunk=True).gather(pl.Series(places))
+    faults = pl.Series([body.fault for body in read], dtype=pl.String)
+    message = requests["fault_message"].scatter(is_json.arg_true(), faults)
+    is_read = is_json & (fields.is_not_null() | message.is_not_null())
     return requests.with_columns(
         fields,
-        requests["fault"].set(is_json & fields.is_null(), "malformed_body"),
-        requests["body"].set(is_json, None),
+        requests["fault"].set(is_json & message.is_not_null(), "malformed_body"),
+        message,
+        requests["body"].set(is_read, None),
     )
 
 
@@ -62,15 +68,6 @@ def _field_params(fields: pl.Series, *, is_json: bool) -> Params:
     params = Params.named(np.repeat(np.arange(len(fields)), lengths), exploded["name"], exploded["text"])
     is_structure = exploded["is_structure"].to_numpy()
     return params._replace(is_structure=is_structure, is_json=np.full(len(is_structure), is_json))
-
-
-def _parsed_object(text: str) -> dict[str, Any] | None:
-    """Parses a JSON object; None for other text."""
-    try:
-        value = json_codec.parse(text.encode())
-    except json_codec.JsonError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def follow_paths(params: Params, paths: tuple[BodyPath, ...]) -> Params:

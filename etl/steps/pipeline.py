@@ -121,7 +121,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, options)
     items, items_findings = build_items(fields, conversions, ruleset)
     passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
-    found = [*find_issues(conversions, filled), *items_findings, *passthroughs_findings]
+    found = [*find_issues(conversions, filled, ruleset), *items_findings, *passthroughs_findings]
     whole = conversions.with_columns(
         list_issues(found, postbacks.height).filter(is_accepted),
         _counts(items, postbacks.height).filter(is_accepted).alias("item_count"),
@@ -164,10 +164,14 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
     """
     paths = requests["path"].unique()
     parts = paths.str.extract_groups(ruleset.collect_pattern)
-    routes = pl.DataFrame({"path": paths, "route": parts}).unnest("route").rename({"account": "account_id"})
+    routes = (
+        pl.DataFrame({"path": paths, "parts": parts}).unnest("parts").rename({"account": "account_id"}, strict=False)
+    )
+    unsaid = {name: pl.lit(None, pl.String) for name in ("account_id", "integration") if name not in routes.columns}
+    routes = routes.with_columns(**unsaid)
     routed = requests.join(routes, on="path", how="left", nulls_equal=True, maintain_order="left")
     has_path = pl.col("path").is_not_null()
-    is_postback = (~has_path | pl.col("account_id").is_not_null()) & (
+    is_postback = (~has_path | pl.col("route").is_not_null()) & (
         pl.col("http_method").is_null() | pl.col("http_method").is_in(page.COLLECT_METHODS)
     )
     is_bodiless = (pl.col("http_method") == "POST") & ~pl.col("is_body_logged") & (pl.col("query").fill_null("") == "")
@@ -186,11 +190,14 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
         .then(pl.lit("body_not_logged"))
         .otherwise("fault")
     )
-    is_payload = ~has_path & pl.col("fault").ne_missing("malformed_record")
-    return routed.with_columns(
-        account_id=pl.when(is_payload).then(pl.lit(options.account, pl.String)).otherwise("account_id"),
-        integration=pl.when(is_payload).then(pl.lit(options.integration, pl.String)).otherwise("integration"),
+    is_said = (
+        pl.when(has_path).then(pl.col("route").is_not_null()).otherwise(pl.col("fault").ne_missing("malformed_record"))
     )
+    account, integration = (
+        pl.coalesce(name, pl.when(is_said).then(pl.lit(option, pl.String)))
+        for name, option in (("account_id", options.account), ("integration", options.integration))
+    )
+    return routed.with_columns(account_id=account, integration=integration).drop("route")
 
 
 def _is_in_period(options: Options) -> pl.Expr:

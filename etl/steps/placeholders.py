@@ -1,45 +1,88 @@
-"""Detects values that are placeholders: unexpanded macros, null words, test values, and double encoding (rules 3.2).
+"""Detects values that are placeholders: unexpanded macros, placeholder and null words, test values (rules 3.2).
 
-Macros, null words and test values must be the whole trimmed value.
+All of these must be the whole trimmed value. A null word such as `[object Object]` is no macro.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from etl.columnar.string_buffers import MAY_BE_BLANK, Truths, decoded_texts, first_bytes
+from etl.columnar.string_buffers import MAY_BE_BLANK, Truths, decoded_texts, first_bytes, last_bytes
 
-_WORD: Final = r"[A-Za-z][A-Za-z0-9_.:-]*"
+#: The name of a macro, with single blanks within and at its edges.
+_NAME: Final = r" ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$\[\]-])* ?"
+_NAME_WITHOUT_BRACKETS: Final = r" ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$-])* ?"
 
-#: Brackets that trackers put around the name of a macro, which they should replace by a value.
-_BRACKETS: Final = (
-    (r"\{", r"\}"),
-    (r"\{\{ ?", r" ?\}\}"),
-    (r"\[", r"\]"),
-    (r"\[\[", r"\]\]"),
-    (r"\$\{", r"\}"),
+#: Brackets that trackers put around the name of a macro, which they should replace by a value; what is around it where
+#: one side got lost.
+BRACKETS: Final = (
+    ("{", "}"),
+    ("{{", "}}"),
+    ("{{{", "}}}"),
+    ("[", "]"),
+    ("[[", "]]"),
+    ("[[[", "]]]"),
+    ("<", ">"),
+    ("<%=", "%>"),
+    ("${", "}"),
     ("%", "%"),
     ("%%", "%%"),
-    ("<", ">"),
     ("__", "__"),
+    ("!", "!"),
+    ("!!", "!!"),
     ("!!!", "!!!"),
     ("--", "--"),
     ("#", "#"),
     ("##", "##"),
+    ("*|", "|*"),
+    ("$$", "$$"),
+    ("@@", "@@"),
 )
-_MACRO: Final = "^(?:" + "|".join(left + _WORD + right for left, right in _BRACKETS) + ")$"
+HALF_BRACKETS: Final = (
+    *(("{", ""), ("{{", ""), ("${", ""), ("[", ""), ("[[", ""), ("<", "")),
+    *(("", "}"), ("", "}}"), ("", "]"), ("", "]]"), ("", ">")),
+)
+
+
+def _any_of(words: tuple[str, ...]) -> str:
+    return "|".join(re.escape(word) for word in words)
+
+
+_MACRO: Final = "^(?:{})$".format(
+    "|".join(
+        re.escape(left) + name + re.escape(right)
+        for brackets, name in ((BRACKETS, _NAME), (HALF_BRACKETS, _NAME_WITHOUT_BRACKETS))
+        for left, right in brackets
+    )
+)
 _ESCAPE: Final = "%[0-9A-Fa-f]{2}"
 
-NULL_WORDS: Final = ("null", "undefined", "none", "nan", "n/a", "[object object]")
+#: Words for a missing value, and those that mean it only where an identifier is expected.
+NULL_WORDS: Final = ("null", "undefined", "none", "nil", "nan", "n/a", "na", "-", "[object object]")
+NULL_IDS: Final = (*NULL_WORDS, "0", "false", "unknown")
 TEST_VALUES: Final = ("test", "testing", "demo", "test123")
 
+#: Placeholders of manuals: names of fields, each also with `YOUR_` before or `_HERE` behind, and other words.
+PLACEHOLDER_FIELDS: Final = (
+    *("CLICK_ID", "CLICKID", "REF_ID", "REFID", "TRANSACTION_ID", "TRANSACTIONID", "ORDER_ID", "ORDERID"),
+)
+PLACEHOLDER_WORDS: Final = ("REPLACE_ME", "REPLACE_THIS", "CHANGE_ME", "CHANGEME", "PLACEHOLDER")
+_PLACEHOLDER: Final = rf"^(?:(?:YOUR_)?(?:{_any_of(PLACEHOLDER_FIELDS)})(?:_HERE)?|{_any_of(PLACEHOLDER_WORDS)})$"
 
 _MACRO_BEGINS: Final = MAY_BE_BLANK.copy()
-_MACRO_BEGINS[list(b"{[$%<_!#-")] = True
+_MACRO_BEGINS[[ord(left[0]) for left, _ in (*BRACKETS, *HALF_BRACKETS) if left]] = True
+_MACRO_ENDS: Final = MAY_BE_BLANK.copy()
+_MACRO_ENDS[list(b"}]>")] = True
+#: Last digits of `%7D`, `%5D` and `%3E`, which may end a macro whose left bracket got lost.
+_ESCAPE_ENDS: Final = np.zeros(256, np.bool_)
+_ESCAPE_ENDS[list(b"DdEe")] = True
+_PLACEHOLDER_BEGINS: Final = MAY_BE_BLANK.copy()
+_PLACEHOLDER_BEGINS[[ord(word[0]) for word in (*PLACEHOLDER_FIELDS, *PLACEHOLDER_WORDS, "YOUR_")]] = True
 
 
 def is_macro(texts: pl.Series) -> pl.Series:
@@ -48,20 +91,51 @@ def is_macro(texts: pl.Series) -> pl.Series:
     False for null.
 
     Examples:
-        >>> is_macro(pl.Series(["{clickid}", "%7Bclickid%7D", "__ID__", "a{b}", "{}", None])).to_list()
-        [True, True, True, False, False, False]
+        >>> is_macro(pl.Series(["{clickid}", "%7Bclickid%7D", "clickid}", "__ID__", "a{b}", "{}", None])).to_list()
+        [True, True, True, True, False, False, False]
     """
 
     def matches(suspects: pl.Series) -> pl.Series:
         trimmed = suspects.str.strip_chars()
-        return trimmed.str.contains(_MACRO) | decoded_texts(trimmed).str.contains(_MACRO)
+        is_found = trimmed.str.contains(_MACRO) | decoded_texts(trimmed).str.contains(_MACRO)
+        return is_found & ~is_null_word(trimmed)
 
-    return _check_suspects(texts, _MACRO_BEGINS, matches)
+    lasts = last_bytes(texts)
+    may_be = _MACRO_BEGINS[first_bytes(texts)] | _MACRO_ENDS[lasts]
+    encoded = np.flatnonzero(_ESCAPE_ENDS[lasts] & ~may_be)
+    may_be[encoded] = texts[encoded].str.contains("%", literal=True).fill_null(False).to_numpy()
+    return _check_suspects(texts, may_be, matches)
 
 
 def is_null_word(texts: pl.Series) -> pl.Series:
     """Returns whether each value is a word for a missing value, such as `null`, in any ASCII case; false for null."""
     return _is_word(texts, NULL_WORDS)
+
+
+def is_null_id(texts: pl.Series) -> pl.Series:
+    """Returns whether each identifier is a null word, also `0`, `false` and `unknown`; false for null."""
+    return _is_word(texts, NULL_IDS)
+
+
+def is_placeholder_word(texts: pl.Series) -> pl.Series:
+    """Returns whether each value is the placeholder of a manual, such as `YOUR_CLICK_ID`; false for null.
+
+    Examples:
+        >>> is_placeholder_word(pl.Series(["YOUR_ORDER_ID_HERE", "CLICKID ", "click_id", "CLICK_ID_1", None])).to_list()
+        [True, True, False, False, False]
+    """
+    may_be = _PLACEHOLDER_BEGINS[first_bytes(texts)]
+    return _check_suspects(texts, may_be, lambda suspects: suspects.str.strip_chars().str.contains(_PLACEHOLDER))
+
+
+def is_junk_id(texts: pl.Series) -> pl.Series:
+    """Returns whether each identifier is a macro, a placeholder word or a null word, which identifies nothing.
+
+    Examples:
+        >>> is_junk_id(pl.Series(["{id}", "ORDER_ID", "unknown", "5001", None])).to_list()
+        [True, True, True, False, False]
+    """
+    return is_macro(texts) | is_placeholder_word(texts) | is_null_id(texts)
 
 
 def is_test_value(texts: pl.Series) -> pl.Series:
@@ -70,27 +144,37 @@ def is_test_value(texts: pl.Series) -> pl.Series:
 
 
 def is_double_encoded(texts: pl.Series) -> pl.Series:
-    """Returns whether each decoded value still contains a percent escape; false for null."""
-    return texts.str.contains(_ESCAPE).fill_null(False)
+    """Returns whether each decoded value still contains a percent escape and is no macro; false for null."""
+    return texts.str.contains(_ESCAPE).fill_null(False) & ~is_macro(texts)
+
+
+def is_undecodable(texts: pl.Series) -> pl.Series:
+    """Returns whether each value holds bytes that are not UTF-8, which became U+FFFD; false for null."""
+    return texts.str.contains("\ufffd", literal=True).fill_null(False)
+
+
+def may_hold_parameters(texts: pl.Series) -> pl.Series:
+    """Returns whether each value contains `=`, so that it may have swallowed parameters (rules 2.7); false for null."""
+    return texts.str.contains("=", literal=True).fill_null(False)
 
 
 def _is_word(texts: pl.Series, words: tuple[str, ...]) -> pl.Series:
     """Returns whether each trimmed text is one of the words, in any ASCII case; false for null."""
     begins = MAY_BE_BLANK.copy()
     begins[[ord(letter) for word in words for letter in (word[0], word[0].upper())]] = True
-    pattern = r"^\s*(?i-u:" + "|".join(word.replace("[", r"\[").replace("]", r"\]") for word in words) + r")\s*$"
-    return _check_suspects(texts, begins, lambda suspects: suspects.str.contains(pattern))
+    pattern = rf"^\s*(?i-u:{_any_of(words)})\s*$"
+    return _check_suspects(texts, begins[first_bytes(texts)], lambda suspects: suspects.str.contains(pattern))
 
 
-def _check_suspects(texts: pl.Series, begins: Truths, check: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """Applies a check to the texts whose first byte allows a match, and returns false for all other texts.
+def _check_suspects(texts: pl.Series, may_be: Truths, check: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Applies a check to the texts that may match, and returns false for all other texts.
 
     Args:
         texts: String.
-        begins: For each byte whether a matching text may begin with it.
+        may_be: For each text whether it may match.
         check: Returns whether each text matches.
     """
-    suspects = np.flatnonzero(begins[first_bytes(texts)])
+    suspects = np.flatnonzero(may_be)
     truth = np.zeros(len(texts), np.bool_)
     if len(suspects):
         truth[suspects] = check(texts[suspects]).fill_null(False).to_numpy()

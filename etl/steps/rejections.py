@@ -8,10 +8,12 @@ import polars as pl
 
 from etl.columnar.factorize import map_distinct
 from etl.rules import page
+from etl.rules.body_faults import other_kind
 from etl.rules.parameter_names import is_within_one_edit
 from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
 from etl.schema import REJECTIONS
 from etl.steps.field_resolution import Fields
+from etl.steps.nested_identities import find_identity
 
 _MESSAGES: Final = {reason.code: reason.message for reason in page.REJECTIONS}
 #: Reasons why a readable postback is refused; each is a Boolean column of `conversions.judge_postbacks` (rules 5.4).
@@ -63,9 +65,16 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
         .group_by("row", maintain_order=True)
         .agg(name=pl.format("{} is not read; {} would be", "name", "near_miss").first())
     )
+    lacking = postbacks["fields"].filter(is_refused).to_list()
+    nested = [one if is_lacking else None for one, is_lacking in zip(lacking, refused["missing_identity"], strict=True)]
     rejected = (
         postbacks.filter(is_refused)
-        .with_columns(*refused, type=map_distinct(types, lambda text: suggest_type(text, ruleset)))
+        .with_columns(
+            *refused,
+            type=map_distinct(types, lambda text: suggest_type(text, ruleset)),
+            kind=pl.col("body").map_elements(other_kind, return_dtype=pl.String),
+            nested=pl.Series([find_identity(one, ruleset) for one in nested], dtype=pl.String),
+        )
         .join(names, on="row", how="left", maintain_order="left")
     )
     return _as_rejections(
@@ -73,7 +82,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
             reasons=pl.concat_list(
                 pl.when(reason).then(pl.lit(reason)) for reason in REFUSAL_REASONS
             ).list.drop_nulls(),
-            suggestion=pl.coalesce(pl.when("missing_identity").then("name"), "type"),
+            suggestion=pl.coalesce(pl.when("missing_identity").then(pl.coalesce("name", "nested", "kind")), "type"),
         ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String)),
         "layout",
     )

@@ -121,7 +121,7 @@ def files_of(table: Any, stored: StoredTable) -> pl.DataFrame:
 
 
 def scan(place: Place, stored: StoredTable, paths: Iterable[str], path_column: str | None = None) -> pl.LazyFrame:
-    """Scans files of a table, without `received_date`.
+    """Scans files of a table, without `received_date`. Columns that files of earlier versions lack are null.
 
     Args:
         place: The warehouse.
@@ -133,7 +133,14 @@ def scan(place: Place, stored: StoredTable, paths: Iterable[str], path_column: s
     if not uris:
         columns = {path_column: pl.String()} if path_column else {}
         return pl.LazyFrame(schema={**stored.table.schema, **columns})
-    return pl.scan_parquet(uris, glob=False, hive_partitioning=False, include_file_paths=path_column)
+    return pl.scan_parquet(
+        uris,
+        schema=stored.table.schema,
+        missing_columns="insert",
+        glob=False,
+        hive_partitioning=False,
+        include_file_paths=path_column,
+    )
 
 
 def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, run: str) -> int:
@@ -171,6 +178,7 @@ def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, 
         for addition in changes.additions
     ]
     try:
+        _add_missing_columns(stored, table)
         table.create_write_transaction(
             [*removed, *added],
             "append",
@@ -186,6 +194,14 @@ def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, 
     version = int(table.version()) + 1
     file_storage.sync_file(place, f"{stored.folder}/_delta_log/{version:020}.json")
     return version
+
+
+def _add_missing_columns(stored: StoredTable, table: Any) -> None:
+    """Adds the columns that an opened table of an earlier version of this tool lacks, as a version of their own."""
+    known = {field.name for field in table.schema().fields}
+    missing = [field for field in _delta_schema(stored).fields if field.name not in known]
+    if missing:
+        table.alter.add_columns(missing, post_commithook_properties=_commit_hooks())
 
 
 def restore(place: Place, stored: StoredTable, table: Any, version: int) -> int:

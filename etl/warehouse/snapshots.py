@@ -243,4 +243,8 @@ def scan_pinned(warehouse: Warehouse, table: str) -> pl.LazyFrame:
     stored = BY_NAME[table]
     delta.library()
     rows = pl.scan_delta(warehouse.place.uri(stored.folder), version=warehouse.snapshot.versions[table])
-    return rows.select(pl.col(name).cast(dtype) for name, dtype in stored.schema.items())
+    known = rows.collect_schema()  # a table of an earlier version lacks later columns
+    return rows.select(
+        pl.col(name).cast(dtype) if name in known else pl.lit(None, dtype).alias(name)
+        for name, dtype in stored.schema.items()
+    )

@@ -41,7 +41,7 @@ def _unreadable(frames: Frames) -> pl.DataFrame:
     shape = pl.col("detail").str.slice(0, _LONGEST).str.replace_all("[0-9]+", "9")
     by_currency = read(
         with_issues(frames.conversions, "invalid_value")
-        .with_columns(shape=shape)
+        .with_columns(shape=shape, currency=pl.coalesce("currency_repaired", "currency"))
         .group_by(*keys, "currency")
         .agg(
             pl.len().cast(pl.Int64).alias("conversions"),

@@ -90,8 +90,8 @@ def _repeated_ids(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
     """Lists transaction ids that identify no order.
 
     Returns:
-        account_id, integration, transaction_id, kind (`constant`, `macro`, `null word`), records, money. For a constant
-        id, `records` counts the repetitions only.
+        account_id, integration, transaction_id, kind (`constant`, `macro`, `placeholder word`, `null word`), records,
+        money. For a constant id, `records` counts the repetitions only.
     """
     keys = (*INTEGRATION_KEYS, "transaction_id")
     ids = repetitions.with_columns(pl.col("transaction_id").str.strip_chars())
@@ -99,7 +99,11 @@ def _repeated_ids(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
     constant = count_rows(ids, *keys, count="records").join(
         conflicting.filter(pl.col("records") >= _CONSTANT_ID_CONFLICTS), on=keys, how="semi", nulls_equal=True
     )
-    kinds = {"macro": placeholders.is_macro, "null word": placeholders.is_null_word}
+    kinds = {
+        "macro": placeholders.is_macro,
+        "placeholder word": placeholders.is_placeholder_word,
+        "null word": placeholders.is_null_id,
+    }
     words = [
         count_rows(
             frames.conversions.filter(

@@ -113,8 +113,8 @@ def _try_hash() -> pl.Expr:
 
 
 def _usable_ids(ids: pl.Series) -> pl.Series:
-    """Trims transaction ids. An id that is an unexpanded macro or a null word becomes null."""
-    return ids.str.strip_chars().set(placeholders.is_macro(ids) | placeholders.is_null_word(ids), None)
+    """Trims transaction ids; macros, placeholder words and null words become null."""
+    return ids.str.strip_chars().set(placeholders.is_junk_id(ids), None)
 
 
 def _count_outcome(name: str) -> pl.Expr:

@@ -13,6 +13,7 @@ import polars as pl
 
 from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, has_issue, has_key_issue
 from etl.rules import page
+from etl.rules.timestamp_repair import UNITS
 from etl.runner.published_tables import read
 from etl.steps import placeholders
 
@@ -38,11 +39,6 @@ class Measure(NamedTuple):
     has_money: bool = False
 
 
-def _is_junk(ids: pl.Series) -> pl.Series:
-    """Whether each id is a macro or a null word."""
-    return placeholders.is_macro(ids) | placeholders.is_null_word(ids)
-
-
 _ALL: Final = pl.lit(value=True)
 _HAS_VALUE: Final = pl.col("value").is_not_null()
 _IS_DUPLICATE: Final = pl.col("reason") == "duplicate_transaction"
@@ -50,17 +46,18 @@ _SECONDS_LATE: Final = (pl.col("received_at") - pl.coalesce("occurred_at_repaire
 #: Junk match keys (rules 3.2): issue code, name and title of the measure.
 JUNK_KEYS: Final = (
     ("unresolved_macro", "macro_key", "match key is a macro that was not replaced"),
+    ("placeholder_word", "placeholder_key", "match key is the placeholder of a manual"),
     ("null_word", "null_word_key", "match key is a null word"),
     ("test_value", "test_key", "match key is a test value"),
     ("double_encoded", "double_encoded_key", "match key is encoded twice"),
 )
 TRAITS: Final = (*(name for name in page.PERSONAL_TRAITS if name != "full_name"), "country")
-_OTHER_TIMES: Final = ("timestamp_milliseconds", "timestamp_microseconds", "timestamp_iso8601")
+_OTHER_TIMES: Final = (*(code for _, code in UNITS), "timestamp_iso8601", "timestamp_text")
 
 
 def was_sent(trait: str) -> pl.Expr:
-    """Whether a trait was sent: the tables hold its value or its hash."""
-    return pl.any_horizontal(pl.col(name).is_not_null() for name in (trait, f"{trait}_sha256"))
+    """Whether a usable trait was sent: the tables hold its hash. A trait that is plainly junk has none (rules 3.2)."""
+    return pl.col(f"{trait}_sha256").is_not_null()
 
 
 def _conversions(name: str, title: str, rows: pl.Expr, *, has_money: bool = False) -> Measure:
@@ -119,7 +116,7 @@ MEASURES: Final = (
     _conversions(
         "junk_id",
         "with a transaction_id that is a macro or a null word",
-        pl.col("transaction_id").map_batches(_is_junk, return_dtype=pl.Boolean, is_elementwise=True),
+        pl.col("transaction_id").map_batches(placeholders.is_junk_id, return_dtype=pl.Boolean, is_elementwise=True),
         has_money=True,
     ),
     _conversions("with_value", "with a value that can be read", _HAS_VALUE, has_money=True),

@@ -185,7 +185,7 @@ def item_sources(judged: Judged, ruleset: Ruleset) -> set[int]:
     trial_places = [[place for place, pair in enumerate(pairs) if pair != omitted] for omitted in (None, *places)]
     rows = np.repeat(np.arange(len(trial_places)), [len(kept) for kept in trial_places])
     trials = params.at(np.array([place for kept in trial_places for place in kept], np.int64), rows)
-    value = read_amounts(judged.fields, None)["value"]
+    value = read_amounts(judged.fields, ruleset, None)["value"]
     accepted = pl.DataFrame({"row": pl.Series(range(len(trial_places)), dtype=pl.UInt32)}).with_columns(
         value=value.new_from_index(0, len(trial_places))
     )

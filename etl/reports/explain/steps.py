@@ -132,6 +132,9 @@ def _value(postback: JudgedPostback) -> list[Line]:
     if row["value_repaired"] is not None:
         why = "the value that was clearly meant; the column value stays null"
         lines.append(Line("value_repaired", plain(row["value_repaired"]), why, "rules 4.1"))
+    if row["currency_repaired"] is not None:
+        why = "the currency that the value's text says; the column currency does not change"
+        lines.append(Line("currency_repaired", row["currency_repaired"], why, "rules 4.1"))
     if row["currency_defaulted"]:
         default = "the default currency is used" if row["currency"] else "there is no default currency"
         why = f"no currency was sent, and {default}"

@@ -13,6 +13,7 @@ from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
 from etl.errors import InputError, UsageError
 from etl.rules import page, value_parsing
+from etl.rules.amount_repair import repair_amount
 from etl.schema import INSTANT, MONEY
 from etl.sources.readers.column_guessing import folded
 from etl.sources.readers.timestamps import read_any, time_reader
@@ -222,7 +223,7 @@ def _parse_columns(texts: pl.DataFrame, columns: dict[str, str], zone: str, layo
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, texts.height)
     value_texts, time_texts = sent.get("value", nothing), sent["time"]
     amount = value_parsing.amount(value_texts)
-    dressed = map_distinct(value_texts.set(amount.is_not_null(), None), value_parsing.read_formatted_amount, MONEY)
+    dressed = map_distinct(value_texts.set(amount.is_not_null(), None), lambda text: repair_amount(text).value, MONEY)
     value, at = amount.fill_null(dressed), _parse_times(time_texts, zone, layout)
     rows = pl.DataFrame(
         {

@@ -14,6 +14,9 @@ from etl.sources.format import Format
 
 _WORD: Final = rb"\S*?"
 _ANY: Final = rb'(?:[^"\\]|\\.)*?'
+#: A line may end within its user agent.
+_CUT: Final = rb'|(?:[^"\\]|\\.)*\\?)'
+_REQUESTS: Final = frozenset(("request", "target", "query"))
 
 
 class Variable(NamedTuple):
@@ -34,11 +37,13 @@ VARIABLES: Final = (
     Variable(("$request_body",), "body", _ANY),
     Variable(("$time_local", "%t"), "time", rb"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"),
     Variable(("$time_iso8601",), "time", rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)"),
-    Variable(("$msec", "%{sec}t"), "time", rb"\d+(?:\.\d+)?"),
-    Variable(("%{msec}t", "%{usec}t"), "time", rb"\d+"),
+    Variable(("$msec", "%{sec}t"), "time", rb"\d{9,}(?:\.\d+)?"),
+    Variable(("%{msec}t", "%{usec}t"), "time", rb"\d{9,}"),
     Variable(("$status", "%s", "%>s", "%<s"), "status", rb"\d{3}|-"),
     Variable(("$remote_addr", "$realip_remote_addr", "%h", "%a", "%{c}a"), "client", _WORD),
     Variable(("$http_x_forwarded_for", "%{X-Forwarded-For}i"), "forwarded", _ANY),
+    Variable(("%l",), None, rb"\S*?"),
+    Variable(("$remote_user", "%u"), None, rb"(?!- [^\[])(?:(?! - |\[\d\d?/).)*?"),
     Variable(("$http_user_agent", "%{User-Agent}i", "%{User-agent}i"), "agent", _ANY),
 )
 
@@ -94,7 +99,7 @@ def compile_log_format(text: str) -> Format:
     literal, escape = _literal(NAMED.get(text, text))
     layouts = [spelling for token in _APACHE.finditer(literal) if _layout_of(spelling := _spelling(token))]
     tokens = _NGINX if "$" in literal and not _APACHE.search(literal.replace("$", "")) else _APACHE
-    pattern, filled, end = b"", set[str](), 0
+    pattern, cut, filled, end = b"", b"", set[str](), 0
     for token in tokens.finditer(literal):
         pattern += re.escape(literal[end : token.start()].encode())
         end = token.end()
@@ -105,10 +110,13 @@ def compile_log_format(text: str) -> Format:
         elif variable and variable.fills and variable.fills not in filled:
             filled.add(variable.fills)
             group = b"(?P<" + variable.fills.encode() + b">" + variable.pattern + b")"
-            pattern += rb"\[" + group + rb"\]" if spelling == "%t" else group
+            is_cut = variable.fills == "agent" and pattern.endswith(b'"') and not filled.isdisjoint(_REQUESTS)
+            pattern += rb"\[" + group + rb"\]" if spelling == "%t" else b"(?:" * is_cut + group
+            cut = _CUT if is_cut else cut
         else:
-            pattern += _ANY if literal[token.start() - 1 : token.start()] == '"' else rb".*?"
-    pattern += re.escape(literal[end:].encode())
+            unquoted = variable.pattern if variable and not variable.fills else rb".*?"
+            pattern += _ANY if literal[token.start() - 1 : token.start()] == '"' else unquoted
+    pattern += re.escape(literal[end:].encode()) + cut
     _check(filled, text)
     return Format(
         "custom",

@@ -22,6 +22,7 @@ from etl.sources.format import (
 )
 from etl.sources.formats import json_logs, lambda_events, text, webhook_captures
 from etl.sources.readers import access_log, csv_tables, json_records, parquet_tables, plain_text, text_lines, w3c
+from etl.sources.readers.second_records import is_second_record
 from etl.sources.record import Record
 
 BARE_LINES: Final = Format(
@@ -103,9 +104,10 @@ def start_reader(row: Format, settings: Settings) -> Reader:
 
     def read_any(record: bytes) -> Record:
         parsed = read(record)
-        if parsed.fault != "malformed_record":
+        if parsed.fault != "malformed_record" or is_second_record(parsed):
             return parsed
-        return next((other for start in others if _is_logged(other := start(record))), parsed)
+        found = [start(record) for start in others]
+        return next((other for other in found if _is_logged(other) or is_second_record(other)), parsed)
 
     return read_any if others else read
 

@@ -8,6 +8,10 @@ from etl.sources.format import Format
 
 _CLF: Final = rb"\[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"
 _ISO: Final = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.?\d*(?:Z|[+-]\d\d:\d\d)"
+#: Text without a time of its own; Papertrail writes a second time behind a tab.
+_UNTIMED: Final = rb"(?:(?!(?<!\t)" + _ISO + rb").)*?"
+#: A request, and a user agent within which the line ends.
+_CUT_IN_AGENT: Final = rb'(?P<escaped>[^"]*)" "[^"]*'
 _AWS: Final = "https://docs.aws.amazon.com/elasticloadbalancing/latest/"
 
 FORMATS: Final = (
@@ -24,9 +28,9 @@ FORMATS: Final = (
             ),
             b'h2 2024-05-01T12:00:01.000000Z app/lb/1 2001:db8::7:2817 - -1 -1 -1 400 - 0 0 "- http://a:80- -" "-" - - - "-"',
         ),
-        pattern=rb"(?:https?|h2|grpcs?|wss?) (?P<logged>\S+Z) \S+ (?P<client>\S+):\d+ \S+ \S+ \S+ \S+ (?P<status>\S+) \S+ \S+"
-        rb' \S+ "(?P<request>.*?)" "(?P<agent>.*?)" [\w-]+ [\w.-]+ (?:-|arn:\S+) "[^"]*"'
-        rb'(?: "[^"]*" "[^"]*" \S+ (?P<time>\d[^ "]+Z))?(?: .*)?'
+        pattern=rb"(?:https?|h2|grpcs?|wss?) (?P<logged>\d{4}-\d\d-\d\dT[\d:.]+Z) \S+ (?P<client>\S+):\d+ \S+ \S+ \S+ \S+ (?P<status>\S+) \S+ \S+"
+        rb' \S+ "(?:(?P<request>.*?)" "(?P<agent>.*?)" [\w-]+ [\w.-]+ (?:-|arn:\S+) "[^"]*"'
+        rb'(?: "[^"]*" "[^"]*" \S+ (?P<time>\d[^ "]+Z))?(?: .*)?|' + _CUT_IN_AGENT + rb")"
         rb"|(?:tls|tcp|udp) \d\.\d \d{4}-\S+ net/\S+ .*",
         moment="start",
     ),
@@ -42,8 +46,8 @@ FORMATS: Final = (
             ),
             b'2024-05-01T12:00:00.000000Z lb 192.0.2.7:2817 198.51.100.1:80 0.1 0.1 0.1 - - 82 305 "- - - " "-" - -',
         ),
-        pattern=rb"(?P<time>\d{4}-\d\d-\d\dT\S+Z) \S+ (?P<client>\S+):\d+ \S+ [\d.-]+ [\d.-]+ [\d.-]+ (?P<status>\S+) \S+"
-        rb' -?\d+ -?\d+ "(?P<request>.*?)"(?: "(?P<agent>.*?)" [\w-]+ [\w.-]+)?',
+        pattern=rb"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) \S+ (?P<client>\S+):\d+ \S+ [\d.-]+ [\d.-]+ [\d.-]+ (?P<status>\S+) \S+"
+        rb' -?\d+ -?\d+ "(?:' + _CUT_IN_AGENT + rb'|(?P<request>.*?)"(?: "(?P<agent>.*?)" [\w-]+ [\w.-]+)?)',
         moment="start",
     ),
     Format(
@@ -60,7 +64,7 @@ FORMATS: Final = (
         pattern=rb"\S+ \S+ "
         + _CLF
         + rb' (?P<client>\S+) \S+ \S+ [\w.]+ \S+ (?:"(?P<request>.*?)"|-) (?P<status>\d{3}|-) \S+ (?:\d+|-) (?:\d+|-)'
-        rb' (?:\d+|-) (?:\d+|-) (?:".*?"|-) (?:"(?P<agent>.*?)"|-) \S+(?: .*)?',
+        rb' (?:\d+|-) (?:\d+|-) (?:".*?"|-) (?:(?:"(?P<agent>.*?)"|-) \S+(?: .*)?|"[^"]*)',
         time="clf",
         moment="start",
     ),
@@ -102,8 +106,12 @@ FORMATS: Final = (
         ),
         pattern=rb"(?:<\d+>1 |\d+\t)?(?P<time>"
         + _ISO
-        + rb")(?:[ \t].*?)?[ \t]heroku(?:\[router\]:| ?/? ?router[:\t]?(?: - -?)?)\s*"
-        rb"at=.*?method=(?P<method>\S*) path=\"?(?P<target>.*?)\"? host=\S* (?:.*?fwd=\"?(?P<client>[^\" ]*)\"? )?"
+        + rb")(?:[ \t]"
+        + _UNTIMED
+        + rb")?[ \t]heroku(?:\[router\]:| ?/? ?router[:\t]?(?: - -?)?)\s*"
+        rb"at="
+        + _UNTIMED
+        + rb"method=(?P<method>\S*) path=\"?(?P<target>.*?)\"? host=\S* (?:.*?fwd=\"?(?P<client>[^\" ]*)\"? )?"
         rb".*?status=(?P<status>\d*)(?: .*)?"
         rb"|" + _ISO + rb" (?:app|heroku)\[(?!router)[\w.-]+\]: .*",
     ),
@@ -125,7 +133,7 @@ FORMATS: Final = (
         pattern=rb"\[(?P<time>"
         + _ISO
         + rb')\] "(?P<request>.*?)" (?P<status>\d{1,3}) \S+ (?:\S+ \S+ "[^"]*" )?\d+ \d+ (?:\d+|-)'
-        rb' (?:\d+|-) "(?P<client>.*?)" "(?P<agent>.*?)" ".*?" ".*?" ".*?"(?: .*)?',
+        rb' (?:\d+|-) (?:"(?P<client>.*?)" "(?P<agent>.*?)" ".*?" ".*?" ".*?"(?: .*)?|"(?P<address>[^"]*)" "[^"]*)',
         moment="start",
     ),
     Format(
@@ -144,8 +152,10 @@ FORMATS: Final = (
             ),
         ),
         pattern=_CLF + rb" (?:(?:\S+ \S+ )?(?P<status>\d{3}|-) - (?P<method>\S+) \S+ \S+ "
-        rb'"(?P<target>.*?)" \[Client (?P<client>[^\]]*)\] \[Length [^\]]*\].*?(?: "(?P<agent>.*?)" ".*?")?'
-        rb'|\S+ (?P<address>[\da-fA-F.:]+) [\d.]+ "(?P<request>.*?)" (?P<code>\d{3}) \d+ \d+ .*)',
+        rb'"(?P<target>.*?)" \[Client (?P<client>[^\]]*)\] \[Length [^\]]*\].*?(?: "(?P<agent>.*?)" ".*?")?)'
+        rb"|"
+        + _CLF.replace(b"time", b"logged")
+        + rb' \S+ (?P<address>[\da-fA-F.:]+) [\d.]+ "(?P<request>.*?)" (?P<code>\d{3}) \d+ \d+ .*',
         escape="backslash",
         time="clf",
     ),

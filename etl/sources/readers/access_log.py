@@ -22,6 +22,7 @@ from etl.columnar.string_buffers import valid_texts
 from etl.schema import INSTANT
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers.escapes import undo_backslashes, without_prefix
+from etl.sources.readers.second_records import address_place, glued_address, second_record
 from etl.sources.readers.timestamps import TIMES
 from etl.sources.record import Record, split_request, split_target
 from etl.sources.records.lines import Batch
@@ -40,8 +41,17 @@ _REGULAR_REQUEST: Final = re.compile(
     rb'"[A-Za-z]+ /[^"\\]* HTTP/[\d.]+" (?:\d{3}|-) (?:\d+|-)(?: |$)'
 )
 _TIME_ONLY: Final = re.compile(_TIME)
+#: Where a request may begin: a time in brackets, and the quote before the request.
+_OPENING: Final = re.compile(
+    rb"\[\d\d/[A-Z][a-z][a-z]/\d{4}[: ]\d\d:\d\d:\d\d(?: [+-]\d{4})?\](?: \([^)\"]{0,100}\))? \""
+)
+#: The words before a time: client, ident and user.
+_SENDER: Final = re.compile(rb"(\S+) [^\s\"\[\]]+ (?:[^\s\"\[\]]+ ?|\"[^\"]*\" )\Z")
+_SENDER_BYTES: Final = 512
 
 _read_clock: Final = TIMES["clf"]
+_HOST_AND_PORT: Final = re.compile(rb"\S*[A-Za-z]\S*:\d{2,5}")
+_WORD: Final = re.compile(rb"\S+")
 _ADDRESS: Final = re.compile(r"\[?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:%[0-9A-Za-z]+)?\]?")
 
 
@@ -61,6 +71,9 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
         >>> read_line(b"192.0.2.1 - - [01/May/2024:14:00:00").fault_message
         'Not an access-log line: no time such as [01/May/2024:12:00:00 +0000]'
     """
+    place = find_second(line)
+    if place is not None:
+        return second_record(place)
     match = _LINE.match(line) or _LINE_WITH_QUOTES.match(line)
     if not match:
         return Record("malformed_record", _malformed_reason(line))
@@ -83,13 +96,53 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
     return record._replace(http_method=request[0], path=path, query=query)
 
 
+def find_second(line: bytes) -> int | None:
+    """Returns where a second record begins in a line: a client, ident and user before a time and a quote; else None."""
+    openings = [opening.start() for opening in _OPENING.finditer(line)]
+    if not openings:
+        return None
+    for opening in openings[1:]:
+        sender = _SENDER.search(line, max(opening - _SENDER_BYTES, openings[0] + 1), opening)
+        if sender:
+            return address_place(line, sender.start(), sender.end(1))
+    return _torn_place(line[: openings[0]])
+
+
+def _torn_place(prefix: bytes) -> int | None:
+    """Returns where a second record begins in the text before a time, which holds the torn head of the first.
+
+    The client is the third word before the time, and only a virtual host or addresses may stand before it.
+
+    Examples:
+        >>> [_torn_place(b"192.0.2.7" + torn + b" - - ") for torn in (b" - -192.0.2.8", b"192.0.2.8", b"")]
+        [13, 9, None]
+    """
+    words = list(_WORD.finditer(prefix))
+    texts = [word[0] for word in words]
+    for i, word in enumerate(words[:-2]):
+        text = word[0].decode("latin-1")
+        glued = glued_address(text.rstrip(","))
+        if glued is not None:
+            return word.start() + glued
+        if i > 1 and _ADDRESS.fullmatch(text) and (b"-" in texts[:i] or _is_second_host(texts[0], texts[i - 1])):
+            return word.start()
+    is_repeated = len(words) > 4 and texts[1] == texts[-2] == b"-"
+    return words[-3].start() if is_repeated else None
+
+
+def _is_second_host(first: bytes, word: bytes) -> bool:
+    """Whether a word ends with the virtual host with which a line begins, or with one that has a port as well."""
+    return word.endswith(first) or bool(_HOST_AND_PORT.fullmatch(first) and _HOST_AND_PORT.fullmatch(word))
+
+
 def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     """Creates the reader for all formats of the family."""
     word, zone = settings.word, settings.timezone
 
     def read(line: bytes) -> Record:
         regular = _REGULAR_REQUEST.search(line) if word and word not in line else None
-        return Record("not_a_postback") if regular and _read_clock(regular[1].decode(), zone) else read_line(line, zone)
+        is_other = regular and find_second(line) is None and _read_clock(regular[1].decode(), zone)
+        return Record("not_a_postback") if is_other else read_line(line, zone)
 
     return read
 

@@ -11,6 +11,7 @@ from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS, Layout, copy_cells, row_patterns
 from etl.sources.format import Format, LayoutReader, Reader, Settings
 from etl.sources.readers.column_guessing import GUESSES, are_parameters, folded, guess_columns, read_row
+from etl.sources.readers.second_records import second_record
 from etl.sources.record import Record
 
 #: Column names that mark a header, besides the names of parameters.
@@ -97,6 +98,16 @@ def _guess_headerless_columns(rows: list[list[str]], settings: Settings) -> tupl
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d")
 
 
+#: A glued cell ends with a time of at most this many characters.
+_GLUED_CHARS: Final = 64
+#: Roles of columns, and how their cells begin.
+_BEGINNINGS: Final = {
+    "received_at": _TIME,
+    **dict.fromkeys(("payload", "body"), re.compile(r"\s*\{")),
+    **dict.fromkeys(("url", "target", "path"), re.compile(r"https?://|/")),
+}
+
+
 def _filled(header: list[str], cells: list[str]) -> dict[str, str]:
     """Returns column -> cell, without empty cells."""
     return {name: cell for name, cell in zip(header, cells, strict=False) if cell}
@@ -118,6 +129,8 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
             header.extend(_numbers(cells) if is_headerless else _names(cells))
             if not is_headerless:
                 return Record("header")
+        if not is_headerless and _names(cells) == header:
+            return Record("header")
         return _read_cells(header, cells, settings)
 
     return read
@@ -155,9 +168,19 @@ def has_numbered_columns(settings: Settings) -> bool:
 def _read_cells(header: list[str], cells: list[str], settings: Settings) -> Record:
     """Turns the cells of a row into a record; malformed if cells are missing or surplus cells are not empty."""
     surplus = cells[len(header) :]
+    if surplus and _fits(header, cells[-len(header) :], settings):
+        before = ",".join(cells[: len(surplus)]).encode("utf-8", "surrogateescape")
+        return second_record(len(before) + 1)
     if len(cells) < len(header) or any(surplus):
         return Record("malformed_record", f"{len(cells)} cells, but the table has {len(header)} columns")
     return read_row(_filled(header, cells), settings)
+
+
+def _fits(header: list[str], cells: list[str], settings: Settings) -> bool:
+    """Whether the last cells of a row that is too long are a row: a time and a request stand where they should."""
+    places = [(header.index(name), role) for role, name in settings.columns if role in _BEGINNINGS and name in header]
+    texts = ((cells[place][-_GLUED_CHARS * (place == 0) :], _BEGINNINGS[role]) for place, role in places)
+    return bool(places) and all(pattern.search(text) for text, pattern in texts)
 
 
 def claims(row: Format, record: bytes) -> bool:

@@ -20,7 +20,7 @@ from etl.columnar.json_index import JsonValues
 from etl.columnar.string_buffers import Positions, lists_of, malformed_spans
 from etl.rules.value_parsing import instants
 from etl.schema import REQUESTS
-from etl.sources.readers.webhook_envelopes import ADDRESS_KEYS, is_envelope
+from etl.sources.readers.webhook_envelopes import ADDRESS_KEYS, is_envelope, may_hold_address
 from etl.sources.record import Record, as_columns, split_target
 from etl.sources.records.lines import Batch
 
@@ -168,7 +168,9 @@ def _kinds_of(
             has_envelope_keys and not keys.keys().isdisjoint(("query", "status", "http_status"))
         ):
             return _IRREGULAR
-        return _ENVELOPE if has_envelope_keys else _BARE
+        if has_envelope_keys:
+            return _ENVELOPE
+        return _IRREGULAR if may_hold_address(keys) else _BARE
 
     return np.array([kind_of(record) for record in firsts], np.int64)[numbers]
 

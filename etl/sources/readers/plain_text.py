@@ -8,6 +8,7 @@ from typing import Final
 from etl.columnar import json_codec
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers import text_lines, webhook_envelopes
+from etl.sources.readers.second_records import second_record
 from etl.sources.readers.timestamps import DATED, find_time
 from etl.sources.record import Record, split_target
 
@@ -26,6 +27,19 @@ _LINE: Final = (
     + rb"|(?P<query>\??&?"
     + _QUERY_NAME
     + rb'=(?!.*\s[\w.-]+=).*?))"?\s*'
+)
+
+#: The beginning of a line, and an address that begins a second record: one with a scheme, a method or a time.
+_METHOD: Final = rb"(?:GET|POST|HEAD|PUT|OPTIONS)[ \t:]+"
+_OWN: Final = re.compile(_BEFORE + rb'"?(?:' + _METHOD + rb")?(?:(?P<scheme>https?://)|/|\?)?")
+_HOST: Final = re.compile(rb"[^\s/?#]*")
+_SECOND: Final = re.compile(
+    rb'[\[("]?'
+    + _TIME.replace(b"?P<time>", b"?:")
+    + rb'[\])"]?\s*(?:[,;|:-]\s*)?(?:'
+    + _METHOD
+    + rb")?(?:https?://|/)\S"
+    rb"|" + _METHOD + rb"(?:https?://|/)\S|https?://(?P<host>[^\s/?#]+)/"
 )
 
 FORMATS: Final = (
@@ -68,7 +82,32 @@ _REQUEST: Final = re.compile(rb"(?:^|[\s\"])(?:(GET|POST|PUT)[ :]+)?(https?://\S
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """Creates a reader for lines with one URL, path or query each."""
-    return text_lines.start(rows, settings)
+    read_text = text_lines.start(rows, settings)
+
+    def read(line: bytes) -> Record:
+        place = find_second(line)
+        return read_text(line) if place is None else second_record(place)
+
+    return read
+
+
+def find_second(line: bytes) -> int | None:
+    """Returns where a second address with scheme, method or time begins in a line; None if there is none.
+
+    An address of another host at the beginning of a parameter's value is that value.
+
+    Examples:
+        >>> [find_second(b"https://a.io/x?url=" + text) for text in (b"https://b.io/y", b"https://a.io/x", b"1https://b.io/y")]
+        [None, 19, 20]
+    """
+    own = _OWN.match(line)
+    reached = max(own.end(), 1) if own else 1
+    host = _HOST.match(line, reached) if own and own["scheme"] else None
+    for found in _SECOND.finditer(line, reached):
+        is_value = line[found.start() - 1 : found.start()] == b"=" and found["host"] is not None
+        if not is_value or (host and host[0] == found["host"]):
+            return found.start()
+    return None
 
 
 def start_dated(_rows: tuple[Format, ...], settings: Settings) -> Reader:

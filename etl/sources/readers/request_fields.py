@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from etl.columnar import json_codec
+from etl.rules.body_faults import not_an_object
 from etl.sources.readers.escapes import ESCAPES, client_address
 from etl.sources.readers.timestamps import TIMES, read_any
 from etl.sources.readers.webhook_envelopes import pairs
@@ -125,7 +126,7 @@ def _body_record(body: Any, *, is_base64: bool) -> Record:
     if isinstance(body, dict):
         return Record(fields=body)
     if isinstance(body, list):
-        return Record("malformed_body", "The body is JSON, but not an object")
+        return Record("malformed_body", not_an_object(body))
     raw = _bytes(_decode_nested_string(body))
     if is_base64:
         try:

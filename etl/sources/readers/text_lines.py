@@ -17,6 +17,7 @@ from typing import Final
 
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers.escapes import ESCAPES, client_address
+from etl.sources.readers.second_records import find_second, glued_address, has_two_times, head_of, second_record
 from etl.sources.readers.timestamps import time_reader
 from etl.sources.record import Record, as_text, split_request, split_target
 
@@ -27,6 +28,9 @@ _SECOND_GROUPS: Final = {"logged": "time", "escaped": "request", "address": "cli
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """Creates a reader for lines in any of the formats; lines that match no format are malformed."""
     builders = [(compiled(row), _record_builder(row, settings)) for row in rows]
+    heads = {
+        compiled(row): head for row in rows if row.family != "plain_text" and (head := head_of(row.pattern or b""))
+    }
     word = settings.word if not rows[0].is_body_logged else b""
 
     def read(line: bytes) -> Record:
@@ -36,8 +40,18 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
             if match:
                 if i:
                     builders.insert(0, builders.pop(i))
+                head = heads.get(pattern)
+                place = find_second(line, head) if head and has_two_times(line) else None
+                if place is not None:
+                    return second_record(place)
                 return build(match) if word in line or not _has_target(match) else Record("not_a_postback")
-        return Record("malformed_record", f"Not a line of format {rows[0].name}")
+        places = (place for head in heads.values() if (place := find_second(line, head, is_torn=True)) is not None)
+        place = next(places, None)
+        return (
+            Record("malformed_record", f"Not a line of format {rows[0].name}")
+            if place is None
+            else second_record(place)
+        )
 
     return read
 
@@ -77,11 +91,14 @@ def _record_builder(row: Format, settings: Settings) -> Callable[[re.Match[bytes
         received_at = read_time(texts["time"], settings.timezone) if "time" in texts else None
         if received_at is None and "time" in texts:
             return Record("malformed_record", f"The time {texts['time'][:40]!r} does not exist")
+        client = texts.get("forwarded", texts.get("client", ""))
+        if glued_address(client) is not None:
+            return second_record(match.string.find(client.encode()) + (glued_address(client) or 0))
         record = Record(
             received_at=received_at,
             http_method=texts.get("method"),
             http_status=int(texts["status"]) if texts.get("status", "").isdigit() else None,
-            client_ip=client_address(texts.get("forwarded", texts.get("client", ""))),
+            client_ip=client_address(client),
             user_agent=texts.get("agent"),
             body=as_text(values["body"]) if "body" in values else None,
         )

@@ -8,6 +8,7 @@ contents.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,7 @@ from etl.columnar.delimited_rows import W3C_TOKEN, Layout, w3c_spans, w3c_text
 from etl.sources.format import Format, LayoutReader, Reader, Settings
 from etl.sources.readers.escapes import ESCAPES
 from etl.sources.readers.request_fields import ParseOptions, record_of
+from etl.sources.readers.second_records import second_record
 from etl.sources.record import Record
 
 _FIELDS: Final = re.compile(rb"#Fields:\s*(.+)", re.IGNORECASE | re.DOTALL)
@@ -41,6 +43,23 @@ CLOUDFRONT: Final = (
 )
 _CLOUDFRONT_FIELD: Final = "x-edge-location"
 _CLOUDFRONT_LINE: Final = re.compile(rb"\d{4}-\d\d-\d\d\t\d\d:\d\d:\d\d\t[A-Z]{3}\d[^\t]*\t(?:\d+|-)\t")
+
+_AGENT: Final = "cs(user-agent)"
+_DATE_KIND: Final = rb"\d{4}-\d\d-\d\d"
+_TIME_KIND: Final = rb"\d\d:\d\d:\d\d(?:\.\d+)?"
+#: A part of a field's name, and the pattern of its values. They make the head of a line.
+_KINDS: Final = (
+    ("x-edge-location", rb"[A-Z]{3}\d[^ \t]*"),
+    ("date", _DATE_KIND),
+    ("time-taken", None),
+    ("time", _TIME_KIND),
+    ("s-ip", rb"[0-9A-Fa-f]*[.:][0-9A-Fa-f.:%]+"),
+    ("c-ip", rb"[0-9A-Fa-f]*[.:][0-9A-Fa-f.:%]+"),
+    ("cs-method", rb"[A-Z]{3,16}"),
+    ("cs-uri-stem", rb"/[^ \t]*"),
+)
+#: The first columns of an IIS log whose header is lost.
+_IIS_FIELDS: Final = ("date", "time", "s-ip")
 
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "date": ("date", "date-local", "#date"),
@@ -114,6 +133,9 @@ def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
             return Record("comment")
         if not line.strip():
             return Record("blank")
+        place = _find_second(line, tuple(fields))
+        if place is not None:
+            return second_record(place)
         values = (_values(line, fields) if fields else None) or _guess_values(line)
         if values is None:
             return Record("malformed_record", _malformed_reason(line, fields))
@@ -148,12 +170,52 @@ def _names(text: bytes) -> list[str]:
     return [word.strip('"').lower() for word in words]
 
 
+@lru_cache(maxsize=16)
+def _head(fields: tuple[str, ...]) -> tuple[re.Pattern[bytes], bool]:
+    """Returns the pattern of the head of a line, from its first date or time to the next value of a known kind.
+
+    The flag says whether a line begins with it. Without a date and a time among the fields, no text is a head.
+    """
+    kinds = [next((kind for part, kind in _KINDS if part in name), None) for name in fields]
+    first = next((i for i, kind in enumerate(kinds) if kind in (_TIME_KIND, _DATE_KIND)), None)
+    if first is None or _TIME_KIND not in kinds:
+        return re.compile(b"(?!)"), False
+    known = [i for i, kind in enumerate(kinds) if i >= first and kind]
+    last = next((i for i in known if kinds[i] not in (_TIME_KIND, _DATE_KIND)), known[-1])
+    values = (kind or rb"[^ \t]+" for kind in kinds[first : last + 1])
+    return re.compile(rb"[ \t]".join(values) + rb"(?![^ \t])"), first == 0
+
+
+def _find_second(line: bytes, fields: tuple[str, ...]) -> int | None:
+    """Returns where a second record begins in a line; None if there is none."""
+    head, is_first = _head(fields or (CLOUDFRONT if b"\t" in line else _IIS_FIELDS))
+    own = head.match(line)
+    found = head.search(line, own.end() if own else 1)
+    if found and not own and not is_first:
+        found = head.search(line, found.end())
+    return found.start() if found else None
+
+
 def _values(line: bytes, fields: list[str]) -> dict[str, str] | None:
-    """Returns field -> value; None if the line has too few values."""
+    """Returns field -> value; None if the line has too few values. A line may end within its user agent."""
     spans = w3c_spans(line, tuple(fields))
     if spans is None:
-        return None
+        return _values_before_agent(line, fields)
     return {name: w3c_text(line[begin:end]) for name, (begin, end) in zip(fields, spans, strict=False)}
+
+
+def _values_before_agent(line: bytes, fields: list[str]) -> dict[str, str] | None:
+    """Returns field -> value for what stands before the user agent in which a line ends; None for any other line."""
+    place = fields.index(_AGENT) if _AGENT in fields else 0
+    if not place or len(w3c_spans(line, ()) or ()) != place + 1:
+        return None
+    values = _values(line, fields[: place + 1]) or {}
+    values.pop(_AGENT)
+    kinds = [(values[name], kind) for part, kind in _KINDS if kind for name in values if name == part]
+    is_sound = all(
+        value == "-" or re.fullmatch(kind, value.encode("utf-8", "surrogateescape")) for value, kind in kinds
+    )
+    return values if is_sound and "cs-method" in values and "c-ip" in values else None
 
 
 def _guess_values(line: bytes) -> dict[str, str] | None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
 from etl.columnar import json_codec
+from etl.rules.body_faults import not_an_object
 from etl.rules.page import WHITE_SPACE
+from etl.rules.ruleset import Ruleset
 from etl.rules.value_parsing import read_instant
+from etl.sources.readers.second_records import second_message
 from etl.sources.record import Record, split_target
 
 _REQUEST_KEYS: Final = frozenset(("method", "path", "url", "headers", "received_at"))
+
+#: Envelope keys for the address of the request, in order of precedence.
+_TARGET_KEYS: Final = dict.fromkeys(("url", "path", "uri", "target", "request_uri"))
+_COLLECT: Final = re.compile(Ruleset().collect_pattern)
 
 #: Envelope keys for the sender's address, the likeliest first.
 ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
@@ -41,8 +50,8 @@ def read_record(text: bytes) -> Record:
 def read_value(value: Any) -> Record:
     """Turns a parsed JSON value into a record: an envelope or a bare payload."""
     if not isinstance(value, dict):
-        return Record("malformed_body", "The record is JSON, but not an object")
-    return _open_envelope(value) if is_envelope(value) else Record(fields=value)
+        return Record("malformed_body", not_an_object(value, "record"))
+    return _open_envelope(value) if is_envelope(value) or _has_collect_address(value) else Record(fields=value)
 
 
 def is_envelope(value: dict[str, Any]) -> bool:
@@ -50,17 +59,32 @@ def is_envelope(value: dict[str, Any]) -> bool:
     return ("body" in value or "query" in value) and not _REQUEST_KEYS.isdisjoint(value)
 
 
+def may_hold_address(names: Collection[str]) -> bool:
+    """Whether an object with these names may be an envelope whose serialiser left the body out (rules 1.3a)."""
+    return not _TARGET_KEYS.keys().isdisjoint(names)
+
+
+def _has_collect_address(value: dict[str, Any]) -> bool:
+    """Whether an object has an address with the collect path: a serialiser leaves out a body that is undefined."""
+    addresses = (text for key in _TARGET_KEYS if isinstance(text := value.get(key), str))
+    return any(_COLLECT.search(_target(text)[0]) for text in addresses)
+
+
 def _open_envelope(envelope: dict[str, Any]) -> Record:
     """Turns an envelope into a record."""
     query = envelope.get("query")
     query_fields = pairs(query) if query and isinstance(query, dict) else None
     query_text = (_text(query) or "").removeprefix("?")
-    targets = [_target(text) for key in ("url", "path") if (text := _text(envelope.get(key)))]
+    keys = ("url", "path") if is_envelope(envelope) else _TARGET_KEYS
+    targets = [_target(text) for key in keys if (text := _text(envelope.get(key)))]
+    if not is_envelope(envelope):
+        targets = [one for one in targets if _COLLECT.search(one[0])]
     body, fields, fault = _body(envelope.get("body"))
     headers = envelope.get("headers")
     status = envelope.get("status", envelope.get("http_status"))
     return Record(
-        fault=fault,
+        fault="malformed_body" if fault else None,
+        fault_message=fault,
         received_at=_instant(envelope.get("received_at")),
         http_method=_text(envelope.get("method")),
         http_status=status if isinstance(status, int) and 0 <= status < 1000 else None,
@@ -82,12 +106,12 @@ def _target(text: str) -> tuple[str, str | None]:
 
 
 def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
-    """Returns the body as text, the body as an object, and its fault; at most one of the three is not None."""
+    """Returns the body as text, as an object, and what is wrong with it; at most one of the three is not None."""
     if isinstance(body, dict):
         return None, body, None
     if body is None or isinstance(body, str):
         return body or None, None, None
-    return None, None, "malformed_body"
+    return None, None, not_an_object(body)
 
 
 def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -116,11 +140,18 @@ def _instant(value: Any) -> datetime | None:
     return read_instant(text) if text else None
 
 
+#: An object that begins where no value can: behind another value, or within a name or text.
+_SECOND: Final = re.compile(rb"(?<=[^:,\[\s])\s{0,9}(?P<object>\{)\s{0,9}\"")
+
+
 def malformed_reason(text: bytes) -> str:
     """Explains why a record is not valid JSON."""
     head = text.lstrip()[:1]
     if head not in (b"{", b"["):
         return "Not JSON: it begins with neither { nor ["
+    second = _SECOND.search(text, 1)
+    if second:
+        return second_message(second.start("object"))
     return (
         "Not valid JSON" if text.rstrip()[-1:] in (b"}", b"]") else "Not valid JSON: cut off before its closing bracket"
     )

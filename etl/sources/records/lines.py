@@ -1,7 +1,7 @@
 r"""Reads the lines of a byte stream in batches of whole lines with their offsets, in bounded memory.
 
-A line ends at `\n`; one `\r` before the `\n` is not part of the line. Of a line longer than the limit, only the
-beginning is kept.
+A line ends at `\n`, or at a `\r` before the head of a record. `\r` before the end, NUL bytes at the edges and a byte
+order mark at the beginning are not part of it. Of a line longer than the limit, only the beginning is kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, NamedTuple
 import numpy as np
 
 from etl.columnar.string_buffers import Bytes, Positions
+from etl.sources.storage.line_ends import BOM, LOOKAHEAD, returns_before_heads, without_edges
 
 BATCH_BYTES: Final = 16 * 2**20
 
@@ -21,8 +22,6 @@ _BEYOND: Final = 256
 
 #: The raw text of an oversized record is this many bytes of its beginning.
 KEPT_BYTES: Final = 1024
-
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 class Batch(NamedTuple):
@@ -74,52 +73,96 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
         end: One past the split's last byte.
         max_record_bytes: Lines longer than this are oversized.
     """
-    offset, data, place = max(start - 1, 0), b"", 0
-    is_begun = False
+    offset, data, place, hole = max(start - 1, 0), b"", 0, 0
+    is_begun = start == 0
     while offset < end:
-        left = end - offset - len(data) + place
+        left = end - offset - hole - len(data) + place
         block = stream.read(min(BATCH_BYTES, max(left, 0)) + BATCH_BYTES // _BEYOND)
-        if not block:
-            if place < len(data):
-                yield _batch(data[place:], offset, end, max_record_bytes)
-            return
         data, place = data[place:] + block, 0
         if not is_begun:
-            place = data.find(b"\n") + 1 if start > 0 else len(_BOM) * data.startswith(_BOM)
-            is_begun = place > 0 or start == 0
+            place = _first_end(data, is_last=not block)
+            is_begun = place > 0
             place = place if is_begun else len(data)
             offset += place
-        cut = data.rfind(b"\n", place) + 1
-        if cut:
-            yield _batch(memoryview(data)[place:cut], offset, end, max_record_bytes)
-            offset += cut - place
-            place = cut
+        cut = _last_end(data, place, is_last=not block)
+        if cut > place:
+            yield _batch(data, (place, cut), (offset, hole, end), max_record_bytes)
+            offset += cut - place + hole
+            place, hole = cut, 0
+        elif len(data) - place > max_record_bytes and not data[place]:
+            kept = data[place:].lstrip(b"\0")
+            hole, data, place = hole + len(data) - place - len(kept), kept, 0
         elif len(data) - place > max_record_bytes:
-            batch, data, offset = _read_past(stream, data[place:], offset)
-            place = 0
+            batch, data, offset = _read_past(stream, data[place:], offset, hole)
+            place = hole = 0
             yield batch
+        if not block:
+            return
 
 
-def _batch(data: bytes | memoryview, offset: int, end: int, max_record_bytes: int) -> Batch:
-    """Makes a batch of the lines in some bytes at an offset; lines that begin at `end` or later are left out."""
-    buffer = np.frombuffer(data, np.uint8)
-    newlines = np.flatnonzero(buffer == ord("\n"))
-    ends = newlines if buffer[-1] == ord("\n") else np.append(newlines, len(buffer))
+def _first_end(data: bytes, *, is_last: bool) -> int:
+    """Returns the place behind the first end of a line; 0 if there is none that the data decide."""
+    newline = data.find(b"\n")
+    decided = newline if newline >= 0 else len(data) if is_last else max(len(data) - LOOKAHEAD - 1, 0)
+    returns = returns_before_heads(data, 0, decided)
+    return (returns[0] if returns else newline) + 1
+
+
+def _last_end(data: bytes, place: int, *, is_last: bool) -> int:
+    """Returns the place behind the last known end of a line, at or after a place; the end of the last data is one."""
+    if is_last:
+        return len(data)
+    newline = data.rfind(b"\n", place)
+    if newline >= 0:
+        return newline + 1
+    returns = returns_before_heads(data, place, max(len(data) - LOOKAHEAD - 1, place))
+    return returns[-1] + 1 if returns else place
+
+
+def _batch(data: bytes, span: tuple[int, int], places: tuple[int, int, int], max_record_bytes: int) -> Batch:
+    """Makes a batch of the lines in a span of some bytes; lines that begin at the split's end or later are left out.
+
+    Args:
+        data: Some bytes of the input.
+        span: Where the whole lines begin and end in them.
+        places: Where the first line begins in the input, how many NUL bytes at its beginning were dropped, and one past
+            the split's last byte.
+        max_record_bytes: Lines longer than this are oversized.
+    """
+    place, cut = span
+    offset, hole, end = places
+    buffer = np.frombuffer(data, np.uint8, cut - place, place)
+    breaks = np.flatnonzero(buffer == ord("\n"))
+    returns = returns_before_heads(data, place, cut)
+    if returns:
+        breaks = np.sort(np.append(breaks, np.array(returns) - place))
+    ends = breaks if len(breaks) and breaks[-1] == len(buffer) - 1 else np.append(breaks, len(buffer))
     starts = np.empty_like(ends)
     starts[0] = 0
     starts[1:] = ends[:-1] + 1
-    is_mine = starts + offset < end
+    is_mine = starts + offset + hole < end
+    is_mine[0] = offset < end
     starts, ends = starts[is_mine], ends[is_mine]
     has_return = (ends > starts) & (buffer[np.maximum(ends, 1) - 1] == ord("\r"))
     ends = ends - has_return
+    _drop_edges(buffer, starts, ends)
     lengths = ends - starts
     oversized = {int(i): int(lengths[i]) for i in np.flatnonzero(lengths > max_record_bytes)}
     for i in oversized:
         ends[i] = starts[i] + KEPT_BYTES
-    return Batch(buffer, starts, ends, starts + offset, oversized)
+    return Batch(buffer, starts, ends, starts + offset + hole, oversized)
 
 
-def _read_past(stream: BinaryIO, carried: bytes, offset: int) -> tuple[Batch, bytes, int]:
+def _drop_edges(buffer: Bytes, starts: Positions, ends: Positions) -> None:
+    """Moves the starts and ends of lines past what is not part of a record."""
+    first, last = buffer[np.minimum(starts, len(buffer) - 1)], buffer[np.maximum(ends, 1) - 1]
+    is_edged = (first == 0) | (first == BOM[0]) | (last == 0) | (last == ord("\r"))
+    for i in np.flatnonzero(is_edged & (ends > starts)).tolist():
+        begin, end = without_edges(buffer[starts[i] : ends[i]].tobytes())
+        starts[i], ends[i] = starts[i] + begin, starts[i] + end
+
+
+def _read_past(stream: BinaryIO, carried: bytes, offset: int, hole: int) -> tuple[Batch, bytes, int]:
     """Reads an oversized line to its end.
 
     Returns:
@@ -127,14 +170,20 @@ def _read_past(stream: BinaryIO, carried: bytes, offset: int) -> tuple[Batch, by
     """
     length = len(carried)
     while block := stream.read(BATCH_BYTES):
-        cut = block.find(b"\n")
-        if cut >= 0:
-            length += cut + 1
-            rest = block[cut + 1 :]
+        cut = _first_end(block, is_last=False)
+        if cut:
+            length += cut
+            rest = block[cut:]
             break
         length += len(block)
     else:
         rest = b""
     kept = np.frombuffer(carried[:KEPT_BYTES], np.uint8)
-    places = np.array([0]), np.array([len(kept)]), np.array([offset])
-    return Batch(kept, *places, {0: length}), rest, offset + length
+    places = np.array([0]), np.array([len(kept)]), np.array([offset + hole])
+    return Batch(kept, *places, {0: length}), rest, offset + hole + length
+
+
+def line_text(line: bytes) -> bytes:
+    """Returns the record of the line at the beginning of some bytes, without the end of the line and its edges."""
+    text = line[: (_first_end(line, is_last=True) or len(line) + 1) - 1]
+    return text[slice(*without_edges(text))]

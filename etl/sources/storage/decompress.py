@@ -17,6 +17,7 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from etl.errors import InputError
+from etl.sources.storage.line_ends import ReturnCounter, has_return_ends, plain_sample
 from etl.sources.storage.locations import Location, is_seekable, open_location, size_of
 
 BLOCK_BYTES: Final = 4 * 2**20
@@ -69,9 +70,10 @@ class Survey(NamedTuple):
         plain_bytes: Size decompressed.
         starts: Offsets at which the splits of the decompressed bytes begin. The first is 0.
         first_lines: For each split, the 1-based number of the first line that begins in the split.
-        samples: The first decompressed bytes, then blocks from later places.
+        samples: The first decompressed bytes, then blocks from later places, with plain line ends.
         ladder: Prefix digests, concatenated: for each size in `PREFIX_SIZES` up to the input's size, the first eight
             bytes of the SHA-256 of that many first bytes. They show whether an input is the beginning of another.
+        has_return_ends: Whether carriage returns alone end the lines.
     """
 
     codec: str
@@ -82,6 +84,7 @@ class Survey(NamedTuple):
     first_lines: tuple[int, ...]
     samples: tuple[bytes, ...]
     ladder: bytes
+    has_return_ends: bool = False
 
 
 def survey(location: Location, label: str, split_bytes: int) -> Survey:
@@ -101,14 +104,19 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     digest, size, lines = hashlib.sha256(), 0, 0
     head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
-    is_line_open = False
+    is_line_open = has_returns = False
+    returns = ReturnCounter()
     ladder = b""
     with open_decompressed(location, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
             ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
+            has_returns = has_return_ends(block[:SAMPLE_BYTES]) if size == 0 else has_returns
+            if has_returns:
+                block = block.replace(b"\r", b"\n")
             if size >= BLOCK_BYTES << len(later):
                 later.append(block[:LATER_SAMPLE_BYTES])
-            head += block[: SAMPLE_BYTES - len(head)]
+            head += (block if head else block.lstrip(b"\0"))[: SAMPLE_BYTES - len(head)]
+            returns.feed(block)
             boundary = starts[-1] + split_bytes
             if can_split and size + len(block) > boundary:
                 before = block[: boundary - size]
@@ -118,7 +126,10 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
             lines += _newlines(block)
             size += len(block)
             is_line_open = not block.endswith(b"\n")
-    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), tuple(first_lines), (head, *later), ladder)
+    returns.finish()
+    numbers = tuple(number + returns.before(start) for number, start in zip(first_lines, starts, strict=True))
+    samples = tuple(map(plain_sample, (head, *later)))
+    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), numbers, samples, ladder, has_returns)
 
 
 def _newlines(block: bytes) -> int:
@@ -203,8 +214,10 @@ def survey_beginning(location: Location, label: str, head_bytes: int) -> Partial
                 later.append(stream.read(LATER_SAMPLE_BYTES))
         elif not is_whole:
             size = _estimated_size(stream, position, len(head) + 1, stored)
-    samples = (head[:SAMPLE_BYTES], *later)
-    return PartialSurvey(Survey(codec, "", stored, size, (0,), (1,), samples, b""), is_whole)
+    first = head.lstrip(b"\0")[:SAMPLE_BYTES]
+    samples = tuple(map(plain_sample, (first, *later)))
+    has_returns = has_return_ends(first)
+    return PartialSurvey(Survey(codec, "", stored, size, (0,), (1,), samples, b"", has_returns), is_whole)
 
 
 def _estimated_size(stream: BinaryIO, position: Callable[[], int], size: int, stored: int) -> int:
