@@ -16,11 +16,13 @@ import polars as pl
 import pytest
 
 import etl
+from etl.rules.ruleset import RULES_VERSION
 from etl.rules.vendors import find_ruleset
 from etl.warehouse.export import export
 from etl.warehouse.load_history import list_loads
 from etl.warehouse.replay import replay
 from etl.warehouse.verify import verify
+from tests.commands import run
 
 WORDING = ("message", "suggestion")
 TABLES = ("conversions", "items", "passthroughs", "rejections")
@@ -72,8 +74,8 @@ def test_its_rows_are_read_as_they_were_written(old: Path) -> None:
 
 
 @pytest.mark.usefixtures("old")
-def test_its_inputs_count_as_loaded_by_the_same_rules() -> None:
-    """The digest of rules and options is that of 0.1.0, with formats of one's own too."""
+def test_its_inputs_count_as_loaded_by_the_same_ruleset_under_earlier_rulings() -> None:
+    """The digest of rules and options but for the rulings is that of 0.1.0, with formats of one's own too."""
     days = etl.load(["day1.log", "day2.jsonl"], "warehouse", default_currency="USD")
     tracker = etl.load(
         ["day3.txt"],
@@ -84,10 +86,23 @@ def test_its_inputs_count_as_loaded_by_the_same_rules() -> None:
         formats="formats.toml",
     )
     assert [(one["action"], one["why"]) for one in days["inputs"] + tracker["inputs"]] == [
-        ("skip", "it is already loaded as day1.log"),
-        ("skip", "it is already loaded as day2.jsonl"),
-        ("skip", "it is already loaded as day3.txt"),
-    ]
+        ("skip", f"it was loaded under rules 1; --reload judges it by rules {RULES_VERSION}")
+    ] * 3
+
+
+def test_a_reload_makes_its_rows_those_of_the_present_rulings(old: Path) -> None:
+    listed = run("loads", "list", "--into", "warehouse", cwd=old).stdout.decode().splitlines()
+    assert [line.endswith("  (rules 1)") for line in listed] == [True] * 3
+    (item,) = etl.load(["day1.log"], "warehouse", default_currency="USD", reload=True)["inputs"]
+    assert (item["action"], item["why"]) == ("reload", "the rules have changed")
+    assert {row["source"]: row["rules_version"] for row in list_loads("warehouse")} == {
+        "day1.log": RULES_VERSION,
+        "day2.jsonl": 1,
+        "day3.txt": 1,
+    }
+    (item,) = etl.load(["day1.log"], "warehouse", default_currency="USD")["inputs"]
+    assert item["why"] == "it is already loaded as day1.log"
+    assert verify("warehouse") == []
 
 
 def test_a_new_day_finds_duplicates_among_its_rows(old: Path) -> None:

@@ -15,7 +15,7 @@ from etl.reports.explain import wording
 from etl.reports.rulebook import code_tables, read_document, read_rulebook
 from etl.rules import page, placeholders
 from etl.rules.amount_repair import repair_amount
-from etl.rules.ruleset import SWITCHES
+from etl.rules.ruleset import RULES_VERSION, SWITCHES
 from etl.rules.rulings import Section, blocks_of, table_names, with_tables
 from etl.rules.value_parsing import amount
 from etl.schema import CONVERSIONS, TABLES
@@ -216,3 +216,9 @@ def test_a_terminal_sees_the_rules_in_colour_within_its_width(arguments: list[st
 def test_a_terminal_and_a_pipe_show_the_same_words() -> None:
     words = [re.sub(r"[`\s-]+", "", without_colours(text)) for text in (on_terminal("rules", "6"), show("6"))]
     assert words[0] == words[1]
+
+
+def test_the_document_and_the_code_are_of_one_version() -> None:
+    text = (ROOT / "etl" / "rules" / "rules.md").read_text(encoding="utf-8")
+    assert f"These are rules {RULES_VERSION}." in text
+    assert f"rules {RULES_VERSION}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

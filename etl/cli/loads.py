@@ -20,7 +20,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs."
 
 @loads.command("list")
 def list_(into: Into, json: AsJson = False) -> None:
-    """List the inputs, one per line: digest, records, time of the load, name."""
+    """List the inputs, one per line: digest, records, time of the load, name, and the version of older rules."""
+    from etl.rules.ruleset import RULES_VERSION
     from etl.warehouse.load_history import list_loads
 
     rows = list_loads(into)
@@ -28,8 +29,9 @@ def list_(into: Into, json: AsJson = False) -> None:
         _echo(rows)
         return
     for row in rows:
+        older = f"  (rules {row['rules_version']})" if row["rules_version"] < RULES_VERSION else ""
         typer.echo(
-            f"{row['digest'][:12]}  {row['records']:>10,}  {row['loaded_at']:%Y-%m-%d %H:%M:%S}  {row['source']}"
+            f"{row['digest'][:12]}  {row['records']:>10,}  {row['loaded_at']:%Y-%m-%d %H:%M:%S}  {row['source']}{older}"
         )
 
 

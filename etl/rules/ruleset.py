@@ -13,6 +13,10 @@ import orjson
 
 from etl.rules import page
 
+#: Version of the rulings in `rules.md`. It grows with a release by which a record may become other rows: a warehouse
+#: then says which inputs were judged by earlier rulings, and CHANGELOG.md says what changes.
+RULES_VERSION: Final = 2
+
 _FOLD: Final = str.maketrans({**{chr(c): chr(c + 32) for c in range(ord("A"), ord("Z") + 1)}, "_": None, "-": None})
 
 #: Table for `str.translate` that lowers ASCII letters only.
@@ -113,11 +117,17 @@ class Ruleset:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 (hex) of all rules, without the ruleset's name."""
+        """The SHA-256 (hex) of all rules and of the version of the rulings, without the ruleset's name."""
+        return self.digest_under(RULES_VERSION)
+
+    def digest_under(self, version: int) -> str:
+        """Returns the digest that this ruleset has under a version of the rulings; version 1 had no number."""
         rules = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
         for later in ("paths", "minor_units", "minor_unit_digits"):
             if not rules[later]:
                 del rules[later]  # rulesets without these keep the digest that earlier runs recorded
+        if version > 1:
+            rules["rules_version"] = version
         rules["dedup_window"] = self.dedup_window and self.dedup_window.total_seconds()
         return hashlib.sha256(orjson.dumps(rules, option=orjson.OPT_SORT_KEYS, default=list)).hexdigest()
 

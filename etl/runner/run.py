@@ -16,7 +16,7 @@ from typing import Any, Final
 import polars as pl
 
 from etl.errors import AccountingError
-from etl.rules.ruleset import Ruleset
+from etl.rules.ruleset import RULES_VERSION, Ruleset
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders, write_table, written_rows
@@ -148,7 +148,11 @@ def _summarise(
     for task, report in zip(tasks, reports, strict=True):
         records[task.split.source] += report.records
     return {
-        "ruleset": {"name": request.ruleset.name, "digest": request.ruleset.digest},
+        "ruleset": {
+            "name": request.ruleset.name,
+            "digest": request.ruleset.digest,
+            "rules_version": RULES_VERSION,
+        },
         "inputs": [_describe_input(plan, records, tally, request.reading.settings.timezone) for plan in planned],
         "records": records.total(),
         **{name: tally.rows[name] for name in ("conversions", "items", "passthroughs")},

@@ -36,7 +36,7 @@ from etl.warehouse import file_storage, snapshots
 from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, files_of_parts, write_part
 from etl.warehouse.load_decisions import RELOAD, SKIP, Compare, Decision, decide, describe_decision
 from etl.warehouse.load_duplicates import DuplicateChanges, checked_dedup_settings, dedup_settings
-from etl.warehouse.load_history import Run, new_entries, rules_digest, updated_entries
+from etl.warehouse.load_history import Run, new_entries, rules_versions, updated_entries
 from etl.warehouse.row_changes import Change, apply, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import LOADS
@@ -121,7 +121,7 @@ def _decide_inputs(
     """Surveys the inputs and decides what to do with each."""
     surveyed = survey_inputs(inputs, request, progress)
     compare = _comparison(surveyed, known)
-    return decide(surveyed, known, rules_digest(request), compare, is_reload=is_reload)
+    return decide(surveyed, known, rules_versions(request), compare, is_reload=is_reload)
 
 
 def _comparison(surveyed: list[SurveyedInput], known: pl.DataFrame) -> Compare:

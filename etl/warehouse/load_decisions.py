@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import InputError
+from etl.rules.ruleset import RULES_VERSION
 from etl.runner.stage_inputs import SurveyedInput
 from etl.sources.storage.decompress import PREFIX_DIGEST_BYTES
 
@@ -66,14 +67,14 @@ class _InputBytes(NamedTuple):
 
 
 def decide(
-    surveyed: list[SurveyedInput], loads: pl.DataFrame, rules: str, compare: Compare, *, is_reload: bool
+    surveyed: list[SurveyedInput], loads: pl.DataFrame, rules: dict[str, int], compare: Compare, *, is_reload: bool
 ) -> list[Decision]:
     """Decides on each input, in the order of the digests.
 
     Args:
         surveyed: The inputs, including several names of the same bytes.
         loads: Rows of `table_layout.LOADS`.
-        rules: Digest of the present rules.
+        rules: Digests of the present rules under each version of the rulings.
         compare: Reads the beginning of an input.
         is_reload: Read known inputs again.
 
@@ -92,7 +93,7 @@ def _decision(
     same: list[SurveyedInput],
     known: dict[str, dict[str, Any]],
     longer: list[tuple[_InputBytes, _InputBytes]],
-    rules: str,
+    rules: dict[str, int],
     *,
     is_reload: bool,
 ) -> Decision:
@@ -102,7 +103,7 @@ def _decision(
         same: The input under each of its names.
         known: Rows of `loads` by digest.
         longer: Pairs of inputs, of which the second begins with the first.
-        rules: Digest of the present rules.
+        rules: Digests of the present rules under each version of the rulings.
         is_reload: Read known inputs again.
     """
     surveyed, digest = same[0], same[0].survey.digest
@@ -120,7 +121,8 @@ def _decision(
         return Decision(surveyed, LOAD, why, names, replaces=replaces, grew_from=grew_from)
     grew_from |= set(row["grew_from"])
     is_new_name = names != tuple(row["names"]) or grew_from != set(row["grew_from"])
-    is_same = row["rules_digest"] == rules
+    version = rules.get(row["rules_digest"])
+    is_same = version == RULES_VERSION
     if is_reload:
         return Decision(
             surveyed,
@@ -129,11 +131,12 @@ def _decision(
             names,
             grew_from=grew_from,
         )
-    why = (
-        f"it is already loaded as {row['source']}"
-        if is_same
-        else "it was loaded with other rules; --reload reads it again"
-    )
+    if is_same:
+        why = f"it is already loaded as {row['source']}"
+    elif version:
+        why = f"it was loaded under rules {version}; --reload judges it by rules {RULES_VERSION}"
+    else:
+        why = "it was loaded with other rules; --reload reads it again"
     return Decision(surveyed, SKIP, why, names, is_new_name, grew_from=grew_from)
 
 

@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from etl.errors import AccountingError, UsageError
+from etl.rules.ruleset import RULES_VERSION
 from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.runner.tasks import Task, TaskReport
 from etl.sources.reread import describe_origin, origin_json
@@ -30,11 +31,22 @@ class Run(NamedTuple):
     request: RunRequest
 
 
-def rules_digest(request: RunRequest) -> str:
-    """Returns the digest of everything that decides what the records of an input become."""
+def rules_versions(request: RunRequest) -> dict[str, int]:
+    """Returns each digest that the rules of a request have or had, with its version of the rulings."""
+    return {rules_digest(request, version): version for version in range(1, RULES_VERSION + 1)}
+
+
+def rules_digest(request: RunRequest, version: int = RULES_VERSION) -> str:
+    """Returns the digest of everything that decides what records become, under a version of the rulings."""
     options, reading = request.options, request.reading
     parts = [
-        *(request.ruleset.digest, options.default_currency, options.account, options.integration, options.pii),
+        *(
+            request.ruleset.digest_under(version),
+            options.default_currency,
+            options.account,
+            options.integration,
+            options.pii,
+        ),
         *(options.since, options.until, [(span.start, span.stop) for span in options.statuses]),
         *(reading.format, reading.log_format, reading.settings.timezone, sorted(reading.settings.columns)),
         *(repr(reading.settings.formats), reading.max_record_bytes),
@@ -100,6 +112,7 @@ def new_entries(
                 "ladder": plan.survey.ladder,
                 "reading": _reading(plan, run.request),
                 "replays": [],
+                "rules_version": RULES_VERSION,
             }
         )
     return pl.DataFrame(rows, schema=LOADS.schema)
@@ -138,8 +151,13 @@ def list_loads(address: str) -> list[dict[str, Any]]:
     Raises:
         UsageError: There is no such warehouse.
     """
-    rows = open_for_reading(address).scan("loads").drop("ladder", "reading").collect()
+    rows = _known_loads(open_for_reading(address)).drop("ladder", "reading")
     return rows.sort("first_received_at", "source", nulls_last=True).to_dicts()
+
+
+def _known_loads(warehouse: Warehouse) -> pl.DataFrame:
+    """Reads the rows of `loads`; rows without a version are of version 1, which recorded none."""
+    return warehouse.scan("loads").collect().with_columns(pl.col("rules_version").fill_null(1))
 
 
 def describe_load(address: str, named: str) -> dict[str, Any]:
@@ -159,7 +177,7 @@ def find_load(warehouse: Warehouse, named: str) -> dict[str, Any]:
     Raises:
         UsageError: No input matches, or several match.
     """
-    rows = warehouse.scan("loads").collect()
+    rows = _known_loads(warehouse)
     found = rows.filter(pl.col("names").list.contains(named))
     if not found.height and len(named) >= 4:
         found = rows.filter(pl.col("digest").str.starts_with(named))

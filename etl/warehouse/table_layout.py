@@ -65,6 +65,7 @@ LOADS: Final = Table(
         Column("ladder", pl.Binary(), "digests of its first bytes, at growing sizes"),
         Column("reading", TEXT, "the settings by which its kept records can be read again, as JSON"),
         Column("replays", pl.List(_REPLAY), "each replay of its rejections: time, ruleset, and counts of the outcomes"),
+        Column("rules_version", INT, "version of the rulings by which its records were judged; null means 1"),
     ),
 )
 

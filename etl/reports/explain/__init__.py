@@ -15,7 +15,7 @@ from etl.reports.explain.steps import list_steps, plain
 from etl.reports.explain.targets import Target, find_target
 from etl.reports.explain.wording import ORIGINS
 from etl.rules import page
-from etl.rules.ruleset import Ruleset
+from etl.rules.ruleset import RULES_VERSION, Ruleset
 from etl.sources.planning import ReadOptions, describe_times
 from etl.steps.pipeline import Judged, judge
 
@@ -158,7 +158,10 @@ def _difference_notes(
     if target.written is None:
         return []
     notes = []
-    if target.ruleset and target.ruleset["digest"] != ruleset.digest:
+    versions = {ruleset.digest_under(version): version for version in range(1, RULES_VERSION)}
+    if target.ruleset and (version := versions.get(target.ruleset["digest"])):
+        notes.append(f"The row was written under rules {version}; this explains rules {RULES_VERSION}.")
+    elif target.ruleset and target.ruleset["digest"] != ruleset.digest:
         notes.append(f"The row was written with the ruleset {target.ruleset['name']}; this explains {ruleset.name}.")
     now = tables.get(target.table or "", [])
     if not now:
