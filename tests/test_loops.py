@@ -54,9 +54,11 @@ def filled(loops: ModuleType, parts: list[bytes]) -> list[object]:
     pairs = np.zeros((4, len(buffer)), np.int64)
     counts = loops.split_forms(buffer.data, ends, forms.data, spans, slots, pairs)
     views, malformed = np.zeros((len(ends), 4), np.uint32), np.zeros_like(ends)
+    marks, table = np.zeros(len(ends), np.uint8), np.arange(256).astype(np.uint8)
+    loops.mark_bytes(buffer.data, ends, table, marks)
     loops.write_views(buffer.data, starts, ends, 3, views)
     faults = loops.find_malformed(buffer.data, starts, ends, malformed)
-    arrays = decoded, decoded_ends, forms, spans, slots, pairs, views, malformed
+    arrays = decoded, decoded_ends, forms, spans, slots, pairs, views, malformed, marks
     numbers, firsts = np.zeros(len(ends), np.int32), np.zeros_like(ends)
     distinct = loops.number_texts(buffer.data, starts, ends, slots.copy() * 0 - 1, firsts, numbers)
     return [distinct, numbers.tolist(), firsts.tolist(), counts, faults, *(array.tolist() for array in arrays)]

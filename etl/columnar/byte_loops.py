@@ -256,6 +256,24 @@ def write_views(buffer: memoryview, starts: Positions, ends: Positions, part_bit
             views[i, 3] = start & ((1 << part_bits) - 1)
 
 
+def mark_bytes(buffer: memoryview, ends: Positions, table: Marks, marks: Marks) -> None:
+    """Joins for each text what a table says of its bytes.
+
+    Args:
+        buffer: Texts that follow each other, from the first byte on.
+        ends: One past the last byte of each text.
+        table: Bits of each byte.
+        marks: Output: for each text the bits of all its bytes.
+    """
+    place = 0
+    for i in range(len(ends)):
+        bits = 0
+        while place < ends[i]:
+            bits |= table[buffer[place]]
+            place += 1
+        marks[i] = bits
+
+
 def _character(buffer: memoryview, place: int, end: int) -> int:
     """Returns the number of bytes of the UTF-8 character at a non-ASCII byte; 0 if the character is malformed."""
     byte = buffer[place]

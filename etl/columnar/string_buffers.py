@@ -102,27 +102,25 @@ def first_bytes(texts: pl.Series) -> Bytes:
     return firsts
 
 
-def last_bytes(texts: pl.Series) -> Bytes:
-    """Returns the last byte of each text, 0 for empty and null: a cheap filter before a costly check.
+def byte_marks(texts: pl.Series, table: Bytes) -> Bytes:
+    """Returns for each text the bits that a table has for its bytes, 0 for empty and null: one pass for many checks.
+
+    Args:
+        texts: String.
+        table: Bits of each of the 256 bytes.
 
     Examples:
-        >>> last_bytes(pl.Series(["ab", "", None, "a text of more than twelve bytes}"])).tolist()
-        [98, 0, 0, 125]
+        >>> table = np.zeros(256, np.uint8)
+        >>> table[ord("=")], table[ord("%")] = 1, 2
+        >>> byte_marks(pl.Series(["a=%", "b", None, "="]), table).tolist()
+        [3, 0, 0, 1]
     """
-    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
-    _, views, *data = array.buffers()
-    cells = np.frombuffer(views or b"", np.uint8)[16 * array.offset :].reshape(-1, 16)[: len(texts)]
-    numbers = cells.view(np.int32)
-    lengths = numbers[:, 0]
-    lasts = cells[np.arange(len(texts)), np.where(lengths <= _INLINE_BYTES, lengths + 3, 0)]
-    for part, buffer in enumerate(data):
-        places = np.flatnonzero((lengths > _INLINE_BYTES) & (numbers[:, 2] == part))
-        ends = numbers[places, 3].astype(np.int64) + lengths[places] - 1
-        lasts[places] = np.frombuffer(buffer, np.uint8)[ends]
-    lasts[lengths == 0] = 0
-    if texts.null_count():
-        lasts[texts.is_null().to_numpy()] = 0
-    return lasts
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = array.buffers()
+    places = np.frombuffer(offsets or bytes(8), np.int64)[array.offset :][: len(texts) + 1]
+    marks = np.empty(len(texts), np.uint8)
+    byte_loops.mark_bytes(np.frombuffer(data or b"", np.uint8)[places[0] :].data, places[1:] - places[0], table, marks)
+    return marks
 
 
 def is_blank(texts: pl.Series) -> Truths:

@@ -106,8 +106,9 @@ def are_usable(trait: str, texts: pl.Series) -> pl.Series:
 
 def are_hashable(trait: str, texts: pl.Series) -> pl.Series:
     """Returns whether each text is usable and no macro, null word or undecodable text (rules 3.2); true for null."""
-    is_junk = placeholders.is_macro(texts) | placeholders.is_null_word(texts) | placeholders.is_undecodable(texts)
-    return are_usable(trait, texts) & ~is_junk
+    junk = placeholders.find_junk(texts)
+    is_junk = junk["unresolved_macro"] | junk["null_word"] | junk["undecodable_text"]
+    return are_usable(trait, texts) & pl.Series(~is_junk)
 
 
 def is_us(countries: pl.Series) -> pl.Series:

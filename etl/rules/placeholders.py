@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from etl.columnar.string_buffers import MAY_BE_BLANK, Truths, decoded_texts, first_bytes, last_bytes
+from etl.columnar.string_buffers import MAY_BE_BLANK, Bytes, Truths, byte_marks, decoded_texts, first_bytes
 
 #: The name of a macro, with single blanks within and at its edges.
 _NAME: Final = r" ?[A-Za-z0-9$_](?: ?[A-Za-z0-9_.|$\[\]-])* ?"
@@ -53,7 +53,7 @@ def _any_of(words: tuple[str, ...]) -> str:
     return "|".join(re.escape(word) for word in words)
 
 
-_MACRO: Final = "^(?:{})$".format(
+_MACRO_PATTERN: Final = "^(?:{})$".format(
     "|".join(
         re.escape(left) + name + re.escape(right)
         for brackets, name in ((BRACKETS, _NAME), (HALF_BRACKETS, _NAME_WITHOUT_BRACKETS))
@@ -74,15 +74,34 @@ PLACEHOLDER_FIELDS: Final = (
 PLACEHOLDER_WORDS: Final = ("REPLACE_ME", "REPLACE_THIS", "CHANGE_ME", "CHANGEME", "PLACEHOLDER")
 _PLACEHOLDER: Final = rf"^(?:(?:YOUR_)?(?:{_any_of(PLACEHOLDER_FIELDS)})(?:_HERE)?|{_any_of(PLACEHOLDER_WORDS)})$"
 
-_MACRO_BEGINS: Final = MAY_BE_BLANK.copy()
+_MACRO_BEGINS: Final = np.zeros(256, np.bool_)
 _MACRO_BEGINS[[ord(left[0]) for left, _ in (*BRACKETS, *HALF_BRACKETS) if left]] = True
-_MACRO_ENDS: Final = MAY_BE_BLANK.copy()
-_MACRO_ENDS[list(b"}]>")] = True
-#: Last digits of `%7D`, `%5D` and `%3E`, which may end a macro whose left bracket got lost.
-_ESCAPE_ENDS: Final = np.zeros(256, np.bool_)
-_ESCAPE_ENDS[list(b"DdEe")] = True
+
+#: Bits of bytes that junk has: `%` and the ends of a macro whose left bracket got lost, `=`, the first of U+FFFD, and
+#: the beginnings of macros.
+_MACRO, _ENCODED, _EQUALS, _UNDECODED, _BRACKET = (np.uint8(1 << bit) for bit in range(5))
+_MARKS: Final = np.where(_MACRO_BEGINS, _BRACKET, np.uint8(0))
+_MARKS[list(b"}]>%")] |= _MACRO
+_MARKS[ord("%")] |= _ENCODED
+_MARKS[ord("=")] |= _EQUALS
+_MARKS["\ufffd".encode()[0]] |= _UNDECODED
+
 _PLACEHOLDER_BEGINS: Final = MAY_BE_BLANK.copy()
 _PLACEHOLDER_BEGINS[[ord(word[0]) for word in (*PLACEHOLDER_FIELDS, *PLACEHOLDER_WORDS, "YOUR_")]] = True
+
+
+def find_junk(texts: pl.Series) -> dict[str, Truths]:
+    """Finds junk that shows in a value alone, whatever field it fills: issue code -> whether each value is that.
+
+    `lost_separator` is only suspected: the value contains `=`, so that it may have swallowed parameters (rules 2.7).
+    """
+    marks = byte_marks(texts, _MARKS)
+    return {
+        "unresolved_macro": _find_macros(texts, marks).to_numpy(),
+        "null_word": is_null_word(texts).to_numpy(),
+        "undecodable_text": _find_undecodable(texts, marks).to_numpy(),
+        "lost_separator": marks & _EQUALS != 0,
+    }
 
 
 def is_macro(texts: pl.Series) -> pl.Series:
@@ -94,17 +113,18 @@ def is_macro(texts: pl.Series) -> pl.Series:
         >>> is_macro(pl.Series(["{clickid}", "%7Bclickid%7D", "clickid}", "__ID__", "a{b}", "{}", None])).to_list()
         [True, True, True, True, False, False, False]
     """
+    return _find_macros(texts, byte_marks(texts, _MARKS))
 
+
+def _find_macros(texts: pl.Series, marks: Bytes) -> pl.Series:
     def matches(suspects: pl.Series) -> pl.Series:
         trimmed = suspects.str.strip_chars()
-        is_found = trimmed.str.contains(_MACRO) | decoded_texts(trimmed).str.contains(_MACRO)
+        is_found = trimmed.str.contains(_MACRO_PATTERN) | decoded_texts(trimmed).str.contains(_MACRO_PATTERN)
         return is_found & ~is_null_word(trimmed)
 
-    lasts = last_bytes(texts)
-    may_be = _MACRO_BEGINS[first_bytes(texts)] | _MACRO_ENDS[lasts]
-    encoded = np.flatnonzero(_ESCAPE_ENDS[lasts] & ~may_be)
-    may_be[encoded] = texts[encoded].str.contains("%", literal=True).fill_null(False).to_numpy()
-    return _check_suspects(texts, may_be, matches)
+    firsts = first_bytes(texts)
+    may_begin = _MACRO_BEGINS[firsts] | (MAY_BE_BLANK[firsts] & (marks & _BRACKET != 0))
+    return _check_suspects(texts, may_begin | (marks & _MACRO != 0), matches)
 
 
 def is_null_word(texts: pl.Series) -> pl.Series:
@@ -145,18 +165,13 @@ def is_test_value(texts: pl.Series) -> pl.Series:
 
 def is_double_encoded(texts: pl.Series) -> pl.Series:
     """Returns whether each decoded value still contains a percent escape and is no macro; false for null."""
-    may_be = texts.str.contains("%", literal=True).fill_null(False).to_numpy()
+    may_be = byte_marks(texts, _MARKS) & _ENCODED != 0
     return _check_suspects(texts, may_be, lambda suspects: suspects.str.contains(_ESCAPE) & ~is_macro(suspects))
 
 
-def is_undecodable(texts: pl.Series) -> pl.Series:
-    """Returns whether each value holds bytes that are not UTF-8, which became U+FFFD; false for null."""
-    return texts.str.contains("\ufffd", literal=True).fill_null(False)
-
-
-def may_hold_parameters(texts: pl.Series) -> pl.Series:
-    """Returns whether each value contains `=`, so that it may have swallowed parameters (rules 2.7); false for null."""
-    return texts.str.contains("=", literal=True).fill_null(False)
+def _find_undecodable(texts: pl.Series, marks: Bytes) -> pl.Series:
+    may_be = marks & _UNDECODED != 0
+    return _check_suspects(texts, may_be, lambda suspects: suspects.str.contains("\ufffd", literal=True))
 
 
 def _is_word(texts: pl.Series, words: tuple[str, ...]) -> pl.Series:

@@ -259,7 +259,8 @@ def describe_person(fields: Fields, options: Options) -> pl.DataFrame:
     if options.pii == "drop":
         hashed = person.with_columns(pl.lit(None, pl.String).alias(row.column) for row in trait_hashes.HASHES)
     else:
-        usable = person.with_columns(person[name].set(is_unhashable(fields, name), None) for name in _HASHED_TRAITS)
+        junk = {name: found for name in _HASHED_TRAITS if (found := is_unhashable(fields, name)).any()}
+        usable = person.with_columns(person[name].set(found, None) for name, found in junk.items())
         hashed = person.with_columns(trait_hashes.hash_columns(usable))
     personal = [name for name in page.PERSONAL_TRAITS if name in hashed.columns]
     if options.pii != "keep":

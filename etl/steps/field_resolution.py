@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.columnar.string_buffers import Positions, Truths, is_blank
+from etl.privacy import trait_hashes
 from etl.rules import placeholders
 from etl.rules.parameter_names import meanings_of
 from etl.rules.ruleset import Ruleset
@@ -16,15 +18,6 @@ from etl.steps.parameter_table import Params
 
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"
-
-
-#: Kinds of junk that show in a value alone, whatever field it fills: issue code, and the function that finds it.
-_JUNK: Final = (
-    ("unresolved_macro", placeholders.is_macro),
-    ("null_word", placeholders.is_null_word),
-    ("undecodable_text", placeholders.is_undecodable),
-    ("lost_separator", placeholders.may_hold_parameters),
-)
 
 
 class Fields(NamedTuple):
@@ -41,7 +34,8 @@ class Fields(NamedTuple):
         unrecognised: Names of unread parameters: name, count.
         meanings: One row for each distinct name: the attributes of `Meaning`, and `is_recognised`.
         is_sent: For each parameter whether its value is not blank (rules 1.6).
-        junk: Issue code -> for each parameter, and at last for none, whether its value is such junk (rules 3.2).
+        junk: Issue code -> for each parameter, and at last for none, whether its value is such junk (rules 3.2). A code
+            that no value has is absent.
     """
 
     params: Params
@@ -56,7 +50,7 @@ class Fields(NamedTuple):
     junk: dict[str, Truths]
 
     def is_junk(self, code: str, field: str) -> pl.Series:
-        """Returns for each postback whether the value that fills a field is junk of one kind; false for other codes."""
+        """Returns for each postback whether the value that fills a field is junk of one kind."""
         truths = self.junk.get(code)
         return pl.Series(
             np.zeros(len(self.winners[field]), np.bool_) if truths is None else truths[self.winners[field]]
@@ -125,8 +119,18 @@ def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
         unrecognised=pl.DataFrame([params.names.alias("name"), counts]).filter(counts > 0),
         meanings=meanings,
         is_sent=is_sent,
-        junk={code: np.append(is_found(params.values).to_numpy(), False) for code, is_found in _JUNK},
+        junk={code: np.append(truths, False) for code, truths in _find_junk(params.values, by_field) if truths.any()},
     )
+
+
+def _find_junk(values: pl.Series, winners: dict[str, Positions]) -> Iterator[tuple[str, Truths]]:
+    """Yields issue codes, and for each parameter whether its value is such junk where it fills a field (rules 3.2)."""
+    yield from placeholders.find_junk(values).items()
+    for trait, fields in (("email", ("email", IDENTITY_EMAIL)), ("phone", ("phone",))):
+        index = np.unique(np.concatenate([winners[field][winners[field] >= 0] for field in fields]))
+        unusable = np.zeros(len(values), np.bool_)
+        unusable[index] = ~trait_hashes.are_usable(trait, values.gather(index)).to_numpy()
+        yield f"unusable_{trait}", unusable
 
 
 def field_columns(ruleset: Ruleset) -> list[str]:

@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.privacy import trait_hashes
 from etl.rules import page, placeholders
 from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
 
@@ -73,16 +72,11 @@ def is_unhashable(fields: Fields, trait: str) -> pl.Series:
 
 def is_unusable(fields: Fields, field: str) -> pl.Series:
     """Returns for each postback whether an e-mail address or phone number is none; false for other traits."""
-    if field not in _FORMS:
-        return fields.is_junk("", field)
-    texts = fields.texts[field]
+    found = fields.is_junk(f"unusable_{'email' if field == IDENTITY_EMAIL else field}", field)
+    if not found.any():
+        return found
     is_null = placeholders.is_null_id if field == IDENTITY_EMAIL else placeholders.is_null_word
-    is_other = fields.is_junk("unresolved_macro", field) | is_null(texts)
-    return ~(trait_hashes.are_usable(_FORMS[field], texts) | is_other)
-
-
-#: The trait whose form each field must have to be usable.
-_FORMS: Final = {IDENTITY_EMAIL: "email", "email": "email", "phone": "phone"}
+    return found & ~(fields.is_junk("unresolved_macro", field) | is_null(fields.texts[field]))
 
 
 def _is_undecodable(fields: Fields, field: str) -> pl.Series:
