@@ -13,14 +13,16 @@ from typing import Final, NamedTuple
 from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.errors import FormatError
+from etl.sources.carried import own_claims
+from etl.sources.carriers.known_carriers import CARRIERS, Claims, keeps_lines, recognised
+from etl.sources.carriers.opening import Level
 from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
-from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
 from etl.sources.formats.unsupported import find_unsupported
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import csv_tables, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
-from etl.sources.readers.escapes import without_prefix
+from etl.sources.records.json_documents import read_documents
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -30,6 +32,9 @@ _BY_LINE: Final = tuple(
     name for name, family in FAMILIES.items() if family.framing in (LINES, HEADED) and name not in ("json", "custom")
 )
 
+#: Families whose records show what carries them.
+_CARRIED_TEXTS: Final = ("access_log", "text", "plain_text", "w3c", "dated_json")
+
 
 class Detected(NamedTuple):
     """The format detected in an input.
@@ -38,11 +43,13 @@ class Detected(NamedTuple):
         row: The format.
         framing: How the bytes are cut into records: a framing constant of `sources.format`.
         columns: For tables: (role, column) pairs. Empty for other formats.
+        carriers: The names of the carriers of the records, from the outside in.
     """
 
     row: Format
     framing: str
     columns: tuple[tuple[str, str], ...] = ()
+    carriers: tuple[str, ...] = ()
 
 
 class Sample(NamedTuple):
@@ -72,13 +79,13 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     )
     if headed:
         return Detected(headed, HEADED)
-    content = [line for line in sample.lines if blank_or_comment(line) is None]
+    content = _content(sample.lines)
     if not content:
         return Detected(FORMATS[0], LINES)
-    bare = [without_prefix(line) for line in content]
-    starts_json = _JSON_START.match(sample.head) or sum(line.startswith(b"{") for line in bare) * 2 > len(bare)
-    found = (
-        _detect_json(sample.head, bare, settings)
+    starts_json = _starts_json(sample.head, content)
+    carried = _detect_carried(sample, settings)
+    found = carried or (
+        _detect_json(sample.head, content, settings)
         if starts_json
         else _detect_table(sample, settings) or _detect_text(sample.head, content, settings)
     )
@@ -90,9 +97,23 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     return found
 
 
+def _content(lines: list[bytes]) -> list[bytes]:
+    """Returns the lines that are neither blank nor comments."""
+    return [line for line in lines if blank_or_comment(line) is None]
+
+
+def _starts_json(head: bytes, lines: list[bytes]) -> bool:
+    """Whether an input is JSON: it begins so, or most of its lines do."""
+    return bool(_JSON_START.match(head)) or sum(line.startswith(b"{") for line in lines) * 2 > len(lines)
+
+
 def assume_format(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Detected:
-    """Returns the format that the user named, with the framing and the columns that the samples show."""
+    """Returns the format that the user named, with the framing, columns and carriers that the samples show."""
     sample = _sample(samples)
+    if framing_of(row) in (LINES, HEADED) or row == BARE_DOCUMENTS:
+        framing, carriers, _ = _carriers(sample, settings, row)
+        if carriers:
+            return Detected(row, framing, carriers=carriers)
     if row in (BARE_LINES, BARE_DOCUMENTS):
         return Detected(row, framing_of(row))
     if row.family == "json" and _JSON_START.match(sample.head):
@@ -135,21 +156,97 @@ def _detect_json(head: bytes, content: list[bytes], settings: Settings) -> Detec
         held = tuple(row for row in rows if row.container == container)
         return Detected(_most_claimed(held, _records(head, DOCUMENTS, container=container)) or held[0], DOCUMENTS)
     framing = _json_framing(head, content)
-    records = (
-        _records(head, DOCUMENTS)
-        if framing == DOCUMENTS
-        else [record for line in content for record in unwrap_messages(line)]
-    )
     bare = BARE_DOCUMENTS if framing == DOCUMENTS else BARE_LINES
-    return Detected(_most_claimed(rows, records) or bare, framing)
+    return Detected(
+        _most_claimed(rows, _records(head, DOCUMENTS) if framing == DOCUMENTS else content) or bare, framing
+    )
 
 
 def _json_framing(head: bytes, lines: list[bytes]) -> str:
-    """Returns DOCUMENTS for an array or for objects over several lines, MESSAGES for queue messages, else LINES."""
+    """Returns DOCUMENTS for an array or for objects over several lines, else LINES."""
     objects = [line for line in lines if _is_object(line)]
-    if head.lstrip().startswith(b"[") or len(objects) * 2 < len([line for line in lines if line.strip()]):
-        return DOCUMENTS
-    return MESSAGES if any(unwrap_messages(line) != [line] for line in objects) else LINES
+    is_array = head.lstrip().startswith(b"[")
+    return DOCUMENTS if is_array or len(objects) * 2 < len([line for line in lines if line.strip()]) else LINES
+
+
+def _carriers(
+    sample: Sample, settings: Settings, row: Format | None = None
+) -> tuple[str, tuple[str, ...], list[bytes]]:
+    """Finds the carriers of the sampled records.
+
+    Args:
+        sample: The sampled records.
+        settings: The user's settings.
+        row: The format that the user named.
+
+    Returns:
+        How the input is cut into records, the names of the carriers, and what they carry.
+    """
+    content = _content(sample.lines)
+    framing, container, records = LINES, (), content
+    if _JSON_START.match(sample.head):
+        container = _container(sample.head)
+        framing = DOCUMENTS if container else _json_framing(sample.head, content)
+        if framing == DOCUMENTS:
+            records = _records(sample.head, DOCUMENTS, container=container)
+    names, texts = recognised(records, _claims(settings, row))
+    if framing == LINES and not keeps_lines(names):
+        framing = MESSAGES
+    return framing, names, texts
+
+
+def _claims(settings: Settings, row: Format | None) -> Claims:
+    """Returns what formats say of a text that a carrier may hold."""
+    own = own_claims(row, settings) or (lambda _record: False)
+    rows = {
+        name: [held for held in rows_of(name, settings) if held.name != "log_event"]
+        for name in ("json", *_CARRIED_TEXTS)
+    }
+
+    def claims(name: str, record: bytes) -> bool:
+        return any(FAMILIES[name].claims(held, record) for held in rows[name])
+
+    def is_known(text: bytes) -> bool:
+        """Whether a text is an object or in a known format. A query alone must have two parameters."""
+        is_target = b"?" in text or b"&" in text
+        return _is_object(text) or any(
+            claims(name, text) for name in _CARRIED_TEXTS if name != "plain_text" or is_target
+        )
+
+    def is_whole(text: bytes) -> bool:
+        """Whether a text is a line whose format has its own words before the request."""
+        return text[:1] != b"{" and claims("text", text)
+
+    def is_request(text: bytes) -> bool:
+        """Whether a text is a request by itself: an object, or a time with an address."""
+        return claims("json" if text[:1] == b"{" else "plain_text", text)
+
+    return Claims(own, is_whole, is_request, is_known)
+
+
+def _container(head: bytes) -> tuple[str, ...]:
+    """Returns the keys of the array in which a carrier writes its records; empty if the input is no such array."""
+    for container in dict.fromkeys(row.container for row in CARRIERS if row.container):
+        elements = next(read_documents(io.BytesIO(head), len(head), container), [])
+        level = Level(tuple(row for row in CARRIERS if row.container == container))
+        if any(level.step(element.text) for element in elements[:2]):
+            return container
+    return ()
+
+
+def _detect_carried(sample: Sample, settings: Settings) -> Detected | None:
+    """Returns the format of what the sampled records carry; None if they have no carrier."""
+    framing, carriers, texts = _carriers(sample, settings)
+    if not carriers:
+        return None
+    content = _content(texts)
+    rows = tuple(row for row in rows_of("json", settings) if row not in (BARE_LINES, BARE_DOCUMENTS))
+    if _starts_json(b"", content):
+        found = _most_claimed(rows, content) or BARE_LINES
+    else:
+        detected = _detect_text(b"".join(text + b"\n" for text in content), content, settings)
+        found = detected.row if detected else _most_claimed(rows, content) or FORMATS[0]
+    return Detected(found, framing, carriers=carriers)
 
 
 def _is_object(line: bytes) -> bool:
@@ -193,7 +290,7 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     best: tuple[int, Format | None] = (0, None)
     for name in _BY_LINE:
         votes = Counter[str]()
-        for line in map(without_prefix, content) if FAMILIES[name].allows_prefix else content:
+        for line in content:
             votes.update(row.name for row in rows_of(name, settings) if FAMILIES[name].claims(row, line))
         if votes.total() > best[0]:
             top = max(votes, key=lambda name: votes[name])
