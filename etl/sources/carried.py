@@ -9,13 +9,14 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
 from etl.schema import INSTANT
 from etl.sources.carriers.joining import Joiner
-from etl.sources.carriers.known_carriers import levels_of
+from etl.sources.carriers.known_carriers import Claims, levels_of
 from etl.sources.carriers.opening import Opened, Opener
 from etl.sources.format import Format, Settings
-from etl.sources.formats.registry import FAMILIES
+from etl.sources.formats.registry import FAMILIES, rows_of
 from etl.sources.readers.request_fields import instant_of
 from etl.sources.records.lines import Batch
 
@@ -27,6 +28,9 @@ _HEAD: Final = re.compile(
     rb"\s*(?:\{|\[\s*[\[{\"])|\[\d\d/[A-Z][a-z]{2}/\d{4}[: ]|\"[A-Z]{3,7} (?:/|https?://)| HTTP/\d|^\w[\w.-]*=[^\s&]*&"
 )
 _EMPTY: Final = "Its carrier holds no text"
+
+#: Families whose records show what carries them.
+_CARRIED_TEXTS: Final = ("plain_text", "access_log", "text", "w3c", "dated_json")
 
 
 def opened_batches(
@@ -91,3 +95,38 @@ def _is_record(records: Batch, i: int, word: bytes) -> bool:
     """Whether a text has the head of a record, a payload or a collect path."""
     text = records.buffer[records.starts[i] : records.ends[i]].tobytes()
     return i in records.oversized or word in text or bool(_HEAD.search(text))
+
+
+def claims_of(settings: Settings, row: Format | None) -> Claims:
+    """Returns what formats say of a text that a carrier may hold."""
+    own = own_claims(row, settings) or (lambda _record: False)
+    names = ("json", *_CARRIED_TEXTS)
+    rows = {name: [held for held in rows_of(name, settings) if held.name != "log_event"] for name in names}
+
+    def claims(name: str, record: bytes) -> bool:
+        return any(FAMILIES[name].claims(held, record) for held in rows[name])
+
+    def is_known(text: bytes) -> bool:
+        """Whether a text is an object or in a known format. A query alone must have two parameters."""
+        is_target = b"?" in text or b"&" in text
+        return is_object(text) or any(
+            claims(name, text) for name in _CARRIED_TEXTS if name != "plain_text" or is_target
+        )
+
+    def is_whole(text: bytes) -> bool:
+        """Whether a text is a line whose format has its own words before the request."""
+        return text[:1] != b"{" and claims("text", text)
+
+    def is_request(text: bytes) -> bool:
+        """Whether a text is a request by itself: an object, or a time with an address."""
+        return claims("json" if text[:1] == b"{" else "plain_text", text)
+
+    return Claims(own, is_whole, is_request, is_known)
+
+
+def is_object(line: bytes) -> bool:
+    """Whether a line is a JSON object."""
+    try:
+        return isinstance(json_codec.parse(json_codec.repair_escapes(line)), dict)
+    except json_codec.JsonError:
+        return False

@@ -10,11 +10,10 @@ import re
 from collections import Counter
 from typing import Final, NamedTuple
 
-from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.errors import FormatError
-from etl.sources.carried import own_claims
-from etl.sources.carriers.known_carriers import CARRIERS, Claims, keeps_lines, recognised
+from etl.sources.carried import claims_of, is_object
+from etl.sources.carriers.known_carriers import CARRIERS, keeps_lines, recognised
 from etl.sources.carriers.opening import Level
 from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
 from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
@@ -31,9 +30,6 @@ _BOM: Final = b"\xef\xbb\xbf"
 _BY_LINE: Final = tuple(
     name for name, family in FAMILIES.items() if family.framing in (LINES, HEADED) and name not in ("json", "custom")
 )
-
-#: Families whose records show what carries them.
-_CARRIED_TEXTS: Final = ("access_log", "text", "plain_text", "w3c", "dated_json")
 
 
 class Detected(NamedTuple):
@@ -164,7 +160,7 @@ def _detect_json(head: bytes, content: list[bytes], settings: Settings) -> Detec
 
 def _json_framing(head: bytes, lines: list[bytes]) -> str:
     """Returns DOCUMENTS for an array or for objects over several lines, else LINES."""
-    objects = [line for line in lines if _is_object(line)]
+    objects = [line for line in lines if is_object(line)]
     is_array = head.lstrip().startswith(b"[")
     return DOCUMENTS if is_array or len(objects) * 2 < len([line for line in lines if line.strip()]) else LINES
 
@@ -183,45 +179,16 @@ def _carriers(
         How the input is cut into records, the names of the carriers, and what they carry.
     """
     content = _content(sample.lines)
-    framing, container, records = LINES, (), content
+    framing, records = LINES, content
     if _JSON_START.match(sample.head):
         container = _container(sample.head)
         framing = DOCUMENTS if container else _json_framing(sample.head, content)
         if framing == DOCUMENTS:
             records = _records(sample.head, DOCUMENTS, container=container)
-    names, texts = recognised(records, _claims(settings, row))
+    names, texts = recognised(records, claims_of(settings, row))
     if framing == LINES and not keeps_lines(names):
         framing = MESSAGES
     return framing, names, texts
-
-
-def _claims(settings: Settings, row: Format | None) -> Claims:
-    """Returns what formats say of a text that a carrier may hold."""
-    own = own_claims(row, settings) or (lambda _record: False)
-    rows = {
-        name: [held for held in rows_of(name, settings) if held.name != "log_event"]
-        for name in ("json", *_CARRIED_TEXTS)
-    }
-
-    def claims(name: str, record: bytes) -> bool:
-        return any(FAMILIES[name].claims(held, record) for held in rows[name])
-
-    def is_known(text: bytes) -> bool:
-        """Whether a text is an object or in a known format. A query alone must have two parameters."""
-        is_target = b"?" in text or b"&" in text
-        return _is_object(text) or any(
-            claims(name, text) for name in _CARRIED_TEXTS if name != "plain_text" or is_target
-        )
-
-    def is_whole(text: bytes) -> bool:
-        """Whether a text is a line whose format has its own words before the request."""
-        return text[:1] != b"{" and claims("text", text)
-
-    def is_request(text: bytes) -> bool:
-        """Whether a text is a request by itself: an object, or a time with an address."""
-        return claims("json" if text[:1] == b"{" else "plain_text", text)
-
-    return Claims(own, is_whole, is_request, is_known)
 
 
 def _container(head: bytes) -> tuple[str, ...]:
@@ -247,14 +214,6 @@ def _detect_carried(sample: Sample, settings: Settings) -> Detected | None:
         detected = _detect_text(b"".join(text + b"\n" for text in content), content, settings)
         found = detected.row if detected else _most_claimed(rows, content) or FORMATS[0]
     return Detected(found, framing, carriers=carriers)
-
-
-def _is_object(line: bytes) -> bool:
-    """Whether a line is a JSON object."""
-    try:
-        return isinstance(json_codec.parse(json_codec.repair_escapes(line)), dict)
-    except json_codec.JsonError:
-        return False
 
 
 def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | None:

@@ -21,8 +21,8 @@ LayoutReader = Callable[[bytes], str | None]
 
 #: Framings: how bytes are cut into records. Only LINES can be read from the middle of a file.
 #: LINES: each line is a record. HEADED: lines whose columns a header line names. MESSAGES: lines that may carry several
-#: records each, or a part of a record. TABLE_ROWS: lines whose quoted cells may contain line ends. BLOCKS: a dated line and all following
-#: lines without a date. DOCUMENTS: JSON values. PARQUET: rows of a Parquet file.
+#: records each, or a part of a record. TABLE_ROWS: lines whose quoted cells may contain line ends. BLOCKS: a dated line
+#: and all following lines without a date. DOCUMENTS: JSON values. PARQUET: rows of a Parquet file.
 LINES: Final = "lines"
 HEADED: Final = "headed"
 MESSAGES: Final = "messages"

@@ -60,8 +60,8 @@ class Carrier(NamedTuple):
         carried: For carriers in JSON: key paths of the carried text or object. The first that is present counts.
         times: For carriers in JSON: key paths of the time. The first that is present counts.
         decode: For carriers in JSON: turns the carried value into bytes; None if it holds no text.
-        unpack: For carriers of several records in one JSON value: returns all of them; None if the value is no record of
-            this carrier. Stands in the place of `marks`, `carried` and `times`.
+        unpack: For carriers of several records in one JSON value: returns all of them; None if the value is no record
+            of this carrier. Stands in the place of `marks`, `carried` and `times`.
         container: The keys that lead to the array of records, if the carrier writes one array.
         is_clear: Whether the form alone shows the carrier. If not, what it carries must be in a known format.
         pieces: How the carrier cuts long records; None if it does not.
@@ -88,10 +88,10 @@ class Carrier(NamedTuple):
 
 
 def text_of(value: Any) -> bytes | None:
-    """Returns the bytes of a text, without one line end behind it, or the JSON text of an object; else None.
+    r"""Returns the bytes of a text, without one line end behind it, or the JSON text of an object; else None.
 
     Examples:
-        >>> text_of("a=1\\n"), text_of({"a": 1}), text_of(None)
+        >>> text_of("a=1\n"), text_of({"a": 1}), text_of(None)
         (b'a=1', b'{"a":1}', None)
     """
     if isinstance(value, str):

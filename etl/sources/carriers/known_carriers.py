@@ -68,7 +68,7 @@ def recognised(records: list[bytes], claims: Claims) -> tuple[tuple[str, ...], l
     return tuple(found), texts
 
 
-def _carrier_of(text: bytes, claims: Claims) -> tuple[str | None, list[bytes]]:
+def _carrier_of(text: bytes, claims: Claims, depth: int = 0) -> tuple[str | None, list[bytes]]:
     """Returns the name of a text's carrier, and what it carries; None and nothing if it has none."""
     if claims.is_own(text):
         return None, []
@@ -77,14 +77,18 @@ def _carrier_of(text: bytes, claims: Claims) -> tuple[str | None, list[bytes]]:
         held = _held(level, text)
         if held and (not is_whole or all(map(claims.is_whole, held))):
             return row.name, held
-    if claims.is_request(text):
+    if claims.is_request(text) or depth == MAX_DEPTH:
         return None, []
+
+    def is_record(inner: bytes) -> bool:
+        """Whether a text is a record, or a carrier of one."""
+        if is_whole:
+            return claims.is_whole(inner)
+        return claims.is_known(inner) or _carrier_of(inner, claims, depth + 1)[0] is not None
+
     for row, level in _UNCLEAR:
         held = _held(level, text)
-        is_carried = all(map(claims.is_whole if is_whole else claims.is_known, held))
-        if held and (
-            is_carried or (not is_whole and all(any(_held(clear, inner) for _, clear in _CLEAR) for inner in held))
-        ):
+        if held and all(map(is_record, held)):
             return row.name, held
     return None, []
 

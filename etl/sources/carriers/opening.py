@@ -26,9 +26,7 @@ _GZIP: Final = b"\x1f\x8b"
 
 
 class Carried(NamedTuple):
-    """A text that was carried: the raw record around it, the innermost carrier's time that is known, and whether the
-    carriers held a text at all.
-    """
+    """A text with the raw record around it, the innermost carrier's time, and whether a carrier held it, or nothing."""
 
     text: bytes
     raw: bytes
