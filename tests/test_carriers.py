@@ -9,6 +9,7 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -20,6 +21,7 @@ from etl.sources.carriers.opening import Opener
 from etl.sources.detection import Detected, detect
 from etl.sources.format import Format, Settings
 from etl.sources.formats.registry import FORMATS
+from etl.sources.records.lines import Batch
 from etl.sources.splits import Split, read_split
 from etl.sources.storage.decompress import survey
 
@@ -204,3 +206,20 @@ def test_carriers_know_no_formats_and_formats_no_carriers() -> None:
     for folder in ("formats", "readers"):
         assert not {name for name in imported(folder) if name.startswith("etl.sources.carriers")}
     assert len(BY_NAME) == len(CARRIERS)
+
+
+def test_prefixes_of_a_batch_are_read_as_one_by_one() -> None:
+    chance = random.Random(7)
+    rows = [row for row in CARRIERS if row.prefix]
+    for _ in range(100):
+        levels = tuple(tuple(chance.sample(rows, 2)) for _ in range(chance.randint(1, 3)))
+        lines = [chance.choice(chance.choice(rows).samples)[0] for _ in range(20)]
+        lines = [chance.choice(chance.choice(rows).samples)[0][: chance.randint(0, 60)] + line for line in lines]
+        ends = np.cumsum([len(line) for line in lines])
+        starts = np.append(0, ends)[:-1]
+        batch = Batch(np.frombuffer(b"".join(lines), np.uint8), starts, ends, starts, {})
+        opened = Opener(levels).open(batch)
+        alone = [held for line in lines for held in Opener(levels).carried(line)]
+        assert opened.records.texts() == [held.text for held in alone]
+        assert opened.raws.texts() == lines == [held.raw for held in alone]
+        assert (opened.times, opened.is_carried) == ([held.time for held in alone], [held.is_carried for held in alone])

@@ -73,16 +73,18 @@ class Level:
         self._keyed: list[tuple[Carrier, tuple[Mark, ...]]] = [
             (row, tuple(map(mark_of, row.marks))) for row in rows if row.marks
         ]
-        self._reads_json = bool(self._unpackers or self._keyed)
+        self.reads_json = bool(self._unpackers or self._keyed)
+
+    def prefix_of(self, text: bytes) -> re.Match[bytes] | None:
+        """Returns the match of the first prefix that a text begins with; None if there is none."""
+        return next((match for prefix in self._prefixes if (match := prefix.match(text))), None)
 
     def step(self, text: bytes) -> Step | None:
         """Opens the first carrier that recognises a text; None if there is none."""
-        for prefix in self._prefixes:
-            match = prefix.match(text)
-            if match:
-                time = match.groupdict().get("time")
-                return Step([Content(text[match.end() :], time.decode("latin-1") if time else None)])
-        if not self._reads_json or text.lstrip()[:1] != b"{":
+        match = self.prefix_of(text)
+        if match:
+            return Step([Content(text[match.end() :], _time_of(match))])
+        if not self.reads_json or text.lstrip()[:1] != b"{":
             return None
         value = _object(text)
         if value is None:
@@ -112,6 +114,31 @@ class Opener:
 
     def open(self, batch: Batch) -> Opened:
         """Opens the records of a batch. Never raises, whatever the bytes. Oversized records stay as they are."""
+        return self._open_any(batch) if any(level.reads_json for level in self._levels) else self._open_lines(batch)
+
+    def _open_lines(self, batch: Batch) -> Opened:
+        """Opens records whose carriers are prefixes: the texts begin later in the same bytes. Twin of `_open_any`."""
+        data = batch.buffer.tobytes()
+        starts = batch.starts.copy()
+        times: list[str | None] = [None] * len(starts)
+        is_carried = [False] * len(starts)
+        for i, (start, end) in enumerate(zip(starts.tolist(), batch.ends.tolist(), strict=True)):
+            if i in batch.oversized:
+                continue
+            text, place = data[start:end], 0
+            if self._is_own(text):
+                continue
+            for level in self._levels:
+                match = level.prefix_of(text[place:] if place else text)
+                if match:
+                    place += match.end()
+                    times[i] = _time_of(match) or times[i]
+                    is_carried[i] = True
+            starts[i] += place
+        return Opened(batch._replace(starts=starts), batch, times, is_carried, [False] * len(starts))
+
+    def _open_any(self, batch: Batch) -> Opened:
+        """Opens records of any carriers."""
         found: list[tuple[Carried, int, int]] = []
         data = batch.buffer.tobytes()
         spans = zip(batch.starts.tolist(), batch.ends.tolist(), batch.offsets.tolist(), strict=True)
@@ -153,6 +180,12 @@ class Opener:
             inner = Carried(text, raw, content.time or outer.time, is_carried=True, is_empty=content.text is None)
             found += self._unwrapped(inner, depth + 1, bytes_left)
         return found
+
+
+def _time_of(prefix: re.Match[bytes]) -> str | None:
+    """Returns the time that a prefix says."""
+    time = prefix.groupdict().get("time")
+    return time.decode("latin-1") if time else None
 
 
 def _object(text: bytes) -> dict[str, Any] | None:
