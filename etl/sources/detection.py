@@ -10,17 +10,18 @@ import re
 from collections import Counter
 from typing import Final, NamedTuple
 
-from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.errors import FormatError
+from etl.sources.carried import claims_of, is_object
+from etl.sources.carriers.known_carriers import CARRIERS, keeps_lines, recognised
+from etl.sources.carriers.opening import Level
 from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
-from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
 from etl.sources.formats.unsupported import find_unsupported
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import csv_tables, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
-from etl.sources.readers.escapes import without_prefix
+from etl.sources.records.json_documents import read_documents
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -38,11 +39,13 @@ class Detected(NamedTuple):
         row: The format.
         framing: How the bytes are cut into records: a framing constant of `sources.format`.
         columns: For tables: (role, column) pairs. Empty for other formats.
+        carriers: The names of the carriers of the records, from the outside in.
     """
 
     row: Format
     framing: str
     columns: tuple[tuple[str, str], ...] = ()
+    carriers: tuple[str, ...] = ()
 
 
 class Sample(NamedTuple):
@@ -72,13 +75,13 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     )
     if headed:
         return Detected(headed, HEADED)
-    content = [line for line in sample.lines if blank_or_comment(line) is None]
+    content = _content(sample.lines)
     if not content:
         return Detected(FORMATS[0], LINES)
-    bare = [without_prefix(line) for line in content]
-    starts_json = _JSON_START.match(sample.head) or sum(line.startswith(b"{") for line in bare) * 2 > len(bare)
-    found = (
-        _detect_json(sample.head, bare, settings)
+    starts_json = _starts_json(sample.head, content)
+    carried = _detect_carried(sample, settings)
+    found = carried or (
+        _detect_json(sample.head, content, settings)
         if starts_json
         else _detect_table(sample, settings) or _detect_text(sample.head, content, settings)
     )
@@ -90,9 +93,23 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     return found
 
 
+def _content(lines: list[bytes]) -> list[bytes]:
+    """Returns the lines that are neither blank nor comments."""
+    return [line for line in lines if blank_or_comment(line) is None]
+
+
+def _starts_json(head: bytes, lines: list[bytes]) -> bool:
+    """Whether an input is JSON: it begins so, or most of its lines do."""
+    return bool(_JSON_START.match(head)) or sum(line.startswith(b"{") for line in lines) * 2 > len(lines)
+
+
 def assume_format(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Detected:
-    """Returns the format that the user named, with the framing and the columns that the samples show."""
+    """Returns the format that the user named, with the framing, columns and carriers that the samples show."""
     sample = _sample(samples)
+    if framing_of(row) in (LINES, HEADED) or row == BARE_DOCUMENTS:
+        framing, carriers, _ = _carriers(sample, settings, row)
+        if carriers:
+            return Detected(row, framing, carriers=carriers)
     if row in (BARE_LINES, BARE_DOCUMENTS):
         return Detected(row, framing_of(row))
     if row.family == "json" and _JSON_START.match(sample.head):
@@ -135,29 +152,68 @@ def _detect_json(head: bytes, content: list[bytes], settings: Settings) -> Detec
         held = tuple(row for row in rows if row.container == container)
         return Detected(_most_claimed(held, _records(head, DOCUMENTS, container=container)) or held[0], DOCUMENTS)
     framing = _json_framing(head, content)
-    records = (
-        _records(head, DOCUMENTS)
-        if framing == DOCUMENTS
-        else [record for line in content for record in unwrap_messages(line)]
-    )
     bare = BARE_DOCUMENTS if framing == DOCUMENTS else BARE_LINES
-    return Detected(_most_claimed(rows, records) or bare, framing)
+    return Detected(
+        _most_claimed(rows, _records(head, DOCUMENTS) if framing == DOCUMENTS else content) or bare, framing
+    )
 
 
 def _json_framing(head: bytes, lines: list[bytes]) -> str:
-    """Returns DOCUMENTS for an array or for objects over several lines, MESSAGES for queue messages, else LINES."""
-    objects = [line for line in lines if _is_object(line)]
-    if head.lstrip().startswith(b"[") or len(objects) * 2 < len([line for line in lines if line.strip()]):
-        return DOCUMENTS
-    return MESSAGES if any(unwrap_messages(line) != [line] for line in objects) else LINES
+    """Returns DOCUMENTS for an array or for objects over several lines, else LINES."""
+    objects = [line for line in lines if is_object(line)]
+    is_array = head.lstrip().startswith(b"[")
+    return DOCUMENTS if is_array or len(objects) * 2 < len([line for line in lines if line.strip()]) else LINES
 
 
-def _is_object(line: bytes) -> bool:
-    """Whether a line is a JSON object."""
-    try:
-        return isinstance(json_codec.parse(json_codec.repair_escapes(line)), dict)
-    except json_codec.JsonError:
-        return False
+def _carriers(
+    sample: Sample, settings: Settings, row: Format | None = None
+) -> tuple[str, tuple[str, ...], list[bytes]]:
+    """Finds the carriers of the sampled records.
+
+    Args:
+        sample: The sampled records.
+        settings: The user's settings.
+        row: The format that the user named.
+
+    Returns:
+        How the input is cut into records, the names of the carriers, and what they carry.
+    """
+    content = _content(sample.lines)
+    framing, records = LINES, content
+    if _JSON_START.match(sample.head):
+        container = _container(sample.head)
+        framing = DOCUMENTS if container else _json_framing(sample.head, content)
+        if framing == DOCUMENTS:
+            records = _records(sample.head, DOCUMENTS, container=container)
+    names, texts = recognised(records, claims_of(settings, row))
+    if framing == LINES and not keeps_lines(names):
+        framing = MESSAGES
+    return framing, names, texts
+
+
+def _container(head: bytes) -> tuple[str, ...]:
+    """Returns the keys of the array in which a carrier writes its records; empty if the input is no such array."""
+    for container in dict.fromkeys(row.container for row in CARRIERS if row.container):
+        elements = next(read_documents(io.BytesIO(head), len(head), container), [])
+        level = Level(tuple(row for row in CARRIERS if row.container == container))
+        if any(level.step(element.text) for element in elements[:2]):
+            return container
+    return ()
+
+
+def _detect_carried(sample: Sample, settings: Settings) -> Detected | None:
+    """Returns the format of what the sampled records carry; None if they have no carrier."""
+    framing, carriers, texts = _carriers(sample, settings)
+    if not carriers:
+        return None
+    content = _content(texts)
+    rows = tuple(row for row in rows_of("json", settings) if row not in (BARE_LINES, BARE_DOCUMENTS))
+    if _starts_json(b"", content):
+        found = _most_claimed(rows, content) or BARE_LINES
+    else:
+        detected = _detect_text(b"".join(text + b"\n" for text in content), content, settings)
+        found = detected.row if detected else _most_claimed(rows, content) or FORMATS[0]
+    return Detected(found, framing, carriers=carriers)
 
 
 def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | None:
@@ -193,7 +249,7 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     best: tuple[int, Format | None] = (0, None)
     for name in _BY_LINE:
         votes = Counter[str]()
-        for line in map(without_prefix, content) if FAMILIES[name].allows_prefix else content:
+        for line in content:
             votes.update(row.name for row in rows_of(name, settings) if FAMILIES[name].claims(row, line))
         if votes.total() > best[0]:
             top = max(votes, key=lambda name: votes[name])

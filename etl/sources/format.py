@@ -21,8 +21,8 @@ LayoutReader = Callable[[bytes], str | None]
 
 #: Framings: how bytes are cut into records. Only LINES can be read from the middle of a file.
 #: LINES: each line is a record. HEADED: lines whose columns a header line names. MESSAGES: lines that may carry several
-#: records each. TABLE_ROWS: lines whose quoted cells may contain line ends. BLOCKS: a dated line and all following
-#: lines without a date. DOCUMENTS: JSON values. PARQUET: rows of a Parquet file.
+#: records each, or a part of a record. TABLE_ROWS: lines whose quoted cells may contain line ends. BLOCKS: a dated line
+#: and all following lines without a date. DOCUMENTS: JSON values. PARQUET: rows of a Parquet file.
 LINES: Final = "lines"
 HEADED: Final = "headed"
 MESSAGES: Final = "messages"
@@ -98,12 +98,10 @@ class Family(NamedTuple):
         start: Creates a reader for formats of the family. A reader reads one split from its beginning, because it may
             keep state, such as the columns of a header.
         claims: Returns whether a record is in a format.
-        allows_prefix: Whether a container runtime or log shipper may have put a prefix before each line.
         start_layout_reader: Creates a layout reader for one split. None for families without tables.
     """
 
     framing: str
     start: Callable[[tuple[Format, ...], Settings], Reader]
     claims: Callable[[Format, bytes], bool]
-    allows_prefix: bool = True
     start_layout_reader: Callable[[tuple[Format, ...], Settings], LayoutReader] | None = None

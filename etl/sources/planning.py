@@ -10,7 +10,7 @@ from etl.options import DEFAULT_MAX_RECORD_BYTES
 from etl.sources.detection import Detected, assume_format, detect
 from etl.sources.format import LINES, PARQUET, Settings
 from etl.sources.formats.log_format import compile_log_format
-from etl.sources.formats.registry import BY_NAME
+from etl.sources.formats.registry import BY_NAME, RETIRED
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split
 from etl.sources.storage.decompress import Survey, open_decompressed
@@ -54,15 +54,15 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
         InputError: The input is a damaged Parquet file.
     """
     if reading.log_format:
-        return Detected(compile_log_format(reading.log_format), LINES)
+        return assume_format(compile_log_format(reading.log_format), samples, reading.settings)
     known = {row.name: row for row in reading.settings.formats} | BY_NAME
-    if reading.format not in ("auto", *known):
+    if reading.format not in ("auto", *known, *RETIRED):
         raise FormatError(f"--format {reading.format!r} is unknown.", f"Known formats: auto, {', '.join(known)}.")
     if samples[0].startswith(parquet_tables.MAGIC):
         with open_decompressed(item.path, codec, item.source) as (stream, _):
             columns = parquet_tables.sample_columns(stream, item.source, reading.settings)
         return Detected(BY_NAME["parquet"], PARQUET, columns)
-    if reading.format == "auto":
+    if reading.format == "auto" or reading.format not in known:
         return detect(samples, item.source, reading.settings)
     return assume_format(known[reading.format], samples, reading.settings)
 
@@ -98,12 +98,15 @@ def plan_splits(
             reading.settings._replace(columns=columns, word=word),
             reading.max_record_bytes,
             surveyed.has_return_ends,
+            found.carriers,
         )
 
 
 def describe_times(detected: Detected, timezone: str) -> str:
     """Describes the times of an input: `none`, `zoned`, or the zone that applies to times without a zone."""
     row = detected.row
+    if detected.carriers and (row.moment == "none" or row.is_zoned):
+        return "zoned"
     is_table = bool(detected.columns) or row.family in ("table", "copy", "parquet")
     if row.moment == "none" or (is_table and "received_at" not in dict(detected.columns)):
         return "none"

@@ -16,10 +16,13 @@ import numpy as np
 import polars as pl
 
 from etl.columnar.delimited_rows import DELIMITERS
+from etl.sources.carried import complete, own_claims
+from etl.sources.carriers.known_carriers import BEFORE_DESCRIBED, levels_of
+from etl.sources.carriers.opening import Opened, Opener
 from etl.sources.detection import Detected
 from etl.sources.format import Format, Settings
 from etl.sources.formats.log_format import compile_log_format
-from etl.sources.formats.registry import BY_NAME, start_layout_reader, start_reader
+from etl.sources.formats.registry import BY_NAME, RETIRED, start_layout_reader, start_reader
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.planning import ReadOptions
 from etl.sources.readers.csv_tables import has_numbered_columns
@@ -37,12 +40,14 @@ class Origin(NamedTuple):
         framing: How the input was cut into records.
         settings: The user's settings, with the columns that were found.
         header: For tables: the record that names the columns.
+        carriers: The names of the carriers of the records.
     """
 
     row: Format
     framing: str
     settings: Settings
     header: str | None = None
+    carriers: tuple[str, ...] = ()
 
     @property
     def is_self_contained(self) -> bool:
@@ -72,6 +77,7 @@ def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[
         "framing": found.framing,
         "timezone": settings.timezone,
         "columns": settings.columns,
+        "carriers": found.carriers,
         "formats": [_format_as_data(row) for row in settings.formats],
         "header": _header(found, settings, head),
     }
@@ -84,8 +90,9 @@ def origin_of(described: dict[str, Any]) -> Origin:
     settings = Settings(described["timezone"], columns, own)
     known = {row.name: row for row in own}
     name, log_format = described["format"], described["log_format"]
-    row = compile_log_format(log_format) if log_format else known.get(name) or BY_NAME[name]
-    return Origin(row, described["framing"], settings, described["header"])
+    row = compile_log_format(log_format) if log_format else known.get(name) or RETIRED.get(name) or BY_NAME[name]
+    carriers = tuple(described.get("carriers", BEFORE_DESCRIBED))
+    return Origin(row, described["framing"], settings, described["header"], carriers)
 
 
 def origin_json(described: dict[str, Any]) -> str:
@@ -105,8 +112,14 @@ def read_again(origin: Origin, raws: Iterable[str]) -> dict[str, pl.Series]:
     """
     before = [] if origin.header is None else [origin.header]
     texts = [text.encode("utf-8", "surrogateescape") for text in (*before, *raws)]
-    read = batch_reader(origin.row, origin.framing, origin.settings)(_batch(texts))
-    return {name: values[len(before) :] for name, values in read.items()}
+    read = batch_reader(origin.row, origin.framing, origin.settings, is_carried=bool(origin.carriers))
+    batch = _batch(texts)
+    opened = Opened(batch, batch, [], [], [])
+    if origin.carriers:
+        single = tuple(tuple(row for row in level if row.unpack is None) for level in levels_of(origin.carriers))
+        opened = Opener(single, own_claims(origin.row, origin.settings)).open(batch)
+    columns = complete(read(opened.records), opened, origin.settings)
+    return {name: values[len(before) :] for name, values in columns.items()}
 
 
 def _batch(texts: list[bytes]) -> Batch:
