@@ -21,9 +21,12 @@ from etl.sources.carriers.opening import Opener
 from etl.sources.detection import Detected, detect
 from etl.sources.format import Format, Settings
 from etl.sources.formats.registry import FORMATS
+from etl.sources.planning import ReadOptions, find_format, plan_splits
 from etl.sources.records.lines import Batch
 from etl.sources.splits import Split, read_split
+from etl.sources.storage import decompress
 from etl.sources.storage.decompress import survey
+from etl.sources.storage.inputs import Input
 
 SOURCES: Final = Path(etl.__file__).parent / "sources"
 SAMPLES: Final = [
@@ -223,3 +226,73 @@ def test_prefixes_of_a_batch_are_read_as_one_by_one() -> None:
         assert opened.records.texts() == [held.text for held in alone]
         assert opened.raws.texts() == lines == [held.raw for held in alone]
         assert (opened.times, opened.is_carried) == ([held.time for held in alone], [held.is_carried for held in alone])
+
+
+def test_an_input_with_pieces_gives_the_same_rows_from_any_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decompress, "BLOCK_BYTES", 50)
+    chance = random.Random(3)
+    for name in ("docker", "cri") * 20:
+        data = "".join(written_in_pieces(name, chance, number) for number in range(chance.randint(1, 40))).encode()
+        path = tmp_path / "input"
+        path.write_bytes(data)
+        limit = chance.choice((300, 1 << 20))
+        whole = rows_of_splits(path, 1 << 24, limit)
+        for _ in range(4):
+            split_bytes = chance.randint(1, 600)
+            parts = rows_of_splits(path, split_bytes, limit)
+            assert parts.equals(whole), (name, split_bytes, data)
+    path.write_text(CRI.format(1, "stdout", "F", LINE.format(1)) * 30, encoding="utf-8")
+    assert len(splits_of(path, 500, 1 << 20)) > 5
+
+
+def written_in_pieces(name: str, chance: random.Random, number: int) -> str:
+    """Lines of a record that a carrier cuts at random places, with whole records of another stream between them."""
+    text = chance.choice((LINE.format(number), "Listening", LINE.format(number) + "x" * chance.randint(0, 300), ""))
+    cuts = sorted(chance.randint(0, len(text)) for _ in range(chance.choice((0, 0, 0, 1, 3))))
+    pieces = [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    is_left_open = chance.random() < 0.05
+    lines = []
+    for i, piece in enumerate(pieces):
+        is_last = i == len(pieces) - 1 and not is_left_open
+        if name == "docker":
+            lines.append(DOCKER.format(json.dumps(piece + "\n" * is_last), "stdout", 1))
+        else:
+            lines.append(CRI.format(1, "stdout", "F" if is_last else "P", piece))
+        if chance.random() < 0.2:
+            other = LINE.format(f"-{number}-{i}")
+            lines.append(
+                DOCKER.format(json.dumps(other + "\n"), "stderr", 1)
+                if name == "docker"
+                else CRI.format(1, "stderr", "F", other)
+            )
+    return "".join(lines)
+
+
+def splits_of(path: Path, split_bytes: int, limit: int) -> list[Split]:
+    """The splits of an input."""
+    surveyed = survey(path, "input", split_bytes)
+    reading = ReadOptions(max_record_bytes=limit)
+    item = Input("input", path)
+    return list(plan_splits(item, surveyed, find_format(item, surveyed.codec, surveyed.samples, reading), reading))
+
+
+def rows_of_splits(path: Path, split_bytes: int, limit: int) -> pl.DataFrame:
+    """The requests of all splits of an input."""
+    frames = [frame for split in splits_of(path, split_bytes, limit) for frame, _ in read_split(split)]
+    return pl.concat(frames).drop("query_fields")
+
+
+def test_the_raw_of_a_carried_record_is_the_outermost_record_and_shows_what_is_encoded() -> None:
+    payload = b'{"click_id": "a", "email": "jo@example.com"}'
+    for row in CARRIERS:
+        for number in range(len(row.samples)):
+            record = wrap(row, payload, number)
+            if not record or not row.is_clear:
+                continue
+            [held] = Opener(levels_of([row.name])).carried(record)
+            assert held.text == payload or json_codec.is_json(held.text), (row.name, held)
+            assert b"jo@example.com" in held.raw, row.name
+            assert held.raw == record or b64encode(payload) in record or b'"MESSAGE":[' in record, row.name
+            assert Opener(levels_of([row.name])).carried(held.raw)[0].text in (held.text, held.raw), row.name

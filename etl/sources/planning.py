@@ -12,7 +12,7 @@ from etl.sources.format import LINES, PARQUET, Settings
 from etl.sources.formats.log_format import compile_log_format
 from etl.sources.formats.registry import BY_NAME, RETIRED
 from etl.sources.readers import parquet_tables
-from etl.sources.splits import Split
+from etl.sources.splits import Split, whole_record_starts
 from etl.sources.storage.decompress import Survey, open_decompressed
 from etl.sources.storage.inputs import Input
 
@@ -72,6 +72,8 @@ def plan_splits(
 ) -> Iterator[Split]:
     """Yields the splits of an input. Only formats of single lines are split; compressed inputs get few splits.
 
+    Where a carrier cuts records into pieces, splits begin where no record waits for its further pieces.
+
     Args:
         item: The input.
         surveyed: Its survey: codec, digest, sizes and possible split points.
@@ -80,26 +82,27 @@ def plan_splits(
         word: A word that every postback's log line contains; empty to parse all lines.
     """
     every = 1 if surveyed.codec == "plain" else -(-len(surveyed.starts) // COMPRESSED_SPLITS)
-    starts = surveyed.starts[::every] if found.framing == LINES else surveyed.starts[:1]
     columns = found.columns or reading.settings.columns
-    for start, end, first_record in zip(
-        starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines[::every], strict=False
-    ):
-        yield Split(
-            item.source,
-            surveyed.digest,
-            item.path,
-            surveyed.codec,
-            start,
-            end,
-            first_record,
-            found.row,
-            found.framing,
-            reading.settings._replace(columns=columns, word=word),
-            reading.max_record_bytes,
-            surveyed.has_return_ends,
-            found.carriers,
-        )
+    whole = Split(
+        item.source,
+        surveyed.digest,
+        item.path,
+        surveyed.codec,
+        0,
+        surveyed.plain_bytes,
+        1,
+        found.row,
+        found.framing,
+        reading.settings._replace(columns=columns, word=word),
+        reading.max_record_bytes,
+        surveyed.has_return_ends,
+        found.carriers,
+    )
+    starts, first_records = surveyed.starts[::every], surveyed.first_lines[::every]
+    if found.framing != LINES:
+        starts, first_records = whole_record_starts(whole, starts)
+    for start, end, first in zip(starts, (*starts[1:], surveyed.plain_bytes), first_records, strict=True):
+        yield whole._replace(start=start, end=end, first_record=first)
 
 
 def describe_times(detected: Detected, timezone: str) -> str:

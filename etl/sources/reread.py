@@ -30,6 +30,7 @@ from etl.sources.records.lines import Batch
 from etl.sources.splits import batch_reader
 
 _LISTS: Final = ("marks", "container")
+_SEVERAL: Final = "Its raw record holds several records; only its input says which of them it is"
 
 
 class Origin(NamedTuple):
@@ -116,9 +117,13 @@ def read_again(origin: Origin, raws: Iterable[str]) -> dict[str, pl.Series]:
     batch = _batch(texts)
     opened = Opened(batch, batch, [], [], [])
     if origin.carriers:
-        single = tuple(tuple(row for row in level if row.unpack is None) for level in levels_of(origin.carriers))
-        opened = Opener(single, own_claims(origin.row, origin.settings)).open(batch)
+        opened = Opener(levels_of(origin.carriers), own_claims(origin.row, origin.settings)).open(batch)
     columns = complete(read(opened.records), opened, origin.settings)
+    _, firsts, counts = np.unique(opened.records.offsets, return_index=True, return_counts=True)
+    several = np.flatnonzero(counts > 1).tolist()
+    columns = {name: values.gather(firsts) for name, values in columns.items()}
+    columns["fault"] = columns["fault"].scatter(several, "malformed_record")
+    columns["fault_message"] = columns["fault_message"].scatter(several, _SEVERAL)
     return {name: values[len(before) :] for name, values in columns.items()}
 
 

@@ -13,8 +13,9 @@ from etl.columnar.delimited_rows import DELIMITERS
 from etl.columnar.string_buffers import texts_of
 from etl.schema import REQUESTS
 from etl.sources.carried import complete, opened_batches
-from etl.sources.carriers.known_carriers import container_of
-from etl.sources.carriers.opening import Opened
+from etl.sources.carriers.joining import split_places
+from etl.sources.carriers.known_carriers import container_of, cutting, levels_of
+from etl.sources.carriers.opening import Opened, Opener
 from etl.sources.format import LINES, MESSAGES, PARQUET, Format, Settings
 from etl.sources.formats.registry import (
     BARE_DOCUMENTS,
@@ -90,6 +91,21 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
                 columns = {**read_columns, **_lineage(split, opened.raws), "layout": layouts(opened.records)}
                 yield _as_requests(columns, split, number), max(0, reached - before)
                 number += height
+
+
+def whole_record_starts(split: Split, starts: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Returns where the splits of an input of several lines a record may begin, and the numbers of their first records.
+
+    Args:
+        split: The whole input.
+        starts: The wanted offsets; the first is 0.
+    """
+    rows = cutting(split.carriers) if split.framing == MESSAGES else ()
+    if len(starts) < 2 or not rows:
+        return (0,), (1,)
+    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
+        places = list(split_places(_batches(split, stream), rows, starts[1:], split.max_record_bytes))
+    return (0, *(place for place, _ in places)), (1, *(count + 1 for _, count in places))
 
 
 def _opened(split: Split, stream: BinaryIO) -> Iterator[Opened]:
@@ -218,9 +234,10 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
 
 def _lines_at(split: Split, offsets: list[int]) -> pl.Series:
     """Reads the lines that begin at the given offsets of an uncompressed input."""
+    opener = Opener(levels_of(split.carriers))
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
         lines = []
         for offset in offsets:
             stream.seek(offset)
-            lines.append(line_text(stream.readline()))
+            lines.append(opener.carried(line_text(stream.readline()))[0].raw)
     return pl.Series([line.decode("utf-8", "replace") for line in lines], dtype=pl.String)

@@ -12,10 +12,17 @@ from etl.columnar import json_codec
 
 
 class Content(NamedTuple):
-    """A text that a carrier holds; None if it holds null. `time` is the carrier's time as the carrier writes it."""
+    """A text that a carrier holds.
+
+    Attributes:
+        text: The text; None if the carrier holds null.
+        time: The carrier's time, as the carrier writes it.
+        encoded: The value that holds the text, if it is written in base64 or as an array of bytes.
+    """
 
     text: bytes | None
     time: str | None = None
+    encoded: Any = None
 
 
 class CarriedPiece(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from etl.columnar import json_codec
-from etl.sources.carriers.carrier import Carrier, Content, CarriedPiece, Pieces, text_of
+from etl.sources.carriers.carrier import CarriedPiece, Carrier, Content, Pieces, text_of
 
 _PAYLOAD: Final = (b'{"click_id": "a"}',)
 _TEXT: Final = rb'"{\"click_id\": \"a\"}"'
@@ -19,6 +19,12 @@ def _bytes_or_text(value: Any) -> bytes | None:
         except (TypeError, ValueError):
             return None
     return text_of(value)
+
+
+def _is_whole_docker(record: bytes) -> bool:
+    """Whether a record, as Docker writes it, plainly ends with a line end."""
+    end = record.find(rb'\n","stream":"')
+    return record.startswith(b'{"log":"') and end > 0 and record[end - 1 : end] != b"\\"
 
 
 def _docker_value(record: bytes) -> dict[str, Any] | None:
@@ -88,7 +94,7 @@ JSON_CARRIERS: Final = (
         marks=(r"stream ~ std(?:out|err)$", "time", "log"),
         carried=("log",),
         times=("time",),
-        pieces=Pieces(lambda record: rb'\n"' in record, _docker_piece, _docker_join),
+        pieces=Pieces(_is_whole_docker, _docker_piece, _docker_join),
     ),
     Carrier(
         "journal",

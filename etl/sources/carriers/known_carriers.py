@@ -108,6 +108,13 @@ def levels_of(names: Iterable[str]) -> tuple[tuple[Carrier, ...], ...]:
     return tuple(tuple(row for row in CARRIERS if row.name in level.split("|")) for level in names)
 
 
+def cutting(names: Iterable[str]) -> tuple[Carrier, ...]:
+    """Returns the outermost of the named carriers that cut records; none if any of the named carries several."""
+    levels = levels_of(names)
+    is_several = any(row.unpack for level in levels for row in level)
+    return () if is_several or not levels else tuple(row for row in levels[0] if row.pieces)
+
+
 def keeps_lines(names: Iterable[str]) -> bool:
     """Whether each line that the named carriers wrote carries exactly one record."""
     return all(row.keeps_lines for level in levels_of(names) for row in level)

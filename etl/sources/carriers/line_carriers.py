@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from etl.sources.carriers.carrier import Carrier, CarriedPiece, Pieces
+from etl.sources.carriers.carrier import CarriedPiece, Carrier, Pieces
 
 _COLOURS: Final = rb"(?:\x1b\[[\d;]*m)*"
 _ISO: Final = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"

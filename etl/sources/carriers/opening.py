@@ -1,7 +1,7 @@
 """Opens carriers: takes batches of records, and returns batches of what they carry.
 
-A carried record keeps the offset of the outermost record. Its raw text is the outermost record (rules 10.3), or, where
-a record carries several, what the innermost of such carriers carries, so that the text can be read and redacted again.
+A carried record keeps the offset of the outermost record. Its raw text is the outermost record, too (rules 10.3). What
+is encoded in it stands there as text, so that personal values in it can be found and replaced.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 import zlib
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from etl.columnar import json_codec
 from etl.sources.carriers.carrier import Carrier, Content
@@ -21,6 +23,9 @@ MAX_DEPTH: Final = 4
 
 #: The messages of one record may decompress to this many bytes; a record that exceeds it is not opened.
 MAX_INFLATED: Final = 32 * 1024 * 1024
+
+#: Of several records in a longer one, each has its own text as its raw text.
+_SHARED_BYTES: Final = 1024 * 1024
 
 _GZIP: Final = b"\x1f\x8b"
 
@@ -54,10 +59,10 @@ class Opened(NamedTuple):
 
 
 class OpeningStep(NamedTuple):
-    """What one carrier holds, and whether it may hold several texts."""
+    """What one carrier holds, and its record as parsed JSON, if it is in JSON."""
 
     contents: list[Content]
-    is_several: bool = False
+    value: Any = None
 
 
 class TooMuchError(ValueError):
@@ -92,10 +97,10 @@ class Level:
         for unpack in self._unpackers:
             contents = unpack(value)
             if contents:
-                return OpeningStep(contents, is_several=True)
+                return OpeningStep(contents, value)
         for row, marks in self._keyed:
             if all(mark.matches(value) for mark in marks):
-                return OpeningStep([_content(row, value)])
+                return OpeningStep([_content(row, value)], value)
         return None
 
 
@@ -139,26 +144,31 @@ class Opener:
 
     def _open_any(self, batch: Batch) -> Opened:
         """Opens records of any carriers."""
-        found: list[tuple[Carried, int, int]] = []
+        found: list[Carried] = []
+        offsets: list[int] = []
+        lengths: list[int] = []
         data = batch.buffer.tobytes()
         spans = zip(batch.starts.tolist(), batch.ends.tolist(), batch.offsets.tolist(), strict=True)
         for i, (start, end, offset) in enumerate(spans):
             text = data[start:end]
-            if i in batch.oversized:
-                found.append((Carried(text, text, None, False, False), offset, batch.oversized[i]))
-            else:
-                found += [(carried, offset, 0) for carried in self.carried(text)]
+            held = [_whole(text)] if i in batch.oversized else self.carried(text)
+            found += held
+            offsets += [offset] * len(held)
+            lengths += [batch.oversized.get(i, 0)] * len(held)
+        texts = [held.text for held in found]
+        lengths = [max(length, len(text)) for text, length in zip(texts, lengths, strict=True)]
+        records = as_batch(list(map(Element, texts, offsets, lengths)))
         return Opened(
-            as_batch([Element(held.text, offset, max(length, len(held.text))) for held, offset, length in found]),
-            as_batch([Element(held.raw, offset, max(length, len(held.raw))) for held, offset, length in found]),
-            [held.time for held, _, _ in found],
-            [held.is_carried for held, _, _ in found],
-            [held.is_empty for held, _, _ in found],
+            records,
+            _raws(found, records),
+            [held.time for held in found],
+            [held.is_carried for held in found],
+            [held.is_empty for held in found],
         )
 
     def carried(self, record: bytes) -> list[Carried]:
         """Returns what a record carries; the record itself if none of the carriers recognises it."""
-        whole = Carried(record, record, None, is_carried=False, is_empty=False)
+        whole = _whole(record)
         if self._is_own(record):
             return [whole]
         try:
@@ -173,13 +183,47 @@ class Opener:
         step = self._levels[depth].step(outer.text)
         if step is None:
             return self._unwrapped(outer, depth + 1, bytes_left)
+        texts = [inflated(content.text or b"", bytes_left) for content in step.contents]
+        raw = _raw(outer, step, texts)
+        is_shared = len(texts) == 1 or len(raw) <= _SHARED_BYTES
         found: list[Carried] = []
-        for content in step.contents:
-            text = inflated(content.text or b"", bytes_left)
-            raw = text if step.is_several else outer.raw
-            inner = Carried(text, raw, content.time or outer.time, is_carried=True, is_empty=content.text is None)
+        for content, text in zip(step.contents, texts, strict=True):
+            time, is_empty = content.time or outer.time, content.text is None
+            inner = Carried(text, raw if is_shared else text, time, is_carried=True, is_empty=is_empty)
             found += self._unwrapped(inner, depth + 1, bytes_left)
         return found
+
+
+def _whole(record: bytes) -> Carried:
+    """Returns a record that no carrier holds."""
+    return Carried(record, record, None, is_carried=False, is_empty=False)
+
+
+def _raw(outer: Carried, step: OpeningStep, texts: list[bytes]) -> bytes:
+    """Returns the raw record around the texts that a carrier holds; encoded texts stand in it as text."""
+    plain = {id(held.encoded): text for held, text in zip(step.contents, texts, strict=True) if held.encoded}
+    if not plain:
+        return outer.raw
+    written = json_codec.compact(_decoded(step.value, plain)).encode("utf-8", "surrogateescape")
+    return outer.raw.removesuffix(outer.text) + written if outer.raw.endswith(outer.text) else written
+
+
+def _decoded(value: Any, texts: dict[int, bytes]) -> Any:
+    """Returns a JSON value with the texts that some of its parts encode, by the identity of the part."""
+    if id(value) in texts:
+        return texts[id(value)].decode("utf-8", "surrogateescape")
+    if isinstance(value, dict):
+        return {name: _decoded(inner, texts) for name, inner in value.items()}
+    return [_decoded(inner, texts) for inner in value] if isinstance(value, list) else value
+
+
+def _raws(found: list[Carried], records: Batch) -> Batch:
+    """Returns the raw records of carried records; those that one record carries share its bytes."""
+    is_first = np.array([i == 0 or held.raw is not found[i - 1].raw for i, held in enumerate(found)], bool)
+    raws = [found[i].raw for i in np.flatnonzero(is_first).tolist()]
+    batch = as_batch([Element(raw, 0, len(raw)) for raw in raws])
+    numbers = np.cumsum(is_first) - 1
+    return records._replace(buffer=batch.buffer, starts=batch.starts[numbers], ends=batch.ends[numbers])
 
 
 def _time_of(prefix: re.Match[bytes]) -> str | None:
@@ -201,7 +245,7 @@ def _content(row: Carrier, value: dict[str, Any]) -> Content:
     """Returns what a JSON record carries."""
     held = next((found for path in row.carried if (found := value_at(value, path)) is not None), None)
     time = next((found for path in row.times if (found := json_codec.scalar(value_at(value, path)))), None)
-    return Content(row.decode(held), time)
+    return Content(row.decode(held), time, held if isinstance(held, list) else None)
 
 
 def inflated(packed: bytes, bytes_left: list[int]) -> bytes:

@@ -26,6 +26,12 @@ def _base64(value: Any) -> bytes | None:
         return None
 
 
+def _content(value: Any, time: str | None = None) -> Content:
+    """Returns the content of a message in base64; other text stands for itself, as raw records show it."""
+    text = _base64(value)
+    return Content(text_of(value), time) if text is None else Content(text, time, encoded=value)
+
+
 def _objects(value: Any) -> list[dict[str, Any]]:
     """Returns the objects in a list; none if the value is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
@@ -39,7 +45,7 @@ class _List(NamedTuple):
         marks: Further keys of the object; one of each alternative separated by `|` must be present.
         content: The path of a message's content.
         times: The paths of a message's time; else the object's `timestamp` counts.
-        decode: Turns the content into bytes; None if it is not valid.
+        content_of: Makes the content of a message of its value and time.
         keys: Each message has one of these keys; empty: any.
     """
 
@@ -47,7 +53,7 @@ class _List(NamedTuple):
     marks: tuple[str, ...]
     content: str
     times: tuple[str, ...] = ()
-    decode: Callable[[Any], bytes | None] = text_of
+    content_of: Callable[[Any, str | None], Content] = lambda value, time: Content(text_of(value), time)
     keys: tuple[str, ...] = ()
 
 
@@ -59,16 +65,15 @@ def _unpack_list(held: _List) -> Callable[[Any], list[Content] | None]:
         is_marked = all(any(key in value for key in mark.split("|")) for mark in held.marks)
         if not is_marked or not isinstance(items, list) or len(_objects(items)) < max(1, len(items)):
             return None
+        whole_time = value.get("timestamp")
         if held.keys and not all(any(key in item for key in held.keys) for item in items):
             return None
-        contents = [held.decode(value_at(item, held.content)) for item in items]
-        if any(content is None for content in contents):
-            return None
         times = (
-            next((time for path in held.times if (time := value_at(item, path))), value.get("timestamp"))
+            json_codec.scalar(next((time for path in held.times if (time := value_at(item, path))), whole_time))
             for item in items
         )
-        return [Content(text, json_codec.scalar(time)) for text, time in zip(contents, times, strict=True)]
+        contents = list(map(held.content_of, (value_at(item, held.content) for item in items), times))
+        return None if any(content.text is None for content in contents) else contents
 
     return unpack
 
@@ -82,8 +87,8 @@ def _unpack_notification(value: Any) -> list[Content] | None:
 
 def _unpack_subscription(value: Any) -> list[Content] | None:
     """Unpacks the compressed log events of a CloudWatch Logs subscription."""
-    content = _base64(value_at(value, "awslogs.data"))
-    return None if content is None or not content.startswith(_GZIP) else [Content(content)]
+    content = _content(value_at(value, "awslogs.data"))
+    return [content] if content.text is not None and content.text.startswith((_GZIP, b"{")) else None
 
 
 def _unpack_kafka(value: Any) -> list[Content] | None:
@@ -92,10 +97,7 @@ def _unpack_kafka(value: Any) -> list[Content] | None:
     if not isinstance(topics, dict) or not ("bootstrapServers" in value or "eventSource" in value):
         return None
     items = [item for messages in topics.values() for item in _objects(messages)]
-    return [
-        Content(json_codec.dump(sent).encode() if (content := _base64(sent)) is None else content, time)
-        for sent, time in ((item.get("value"), json_codec.scalar(item.get("timestamp"))) for item in items)
-    ] or None
+    return [_content(item.get("value"), json_codec.scalar(item.get("timestamp"))) for item in items] or None
 
 
 def _unpack_kcat(value: Any) -> list[Content] | None:
@@ -155,7 +157,7 @@ QUEUE_CARRIERS: Final = (
         "kinesis",
         "Event of a Kinesis stream",
         f"{_AWS}with-kinesis.html",
-        _unpack_list(_List("Records", (), "kinesis.data", ("kinesis.approximateArrivalTimestamp",), _base64)),
+        _unpack_list(_List("Records", (), "kinesis.data", ("kinesis.approximateArrivalTimestamp",), _content)),
         b'{"Records":[{"kinesis":{"data":"' + _BASE64 + b'","approximateArrivalTimestamp":1714564800.5}}]}',
     ),
     _carrier(
@@ -163,7 +165,7 @@ QUEUE_CARRIERS: Final = (
         "Request of a Firehose delivery stream",
         "https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html",
         _unpack_list(
-            _List("records", ("deliveryStreamArn|requestId",), "data", ("approximateArrivalTimestamp",), _base64)
+            _List("records", ("deliveryStreamArn|requestId",), "data", ("approximateArrivalTimestamp",), _content)
         ),
         b'{"requestId":"1","timestamp":1714564800000,"records":[{"data":"' + _BASE64 + b'"}]}',
     ),
