@@ -89,7 +89,7 @@ FLOORS: Final = (
             _room(
                 "sources/carriers",
                 "what stores or moves records of others, a row each",
-                "carrier line_carriers json_carriers queue_carriers opening joining known_carriers",
+                "carrier line_carriers json_carriers queue_carriers opening table_carriers joining known_carriers",
             ),
             _room(
                 "sources/formats",
@@ -97,7 +97,11 @@ FLOORS: Final = (
                 "unsupported json_clouds json_servers log_format text lambda_events webhook_captures json_logs"
                 " registry",
             ),
-            _room("sources", "bytes to requests", "settings framing carried detection splits planning reread"),
+            _room(
+                "sources",
+                "bytes to requests",
+                "settings framing carried record_columns detection splits planning reread",
+            ),
         ),
     ),
     Floor(

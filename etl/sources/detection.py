@@ -8,19 +8,22 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.errors import FormatError
 from etl.sources.carried import claims_of, is_object
 from etl.sources.carriers.known_carriers import CARRIERS, keeps_lines, recognised
 from etl.sources.carriers.opening import Level
-from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
+from etl.sources.carriers.table_carriers import NAMED
+from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, PARQUET, TABLE_ROWS, Format, Settings
 from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
 from etl.sources.formats.unsupported import find_unsupported
 from etl.sources.framing import StreamPart, read_batches
-from etl.sources.readers import csv_tables, json_records, plain_text, w3c
+from etl.sources.readers import csv_tables, json_matching, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
+from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
 from etl.sources.records.json_documents import read_documents
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
@@ -30,6 +33,10 @@ _BOM: Final = b"\xef\xbb\xbf"
 _BY_LINE: Final = tuple(
     name for name, family in FAMILIES.items() if family.framing in (LINES, HEADED) and name not in ("json", "custom")
 )
+
+
+#: `exported_records` or `guessed_records`.
+RecordFinder = Callable[..., "RecordColumns | None"]
 
 
 class Detected(NamedTuple):
@@ -78,12 +85,16 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     content = _content(sample.lines)
     if not content:
         return Detected(FORMATS[0], LINES)
-    starts_json = _starts_json(sample.head, content)
-    carried = _detect_carried(sample, settings)
-    found = carried or (
-        _detect_json(sample.head, content, settings)
-        if starts_json
-        else _detect_table(sample, settings) or _detect_text(sample.head, content, settings)
+    found = (
+        _detect_exported(sample, settings)
+        or _detect_carried(sample, settings)
+        or (
+            _detect_json(sample, content, settings)
+            if _starts_json(sample.head, content)
+            else _detect_cells(sample, settings, guessed_records)
+            or _detect_table(sample, settings)
+            or _detect_text(sample.head, content, settings)
+        )
     )
     if found is None:
         raise FormatError(
@@ -106,13 +117,14 @@ def _starts_json(head: bytes, lines: list[bytes]) -> bool:
 def assume_format(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Detected:
     """Returns the format that the user named, with the framing, columns and carriers that the samples show."""
     sample = _sample(samples)
+    exported = _detect_exported(sample, settings, row)
+    if exported:
+        return exported
     if framing_of(row) in (LINES, HEADED) or row == BARE_DOCUMENTS:
         framing, carriers, _ = _carriers(sample, settings, row)
         if carriers:
             return Detected(row, framing, carriers=carriers)
-    if row in (BARE_LINES, BARE_DOCUMENTS):
-        return Detected(row, framing_of(row))
-    if row.family == "json" and _JSON_START.match(sample.head):
+    if row.family == "json" and row not in (BARE_LINES, BARE_DOCUMENTS) and _JSON_START.match(sample.head):
         if row.container and json_records.container_of(sample.head, (row,)):
             return Detected(row, DOCUMENTS)
         return Detected(row, _json_framing(sample.head, sample.lines))
@@ -144,8 +156,61 @@ def _records(head: bytes, framing: str, delimiter: str = ",", container: tuple[s
     return records[:-1] if len(records) > 1 and not head.endswith((b"\n", b"}", b"]")) else records
 
 
-def _detect_json(head: bytes, content: list[bytes], settings: Settings) -> Detected:
+def _detect_exported(sample: Sample, settings: Settings, row: Format | None = None) -> Detected | None:
+    """Returns the format of what a table carries, or a key that the user named; None if it is no known export.
+
+    Args:
+        sample: The sampled records.
+        settings: The user's settings.
+        row: The format that the user named: of the table, or of what it carries.
+    """
+    content = _content(sample.lines)
+    if not _starts_json(sample.head, content):
+        return _detect_cells(sample, settings, exported_records, row)
+    name = dict(settings.columns).get("record")
+    if name is None:
+        return None
+    framing = _json_framing(sample.head, content)
+    records = _records(sample.head, DOCUMENTS) if framing == DOCUMENTS else content
+    objects = [value for record in records if isinstance(value := json_records.parsed(record), dict)]
+    rows = [{name: json_matching.value_at(value, name) for _, name in settings.columns} for value in objects]
+    found = exported_records([name for _, name in settings.columns], rows, claims_of(settings, row), settings)
+    return _carried_by(NAMED, framing, found, settings, row) if found else None
+
+
+def _detect_cells(sample: Sample, settings: Settings, find: RecordFinder, row: Format | None = None) -> Detected | None:
+    """Returns the format of what a column of a table carries; None if there is no such column."""
+    is_table = row is not None and row.family in ("table", "copy")
+    carried = None if is_table else row
+    claims = claims_of(settings, carried)
+    for table in (row,) if row and is_table else csv_tables.FORMATS:
+        framing = framing_of(table)
+        records = _records(sample.head, framing, DELIMITERS.get(table.name, "\t"))
+        sampled = csv_tables.sample_rows(table, records)
+        found = find(*sampled, claims, settings) if sampled else None
+        if found:
+            return _carried_by(table.name, framing, found, settings, carried)
+    return None
+
+
+def detect_rows(names: list[str], rows: list[dict[str, Any]], settings: Settings) -> Detected | None:
+    """Returns the format of what a column of a Parquet file carries; None if there is no such column."""
+    claims = claims_of(settings, None)
+    found = exported_records(names, rows, claims, settings) or guessed_records(names, rows, claims, settings)
+    return _carried_by(NAMED, PARQUET, found, settings) if found else None
+
+
+def _carried_by(
+    carrier: str, framing: str, found: RecordColumns, settings: Settings, row: Format | None = None
+) -> Detected:
+    """Returns the format of the records in a column."""
+    held = row or _format_of(found.texts, settings)
+    return Detected(held, framing, found.columns, (carrier, *found.carriers))
+
+
+def _detect_json(sample: Sample, content: list[bytes], settings: Settings) -> Detected:
     """Returns the JSON format that matches the most records; bare payloads if no format matches enough."""
+    head = sample.head
     rows = rows_of("json", settings)
     container = json_records.container_of(head, rows)
     if container:
@@ -206,14 +271,17 @@ def _detect_carried(sample: Sample, settings: Settings) -> Detected | None:
     framing, carriers, texts = _carriers(sample, settings)
     if not carriers:
         return None
+    return Detected(_format_of(texts, settings), framing, carriers=carriers)
+
+
+def _format_of(texts: list[bytes], settings: Settings) -> Format:
+    """Returns the format that matches the most carried texts; the first known format if none does."""
     content = _content(texts)
     rows = tuple(row for row in rows_of("json", settings) if row not in (BARE_LINES, BARE_DOCUMENTS))
     if _starts_json(b"", content):
-        found = _most_claimed(rows, content) or BARE_LINES
-    else:
-        detected = _detect_text(b"".join(text + b"\n" for text in content), content, settings)
-        found = detected.row if detected else _most_claimed(rows, content) or FORMATS[0]
-    return Detected(found, framing, carriers=carriers)
+        return _most_claimed(rows, content) or BARE_LINES
+    detected = _detect_text(b"".join(text + b"\n" for text in content), content, settings)
+    return detected.row if detected else _most_claimed(rows, content) or FORMATS[0]
 
 
 def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | None:

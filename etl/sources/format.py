@@ -77,6 +77,8 @@ class Settings(NamedTuple):
     Attributes:
         timezone: IANA name of the zone for times without a zone.
         columns: (role, column name or key path) pairs. They take precedence over the format's own keys.
+        time: How the times of the column or key `received_at` are written: a key of `timestamps.TIMES`, or `layout` and
+            a strftime layout. Other known notations are tried, too.
         formats: The user's own formats.
         is_cloudfront_encoded: Whether CloudFront wrote each `%` of a query as `%25`.
         word: A word that every postback's log line contains. Other well-formed lines are counted, not parsed. Empty:
@@ -85,6 +87,7 @@ class Settings(NamedTuple):
 
     timezone: str = "UTC"
     columns: tuple[tuple[str, str], ...] = ()
+    time: str = "iso8601"
     formats: tuple[Format, ...] = ()
     is_cloudfront_encoded: bool = True
     word: bytes = b""

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from etl.errors import FormatError
 from etl.options import DEFAULT_MAX_RECORD_BYTES
-from etl.sources.detection import Detected, assume_format, detect
-from etl.sources.format import LINES, PARQUET, Settings
+from etl.sources.detection import Detected, assume_format, detect, detect_rows
+from etl.sources.format import LINES, PARQUET, Format, Settings
 from etl.sources.formats.log_format import compile_log_format
 from etl.sources.formats.registry import BY_NAME, RETIRED
 from etl.sources.readers import parquet_tables
@@ -60,6 +60,9 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
         raise FormatError(f"--format {reading.format!r} is unknown.", f"Known formats: auto, {', '.join(known)}.")
     if samples[0].startswith(parquet_tables.MAGIC):
         with open_decompressed(item.path, codec, item.source) as (stream, _):
+            carried = detect_rows(*parquet_tables.sample_rows(stream, item.source), reading.settings)
+            if carried:
+                return carried
             columns = parquet_tables.sample_columns(stream, item.source, reading.settings)
         return Detected(BY_NAME["parquet"], PARQUET, columns)
     if reading.format == "auto" or reading.format not in known:
@@ -108,9 +111,19 @@ def plan_splits(
 def describe_times(detected: Detected, timezone: str) -> str:
     """Describes the times of an input: `none`, `zoned`, or the zone that applies to times without a zone."""
     row = detected.row
+    if "record" in dict(detected.columns):
+        has_time = row.moment == "none" and "received_at" in dict(detected.columns)
+        return f"{timezone} where no zone is written" if has_time else _times_of(row, timezone)
     if detected.carriers and (row.moment == "none" or row.is_zoned):
         return "zoned"
     is_table = bool(detected.columns) or row.family in ("table", "copy", "parquet")
     if row.moment == "none" or (is_table and "received_at" not in dict(detected.columns)):
+        return "none"
+    return _times_of(row, timezone)
+
+
+def _times_of(row: Format, timezone: str) -> str:
+    """Describes the times of a format that has some, or of none."""
+    if row.moment == "none":
         return "none"
     return "zoned" if row.is_zoned else f"{timezone} where no zone is written"

@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 
 from etl.columnar.delimited_rows import DELIMITERS
-from etl.sources.carried import complete, own_claims
-from etl.sources.carriers.known_carriers import BEFORE_DESCRIBED, levels_of
-from etl.sources.carriers.opening import Opened, Opener
+from etl.sources.carried import carried_settings, complete, opener_of, outermost_row
+from etl.sources.carriers.known_carriers import BEFORE_DESCRIBED
+from etl.sources.carriers.opening import Opened
 from etl.sources.detection import Detected
 from etl.sources.format import Format, Settings
 from etl.sources.formats.log_format import compile_log_format
@@ -51,16 +51,23 @@ class Origin(NamedTuple):
     carriers: tuple[str, ...] = ()
 
     @property
+    def outermost(self) -> Format:
+        """The table whose cells carry the records, if there is one; else the format of the records."""
+        return outermost_row(self.row, self.carriers)
+
+    @property
     def is_self_contained(self) -> bool:
         """Whether a record can be parsed without the records before it."""
-        if self.row.family == "table":
+        family = self.outermost.family
+        if family == "table":
             return self.header is not None or has_numbered_columns(self.settings)
-        return self.row.family != "w3c" and (self.row.family != "copy" or has_numbered_columns(self.settings))
+        return family != "w3c" and (family != "copy" or has_numbered_columns(self.settings))
 
     @property
     def layout(self) -> str | None:
         """The layout text of the input's records, if they are rows of one table; else None."""
-        return start_layout_reader(self.row, self.settings)((self.header or "").encode("utf-8", "surrogateescape"))
+        header = (self.header or "").encode("utf-8", "surrogateescape")
+        return start_layout_reader(self.outermost, self.settings)(header)
 
 
 def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[str, Any]:
@@ -78,6 +85,7 @@ def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[
         "framing": found.framing,
         "timezone": settings.timezone,
         "columns": settings.columns,
+        "time": settings.time,
         "carriers": found.carriers,
         "formats": [_format_as_data(row) for row in settings.formats],
         "header": _header(found, settings, head),
@@ -88,7 +96,7 @@ def origin_of(described: dict[str, Any]) -> Origin:
     """Restores an origin from its description by `describe_origin`."""
     own = tuple(_format_from_data(row) for row in described["formats"])
     columns = tuple((role, name) for role, name in described["columns"])
-    settings = Settings(described["timezone"], columns, own)
+    settings = Settings(described["timezone"], columns, described.get("time", Settings().time), own)
     known = {row.name: row for row in own}
     name, log_format = described["format"], described["log_format"]
     row = compile_log_format(log_format) if log_format else known.get(name) or RETIRED.get(name) or BY_NAME[name]
@@ -113,11 +121,12 @@ def read_again(origin: Origin, raws: Iterable[str]) -> dict[str, pl.Series]:
     """
     before = [] if origin.header is None else [origin.header]
     texts = [text.encode("utf-8", "surrogateescape") for text in (*before, *raws)]
-    read = batch_reader(origin.row, origin.framing, origin.settings, is_carried=bool(origin.carriers))
+    settings = carried_settings(origin.settings, origin.carriers)
+    read = batch_reader(origin.row, origin.framing, settings, is_carried=bool(origin.carriers))
     batch = _batch(texts)
-    opened = Opened(batch, batch, [], [], [])
+    opened = Opened(batch, batch, [], [], {})
     if origin.carriers:
-        opened = Opener(levels_of(origin.carriers), own_claims(origin.row, origin.settings)).open(batch)
+        opened = opener_of(origin.row, origin.settings, origin.carriers).open(batch)
     columns = complete(read(opened.records), opened, origin.settings)
     _, firsts, counts = np.unique(opened.records.offsets, return_index=True, return_counts=True)
     several = np.flatnonzero(counts > 1).tolist()
@@ -136,10 +145,11 @@ def _batch(texts: list[bytes]) -> Batch:
 
 def _header(found: Detected, settings: Settings, head: bytes) -> str | None:
     """Returns the header record of a table; None if the input is not a table or its beginning has no header."""
-    if found.row.family != "table" or has_numbered_columns(settings):
+    row = outermost_row(found.row, found.carriers)
+    if row.family != "table" or has_numbered_columns(settings):
         return None
-    read = start_reader(found.row, settings)
-    part = StreamPart(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[found.row.name])
+    read = start_reader(row, settings)
+    part = StreamPart(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[row.name])
     records = (text for batch in read_batches(io.BytesIO(head), part) for text in batch.texts())
     return next((text.decode("utf-8", "surrogateescape") for text in records if read(text).fault == "header"), None)
 

@@ -12,10 +12,10 @@ import polars as pl
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.columnar.string_buffers import texts_of
 from etl.schema import REQUESTS
-from etl.sources.carried import complete, opened_batches
+from etl.sources.carried import carried_settings, complete, opened_batches, opener_of, outermost_row
 from etl.sources.carriers.joining import split_places
-from etl.sources.carriers.known_carriers import container_of, cutting, levels_of
-from etl.sources.carriers.opening import Opened, Opener
+from etl.sources.carriers.known_carriers import container_of, cutting
+from etl.sources.carriers.opening import Opened
 from etl.sources.format import LINES, MESSAGES, PARQUET, Format, Settings
 from etl.sources.formats.registry import (
     BARE_DOCUMENTS,
@@ -78,7 +78,8 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
         InputError: The input cannot be read to the split's end.
     """
     number = split.first_record
-    read = batch_reader(split.row, split.framing, split.settings, is_carried=bool(split.carriers))
+    settings = carried_settings(split.settings, split.carriers)
+    read = batch_reader(split.row, split.framing, settings, is_carried=bool(split.carriers))
     layouts = _layout_reader(split)
     with open_decompressed(split.path, split.codec, split.source) as (stream, position):
         batches = _opened(split, stream)
@@ -88,7 +89,7 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
             if height:
                 before, reached = reached, min(position(), split.end) if split.codec == "plain" else position()
                 read_columns = complete(read(opened.records), opened, split.settings)
-                columns = {**read_columns, **_lineage(split, opened.raws), "layout": layouts(opened.records)}
+                columns = {**read_columns, **_lineage(split, opened.raws), "layout": layouts(opened.raws)}
                 yield _as_requests(columns, split, number), max(0, reached - before)
                 number += height
 
@@ -122,7 +123,7 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
         stream.seek(split.start - 1)
     if split.has_return_ends:
         stream = ReturnsAsNewlines(stream)  # type: ignore[assignment]
-    delimiter = DELIMITERS.get(split.row.name, ",")
+    delimiter = DELIMITERS.get(outermost_row(split.row, split.carriers).name, ",")
     container = container_of(split.carriers) if split.carriers else split.row.container
     part = StreamPart(split.framing, split.start, split.end, split.max_record_bytes, container, delimiter)
     return read_batches(stream, part)
@@ -172,9 +173,10 @@ def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
 
 def _layout_reader(split: Split) -> Callable[[Batch], pl.Series]:
     """Returns a function that takes batches in order and returns each record's layout text; null outside tables."""
-    if not FAMILIES[split.row.family].start_layout_reader:
+    row = outermost_row(split.row, split.carriers)
+    if not FAMILIES[row.family].start_layout_reader:
         return lambda batch: pl.Series("layout", [None], dtype=pl.String).new_from_index(0, len(batch.starts))
-    read = start_layout_reader(split.row, split.settings)
+    read = start_layout_reader(row, split.settings)
     return lambda batch: pl.Series("layout", list(map(read, batch.texts())), dtype=pl.String)
 
 
@@ -227,14 +229,14 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
             selected = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
             lines = selected - first
             raws = texts_of(batch.buffer, batch.starts[lines], batch.ends[lines])
-            found.append(pl.DataFrame({"record_no": selected, "raw": raws, "layout": layouts(opened.records)[lines]}))
+            found.append(pl.DataFrame({"record_no": selected, "raw": raws, "layout": layouts(opened.raws)[lines]}))
             first += len(batch.starts)
     return pl.concat(found)
 
 
 def _lines_at(split: Split, offsets: list[int]) -> pl.Series:
     """Reads the lines that begin at the given offsets of an uncompressed input."""
-    opener = Opener(levels_of(split.carriers))
+    opener = opener_of(split.row, split.settings, split.carriers)
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
         lines = []
         for offset in offsets:

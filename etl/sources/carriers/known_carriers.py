@@ -32,12 +32,14 @@ class Claims(NamedTuple):
         is_whole: Whether it is in a format that may look like a carrier's prefix with a text behind it.
         is_request: Whether it is a request by itself, so that a text within it is no record.
         is_known: Whether it is in any known format, or a payload.
+        is_log: Whether it is in a format of logs or captures of requests.
     """
 
     is_own: Callable[[bytes], bool]
     is_whole: Callable[[bytes], bool]
     is_request: Callable[[bytes], bool]
     is_known: Callable[[bytes], bool]
+    is_log: Callable[[bytes], bool]
 
 
 def recognised(records: list[bytes], claims: Claims) -> tuple[tuple[str, ...], list[bytes]]:
@@ -122,4 +124,4 @@ def keeps_lines(names: Iterable[str]) -> bool:
 
 def container_of(names: Iterable[str]) -> tuple[str, ...]:
     """Returns the keys that lead to the array in which the outermost of the named carriers writes its records."""
-    return next((level[0].container for level in levels_of(names)), ())
+    return next((row.container for level in levels_of(names)[:1] for row in level), ())

@@ -16,6 +16,7 @@ import numpy as np
 from etl.columnar import json_codec
 from etl.sources.carriers.carrier import Carrier, Content
 from etl.sources.readers.json_matching import Mark, mark_of, value_at
+from etl.sources.record import Record
 from etl.sources.records.lines import Batch, Element, as_batch
 
 #: Carriers within carriers are opened to this depth.
@@ -24,6 +25,8 @@ MAX_DEPTH: Final = 4
 #: The messages of one record may decompress to this many bytes; a record that exceeds it is not opened.
 MAX_INFLATED: Final = 32 * 1024 * 1024
 
+_EMPTY: Final = Record("malformed_record", "Its carrier holds no text")
+
 #: Of several records in a longer one, each has its own text as its raw text.
 _SHARED_BYTES: Final = 1024 * 1024
 
@@ -31,13 +34,21 @@ _GZIP: Final = b"\x1f\x8b"
 
 
 class Carried(NamedTuple):
-    """A text with the raw record around it, the innermost carrier's time, and whether a carrier held it, or nothing."""
+    """A text that carriers may hold.
+
+    Attributes:
+        text: The text.
+        raw: The raw record around it.
+        time: The innermost carrier's time.
+        is_carried: Whether a carrier held it.
+        fault: What the record is instead, if its carrier holds no text or is no record itself.
+    """
 
     text: bytes
     raw: bytes
-    time: str | None
-    is_carried: bool
-    is_empty: bool
+    time: str | None = None
+    is_carried: bool = False
+    fault: Record | None = None
 
 
 class Opened(NamedTuple):
@@ -48,21 +59,28 @@ class Opened(NamedTuple):
         raws: The raw record of each record.
         times: For each record, the carrier's time as it is written; None if there is none.
         is_carried: For each record, whether a carrier held it.
-        is_empty: For each record, whether its carrier held no text.
+        faults: Index -> what a record is whose carrier holds no text or is no record itself.
     """
 
     records: Batch
     raws: Batch
     times: list[str | None]
     is_carried: list[bool]
-    is_empty: list[bool]
+    faults: dict[int, Record]
 
 
 class OpeningStep(NamedTuple):
-    """What one carrier holds, and its record as parsed JSON, if it is in JSON."""
+    """What one carrier holds.
+
+    Attributes:
+        contents: The texts.
+        value: The carrier's record as parsed JSON, if it is in JSON.
+        fault: What the carrier's record is instead, such as the header of a table.
+    """
 
     contents: list[Content]
     value: Any = None
+    fault: Record | None = None
 
 
 class TooMuchError(ValueError):
@@ -107,15 +125,21 @@ class Level:
 class Opener:
     """Opens records, level by level from the outside in. A record that a level does not recognise skips that level."""
 
-    def __init__(self, levels: tuple[tuple[Carrier, ...], ...], is_own: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(
+        self,
+        levels: tuple[tuple[Carrier, ...], ...],
+        is_own: Callable[[bytes], bool] | None = None,
+        first: Level | None = None,
+    ) -> None:
         """Prepares the carriers.
 
         Args:
             levels: The carriers at each depth.
             is_own: Whether a whole record is in a format of the user, which comes before carriers.
+            first: A level before them, such as the cells of a table.
         """
         self._is_own = is_own or (lambda _record: False)
-        self._levels = tuple(map(Level, levels[:MAX_DEPTH]))
+        self._levels = (*((first,) if first else ()), *map(Level, levels))[:MAX_DEPTH]
 
     def open(self, batch: Batch) -> Opened:
         """Opens the records of a batch. Never raises, whatever the bytes. Oversized records stay as they are."""
@@ -140,7 +164,7 @@ class Opener:
                     times[i] = _time_of(match) or times[i]
                     is_carried[i] = True
             starts[i] += place
-        return Opened(batch._replace(starts=starts), batch, times, is_carried, [False] * len(starts))
+        return Opened(batch._replace(starts=starts), batch, times, is_carried, {})
 
     def _open_any(self, batch: Batch) -> Opened:
         """Opens records of any carriers."""
@@ -163,7 +187,7 @@ class Opener:
             _raws(found, records),
             [held.time for held in found],
             [held.is_carried for held in found],
-            [held.is_empty for held in found],
+            {i: held.fault for i, held in enumerate(found) if held.fault},
         )
 
     def carried(self, record: bytes) -> list[Carried]:
@@ -188,15 +212,15 @@ class Opener:
         is_shared = len(texts) == 1 or len(raw) <= _SHARED_BYTES
         found: list[Carried] = []
         for content, text in zip(step.contents, texts, strict=True):
-            time, is_empty = content.time or outer.time, content.text is None
-            inner = Carried(text, raw if is_shared else text, time, is_carried=True, is_empty=is_empty)
-            found += self._unwrapped(inner, depth + 1, bytes_left)
+            fault = step.fault or (_EMPTY if content.text is None else None)
+            inner = Carried(text, raw if is_shared else text, content.time or outer.time, step.fault is None, fault)
+            found += [inner] if fault else self._unwrapped(inner, depth + 1, bytes_left)
         return found
 
 
 def _whole(record: bytes) -> Carried:
     """Returns a record that no carrier holds."""
-    return Carried(record, record, None, is_carried=False, is_empty=False)
+    return Carried(record, record)
 
 
 def _raw(outer: Carried, step: OpeningStep, texts: list[bytes]) -> bytes:

@@ -71,7 +71,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 def claims(row: Format, record: bytes) -> bool:
     """Whether a record, or the first record in its container, satisfies all marks of a format."""
-    value = _value(record)
+    value = parsed(record)
     marks = marks_of(row)
     if not isinstance(value, dict) or not marks:
         return False
@@ -95,7 +95,7 @@ def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
     return ()
 
 
-def _value(record: bytes) -> Any:
+def parsed(record: bytes) -> Any:
     r"""Parses a record that may contain nginx's `\xHH` escapes; None if it is not valid JSON."""
     try:
         return json_codec.parse(json_codec.repair_escapes(record))
@@ -133,7 +133,7 @@ def _apply_columns(
     roles = _roles(value, columns)
     if not roles:
         return base
-    override = record_of(roles, ParseOptions(zone=settings.timezone, is_pathless=True))
+    override = record_of(roles, ParseOptions(time=settings.time, zone=settings.timezone, is_pathless=True))
     if override.fault == "malformed_record":
         return override
     has_content = not _CONTENTS.isdisjoint(roles)
