@@ -47,8 +47,8 @@ FLOORS: Final = (
             _room(
                 "rules",
                 "the page as rows, the ruleset, how names and values are read",
-                "page rulings ruleset ruleset_file parameter_names lost_separators value_parsing amount_repair"
-                " timestamp_repair body_faults",
+                "page rulings placeholders ruleset ruleset_file parameter_names lost_separators value_parsing"
+                " amount_repair timestamp_repair body_faults",
             ),
             _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
         ),
@@ -70,7 +70,7 @@ FLOORS: Final = (
             _room(
                 "steps",
                 "requests to tables, one step a module",
-                "parameter_table placeholders record_ids parameters field_resolution junk_values issues"
+                "parameter_table record_ids parameters field_resolution junk_values issues"
                 " conversions nested_identities items passthroughs deduplication rejections pipeline",
             ),
             _room(

@@ -94,7 +94,8 @@ def test_no_row_claims_what_the_cases_of_the_page_hold() -> None:
     records = [element.text for text in texts for part in read_documents(io.BytesIO(text), 10**7) for element in part]
     assert len(records) > 100
     for record in records:
-        assert claimants(record) == []
+        # An envelope may say its address as nginx does; both readings are one.
+        assert claimants(record) == (["nginx_json"] if b'"request_uri"' in record else [])
         assert unwrapped(record) == [record]
         if b"\\x" not in record:
             assert read(record) == read_record(record)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import etl
@@ -127,6 +127,8 @@ def test_lines_are_what_lies_between_their_ends_without_edges(parts: list[bytes]
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=60), st.integers(1, 90), st.integers(1, 40))
+@example([b"\r", b'{"a'], 1, 1)
+@example([b"\r", b"{", b"\n", b'"a'], 1, 1)
 def test_lines_are_numbered_alike_in_any_split(parts: list[bytes], split_bytes: int, block: int) -> None:
     data = b"".join(parts)
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:

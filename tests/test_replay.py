@@ -173,7 +173,7 @@ def test_loads_show_tells_of_replays(warehouse: Path, log: Path) -> None:
 # --- personal values ------------------------------------------------------------------------------------------
 
 PERSON = (
-    "email=Jo.Doe@Gmail.com&phone=%2B49+170&first_name=Jo&state=NY&zipcode=10001"
+    "email=Jo.Doe@Gmail.com&phone=%2B49+170+5550100&first_name=Jo&state=NY&zipcode=10001"
     "&birthdate=1991-05-26&city=Rome&country=US"
 )
 
@@ -192,6 +192,17 @@ def test_hashes_stay_what_they_are(tmp_path: Path) -> None:
         row.update(dict.fromkeys(UNKNOWN))
     assert tables(tmp_path / "warehouse") == expected
     assert [row["match_type"] for row in expected["conversions"]] == ["click_id", "email"]
+
+
+def test_traits_that_are_not_hashed_are_not_hashed_later(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    log.write_bytes(lines("click_id=a&phone=%2B49+170&city=null&state=...", "click_id=b&email=undefined"))
+    etl.load([log], tmp_path / "warehouse")
+    report = replay(str(tmp_path / "warehouse"), RULES)
+    assert (report["passed"], [one["count"] for one in report["left"]]) == (1, [1])
+    expected = reloaded([log], tmp_path / "fresh", ruleset=RULES)["conversions"][0]
+    assert tables(tmp_path / "warehouse")["conversions"] == [{**expected, "issues": []}]
+    assert [issue["code"] for issue in expected["issues"]] == ["null_word", "unusable_phone"]
 
 
 def test_of_a_name_in_one_piece_no_part_is_known(tmp_path: Path) -> None:

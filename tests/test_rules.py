@@ -13,13 +13,12 @@ from typer.testing import CliRunner
 from etl.cli import app
 from etl.reports.explain import wording
 from etl.reports.rulebook import code_tables, read_document, read_rulebook
-from etl.rules import page
+from etl.rules import page, placeholders
 from etl.rules.amount_repair import repair_amount
 from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Section, blocks_of, table_names, with_tables
 from etl.rules.value_parsing import amount
 from etl.schema import CONVERSIONS, TABLES
-from etl.steps import placeholders
 from etl.steps.issues import ISSUES
 from tests.commands import on_terminal, run
 
@@ -145,7 +144,7 @@ def code_names() -> set[str]:
     names |= {column.name for table in TABLES for column in table.columns}
     names |= {rule for column in CONVERSIONS.columns for rule in column.meaning.replace(",", "").split()}
     names |= {value for row in SWITCHES for value in row.accepted}
-    return names | {"collect_path", "dedup_window", "minor_units", "customer_email"}
+    return names | {"collect_path", "dedup_window", "minor_units", "customer_email", "request_uri"}
 
 
 def test_the_macros_of_the_document_are_macros() -> None:

@@ -74,6 +74,12 @@ def test_a_line_cut_anywhere_with_another_behind_it_is_malformed(row: Format, li
 
 
 @pytest.mark.parametrize(("row", "line"), HEADED)
+def test_a_line_that_is_only_cut_off_holds_no_second_record(row: Format, line: bytes) -> None:
+    for place in range(1, len(line)):
+        assert not is_second_record(read(row, line[:place])), line[:place]
+
+
+@pytest.mark.parametrize(("row", "line"), HEADED)
 def test_what_follows_a_whole_head_is_named_with_its_place(row: Format, line: bytes) -> None:
     second = another(line)
     for glued in (line, line[: len(line) * 3 // 4]):

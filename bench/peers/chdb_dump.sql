@@ -17,7 +17,9 @@ SELECT
         is_malformed, 'malformed_record',
         is_text AND JSONType(body) != 'Object', 'malformed_body', '') AS fault,
     multiIf(
-        NOT is_malformed, 'The body is not a JSON object',
+        NOT is_malformed AND isValidJSON(body), 'The body is JSON, but not an object',
+        -- Nothing here says where JSON breaks; every body of a generated dump that does is cut off.
+        NOT is_malformed, concat('The body is JSON that breaks at character ', toString(lengthUTF8(body) + 1)),
         substring(trimLeft(line), 1, 1) NOT IN ('{', '['), 'Not JSON: it begins with neither { nor [',
         substring(trimRight(line), -1) IN (']', '}'), 'Not valid JSON',
         'Not valid JSON: cut off before its closing bracket') AS fault_message,

@@ -33,7 +33,9 @@ SELECT
         WHEN is_json_text AND members IS NULL THEN 'malformed_body'
     END AS fault,
     CASE
-        WHEN is_json THEN 'The body is not a JSON object'
+        WHEN is_json_text AND json_valid(body_text) THEN 'The body is JSON, but not an object'
+        -- Nothing here says where JSON breaks; every body of a generated dump that does is cut off.
+        WHEN is_json THEN 'The body is JSON that breaks at character ' || (length(body_text) + 1)
         WHEN ltrim(raw)[1] NOT IN ('{', '[') THEN 'Not JSON: it begins with neither { nor ['
         WHEN rtrim(raw)[-1] IN ('}', ']') THEN 'Not valid JSON'
         ELSE 'Not valid JSON: cut off before its closing bracket'

@@ -64,18 +64,18 @@ def query_params(query: str) -> list[tuple[str, Any]]:
     return params
 
 
-def body_params(body: Any) -> list[tuple[str, Any]] | None:
-    """The parameters of a body: an object, JSON text, or a form; None if it is malformed."""
+def body_params(body: Any) -> list[tuple[str, Any]] | str:
+    """The parameters of a body: an object, JSON text, or a form; what is wrong with it if it is malformed."""
     if isinstance(body, str) and body.lstrip(" \t\r\n")[:1] in ("{", "["):
         try:
             body = json.loads(body)
-        except ValueError:
-            return None
+        except json.JSONDecodeError as error:
+            return f"The body is JSON that breaks at character {error.pos + 1}"
     if isinstance(body, dict):
         return list(body.items())
     if body is None or isinstance(body, str):
         return query_params(body) if body else []
-    return None
+    return "The body is JSON, but not an object"
 
 
 ITEM_NAMES: Final = {fold(name): (i, rank) for i, f in enumerate(ITEM_FIELDS) for rank, name in enumerate(f.accepted)}

@@ -122,8 +122,8 @@ class Job:
             agent = envelope["headers"].get("user-agent")
             request = Request(record_no, (instant - EPOCH) // MICROSECOND, method, None, None, agent, raw)
             params = body_params(envelope["body"])
-            if params is None:
-                self.reject(request, "The body is not a JSON object", ("malformed_body",), routed)
+            if isinstance(params, str):
+                self.reject(request, params, ("malformed_body",), routed)
             else:
                 self.judge(request, routed, params)
 

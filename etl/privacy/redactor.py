@@ -92,7 +92,9 @@ def replacements(values: pl.DataFrame, pii: Pii) -> pl.Series:
         return pl.Series([DROPPED]).new_from_index(0, values.height)
     parts = []
     for part in values.with_row_index("place").partition_by("trait"):
-        hashed = trait_hashes.sha256_of(trait_hashes.HASH_OF[part["trait"][0]], part["text"], part["country"])
+        trait = part["trait"][0]
+        texts = part["text"].set(~trait_hashes.are_hashable(trait, part["text"]), None)
+        hashed = trait_hashes.sha256_of(trait_hashes.HASH_OF[trait], texts, part["country"])
         parts.append(part.select("place", text=HASHED + pl.lit(hashed)))
     return pl.concat(parts).sort("place")["text"].fill_null(DROPPED)
 

@@ -17,9 +17,14 @@ import polars as pl
 import polars_hash as plh
 
 from etl.columnar.factorize import factorize, map_distinct
+from etl.rules import placeholders
 from etl.rules.page import WHITE_SPACE
 
 _SHORTEST_DIGEST: Final = 32
+
+#: A usable e-mail address has no blank and something on both sides of its last `@`; a phone number has seven digits.
+_USABLE: Final = {"email": r"^\S+@[^@\s]+$", "phone": r"^(?:[^0-9]*[0-9]){7}"}
+
 _IS_DIGEST: Final = pl.col("text").str.strip_chars().str.contains(r"^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})$")
 
 
@@ -85,6 +90,24 @@ def are_prehashed(texts: pl.Series) -> pl.Series:
     suspects = (texts.str.len_bytes() >= _SHORTEST_DIGEST).arg_true()
     truth = pl.Series([False]).new_from_index(0, len(texts))
     return truth.scatter(suspects, texts.gather(suspects).alias("text").to_frame().select(_IS_DIGEST).to_series())
+
+
+def are_usable(trait: str, texts: pl.Series) -> pl.Series:
+    """Returns whether each text can be a value of its trait, or is a digest (rules 3.2); true for null.
+
+    Examples:
+        >>> are_usable("email", pl.Series(["jo@example.com", "jo@", "ab" * 16, None])).to_list()
+        [True, False, True, True]
+    """
+    if trait not in _USABLE:
+        return pl.Series([True]).new_from_index(0, len(texts))
+    return texts.str.strip_chars().str.contains(_USABLE[trait]).fill_null(True) | are_prehashed(texts)
+
+
+def are_hashable(trait: str, texts: pl.Series) -> pl.Series:
+    """Returns whether each text is usable and no macro, null word or undecodable text (rules 3.2); true for null."""
+    is_junk = placeholders.is_macro(texts) | placeholders.is_null_word(texts) | placeholders.is_undecodable(texts)
+    return are_usable(trait, texts) & ~is_junk
 
 
 def is_us(countries: pl.Series) -> pl.Series:

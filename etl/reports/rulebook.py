@@ -9,13 +9,12 @@ from operator import itemgetter
 from typing import Final
 
 from etl.privacy.trait_hashes import HASHES
-from etl.rules import page
+from etl.rules import page, placeholders
 from etl.rules.amount_repair import SHARED_SIGNS, SIGNS
 from etl.rules.ruleset import SWITCHES
 from etl.rules.rulings import Rows, Rulebook, parse_rules
 from etl.rules.vendors import shipped_names
 from etl.schema import CONVERSIONS
-from etl.steps import placeholders
 from etl.steps.issues import ISSUES
 
 

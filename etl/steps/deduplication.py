@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from etl.rules import placeholders
 from etl.rules.ruleset import Ruleset
 from etl.schema import KEYS
-from etl.steps import placeholders
 from etl.steps.record_ids import stable_hash
 
 _KEY: Final = ("account_id", "integration", "event", "transaction_key")

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.columnar.string_buffers import Positions, Truths, is_blank
+from etl.rules import placeholders
 from etl.rules.parameter_names import meanings_of
 from etl.rules.ruleset import Ruleset
-from etl.steps import placeholders
 from etl.steps.parameter_table import Params
 
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.

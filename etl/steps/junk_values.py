@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from etl.privacy import trait_hashes
-from etl.rules import page
-from etl.steps import placeholders
+from etl.rules import page, placeholders
 from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
 
 TRAITS: Final = tuple(field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits")
@@ -74,16 +73,16 @@ def is_unhashable(fields: Fields, trait: str) -> pl.Series:
 
 def is_unusable(fields: Fields, field: str) -> pl.Series:
     """Returns for each postback whether an e-mail address or phone number is none; false for other traits."""
-    if field not in _USABLE:
+    if field not in _FORMS:
         return fields.is_junk("", field)
     texts = fields.texts[field]
     is_null = placeholders.is_null_id if field == IDENTITY_EMAIL else placeholders.is_null_word
-    is_other = fields.is_junk("unresolved_macro", field) | is_null(texts) | trait_hashes.are_prehashed(texts)
-    return ~texts.str.strip_chars().str.contains(_USABLE[field]).fill_null(True) & ~is_other
+    is_other = fields.is_junk("unresolved_macro", field) | is_null(texts)
+    return ~(trait_hashes.are_usable(_FORMS[field], texts) | is_other)
 
 
-#: A usable e-mail address has no blank and something on both sides of its last `@`; a phone number has seven digits.
-_USABLE: Final = dict.fromkeys((IDENTITY_EMAIL, "email"), r"^\S+@[^@\s]+$") | {"phone": r"^(?:[^0-9]*[0-9]){7}"}
+#: The trait whose form each field must have to be usable.
+_FORMS: Final = {IDENTITY_EMAIL: "email", "email": "email", "phone": "phone"}
 
 
 def _is_undecodable(fields: Fields, field: str) -> pl.Series:

@@ -75,6 +75,9 @@ _LONGEST: Final = 64
 #: between words.
 _TRACE: Final = rf"{HASHED}[0-9a-f]{{32}}|(^|\W){DROPPED}(\W|$)|(^|[^\w./\- ])-($|[^\w.\- ])"
 
+#: Issues that the hash of a value would have, though only usable values are hashed.
+_OF_VALUES: Final = ("unusable_email", "unusable_phone")
+
 #: `-0` in a raw record: parsing and rewriting JSON may have made it from `-0.0`.
 _ALTERED: Final = r"[:\[,]-0[,}\]]"
 
@@ -192,8 +195,13 @@ def _with_known_hashes(judged: Judged, options: Options) -> Tables:
     texts = judged.fields.texts.filter(~is_refused)
     known = {name: texts[name].str.extract(_DIGEST, 1) for name in (IDENTITY_EMAIL, *page.PERSONAL_TRAITS)}
     conversions = tables.conversions.with_columns(
-        *(_known_hash(row, known, tables.conversions) for row in trait_hashes.HASHES if row.trait in known),
+        *(
+            _known_hash(row, known, tables.conversions).set((texts[row.trait] == DROPPED).fill_null(False), None)
+            for row in trait_hashes.HASHES
+            if row.trait in known
+        ),
         match_key=_known_key(tables.conversions, known[IDENTITY_EMAIL]),
+        issues=pl.col("issues").list.filter(~pl.element().struct.field("code").is_in(_OF_VALUES)),
     )
     ids = pl.select(rejection_id=record_ids(judged.postbacks["source_digest"], judged.postbacks["record_no"]))
     keys = ids.with_columns(judged.fields.texts[IDENTITY_EMAIL].str.extract(_DIGEST, 1).alias("known"))
@@ -260,8 +268,13 @@ def _ids_with_lost_values(before: pl.DataFrame, judged: Judged, ruleset: Ruleset
     raws = before["raw"].filter(judged.routed["fault"].is_null())
     is_rewritten = raws.str.contains(r"^\s*[{\[]").to_numpy()[params.rows] & _is_json_text(judged)
     is_lost = is_rewritten | _is_undecidable(judged, ruleset, options)
-    personal = [pl.col(name).fill_null("") for name in (IDENTITY_EMAIL, *page.PERSONAL_TRAITS)]
-    is_mixed = pl.any_horizontal(text.str.contains(_TRACE) & ~text.str.contains(_DIGEST) for text in personal)
+    personal = {name: pl.col(name).fill_null("") for name in (IDENTITY_EMAIL, *page.PERSONAL_TRAITS)}
+    harmless = rf"{_DIGEST}|^{DROPPED}$"
+    is_mixed = pl.any_horizontal(
+        text.str.contains(_TRACE)
+        & ~text.str.contains(harmless if name in _HARMLESS and options.pii == "hash" else _DIGEST)
+        for name, text in personal.items()
+    )
     rows = np.append(params.rows[is_lost], texts.select(is_mixed).to_series().arg_true())
     postbacks = judged.postbacks[np.unique(rows)]
     return record_ids(postbacks["source_digest"], postbacks["record_no"])

@@ -9,8 +9,8 @@ import polars as pl
 from etl.reports.audit.measures import DAY_KEYS, JUNK_KEYS, Measure
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text, plural
 from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, count_rows, has_key_issue
+from etl.rules import placeholders
 from etl.runner.published_tables import read
-from etl.steps import placeholders
 
 MEASURES: Final = (Measure("likely_duplicate", "likely duplicates without an id", "duplicates", None, has_money=True),)
 

@@ -9,8 +9,8 @@ import polars as pl
 from etl.reports.audit.measures import DAY_KEYS, Measure
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
 from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts
+from etl.rules import placeholders
 from etl.runner.published_tables import read
-from etl.steps import placeholders
 
 #: Outcomes of a failed request: column and title.
 OUTCOMES: Final = (

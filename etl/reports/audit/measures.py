@@ -12,10 +12,9 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, has_issue, has_key_issue
-from etl.rules import page
+from etl.rules import page, placeholders
 from etl.rules.timestamp_repair import UNITS
 from etl.runner.published_tables import read
-from etl.steps import placeholders
 
 #: The key columns of `days`.
 DAY_KEYS: Final = ("account_id", "integration", "day", "currency")

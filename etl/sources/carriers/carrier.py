@@ -5,10 +5,14 @@ A carrier is a row of data. Any format can be in any carrier, so a carrier knows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from etl.columnar import json_codec
+
+#: Lone surrogates that stand for no byte.
+_NO_BYTES: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 class Content(NamedTuple):
@@ -102,5 +106,18 @@ def text_of(value: Any) -> bytes | None:
         (b'a=1', b'{"a":1}', None)
     """
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").removesuffix(b"\n").removesuffix(b"\r")
-    return json_codec.dump(value).encode("utf-8", "surrogateescape") if isinstance(value, dict) else None
+        return as_bytes(value).removesuffix(b"\n").removesuffix(b"\r")
+    return as_bytes(json_codec.dump(value)) if isinstance(value, dict) else None
+
+
+def as_bytes(text: str) -> bytes:
+    r"""Returns the bytes of a text in which lone surrogates stand for bytes; U+FFFD for other lone surrogates.
+
+    Examples:
+        >>> as_bytes("a\udcff"), as_bytes("a\ud800")
+        (b'a\xff', b'a\xef\xbf\xbd')
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return _NO_BYTES.sub("\ufffd", text).encode("utf-8", "surrogateescape")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from etl.columnar import json_codec
-from etl.sources.carriers.carrier import CarriedPiece, Carrier, Content, Pieces, text_of
+from etl.sources.carriers.carrier import CarriedPiece, Carrier, Content, Pieces, as_bytes, text_of
 
 _PAYLOAD: Final = (b'{"click_id": "a"}',)
 _TEXT: Final = rb'"{\"click_id\": \"a\"}"'
@@ -43,13 +43,13 @@ def _docker_piece(record: bytes) -> CarriedPiece | None:
     if value is None:
         return None
     stream = (json_codec.scalar(value["stream"]), json_codec.compact(value.get("kubernetes")))
-    return CarriedPiece(stream, value["log"].encode("utf-8", "surrogateescape"), value["log"].endswith("\n"))
+    return CarriedPiece(stream, as_bytes(value["log"]), value["log"].endswith("\n"))
 
 
 def _docker_join(first: bytes, whole: bytes) -> bytes:
     """Returns the record that Docker would have written, had it not cut it."""
     value = {**(_docker_value(first) or {}), "log": whole.decode("utf-8", "surrogateescape")}
-    return json_codec.compact(value).encode("utf-8", "surrogateescape")
+    return as_bytes(json_codec.compact(value))
 
 
 def _loki_lines(value: Any) -> list[Content] | None:

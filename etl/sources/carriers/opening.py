@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from etl.columnar import json_codec
-from etl.sources.carriers.carrier import Carrier, Content
+from etl.sources.carriers.carrier import Carrier, Content, as_bytes
 from etl.sources.readers.json_matching import Mark, mark_of, value_at
 from etl.sources.record import Record
 from etl.sources.records.lines import Batch, Element, as_batch
@@ -228,7 +228,7 @@ def _raw(outer: Carried, step: OpeningStep, texts: list[bytes]) -> bytes:
     plain = {id(held.encoded): text for held, text in zip(step.contents, texts, strict=True) if held.encoded}
     if not plain:
         return outer.raw
-    written = json_codec.compact(_decoded(step.value, plain)).encode("utf-8", "surrogateescape")
+    written = as_bytes(json_codec.compact(_decoded(step.value, plain)))
     return outer.raw.removesuffix(outer.text) + written if outer.raw.endswith(outer.text) else written
 
 

@@ -167,7 +167,8 @@ def find_second(line: bytes, head: re.Pattern[bytes], *, is_torn: bool = False) 
             found = head.search(line, max(begin, own_end), end)
         if found:
             place = _place(line, found)
-            return place if first > 1 or found.start() >= own_end or _begins_like(line, place) else None
+            is_behind = bool(own) and found.start() >= own_end
+            return place if is_behind or _begins_like(line, place) else None
     return None
 
 

@@ -87,10 +87,14 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
         block = stream.read(min(BATCH_BYTES, max(left, 0)) + BATCH_BYTES // _BEYOND)
         data, place = data[place:] + block, 0
         if not is_begun:
-            place = _first_end(data, is_last=not block)
-            is_begun = place > 0
-            place = place if is_begun else len(data)
+            begin = _first_end(data, is_last=not block)
+            is_begun = begin > 0
+            place = begin if is_begun else max(len(data) - LOOKAHEAD - 1, 0)
             offset += place
+            if not is_begun and not block:
+                return
+            if not is_begun:
+                continue
         cut = _last_end(data, place, is_last=not block)
         if cut > place:
             yield _batch(data, (place, cut), (offset, hole, end), max_record_bytes)

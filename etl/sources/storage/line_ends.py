@@ -24,7 +24,7 @@ _HEAD: Final = re.compile(
     rb"(?:[^\s\[]+ ){0,6}\[\d\d/[A-Z][a-z]{2}/\d{4}[: ]\d\d:"
     rb"|(?:[a-z0-9]{2,5} )?\[?\d{4}-\d\d-\d\d[T \t]\d\d:\d\d:\d\d"
     rb"|[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]+ [^\r\n]{0,100}?\d\d:\d\d:\d\d"
-    rb"|<\d{1,3}>|\{\s*\""
+    rb"|<\d{1,3}>|\{[ \t\r]*\""
     rb"|(?:GET|POST|PUT|HEAD) (?:https?://|/)\S|https?://[^\s/]+/\S"
 )
 
