@@ -25,6 +25,7 @@ from etl.sources.readers import csv_tables, json_matching, json_records, plain_t
 from etl.sources.readers.access_log import blank_or_comment
 from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
 from etl.sources.records.json_documents import read_documents
+from etl.sources.storage.decompress import SAMPLE_BYTES
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -141,6 +142,8 @@ def _sample(samples: tuple[bytes, ...]) -> Sample:
     samples lose their first and last lines.
     """
     head = samples[0].removeprefix(_BOM)
+    if len(samples[0]) < SAMPLE_BYTES and head and not head.endswith(b"\n"):
+        head += b"\n"
     lines = head.split(b"\n")
     if len(lines) > 1 and not head.endswith(b"\n"):
         lines.pop()
@@ -186,7 +189,7 @@ def _detect_cells(sample: Sample, settings: Settings, find: RecordFinder, row: F
     for table in (row,) if row and is_table else csv_tables.FORMATS:
         framing = framing_of(table)
         records = _records(sample.head, framing, DELIMITERS.get(table.name, "\t"))
-        sampled = csv_tables.sample_rows(table, records)
+        sampled = csv_tables.sample_rows(table, records, settings)
         found = find(*sampled, claims, settings) if sampled else None
         if found:
             return _carried_by(table.name, framing, found, settings, carried)
@@ -281,7 +284,8 @@ def _format_of(texts: list[bytes], settings: Settings) -> Format:
     if _starts_json(b"", content):
         return _most_claimed(rows, content) or BARE_LINES
     detected = _detect_text(b"".join(text + b"\n" for text in content), content, settings)
-    return detected.row if detected else _most_claimed(rows, content) or FORMATS[0]
+    others = BARE_LINES if any(text.startswith(b"{") for text in content) else FORMATS[0]
+    return detected.row if detected else _most_claimed(rows, content) or others
 
 
 def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | None:

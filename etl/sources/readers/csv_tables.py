@@ -65,7 +65,7 @@ def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tup
     return _guess_headerless_columns(tables, settings)
 
 
-def sample_rows(row: Format, records: list[bytes]) -> tuple[list[str], list[dict[str, str]]] | None:
+def sample_rows(row: Format, records: list[bytes], settings: Settings) -> tuple[list[str], list[dict[str, str]]] | None:
     """Returns the column names of a table and its first rows, by column; None if the records are no such table.
 
     Columns without a header are named by number, from 1.
@@ -82,7 +82,7 @@ def sample_rows(row: Format, records: list[bytes]) -> tuple[list[str], list[dict
     if not tables or sum(len(cells) == len(tables[0]) for cells in tables) * 2 <= len(parsed):
         return None
     names = _names(tables[0])
-    if len(set(names)) == len(names) and all(_NAME.fullmatch(name) for name in names):
+    if len(set(names)) == len(names) and (all(map(_NAME.fullmatch, names)) or _has_user_column(names, settings)):
         return names, [_filled(names, cells) for cells in tables[1:]]
     numbers = _numbers(tables[0])
     is_plain = len(numbers) == 1 or not records[0].startswith(b'"')
