@@ -20,6 +20,8 @@ from etl.sources.format import Format, Settings
 from etl.sources.formats.registry import BY_NAME, FAMILIES, rows_of
 from etl.sources.readers.csv_tables import CellReader, start_cells, start_copied_cells
 from etl.sources.readers.request_fields import instant_of
+from etl.sources.readers.second_records import is_second_record
+from etl.sources.record import Record
 from etl.sources.records.lines import Batch
 
 #: The word of a collect path, if the ruleset names none.
@@ -123,7 +125,12 @@ def complete(columns: dict[str, pl.Series], opened: Opened, settings: Settings) 
         received = received.fill_null(found)
     is_carried = np.array(opened.is_carried, bool)
     unread = np.flatnonzero(is_carried & (fault == "malformed_record").fill_null(value=False).to_numpy())
-    lines = [i for i in unread.tolist() if not _is_record(opened.records, i, settings.word or _WORD)]
+    lines = [
+        i
+        for i in unread.tolist()
+        if not _is_record(opened.records, i, settings.word or _WORD)
+        and not is_second_record(Record("malformed_record", columns["fault_message"][i]))
+    ]
     places, faults = list(opened.faults), list(opened.faults.values())
     message = columns["fault_message"].scatter(lines, None)
     message = message.scatter(places, pl.Series([held.fault_message for held in faults], dtype=pl.String))
