@@ -46,6 +46,14 @@ def test_an_export_carries_lines_with_their_times(export: LogExport, tmp_path: P
     assert str(rows["received_at"][1]) == "2024-05-01 12:00:00+00:00"
 
 
+def test_a_table_of_parts_of_requests_carries_no_records(tmp_path: Path) -> None:
+    names = ["Time", "method", "url", "Line"]
+    rows = [["2024-05-01", "GET", "/acme/collect/shop?click_id=a", "x"]]
+    found, requests = requests_of(table_of(names, rows), tmp_path)
+    assert (found.row.name, found.carriers) == ("csv", ())
+    assert requests["query"].to_list() == [None, "click_id=a"]
+
+
 @pytest.mark.parametrize("kind", DELIMITERS)
 @pytest.mark.parametrize(("row", "sample"), TEXTS)
 def test_a_record_in_a_cell_is_what_it_is_alone(row: Format, sample: bytes, kind: str, tmp_path: Path) -> None:
@@ -140,5 +148,6 @@ def test_the_times_of_log_stores_are_read(text: str) -> None:
 def test_lines_that_hold_commas_are_no_table(tmp_path: Path) -> None:
     agent = "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko)"
     lines = "".join(f'{LINE.format(i)} "-" "{agent}"\n' for i in range(4))
-    found, _ = requests_of(lines.encode(), tmp_path)
-    assert (found.carriers, found.row.name) == ((), "combined")
+    for first in ("", "Started, with two workers\n", "# a comment, or two\n"):
+        found, _ = requests_of((first + lines).encode(), tmp_path)
+        assert (found.carriers, found.row.name) == ((), "combined")

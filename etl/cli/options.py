@@ -208,7 +208,9 @@ def read_columns(texts: Sequence[str] | None) -> dict[str, str]:
         for part in _BEFORE_ROLE.split(text):
             role, mark, name = part.partition("=")
             if not mark or not name.strip():
-                raise UsageError(f"--columns {text!r} is not role=name.", "Give payload=body; repeat it for more.")
+                raise UsageError(
+                    f"--columns {text!r} is not a list of role=name.", "Give payload=body; repeat it for more."
+                )
             found[role.strip()] = name.strip()
     return found
 

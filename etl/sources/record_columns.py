@@ -16,6 +16,8 @@ from etl.sources.readers.webhook_envelopes import is_envelope
 #: Roles that hold a part of a request; a table in which the user named one carries no whole records.
 _PARTS: Final = frozenset(("payload", "url", "request", "query", "path"))
 
+_PART_NAMES: Final = frozenset(name for role in ("url", "path", "query", "http_method") for name in GUESSES[role])
+
 _RECORD, _TIME = "record", "received_at"
 
 
@@ -47,7 +49,7 @@ def exported_records(
     named = {role: name for role, name in settings.columns if name in names}
     if not _PARTS.isdisjoint(named):
         return None
-    columns = (exported_columns(names) or {}) | named
+    columns = named if _holds_parts(names) else (exported_columns(names) or {}) | named
     return _found(columns, names, rows, claims) if _RECORD in columns else None
 
 
@@ -59,7 +61,7 @@ def guessed_records(
     Arguments as for `exported_records`.
     """
     named = {role: name for role, name in settings.columns if name in names}
-    if not _PARTS.isdisjoint(named):
+    if not _PARTS.isdisjoint(named) or _holds_parts(names) or len(names) < 2:
         return None
     for name in names:
         found = _found({**named, _RECORD: name}, names, rows, claims)
@@ -67,6 +69,11 @@ def guessed_records(
         if known * 2 > len(found.texts):
             return found
     return None
+
+
+def _holds_parts(names: list[str]) -> bool:
+    """Whether columns have the names of parts of a request, so that none carries a whole one."""
+    return not _PART_NAMES.isdisjoint(map(folded, names))
 
 
 def _found(

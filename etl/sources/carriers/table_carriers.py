@@ -62,14 +62,14 @@ EXPORTS: Final = (
     LogExport(
         "Datadog",
         "https://docs.datadoghq.com/logs/explorer/export/",
-        ("Message", "message", "Content"),
-        ("Date", "date"),
+        ("Message", "Content"),
+        ("Date",),
         f'Date,Host,Service,Message\n"2024-05-01T12:00:00.000Z",web-1,nginx,"{_LINE}"',
     ),
     LogExport(
         "Loki and Grafana",
         "https://grafana.com/docs/grafana/latest/explore/explore-inspector/",
-        ("Line", "line", "body", "Body"),
+        ("Line", "line"),
         ("Time", "time", "timestamp", "tsNs"),
         f'"Time","Line","tsNs","id"\n2024-05-01 12:00:00.000,"{_LINE}",1714564800000000000,1',
     ),

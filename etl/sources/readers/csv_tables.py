@@ -77,9 +77,11 @@ def sample_rows(row: Format, records: list[bytes], settings: Settings) -> tuple[
         header = _copied_names(_COPY.fullmatch(records[begin].strip()))  # type: ignore[arg-type]
         tables = [copy_cells(record) for record in records[begin + 1 :][:_SAMPLED] if b"\t" in record]
         return header, [_filled(header, cells) for cells in tables]
-    parsed = [cells_of(record, DELIMITERS[row.name]) for record in records[: _SAMPLED + 1] if record.strip()]
-    tables = [cells for cells in parsed if cells]
-    if not tables or sum(len(cells) == len(tables[0]) for cells in tables) * 2 <= len(parsed):
+    filled = [record for record in records[: _SAMPLED + 1] if record.strip()]
+    tables = [
+        cells for record in filled if (cells := cells_of(record, DELIMITERS[row.name])) and _is_quoted(record, cells)
+    ]
+    if not tables or sum(len(cells) == len(tables[0]) for cells in tables) * 2 <= len(filled):
         return None
     names = _names(tables[0])
     if len(set(names)) == len(names) and (all(map(_NAME.fullmatch, names)) or _has_user_column(names, settings)):
@@ -87,6 +89,11 @@ def sample_rows(row: Format, records: list[bytes], settings: Settings) -> tuple[
     numbers = _numbers(tables[0])
     is_plain = len(numbers) == 1 or not records[0].startswith(b'"')
     return numbers[is_plain:], [_filled(numbers, cells) for cells in tables]
+
+
+def _is_quoted(record: bytes, cells: list[str]) -> bool:
+    """Whether quotes within the cells of a row are doubled, as in CSV; between tabs, they need not be."""
+    return b"\t" in record or b'""' in record or not any('"' in cell for cell in cells)
 
 
 def _has_user_column(header: list[str], settings: Settings) -> bool:
