@@ -96,8 +96,9 @@ def test_any_column_of_lines_is_found(tmp_path: Path) -> None:
     objects = "".join(json.dumps({"n": n, "what": what}) + "\n" for n, what, _ in rows)
     path = tmp_path / "a.jsonl"
     path.write_text(objects, encoding="utf-8")
-    summary = etl.run([path], tmp_path / "out", columns={"record": "what"})
-    assert (summary["conversions"], summary["inputs"][0]["carrier"]) == (3, "record")
+    for name, columns in (("guessed", {}), ("named", {"record": "what"})):
+        summary = etl.run([path], tmp_path / name, columns=columns)
+        assert (summary["conversions"], summary["inputs"][0]["carrier"]) == (3, "record")
     pl.DataFrame({"at": ["2024-05-01 12:00:00"] * 3, "line": [row[1] for row in rows]}).write_parquet(tmp_path / "a.pq")
     summary = etl.run([tmp_path / "a.pq"], tmp_path / "parquet")
     assert (summary["conversions"], summary["inputs"][0]["format"]) == (3, "haproxy")

@@ -220,10 +220,16 @@ def _detect_json(sample: Sample, content: list[bytes], settings: Settings) -> De
         held = tuple(row for row in rows if row.container == container)
         return Detected(_most_claimed(held, _records(head, DOCUMENTS, container=container)) or held[0], DOCUMENTS)
     framing = _json_framing(head, content)
-    bare = BARE_DOCUMENTS if framing == DOCUMENTS else BARE_LINES
-    return Detected(
-        _most_claimed(rows, _records(head, DOCUMENTS) if framing == DOCUMENTS else content) or bare, framing
-    )
+    records = _records(head, DOCUMENTS) if framing == DOCUMENTS else content
+    found = _most_claimed(rows, records)
+    if found:
+        return Detected(found, framing)
+    objects = [value for record in records if isinstance(value := json_records.parsed(record), dict)]
+    names = list(dict.fromkeys(name for value in objects for name in value))
+    column = guessed_records(names, objects, claims_of(settings, None), settings)
+    if column:
+        return _carried_by(NAMED, framing, column, settings)
+    return Detected(BARE_DOCUMENTS if framing == DOCUMENTS else BARE_LINES, framing)
 
 
 def _json_framing(head: bytes, lines: list[bytes]) -> str:
@@ -320,12 +326,11 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     """
     best: tuple[int, Format | None] = (0, None)
     for name in _BY_LINE:
-        votes = Counter[str]()
-        for line in content:
-            votes.update(row.name for row in rows_of(name, settings) if FAMILIES[name].claims(row, line))
+        rows, claims = rows_of(name, settings), FAMILIES[name].claims
+        votes = Counter(row.name for line in content for row in rows if claims(row, line))
         if votes.total() > best[0]:
             top = max(votes, key=lambda name: votes[name])
-            best = votes.total(), next(row for row in rows_of(name, settings) if row.name == top)
+            best = votes.total(), next(row for row in rows if row.name == top)
     blocks = _records(head, BLOCKS)
     dated = BY_NAME["dated_json"]
     claimed = sum(plain_text.claims_dated(dated, block) for block in blocks)

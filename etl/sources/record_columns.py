@@ -16,6 +16,10 @@ from etl.sources.readers.webhook_envelopes import is_envelope
 #: Roles that hold a part of a request; a table in which the user named one carries no whole records.
 _PARTS: Final = frozenset(("payload", "url", "request", "query", "path"))
 
+#: A column is guessed from this many rows. One without a text of this length holds no lines.
+_GUESSED: Final = 30
+_SHORTEST: Final = 20
+
 _PART_NAMES: Final = frozenset(name for role in ("url", "path", "query", "http_method") for name in GUESSES[role])
 
 _RECORD, _TIME = "record", "received_at"
@@ -63,7 +67,10 @@ def guessed_records(
     named = {role: name for role, name in settings.columns if name in names}
     if not _PARTS.isdisjoint(named) or _holds_parts(names) or len(names) < 2:
         return None
+    rows = rows[:_GUESSED]
     for name in names:
+        if not any(isinstance(text := row.get(name), str) and len(text) >= _SHORTEST for row in rows):
+            continue
         found = _found({**named, _RECORD: name}, names, rows, claims)
         known = sum(claims.is_log(text) or _is_envelope(text) for text in found.texts)
         if known * 2 > len(found.texts):
@@ -80,7 +87,8 @@ def _found(
     columns: Mapping[str, str], names: list[str], rows: Sequence[Mapping[str, Any]], claims: Claims
 ) -> RecordColumns:
     """Returns what a column of records carries, with a column of times if one has the name of such."""
-    values = (text_of(row.get(columns[_RECORD])) for row in rows)
+    cells = (row.get(columns[_RECORD]) for row in rows)
+    values = (text_of(cell) for cell in cells if isinstance(cell, str))
     carriers, texts = recognised([text for text in values if text and text.strip()], claims)
     by_fold = {folded(name): name for name in reversed(names)}
     times = (by_fold[folded(name)] for name in (*TIMES, *GUESSES[_TIME]) if folded(name) in by_fold)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -256,8 +257,9 @@ def _time_of(prefix: re.Match[bytes]) -> str | None:
     return time.decode("latin-1") if time else None
 
 
+@lru_cache(maxsize=4)
 def _object(text: bytes) -> dict[str, Any] | None:
-    """Parses a JSON object, exactly; None for other texts."""
+    """Parses a JSON object, exactly; None for other texts. Several levels ask for the same."""
     try:
         value = json_codec.parse(text) if text.isascii() else json_codec.parse_exactly(text)
     except json_codec.JsonError:

@@ -7,6 +7,7 @@ Columns that the user named take precedence over the format's keys.
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from typing import Any, Final
 
 from etl.columnar import json_codec
@@ -95,6 +96,7 @@ def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
     return ()
 
 
+@lru_cache(maxsize=4)
 def parsed(record: bytes) -> Any:
     r"""Parses a record that may contain nginx's `\xHH` escapes; None if it is not valid JSON."""
     try:
