@@ -8,6 +8,9 @@ READY  := $(VENV)/.ready
 TYPED  := $(shell find etl -name '*.pxd')
 LOOPS  := $(TYPED) $(TYPED:.pxd=.py)
 AIRFLOW := $(VENV)-airflow
+# Compiled once, not in each of the processes that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
 .PHONY: help setup run test soak lint types check docs site bench nights sdist uncompiled wheels clean
@@ -42,7 +45,7 @@ $(AIRFLOW)/.ready: docs/examples/airflow-constraints.txt
 	touch $@
 
 # The legs of `make check` have budgets in minutes, on 2 quiet cores: 30 together. What comes must fit in.
-test: $(READY) $(AIRFLOW)/.ready ## Run the tests (4 minutes; 8 with the histories of `make check`)
+test: $(READY) ## Run the tests: all kinds of random input, but not all of it (4 minutes)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 soak: $(READY) ## Pass thousands of histories of a warehouse
@@ -56,7 +59,8 @@ types: $(READY) ## Check types (3 minutes)
 	$(BIN)/mypy
 
 check: export HISTORIES := 208
-check: lint types test site ## Style, types, tests, documents: what CI runs (30 minutes)
+check: export THOROUGH := 1
+check: $(AIRFLOW)/.ready lint types test site ## Style, types, all tests (10 minutes), documents: what CI runs
 
 docs: $(READY) ## Write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py

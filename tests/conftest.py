@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 import etl
-from tests import planted, s3
+from tests import effort, planted, s3  # effort comes before anything that imports polars
 from tests.places import ROOT, SHARED
 
 _MEMORY: Final = Path("/dev/shm")
@@ -26,7 +26,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what reads the shared corpora where they are absent."""
+    """Leaves out the thorough tests of `make test`; skips what reads the shared corpora where they are absent."""
+    if not effort.IS_THOROUGH:
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     if not SHARED.exists():
         for item in items:
             if item.get_closest_marker("reads_shared"):

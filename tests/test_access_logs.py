@@ -14,6 +14,7 @@ from etl.sources.format import Settings
 from etl.sources.readers import access_log
 from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import read_lines
+from tests.effort import draws
 from tests.places import SHARED, reads_shared
 
 CORPORA = SHARED / "corpora" / "access_logs"
@@ -66,7 +67,7 @@ def test_an_address_with_a_zone_is_no_virtual_host() -> None:
     check(b'fe80::1%eth0 192.0.2.7 - - [01/Jan/2024:00:00:00 +0000] "GET /a?c HTTP/1.1" 200 2\n')
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=draws(15, 50), deadline=None)
 @given(DAMAGES)
 def test_damaged_lines_read_alike_either_way(inputs: list[tuple[int, int]]) -> None:
     check(b"".join(damaged(*one) for one in inputs))
@@ -84,7 +85,7 @@ def damaged(seed: int, damages: int) -> bytes:
     return bytes(data) + b"\n"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(100, 300), deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_a_line_without_the_word_is_counted_as_it_would_be_if_it_were_read(seed: int, damages: int) -> None:
     chance = random.Random(seed)
@@ -100,7 +101,7 @@ def test_a_line_without_the_word_is_counted_as_it_would_be_if_it_were_read(seed:
             assert fault == exact or (fault == "not_a_postback" and exact is None and b"collect" not in line), line
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(12, 40), deadline=None)
 @given(st.lists(st.binary(max_size=300), min_size=5, max_size=5))
 def test_no_bytes_raise(inputs: list[bytes]) -> None:
     check(b"\n".join(inputs))

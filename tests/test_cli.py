@@ -22,6 +22,7 @@ import zstandard
 
 from etl.schema import TABLES
 from tests.commands import run, run_process, start_process
+from tests.effort import thorough
 from tests.records import LINE
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
@@ -313,8 +314,9 @@ def test_a_thread_that_an_interrupt_kept_from_starting_says_nothing() -> None:
     assert done.stderr == b""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, *(pytest.param(one, marks=thorough) for one in (signal.SIGTERM, signal.SIGINT))]
+)
 def test_killed_at_any_point_the_old_tables_stand_and_the_next_run_cleans_up(
     number: signal.Signals, log: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from etl.errors import EtlError
 from etl.warehouse.export import Exported, export
 from etl.warehouse.maintenance import compact, forget
 from tests.commands import assert_refused, run
+from tests.effort import thorough
 from tests.warehouses import assert_full_disk_is_told, held, lines
 
 
@@ -157,7 +158,7 @@ def test_large_days_are_several_files_that_share_no_key(
         assert rows(tmp_path / "out", table.name).equals(rows(tmp_path / "whole", table.name))
 
 
-@pytest.mark.parametrize("size", [100, 3_000, 12_000])
+@pytest.mark.parametrize("size", [pytest.param(100, marks=thorough), 3_000, pytest.param(12_000, marks=thorough)])
 def test_a_full_disk_leaves_the_export_as_it_was(size: int, warehouse: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(str(warehouse), out)

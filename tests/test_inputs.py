@@ -19,6 +19,7 @@ import zstandard
 import etl
 from etl.errors import EtlError
 from tests.commands import run
+from tests.effort import thorough
 
 LINE = '192.0.2.7 - - [01/May/2024:12:00:{0:02} +0000] "GET /acme/collect/shop?click_id=c{1} HTTP/1.1" 200 2 "-" "-"\n'
 LOGS = {
@@ -113,6 +114,7 @@ def test_duplicates_within_members_keep_their_raw_records(tmp_path: Path) -> Non
     assert set(raws) == {line.decode().strip().replace("192.0.2.7", "-")}
 
 
+@thorough
 def test_big_members_are_split_and_read_by_several_processes(tmp_path: Path) -> None:
     data = b"".join(LINE.format(i % 60, i).encode() for i in range(340_000))
     assert len(data) > 33 << 20

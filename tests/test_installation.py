@@ -15,22 +15,19 @@ from typing import Any
 import pytest
 
 import etl
+from etl.cli import messages
+from etl.columnar import compilation
+from tests.commands import run
 
 ROOT = Path(__file__).parents[1]
-
-#: The command as it runs where the loops are plain Python.
-UNCOMPILED = """
-from etl.columnar import compilation
-compilation.are_loops_compiled = lambda: False
-from etl.cli import main
-main()
-"""
 
 
 def said(*arguments: object) -> list[str]:
     """The lines that the command writes to standard error where the loops are plain Python."""
-    command = [sys.executable, "-c", UNCOMPILED, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, check=True, text=True).stderr.splitlines()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compilation, "are_loops_compiled", lambda: False)
+        messages.warn_if_slow.cache_clear()
+        return run(*arguments).stderr.decode().splitlines()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from etl.sources.readers.json_matching import format_matcher
 from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import Batch, read_lines
 from tests import adversary
+from tests.effort import draws
 
 READ = start_reader(BARE_LINES, Settings())
 IS_CLAIMED = format_matcher(rows_of("json", Settings())).may_match
@@ -78,7 +79,7 @@ def test_a_record_that_is_cut_short_leaves_the_others_as_they_are() -> None:
         check(record[:end] + b'\n{"click_id":[1]}\n')
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(draws(3, 12)))
 def test_odd_records_read_alike_either_way(seed: int) -> None:
     check(adversary.json_lines(seed, 300))
 
@@ -97,13 +98,13 @@ def damaged(seed: int, damages: int) -> bytes:
 EIGHT = {"min_size": 8, "max_size": 8}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=draws(15, 50), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**32), st.integers(1, 5)), **EIGHT))
 def test_damaged_records_read_alike_either_way(inputs: list[tuple[int, int]]) -> None:
     check(b"\n".join(damaged(*one) for one in inputs))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=draws(8, 25), deadline=None)
 @given(st.lists(st.binary(max_size=200), **EIGHT))
 def test_no_bytes_raise(inputs: list[bytes]) -> None:
     check(b"\n".join(b"{" + data for data in inputs))

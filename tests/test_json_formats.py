@@ -28,6 +28,7 @@ from etl.sources.readers.webhook_envelopes import read_record
 from etl.sources.record import Record
 from etl.sources.records.json_documents import Element, read_documents
 from etl.steps.parameter_table import split_forms
+from tests.effort import draws
 from tests.places import SHARED, reads_shared
 from tests.records import HARD, decoded
 
@@ -104,7 +105,7 @@ def test_no_row_claims_what_the_cases_of_the_page_hold() -> None:
 def test_any_bytes_are_read_without_an_exception() -> None:
     chance = random.Random(7)
     seeds = [sample for row in ROWS for sample in row.samples] + PAYLOADS
-    for _ in range(4000):
+    for _ in range(draws(1000, 4000)):
         text = bytearray(chance.choice(seeds))
         for _ in range(chance.randint(1, 6)):
             place = chance.randrange(len(text))
@@ -454,7 +455,7 @@ def test_containers_of_random_documents_are_read_as_json_reads_them() -> None:
             return {chance.choice(["data", "log", 'a"b', "x\\", "é", "b,"]): value(depth + 1) for _ in range(3)}
         return [value(depth + 1)] * chance.randint(0, 3) if kind < 0.5 else chance.choice([1, "x", 'q"[{', "\\", None])
 
-    for _ in range(400):
+    for _ in range(draws(100, 400)):
         container = chance.choice([("data",), ("log", "entries")])
         records = [[{"v": value(0), "data": value(1)} for _ in range(chance.randint(0, 3))] for _ in range(3)]
         pages: list[Any] = []

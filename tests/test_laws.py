@@ -31,6 +31,7 @@ from etl.sources.storage import decompress
 from etl.sources.storage.decompress import survey
 from etl.steps.pipeline import Tables, transform
 from tests import adversary
+from tests.effort import draws, thorough
 
 SPLIT = 2_000
 
@@ -61,7 +62,7 @@ def assert_equal(left: Tables, right: list[Tables]) -> None:
 
 
 @pytest.mark.parametrize(("kind", "generate"), [("combined", adversary.log_lines), ("jsonl", adversary.json_lines)])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(draws(1, 4)))
 def test_the_transform_of_a_whole_is_the_concatenation_over_any_split(
     kind: str, generate: object, seed: int, tmp_path: Path
 ) -> None:
@@ -74,10 +75,11 @@ def test_the_transform_of_a_whole_is_the_concatenation_over_any_split(
 
 def test_splits_of_a_file_hold_each_line_once_with_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BATCH_BYTES", 70_001)
-    data = b"".join(adversary.log_lines(seed, 4_000) for seed in range(7)) + b"\n\n"
+    monkeypatch.setattr(decompress, "BLOCK_BYTES", 1 << 18)
+    data = b"".join(adversary.log_lines(seed, 4_000) for seed in range(draws(2, 7))) + b"\n\n"
     (whole,) = requests_of(data, tmp_path, "combined")
     assert whole["record_no"].to_list() == list(range(1, data.count(b"\n") + 1))
-    for split_bytes in (1 << 22, 4_194_305):
+    for split_bytes in (1 << 18, 262_145, 1 << 20):
         assert len(data) > 2 * split_bytes
         parts = requests_of(data, tmp_path, "combined", split_bytes)
         assert len(parts) > 1
@@ -98,7 +100,7 @@ def test_a_split_no_larger_than_a_batch_is_one(start: int, monkeypatch: pytest.M
 PIECES = [b"a", b"bb", b"\n", b"\r\n", b"\r", b"\r\r\n", b"x" * 40, b"\xef\xbb\xbf", b"\0", b'{"a', b"https://a/b"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(100, 300), deadline=None)
 @given(
     st.lists(st.sampled_from(PIECES), max_size=40),
     st.lists(st.integers(1, 400), max_size=4),
@@ -125,7 +127,7 @@ def test_lines_are_what_lies_between_their_ends_without_edges(parts: list[bytes]
     assert all(data[offset:].startswith(text) and line_text(data[offset:]) == text for offset, text in found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=draws(35, 100), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=60), st.integers(1, 90), st.integers(1, 40))
 @example([b"\r", b'{"a'], 1, 1)
 @example([b"\r", b"{", b"\n", b'"a'], 1, 1)
@@ -140,7 +142,7 @@ def test_lines_are_numbered_alike_in_any_split(parts: list[bytes], split_bytes: 
     assert same[0].equals(same[1])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=draws(8, 20), deadline=None)
 @given(st.lists(st.binary(max_size=400), min_size=8, max_size=8), st.sampled_from(["combined", "jsonl", "json"]))
 def test_no_bytes_raise_and_every_record_is_in_one_place(
     tmp_path_factory: pytest.TempPathFactory, inputs: list[bytes], kind: str
@@ -191,7 +193,7 @@ def made_once(transform: Callable[..., Tables]) -> Callable[..., Tables]:
     return once
 
 
-@pytest.mark.parametrize("records_per_part", [1, 100])
+@pytest.mark.parametrize("records_per_part", [pytest.param(1, marks=thorough), 100])
 def test_in_which_order_keys_are_met_plays_no_part(
     records_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,14 +220,14 @@ def test_in_which_order_keys_are_met_plays_no_part(
     reasons = pl.read_parquet(tmp_path / "out" / "rejections")["reason"]
     assert (reasons == "duplicate_transaction").sum() > 50
     assert len(met) > 20
-    for seed in range(3):
+    for seed in range(draws(1, 3)):
         order, seen = random.Random(seed).sample(range(len(met)), len(met)), HashSet()
         told = iter([answer for _, answer in sorted((i, add(seen, met[i])) for i in order)])
         assert published(lambda _, hashes, told=told: next(told)) == in_order
     assert published(lambda _, hashes: np.ones(len(hashes), np.bool_)) == in_order
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=draws(50, 200), deadline=None)
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9).map(lambda low: low << 32)), max_size=6))
 def test_hashes_that_came_before_are_told_to_have(parts: list[list[int]]) -> None:
     seen, before = HashSet(), set[int]()

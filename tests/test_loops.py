@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.columnar import access_log_parser, byte_loops, json_tokenizer
+from tests.effort import draws
 
 PACKAGE = Path(byte_loops.__file__).parents[1]
 
@@ -61,13 +62,13 @@ def filled(loops: ModuleType, parts: list[bytes]) -> list[object]:
     return [distinct, numbers.tolist(), firsts.tolist(), counts, faults, *(array.tolist() for array in arrays)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(100, 300), deadline=None)
 @given(PARTS)
 def test_texts_are_cut_alike_either_way(parts: list[bytes]) -> None:
     assert filled(byte_loops, parts) == filled(PLAIN_LOOPS, parts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(100, 300), deadline=None)
 @given(
     st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 9).map(lambda low: low << 32), max_size=15), st.integers(16, 24)
 )
@@ -100,7 +101,7 @@ OBJECT = b'{ "a":"b\\n\\u00e9", "cd":-12.50,"e":[{"f":[]},true,null,1e5], "g":{"
 JSON_DAMAGE = st.tuples(st.integers(0, len(OBJECT)), st.integers(0, 2), st.sampled_from(list('"\\{}[],:.-0u \te')))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(100, 300), deadline=None)
 @given(st.lists(st.lists(JSON_DAMAGE, max_size=2), min_size=1, max_size=3))
 def test_texts_are_split_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
     parts = [damaged(OBJECT, damage) for damage in damages]
@@ -121,7 +122,7 @@ def found(lines: ModuleType, parts: list[bytes]) -> list[object]:
     return [places.tolist(), kinds.tolist()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(100, 300), deadline=None)
 @given(st.lists(st.lists(DAMAGE, max_size=2), min_size=1, max_size=3))
 def test_lines_are_read_alike_either_way(damages: list[list[tuple[int, int, str]]]) -> None:
     parts = [damaged(line, damage) for damage in damages for line in (LINE, b"shop.example.com " + LINE)]

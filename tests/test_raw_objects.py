@@ -17,6 +17,7 @@ from etl.privacy.redaction import redact_raws
 from etl.privacy.redactor import Redactor
 from etl.rules.ruleset import Ruleset
 from tests import adversary
+from tests.effort import draws
 
 #: Names that tell something, of a person, of an item or of an address, and some that hold something or tell nothing.
 NAMES = (
@@ -113,7 +114,7 @@ def check(texts: list[str], ruleset: Ruleset, pii: Pii = "hash") -> None:
         assert ours == theirs, text
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(draws(6, 24)))
 def test_records_of_any_kind(seed: int) -> None:
     chance = Random(seed)
     texts = [written(chance, record(chance, 3)) for _ in range(300)]
@@ -122,7 +123,7 @@ def test_records_of_any_kind(seed: int) -> None:
     check(texts, Ruleset(), "drop" if seed % 4 == 0 else "hash")
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(draws(3, 12)))
 def test_damaged_records(seed: int) -> None:
     chance = Random(seed)
     texts = []
@@ -138,7 +139,7 @@ def test_damaged_records(seed: int) -> None:
     check(texts, Ruleset())
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(draws(2, 8)))
 def test_what_the_adversary_sends(seed: int) -> None:
     check(adversary.json_lines(seed, 300).decode("utf-8", "replace").split("\n"), Ruleset())
 

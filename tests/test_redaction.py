@@ -16,6 +16,7 @@ from etl.privacy.redaction import redact_raws
 from etl.privacy.redactor import Redactor
 from etl.rules.ruleset import Ruleset
 from tests import adversary
+from tests.effort import draws
 
 LINE = (
     '%s - %s [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?%s HTTP/1.1" 200 2 '
@@ -78,7 +79,7 @@ def test_lines_of_every_kind(pii: Pii) -> None:
     check([LINE % (client, user, query) for client in CLIENTS for user in ("-", "a b") for query in QUERIES], pii)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(draws(5, 20)))
 def test_lines_with_anything_in_them(seed: int) -> None:
     chance = Random(seed)
     texts = []
@@ -92,7 +93,7 @@ def test_lines_with_anything_in_them(seed: int) -> None:
     check(texts)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(draws(2, 8)))
 def test_what_the_adversary_invents(seed: int) -> None:
     for data in (adversary.log_lines(seed, 400), adversary.json_lines(seed, 60)):
         check(data.decode("utf-8", "replace").split("\n"))

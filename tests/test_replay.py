@@ -19,6 +19,7 @@ from etl.warehouse.replay import replay
 from etl.warehouse.verify import verify
 from tests import adversary
 from tests.commands import assert_refused, run
+from tests.effort import draws, thorough
 from tests.warehouses import assert_full_disk_is_told, held, tables
 
 HOUSE = 'name = "house"\n[events]\nnope = "Purchase"\n'
@@ -334,7 +335,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("text", "options"), FORMATS.values(), ids=FORMATS)
-@pytest.mark.parametrize("pii", ["hash", "keep"])
+@pytest.mark.parametrize("pii", ["hash", pytest.param("keep", marks=thorough)])
 def test_records_of_any_format_are_read_as_they_were(
     text: str, options: dict[str, Any], pii: str, tmp_path: Path
 ) -> None:
@@ -410,12 +411,12 @@ PERSONAL = {
 }
 
 
-@pytest.mark.parametrize("pii", ["keep", "hash", "drop"])
+@pytest.mark.parametrize("pii", [pytest.param("keep", marks=thorough), "hash", pytest.param("drop", marks=thorough)])
 @pytest.mark.parametrize("kind", INVENTED)
 def test_adversarial_records(kind: str, pii: str, tmp_path: Path) -> None:
     """What is kept whole gives what a reload gives; of what is not, what passes is that but for what is not told."""
     path, warehouse = tmp_path / "input", tmp_path / "warehouse"
-    path.write_bytes(INVENTED[kind](3, 400))
+    path.write_bytes(INVENTED[kind](3, draws(100, 400)))
     options: dict[str, Any] = {"pii": pii, "format": kind, "default_currency": "EUR", "account": "a"}
     etl.load([path], warehouse, **options)
     before = {row["conversion_id"] for row in tables(warehouse)["conversions"]}
@@ -449,7 +450,7 @@ def told(row: dict[str, Any]) -> dict[str, Any]:
 # --- all or nothing -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [100, 3_000, 12_000])
+@pytest.mark.parametrize("size", [pytest.param(100, marks=thorough), 3_000, pytest.param(12_000, marks=thorough)])
 def test_a_full_disk_leaves_the_warehouse_as_it_was(size: int, house: Path, tmp_path: Path) -> None:
     log, warehouse = tmp_path / "many.log", tmp_path / "warehouse"
     log.write_bytes(lines(*(f"click_id=c{number}&transaction_id=t{number}" for number in range(300))))

@@ -18,6 +18,7 @@ import yaml
 
 from etl.telemetry.metrics import METRICS, PREFIX
 from tests.commands import run
+from tests.effort import thorough
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -90,7 +91,8 @@ print(json.dumps({"errors": bag.import_errors, "tasks": said}))
 """
 
 
-@pytest.mark.skipif(not AIRFLOW.exists(), reason="`make test` makes Airflow's environment")
+@thorough
+@pytest.mark.skipif(not AIRFLOW.exists(), reason="`make check` makes Airflow's environment")
 def test_airflow_reads_the_dag_and_its_commands_run(tmp_path: Path) -> None:
     settings = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     finished = subprocess.run(
@@ -117,6 +119,7 @@ def quick_compiler(folder: Path) -> Path:
     return path
 
 
+@thorough
 def test_the_container_is_made_of_what_is_there_and_its_command_runs(tmp_path: Path) -> None:
     text = example("Dockerfile").replace("\\\n", " ")
     context, target = tmp_path / "context", tmp_path / "target"

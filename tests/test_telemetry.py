@@ -390,7 +390,6 @@ def test_a_backend_that_is_down_or_broken_is_a_warning(
     assert len(backend.events) == 1  # a broken one is asked once
 
 
-@pytest.mark.slow
 def test_a_run_that_is_stopped_says_so_to_all(tmp_path: Path) -> None:
     asked = [
         "--out",

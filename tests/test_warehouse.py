@@ -24,6 +24,7 @@ from etl.warehouse.load_history import list_loads
 from etl.warehouse.maintenance import forget, vacuum
 from etl.warehouse.verify import verify
 from tests.commands import assert_refused, run, run_process, start_process
+from tests.effort import thorough
 from tests.warehouses import assert_full_disk_is_told, held, lines, tables
 
 #: Nobody else on this machine has a warehouse at this address.
@@ -232,7 +233,7 @@ def test_a_second_writer_is_told_who_is_at_work(log: Path, warehouse: Path) -> N
     run("loads", "forget", log, "--into", warehouse)
 
 
-@pytest.mark.parametrize("size", [100, 3_000, 12_000])
+@pytest.mark.parametrize("size", [pytest.param(100, marks=thorough), 3_000, pytest.param(12_000, marks=thorough)])
 def test_a_full_disk_leaves_the_warehouse_as_it_was(size: int, warehouse: Path, tmp_path: Path) -> None:
     before = tables(warehouse)
     (tmp_path / "more.log").write_bytes(lines(*((1, f"x{i}", f"n{i}") for i in range(300))))
@@ -465,11 +466,11 @@ main()
     ("where", "number", "done"),
     [
         ("load.transform_inputs", signal.SIGINT, 1),
-        ("load.transform_inputs", signal.SIGTERM, 1),
-        ("load.transform_inputs", signal.SIGKILL, 1),
-        ("file_storage.publish", signal.SIGKILL, 1),
+        pytest.param("load.transform_inputs", signal.SIGTERM, 1, marks=thorough),
+        pytest.param("load.transform_inputs", signal.SIGKILL, 1, marks=thorough),
+        pytest.param("file_storage.publish", signal.SIGKILL, 1, marks=thorough),
         ("delta.commit", signal.SIGKILL, 1),
-        ("file_storage.replace", signal.SIGKILL, 1),
+        pytest.param("file_storage.replace", signal.SIGKILL, 1, marks=thorough),
         ("file_storage.replace", signal.SIGINT, 2),  # what publishes goes on to its end
     ],
 )
@@ -543,6 +544,7 @@ def test_a_backfill_that_cannot_work_is_refused(arguments: list[str], words: str
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
+@thorough
 @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
 def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> None:
     warehouse, log = tmp_path / "warehouse", tmp_path / "a.log"

@@ -371,14 +371,12 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_after_any_history_a_warehouse_holds_what_a_fresh_run_writes(shard: int, folder: Path) -> None:
     for seed in range(shard, HISTORIES, SHARDS):
         play(seed, folder / str(seed), str(folder / str(seed) / "warehouse"))
 
 
-@pytest.mark.slow
 def test_the_same_in_an_object_store(folder: Path, make_bucket: Callable[[str], str]) -> None:
     bucket = make_bucket("histories")
     for seed in range(STORED_HISTORIES):

@@ -145,7 +145,8 @@ def is_test_value(texts: pl.Series) -> pl.Series:
 
 def is_double_encoded(texts: pl.Series) -> pl.Series:
     """Returns whether each decoded value still contains a percent escape and is no macro; false for null."""
-    return texts.str.contains(_ESCAPE).fill_null(False) & ~is_macro(texts)
+    may_be = texts.str.contains("%", literal=True).fill_null(False).to_numpy()
+    return _check_suspects(texts, may_be, lambda suspects: suspects.str.contains(_ESCAPE) & ~is_macro(suspects))
 
 
 def is_undecodable(texts: pl.Series) -> pl.Series:

@@ -1,7 +1,9 @@
-"""Writes and scans tables as Parquet files."""
+"""Writes and reads frames: Parquet for what others read, an Arrow stream for what only this run reads again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +22,30 @@ def write_table(rows: pl.DataFrame, path: Path) -> None:
     Raises:
         OutputError: The disk is full, or the path cannot be written.
     """
-    try:
+    with _full_disk_is_told(path):
         rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=_ROWS_PER_GROUP)
+
+
+def write_stream(rows: pl.DataFrame, path: Path) -> None:
+    """Writes a frame as an Arrow stream: for small frames a tenth of the time of Parquet.
+
+    Raises:
+        OutputError: The disk is full, or the path cannot be written.
+    """
+    with _full_disk_is_told(path), path.open("wb") as file:
+        rows.write_ipc_stream(file, compression="lz4")
+
+
+def read_stream(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Reads the named columns of an Arrow stream, or all."""
+    return pl.read_ipc_stream(path.read_bytes(), columns=columns)
+
+
+@contextmanager
+def _full_disk_is_told(path: Path) -> Iterator[None]:
+    """Raises an error of two lines where a file cannot be written."""
+    try:
+        yield
     except (OSError, pl.exceptions.ComputeError) as error:
         raise OutputError(
             f"{path} cannot be written: {error}", "Free some disk space, or name another --out."

@@ -19,7 +19,7 @@ from etl.errors import AccountingError
 from etl.rules.ruleset import Ruleset
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine
-from etl.runner.parquet import make_folders, write_table, written_rows
+from etl.runner.parquet import make_folders, write_stream, written_rows
 from etl.runner.publish import Stage, staged
 from etl.runner.stage_inputs import (
     SILENT,
@@ -114,7 +114,7 @@ def _stage_duplicates(
         The pieces, and by task number the duplicates that were not held back.
     """
     held = [piece.read_held(stage, "keys", ["key_hash"]) for piece in pieces]
-    write_table(pl.concat([KEYS.empty().select("key_hash"), *held]).unique(maintain_order=True), stage / REPEATED)
+    write_stream(pl.concat([KEYS.empty().select("key_hash"), *held]).unique(maintain_order=True), stage / REPEATED)
     calls = [(pieces[i : i + _PIECES_PER_CALL], stage) for i in range(0, len(pieces), _PIECES_PER_CALL)]
     suspects = pl.concat([SUSPECTS.to_frame(), *engine.map(find_suspects, calls)])
     groups = range(suspects.height // _SUSPECTS_PER_GROUP + 1)
@@ -124,7 +124,7 @@ def _stage_duplicates(
     missed: dict[int, pl.DataFrame] = {}
     for piece in pieces:
         duplicates = by_piece.get((piece.task, piece.number), found[0].clear())
-        write_table(duplicates.select(DUPLICATES.names()), piece.path(stage, "duplicates"))
+        piece.write(stage, "duplicates", duplicates.select(DUPLICATES.names()))
         not_held = duplicates.filter(~pl.col("is_held"))
         if not_held.height:
             missed[piece.task] = pl.concat([missed.get(piece.task, not_held.clear()), not_held])

@@ -15,7 +15,7 @@ import polars as pl
 
 from etl.runner.counts import Tally
 from etl.runner.engine import TaskContext
-from etl.runner.parquet import write_table
+from etl.runner.parquet import read_stream, write_stream, write_table
 from etl.schema import KEYS, TABLES
 from etl.steps.rejections import reject_duplicates
 
@@ -28,8 +28,11 @@ STAGED: Final = (*_CONVERTED, "rejections", "keys")
 #: One row is a key that may be a duplicate, with its piece, and whether its conversion is held back.
 SUSPECTS: Final = pl.Schema({**KEYS.schema, "task": pl.Int64(), "number": pl.Int64(), "is_held": pl.Boolean()})
 
+#: The staged tables that are Parquet files: these become published files as they are, and a warehouse scans the keys.
+_PARQUET: Final = (*_CONVERTED, "keys")
+
 #: The staged file with the key hashes of all conversions that are held back.
-REPEATED: Final = "repeated.parquet"
+REPEATED: Final = "repeated.arrow"
 
 #: The columns of final tables that `Tally` needs.
 _COUNTED: Final = {"conversions": ["issues", "currency", "value"], "items": ["position"], "passthroughs": ["position"]}
@@ -54,11 +57,18 @@ class Piece(NamedTuple):
 
     def path(self, stage: Path, name: str) -> Path:
         """Returns the path of a table of this piece."""
-        return stage / f"{self.task:06d}-{self.number:04d}.{name}.parquet"
+        suffix = "parquet" if name in _PARQUET else "arrow"
+        return stage / f"{self.task:06d}-{self.number:04d}.{name}.{suffix}"
 
     def read(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Reads a table of this piece."""
-        return pl.read_parquet(self.path(stage, name), columns=columns, glob=False)
+        path = self.path(stage, name)
+        return pl.read_parquet(path, columns=columns, glob=False) if name in _PARQUET else read_stream(path, columns)
+
+    def write(self, stage: Path, name: str, rows: pl.DataFrame) -> None:
+        """Writes a table of this piece."""
+        write = write_table if name in _PARQUET else write_stream
+        write(rows, self.path(stage, name))
 
     def read_held(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Reads the rows of a table that are held back."""
@@ -78,9 +88,9 @@ class Piece(NamedTuple):
             kept = rows
             if self.held and name in (*_CONVERTED, "keys"):
                 is_held = rows["conversion_id"].is_in(held.implode())
-                write_table(rows.filter(is_held), self.path(stage, f"held.{name}"))
+                self.write(stage, f"held.{name}", rows.filter(is_held))
                 kept = rows.filter(~is_held)
-            write_table(kept, self.path(stage, name))
+            self.write(stage, name, kept)
 
 
 def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Path) -> pl.DataFrame:
@@ -90,7 +100,7 @@ def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Path) -> pl
         pieces: The pieces whose keys are searched.
         stage: The staging folder, which holds the pieces and the file `REPEATED`.
     """
-    repeated = pl.read_parquet(stage / REPEATED, glob=False)["key_hash"].implode()
+    repeated = read_stream(stage / REPEATED)["key_hash"].implode()
     suspects = []
     for piece in pieces:
         not_held = piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated))
@@ -176,7 +186,7 @@ def _rejections(piece: Piece, stage: Path, conversions: pl.DataFrame) -> pl.Data
     rejections, duplicates = piece.read(stage, "rejections"), piece.read(stage, "duplicates")
     raws = [piece.read(stage, "raws")]
     if (missed := missed_raws_path(stage, piece.task)).exists():
-        raws.append(pl.read_parquet(missed, glob=False))
+        raws.append(read_stream(missed))
     moved = conversions.join(duplicates, on="conversion_id", maintain_order="left")
     moved = moved.join(pl.concat(raws), on="conversion_id", maintain_order="left")
     return pl.concat([rejections, reject_duplicates(moved)]).sort("source_digest", "record_no")
@@ -184,4 +194,4 @@ def _rejections(piece: Piece, stage: Path, conversions: pl.DataFrame) -> pl.Data
 
 def missed_raws_path(stage: Path, task: int) -> Path:
     """Returns the path of conversion_id and raw of the duplicates of a task that were not held back."""
-    return stage / f"{task:06d}.missed.parquet"
+    return stage / f"{task:06d}.missed.arrow"

@@ -19,7 +19,7 @@ from etl.options import Options
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import TaskContext
-from etl.runner.parquet import write_table
+from etl.runner.parquet import write_stream
 from etl.runner.staged_parts import STAGED, Piece, missed_raws_path
 from etl.sources.splits import Split, read_raws, read_split
 from etl.steps.pipeline import Tables, transform
@@ -155,7 +155,7 @@ def stage_missed_raws(_context: TaskContext, task: Task, missed: pl.DataFrame) -
         missed: conversion_id, record_no and byte_offset of each duplicate.
     """
     raws = read_raws(task.split, missed.select("record_no", "byte_offset"))
-    write_table(_redacted_raws(missed, raws, task), missed_raws_path(task.stage, task.number))
+    write_stream(_redacted_raws(missed, raws, task), missed_raws_path(task.stage, task.number))
 
 
 def peak_memory_bytes() -> int:

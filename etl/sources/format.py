@@ -19,8 +19,8 @@ Reader = Callable[[bytes], Record]
 LayoutReader = Callable[[bytes], str | None]
 
 
-#: Framings: how bytes are cut into records. LINES can be read from the middle of a file; MESSAGES from where no record is
-#: cut by its carrier and each line holds one; no other framing can.
+#: Framings: how bytes are cut into records. LINES can be read from the middle of a file; MESSAGES can only from where
+#: no record waits for its pieces; no other framing can.
 #: LINES: each line is a record. HEADED: lines whose columns a header line names. MESSAGES: lines that may carry several
 #: records each, or a part of a record. TABLE_ROWS: lines whose quoted cells may contain line ends. BLOCKS: a dated line
 #: and all following lines without a date. DOCUMENTS: JSON values. PARQUET: rows of a Parquet file.

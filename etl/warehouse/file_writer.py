@@ -84,7 +84,7 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Writte
     judged: list[dict[str, pl.DataFrame]] = []
     for piece in pieces:
         names = ("conversions", "items", "passthroughs", "rejections", "keys", "raws")
-        rows = {table: pl.read_parquet(piece.path(stage, table)) for table in names}
+        rows = {table: piece.read(stage, table) for table in names}
         counts.append(_counted(rows))
         judged.append(_without_duplicates(rows, duplicates))
     whole = {table: pl.concat(rows[table] for rows in judged) for table in judged[0]}

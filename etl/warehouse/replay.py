@@ -21,7 +21,6 @@ from etl.errors import AccountingError, UsageError
 from etl.options import Options
 from etl.rules.page import REJECTIONS
 from etl.rules.ruleset import Ruleset
-from etl.runner.parquet import write_table
 from etl.runner.run import plain_notation
 from etl.runner.stage_inputs import SILENT, Progress, run_id
 from etl.runner.staged_parts import Piece, parts_of
@@ -131,7 +130,7 @@ def _rejudge_all(
         if moved.height:
             pieces.append(Piece(len(pieces), 0, moved.height))
             for name, table in {**found.tables, "outcomes": moved}.items():
-                write_table(table, pieces[-1].path(folder, name))
+                pieces[-1].write(folder, name, table)
         progress.advance(size * rows.height // records, rows.height)
     duplicates = duplicate_changes(warehouse, [piece.path(folder, "keys") for piece in pieces], frozenset(), dedup)
     duplicates.new.write_parquet(folder / "duplicates.parquet")
@@ -274,11 +273,8 @@ _VALUE_SUMS: Final = pl.Schema(
 
 def _value_sums(rejudged: _Rejudged, piece: Piece) -> pl.DataFrame:
     """Returns the number and value of the conversions that a piece adds, by input, reason and currency."""
-    columns = ["conversion_id", "currency", "value"]
-    conversions = pl.read_parquet(piece.path(rejudged.folder, "conversions"), columns=columns)
-    outcomes = pl.read_parquet(
-        piece.path(rejudged.folder, "outcomes"), columns=["rejection_id", "source_digest", "reason"]
-    )
+    conversions = piece.read(rejudged.folder, "conversions", ["conversion_id", "currency", "value"])
+    outcomes = piece.read(rejudged.folder, "outcomes", ["rejection_id", "source_digest", "reason"])
     kept = conversions.join(rejudged.duplicates.new, on="conversion_id", how="anti")
     rows = kept.join(outcomes, left_on="conversion_id", right_on="rejection_id")
     value = pl.when(pl.col("value").abs() < SUMMABLE).then("value")

@@ -1,0 +1,23 @@
+"""How much the tests try: `make check` draws all random input and runs every test, `make test` a part of both.
+
+Each test that `make test` leaves out or draws less for has a shorter one beside it, or fewer draws of the same kind.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+IS_THOROUGH = "THOROUGH" in os.environ
+
+if not IS_THOROUGH:  # as many threads as cores in each of two workers take an eighth more processor time
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+#: A test, or one of its parameters, that only `make check` runs.
+thorough = pytest.mark.thorough
+
+
+def draws(quick: int, thorough: int) -> int:
+    """How many examples a test draws."""
+    return thorough if IS_THOROUGH else quick
