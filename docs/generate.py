@@ -26,6 +26,8 @@ from etl.rules.page import REJECTIONS, SKIPS
 from etl.rules.ruleset import SWITCHES
 from etl.rules.vendors import shipped_names
 from etl.schema import TABLES
+from etl.sources.carriers.known_carriers import CARRIERS
+from etl.sources.carriers.table_carriers import EXPORTS
 from etl.sources.formats.registry import FORMATS
 from etl.steps.issues import ISSUES
 from etl.telemetry.metrics import METRICS
@@ -113,6 +115,15 @@ def formats() -> str:
             for row in FORMATS
         ],
     )
+
+
+def carriers() -> str:
+    """Each carrier of one record, and each export of a log store as a table."""
+    exports = [
+        (f"[{row.name}]({row.link})", f"Table with a column {' or '.join(f'`{name}`' for name in row.records)}")
+        for row in EXPORTS
+    ]
+    return rows("carrier | description", [*((f"[`{row.name}`]({row.link})", row.what) for row in CARRIERS), *exports])
 
 
 def rulesets() -> str:
@@ -226,6 +237,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "tables": tables,
     "formats": formats,
+    "carriers": carriers,
     "parameters": parameters,
     "conversion types": conversion_types,
     "rejections": lambda: rows("reason | message", [(f"`{row.code}`", row.message) for row in REJECTIONS]),

@@ -29,14 +29,14 @@ class Flag(NamedTuple):
         name: The flag, such as `--log-timezone`.
         metavar: What its help calls the value; None: the choices are shown.
         help: One sentence.
-        kind: Of the text as typed: any text, a path, a count from 1, or a mode of `PII_MODES`.
+        kind: Of the text as typed: any text, several texts, a path, a count from 1, or a mode of `PII_MODES`.
         default: The default as typed, which the help shows; None: the option may be left out.
     """
 
     name: str
     metavar: str | None
     help: str
-    kind: Literal["text", "path", "count", "pii"] = "text"
+    kind: Literal["text", "texts", "path", "count", "pii"] = "text"
     default: Any = None
 
 
@@ -90,7 +90,8 @@ class InputOptions:
         format: The name of a format, or `auto`.
         log_format: An nginx `log_format` or Apache `LogFormat`.
         timezone: IANA name of the zone of times that have none.
-        columns: What columns of tables and keys of JSON hold: `{"payload": "body", "received_at": "created"}`.
+        columns: What columns of tables and keys of JSON hold: `{"payload": "body", "received_at": "created"}`. The role
+            `record` names a column of whole records. A time may have a layout: `{"received_at": "Time:%d.%m.%Y"}`.
         formats: A TOML file with the user's own formats.
     """
 
@@ -106,7 +107,9 @@ class InputOptions:
     )
     columns: Mapping[str, str] = field(
         default_factory=dict,
-        metadata=_spelled("--columns", "ROLE=NAME,...", "Roles of columns or keys, such as payload=body."),
+        metadata=_spelled(
+            "--columns", "ROLE=NAME", "Role of a column or key, such as record=message; repeatable.", kind="texts"
+        ),
     )
     formats: str | None = field(
         default=None, metadata=_spelled("--formats", "FILE", "Your own formats, as TOML.", kind="path")

@@ -87,12 +87,21 @@ FLOORS: Final = (
                 " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
             ),
             _room(
+                "sources/carriers",
+                "what stores or moves records of others, a row each",
+                "carrier line_carriers json_carriers queue_carriers opening table_carriers joining known_carriers",
+            ),
+            _room(
                 "sources/formats",
                 "the formats, a row each",
                 "unsupported json_clouds json_servers log_format text lambda_events webhook_captures json_logs"
-                " queue_messages registry",
+                " registry",
             ),
-            _room("sources", "bytes to requests", "settings framing detection splits planning reread"),
+            _room(
+                "sources",
+                "bytes to requests",
+                "settings framing carried record_columns detection splits planning reread",
+            ),
         ),
     ),
     Floor(

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from etl.sources.format import Settings
 from etl.sources.readers import access_log
-from etl.sources.readers.escapes import without_prefix
 from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import read_lines
 from tests.effort import draws
@@ -34,9 +33,7 @@ def read(data: bytes, *, slowly: bool) -> pl.DataFrame:
     for batch in read_lines(io.BytesIO(data), 0, len(data), 10_000):
         lines = [batch.buffer[s:e].tobytes() for s, e in zip(batch.starts, batch.ends, strict=True)]
         if slowly:
-            records: list[Record] = [
-                access_log.blank_or_comment(line) or access_log.read_line(without_prefix(line)) for line in lines
-            ]
+            records: list[Record] = [access_log.blank_or_comment(line) or access_log.read_line(line) for line in lines]
             columns = as_columns(records)
         else:
             columns = access_log.read_batch(batch)

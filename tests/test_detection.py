@@ -38,7 +38,7 @@ FOUND: dict[str, tuple[str, str, str]] = {
     ),
     "messages that carry several records": (
         lines('{{"Records":[{{"messageId":"1","receiptHandle":"r","body":"click_id=a{}"}}]}}\n', 3),
-        "jsonl",
+        "plain_text",
         MESSAGES,
     ),
     "events of another kind than requests, beside some requests": (

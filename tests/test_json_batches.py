@@ -15,7 +15,6 @@ from etl.columnar import json_codec
 from etl.sources.format import Settings
 from etl.sources.formats.registry import BARE_LINES, rows_of, start_reader
 from etl.sources.readers import access_log, json_batch
-from etl.sources.readers.escapes import without_prefix
 from etl.sources.readers.json_matching import format_matcher
 from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import Batch, read_lines
@@ -41,7 +40,7 @@ def batches(data: bytes) -> Iterator[Batch]:
 
 def record_of(batch: Batch, i: int) -> Record:
     text = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
-    return access_log.blank_or_comment(text) or READ(without_prefix(text))
+    return access_log.blank_or_comment(text) or READ(text)
 
 
 def told(columns: dict[str, pl.Series]) -> list[dict[str, object]]:

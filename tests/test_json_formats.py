@@ -16,11 +16,14 @@ import polars as pl
 import pytest
 
 from etl.columnar import json_codec
+from etl.sources.carriers import opening
+from etl.sources.carriers.opening import Opener
+from etl.sources.carriers.queue_carriers import QUEUE_CARRIERS
 from etl.sources.format import Format, Settings
-from etl.sources.formats import json_logs, lambda_events, queue_messages, webhook_captures
-from etl.sources.formats.queue_messages import unwrap_messages
+from etl.sources.formats import json_logs, lambda_events, webhook_captures
 from etl.sources.readers import json_records
 from etl.sources.readers.escapes import ESCAPES
+from etl.sources.readers.request_fields import instant_of
 from etl.sources.readers.webhook_envelopes import read_record
 from etl.sources.record import Record
 from etl.sources.records.json_documents import Element, read_documents
@@ -39,6 +42,11 @@ KNOWN = tuple(row for row in ROWS if row.escape in ESCAPES)
 read = json_records.start(KNOWN, Settings())
 
 
+def unwrapped(record: bytes) -> list[bytes]:
+    """What a record carries, by carriers that are messages of queues."""
+    return [held.text for held in Opener((QUEUE_CARRIERS,) * 4).carried(record)]
+
+
 def claimants(record: bytes) -> list[str]:
     return [row.name for row in ROWS if json_records.claims(row, record)]
 
@@ -53,7 +61,7 @@ def test_a_row_reads_its_samples_and_no_other_claims_them(row: Format, sample: b
         pytest.skip(f"the escape {row.escape} is not known here")
     record = read(sample)
     assert record.fault in (None, "not_a_request")
-    assert record.fault or record.path or row.is_body_logged or row.name == "docker"
+    assert record.fault or record.path or row.is_body_logged
     assert row.moment == "none" or record.received_at or record.fault or row.name == "segment_capture"
 
 
@@ -74,7 +82,7 @@ PAYLOADS = [
 def test_no_row_claims_a_payload_or_an_envelope(payload: bytes) -> None:
     assert claimants(payload) == []
     assert read(payload) == read_record(payload)
-    assert unwrap_messages(payload) == [payload]
+    assert unwrapped(payload) == [payload]
 
 
 def test_no_row_claims_what_the_cases_of_the_page_hold() -> None:
@@ -89,7 +97,7 @@ def test_no_row_claims_what_the_cases_of_the_page_hold() -> None:
     for record in records:
         # An envelope may say its address as nginx does; both readings are one.
         assert claimants(record) == (["nginx_json"] if b'"request_uri"' in record else [])
-        assert unwrap_messages(record) == [record]
+        assert unwrapped(record) == [record]
         if b"\\x" not in record:
             assert read(record) == read_record(record)
 
@@ -108,7 +116,7 @@ def test_any_bytes_are_read_without_an_exception() -> None:
         assert record.fault in (None, "malformed_record", "malformed_body", "not_a_request")
         pl.Series([record.query, record.body, record.path, record.user_agent], dtype=pl.String)
         json.dumps([record.fields, record.query_fields]).encode()
-        for inner in unwrap_messages(bytes(text)):
+        for inner in unwrapped(bytes(text)):
             read(inner)
 
 
@@ -176,20 +184,6 @@ TRAPS: dict[str, tuple[bytes, dict[str, Any]]] = {
     "what ngrok captured is no base64": (
         b'{"tunnel_name":"t","start":"2024-05-01T12:00:00Z","request":{"method":"GET","uri":"/a?b","raw":"<BYTES>"}}',
         {"path": "/a", "query": "b", "body": None},
-    ),
-    "Docker's line of something else holds no request": (
-        b'{"log":"listening on 80\\n","stream":"stderr","time":"2024-05-01T12:00:00Z"}',
-        {"fault": "not_a_request"},
-    ),
-    "Docker's line of JSON is read as that": (
-        json.dumps(
-            {"log": '{"ClientRequestURI":"/a?b"}\n', "stream": "stdout", "time": "2024-05-01T12:00:00.1Z"}
-        ).encode(),
-        {"path": "/a", "query": "b", "received_at": "2024-05-01 12:00:00.100000+00:00"},
-    ),
-    "the client of a line after its sender": (
-        b'{"log":"f nginx: 192.0.2.7 - - [01/May/2024:12:00:00 +0000] \\"GET /a HTTP/1.1\\" 200 2 \\"-\\" \\"u\\""}',
-        {"client_ip": "192.0.2.7", "path": "/a", "user_agent": "u"},
     ),
 }
 
@@ -500,7 +494,8 @@ def dumped(value: Any) -> bytes:
 
 
 INNER = b'{"click_id":"a"}'
-ENVELOPE = {"received_at": "2024-05-01T12:00:00+00:00", "body": '{"click_id":"a"}'}
+#: The payload, in a message with a time.
+TIMED = (INNER, "2024-05-01 12:00:00+00:00")
 LAMBDA = lambda_events.FORMATS[1].samples[0]
 LOGS = dumped(
     {
@@ -514,7 +509,7 @@ MESSAGES: dict[str, tuple[bytes, list[Any]]] = {
         dumped(
             {"Records": [{"messageId": "m", "body": INNER.decode(), "attributes": {"SentTimestamp": "1714564800000"}}]}
         ),
-        [ENVELOPE],
+        [TIMED],
     ),
     "what the SQS command line prints": (dumped({"Messages": [{"MessageId": "m", "Body": INNER.decode()}]}), [INNER]),
     "a Lambda event in SQS stays": (
@@ -523,7 +518,7 @@ MESSAGES: dict[str, tuple[bytes, list[Any]]] = {
     ),
     "SNS": (
         dumped({"Records": [{"Sns": {"Message": INNER.decode(), "Timestamp": "2024-05-01T12:00:00Z"}}]}),
-        [ENVELOPE],
+        [TIMED],
     ),
     "SNS in SQS": (
         dumped(
@@ -543,17 +538,17 @@ MESSAGES: dict[str, tuple[bytes, list[Any]]] = {
                 ]
             }
         ),
-        [ENVELOPE],
+        [TIMED],
     ),
     "Kinesis": (
         dumped({"Records": [{"kinesis": {"data": b64(INNER), "approximateArrivalTimestamp": 1714564800.0}}]}),
-        [ENVELOPE],
+        [TIMED],
     ),
     "Firehose": (
         dumped(
             {"deliveryStreamArn": "a", "records": [{"data": b64(INNER), "approximateArrivalTimestamp": 1714564800000}]}
         ),
-        [ENVELOPE],
+        [TIMED],
     ),
     "CloudWatch": (dumped({"awslogs": {"data": b64(gzip.compress(LOGS))}}), [b"192.0.2.7 - - [x]", INNER]),
     "CloudWatch in Kinesis": (
@@ -562,13 +557,13 @@ MESSAGES: dict[str, tuple[bytes, list[Any]]] = {
     ),
     "MSK": (
         dumped({"eventSource": "aws:kafka", "records": {"t-0": [{"value": b64(INNER), "timestamp": 1714564800000}]}}),
-        [ENVELOPE],
+        [TIMED],
     ),
-    "kcat": (dumped({"topic": "t", "offset": 1, "ts": 1714564800000, "payload": INNER.decode()}), [ENVELOPE]),
+    "kcat": (dumped({"topic": "t", "offset": 1, "ts": 1714564800000, "payload": INNER.decode()}), [TIMED]),
     "Connect": (dumped({"schema": {"type": "struct"}, "payload": {"click_id": "a"}}), [INNER]),
     "a form in kcat": (
         dumped({"topic": "t", "offset": 1, "ts": 1714564800000, "payload": "click_id=a&b=%C3%A9"}),
-        [{**ENVELOPE, "body": "click_id=a&b=%C3%A9"}],
+        [(b"click_id=a&b=%C3%A9", TIMED[1])],
     ),
     "a payload with a topic": (dumped({"topic": "t", "payload": "p", "click_id": "a"}), []),
     "a payload with records": (dumped({"Records": [{"body": "x"}], "click_id": "a"}), []),
@@ -581,27 +576,28 @@ MESSAGES: dict[str, tuple[bytes, list[Any]]] = {
 
 @pytest.mark.parametrize(("record", "expected"), MESSAGES.values(), ids=MESSAGES)
 def test_message(record: bytes, expected: list[Any]) -> None:
-    found = unwrap_messages(record)
+    found = Opener((QUEUE_CARRIERS,) * 4).carried(record)
+    times = [held.time and str(instant_of(held.time)) for held in found]
     wanted = expected or [record]
-    assert [
-        json.loads(text) if isinstance(want, dict) else text for text, want in zip(found, wanted, strict=True)
-    ] == wanted
+    texts = [held.text for held in found]
+    assert texts == [want[0] if isinstance(want, tuple) else want for want in wanted]
+    assert all(time == want[1] for time, want in zip(times, wanted, strict=True) if isinstance(want, tuple))
 
 
 def test_a_bomb_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_messages, "MAX_INFLATED", 1 << 16)
+    monkeypatch.setattr(opening, "MAX_INFLATED", 1 << 16)
     bomb = b64(gzip.compress(bytes(1 << 20)))
     many = dumped({"Records": [{"kinesis": {"data": bomb}}] * 3})
     small = dumped({"Records": [{"kinesis": {"data": b64(gzip.compress(bytes(1 << 15)))}}] * 3})
-    assert unwrap_messages(many) == [many]
-    assert unwrap_messages(small) == [small]
+    assert unwrapped(many) == [many]
+    assert unwrapped(small) == [small]
 
 
 def test_messages_within_messages_end() -> None:
     record = INNER
     for _ in range(30):
         record = dumped({"topic": "t", "offset": 1, "payload": json.loads(record)})
-    assert len(unwrap_messages(record)) == 1
+    assert len(unwrapped(record)) == 1
 
 
 # --- real files -----------------------------------------------------------------------------------------------
@@ -634,7 +630,7 @@ def test_real_files_are_in_the_formats_they_are_in(folder: str, names: set[str])
             lines = [line[line.find(b"{") :] for line in text.split(b"\n") if line.find(b"{") >= 0]
             found = [Element(line.strip(), 0, len(line)) for line in lines]
         for element in found:
-            for record in unwrap_messages(element.text):
+            for record in unwrapped(element.text):
                 claimed = claimants(record)
                 assert len(claimed) <= 1
                 seen |= set(claimed)

@@ -29,7 +29,9 @@ def test_defaults_as_typed_are_the_defaults() -> None:
 
 
 def test_texts_are_read() -> None:
-    typed = options.Typed({"statuses": "2xx", "max_record_bytes": "1MB", "min_matched": "90%", "columns": "payload=b"})
+    typed = options.Typed(
+        {"statuses": "2xx", "max_record_bytes": "1MB", "min_matched": "90%", "columns": ["payload=b"]}
+    )
     assert typed.parsed() == RunOptions(
         statuses=(range(200, 300),), max_record_bytes=2**20, min_matched=0.9, columns={"payload": "b"}
     )

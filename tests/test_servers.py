@@ -219,7 +219,8 @@ def requests_of(data: bytes, folder: Path) -> pl.DataFrame:
     surveyed = survey(path, "input", 1 << 24)
     found = detect(surveyed.samples, "input", Settings())
     place = (surveyed.starts[0], surveyed.plain_bytes, 1, found.row, found.framing)
-    split = Split("input", surveyed.digest, path, surveyed.codec, *place, Settings(columns=found.columns), 1 << 20)
+    settings = Settings(columns=found.columns)
+    split = Split("input", surveyed.digest, path, surveyed.codec, *place, settings, 1 << 20, carriers=found.carriers)
     return pl.concat(frame for frame, _ in read_split(split)).with_columns(format=pl.lit(found.row.name))
 
 

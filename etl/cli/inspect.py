@@ -65,6 +65,8 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
     matched = f"{counts.matched:.1%} of the records read" if counts.matched is not None else "no records to check"
     about = "" if found.is_whole else "about "
     facts = [("format", f"{row.name}, {matched}: {row.what}")]
+    if found.detected.carriers:
+        facts.insert(0, ("carrier", ", ".join(found.detected.carriers)))
     if found.detected.columns:
         facts.append(("columns", ", ".join(f"{role}={name}" for role, name in found.detected.columns)))
     facts += [

@@ -6,7 +6,7 @@ import enum
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -120,7 +120,17 @@ def _flag(name: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-_TYPES: Final[dict[str, Any]] = {"text": str | None, "path": Path | None, "count": int | None, "pii": PiiMode}
+_TYPES: Final[dict[str, Any]] = {
+    "text": str | None,
+    "texts": list[str] | None,
+    "path": Path | None,
+    "count": int | None,
+    "pii": PiiMode,
+}
+
+
+#: The comma before a role and its name.
+_BEFORE_ROLE: Final = re.compile(r",(?=\s*\w+=)")
 
 
 def read_ruleset(text: str | None) -> Ruleset:
@@ -184,14 +194,25 @@ def read_statuses(text: str | None) -> tuple[range, ...]:
     return tuple(spans)
 
 
-def read_columns(text: str | None) -> dict[str, str]:
-    """Returns role -> name of a text such as `received_at=created,payload=body`."""
+def read_columns(texts: Sequence[str] | None) -> dict[str, str]:
+    """Returns role -> name of texts such as `received_at=created,payload=body`. A name may contain commas.
+
+    Examples:
+        >>> read_columns(["payload=body,received_at=Time:%b %d, %Y", "query=a"])
+        {'payload': 'body', 'received_at': 'Time:%b %d, %Y', 'query': 'a'}
+    """
     from etl.errors import UsageError
 
-    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
-    if any(not mark or not name.strip() for _, mark, name in pairs):
-        raise UsageError(f"--columns {text!r} is not a list of role=name.", "Give received_at=created,payload=body.")
-    return {role.strip(): name.strip() for role, _, name in pairs}
+    found = {}
+    for text in texts or ():
+        for part in _BEFORE_ROLE.split(text):
+            role, mark, name = part.partition("=")
+            if not mark or not name.strip():
+                raise UsageError(
+                    f"--columns {text!r} is not a list of role=name.", "Give payload=body; repeat it for more."
+                )
+            found[role.strip()] = name.strip()
+    return found
 
 
 def read_share(text: str | None) -> float | None:

@@ -34,7 +34,7 @@ def reconcile(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that run wrote.")],
     against: Annotated[Path, typer.Option(metavar="FILE", help="Their export: CSV, Parquet or JSON lines.")],
     columns: Annotated[
-        str | None, typer.Option(metavar="ROLE=NAME,...", help="Their columns, such as time=Date.")
+        list[str] | None, typer.Option(metavar="ROLE=NAME", help="Their column, such as time=Date; repeatable.")
     ] = None,
     time_format: Annotated[
         str | None, typer.Option(metavar="LAYOUT", help="Format of their times, such as '%d.%m.%Y %H:%M'.")

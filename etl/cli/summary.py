@@ -65,7 +65,8 @@ def _shown(summary: dict[str, Any], out: Path) -> list[str]:
 def _input(item: dict[str, Any]) -> list[str]:
     """Describes an input: its format, its columns if they were guessed or given, and the time zone that was assumed."""
     known = f" (the same bytes as {item['same_as']})" if "same_as" in item else ""
-    lines = [f"  {item['path']}: {item['format']}, {item['records']:,} records{known}"]
+    form = f"carried by {item['carrier']}, format {item['format']}" if item["carrier"] else item["format"]
+    lines = [f"  {item['path']}: {form}, {item['records']:,} records{known}"]
     if "columns" in item:
         lines.append("    columns: " + ", ".join(f"{role}={name}" for role, name in item["columns"].items()))
     if item["time"] == "none":

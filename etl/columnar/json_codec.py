@@ -240,8 +240,11 @@ def _plain_notation(number: float) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Returns a text as a JSON string."""
-    return orjson.dumps(str(text)).decode()
+    """Returns a text as a JSON string; lone surrogates stay as they are."""
+    try:
+        return orjson.dumps(str(text)).decode()
+    except TypeError:
+        return json.dumps(str(text), ensure_ascii=False)
 
 
 def _is_deeper(value: Any, limit: int) -> bool:

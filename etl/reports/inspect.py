@@ -78,6 +78,7 @@ class Inspection(NamedTuple):
         counts, row = self.counts, self.detected.row
         return {
             "path": self.path,
+            "carrier": ", ".join(self.detected.carriers) or None,
             "format": row.name,
             "what": row.what,
             "matched": counts.matched,

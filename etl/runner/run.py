@@ -180,6 +180,7 @@ def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, tim
     described: dict[str, Any] = {
         "path": plan.input.source,
         "digest": plan.survey.digest,
+        "carrier": ", ".join(plan.detected.carriers) or None,
         "format": plan.detected.row.name,
         "compression": plan.survey.codec,
         "bytes": plan.survey.stored_bytes,

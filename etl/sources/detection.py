@@ -8,19 +8,24 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
-from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.errors import FormatError
-from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS, Format, Settings
-from etl.sources.formats.queue_messages import unwrap_messages
+from etl.sources.carried import claims_of, is_object
+from etl.sources.carriers.known_carriers import CARRIERS, keeps_lines, recognised
+from etl.sources.carriers.opening import Level
+from etl.sources.carriers.table_carriers import NAMED
+from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, PARQUET, TABLE_ROWS, Format, Settings
 from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
 from etl.sources.formats.unsupported import find_unsupported
 from etl.sources.framing import StreamPart, read_batches
-from etl.sources.readers import csv_tables, json_records, plain_text, w3c
+from etl.sources.readers import csv_tables, json_matching, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
-from etl.sources.readers.escapes import without_prefix
+from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
+from etl.sources.records.json_documents import read_documents
+from etl.sources.storage.decompress import SAMPLE_BYTES
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -31,6 +36,10 @@ _BY_LINE: Final = tuple(
 )
 
 
+#: `exported_records` or `guessed_records`.
+RecordFinder = Callable[..., "RecordColumns | None"]
+
+
 class Detected(NamedTuple):
     """The format detected in an input.
 
@@ -38,11 +47,13 @@ class Detected(NamedTuple):
         row: The format.
         framing: How the bytes are cut into records: a framing constant of `sources.format`.
         columns: For tables: (role, column) pairs. Empty for other formats.
+        carriers: The names of the carriers of the records, from the outside in.
     """
 
     row: Format
     framing: str
     columns: tuple[tuple[str, str], ...] = ()
+    carriers: tuple[str, ...] = ()
 
 
 class Sample(NamedTuple):
@@ -72,15 +83,19 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     )
     if headed:
         return Detected(headed, HEADED)
-    content = [line for line in sample.lines if blank_or_comment(line) is None]
+    content = _content(sample.lines)
     if not content:
         return Detected(FORMATS[0], LINES)
-    bare = [without_prefix(line) for line in content]
-    starts_json = _JSON_START.match(sample.head) or sum(line.startswith(b"{") for line in bare) * 2 > len(bare)
     found = (
-        _detect_json(sample.head, bare, settings)
-        if starts_json
-        else _detect_table(sample, settings) or _detect_text(sample.head, content, settings)
+        _detect_exported(sample, settings)
+        or _detect_carried(sample, settings)
+        or (
+            _detect_json(sample, content, settings)
+            if _starts_json(sample.head, content)
+            else _detect_cells(sample, settings, guessed_records)
+            or _detect_table(sample, settings)
+            or _detect_text(sample.head, content, settings)
+        )
     )
     if found is None:
         raise FormatError(
@@ -90,12 +105,27 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
     return found
 
 
+def _content(lines: list[bytes]) -> list[bytes]:
+    """Returns the lines that are neither blank nor comments."""
+    return [line for line in lines if blank_or_comment(line) is None]
+
+
+def _starts_json(head: bytes, lines: list[bytes]) -> bool:
+    """Whether an input is JSON: it begins so, or most of its lines do."""
+    return bool(_JSON_START.match(head)) or sum(line.startswith(b"{") for line in lines) * 2 > len(lines)
+
+
 def assume_format(row: Format, samples: tuple[bytes, ...], settings: Settings) -> Detected:
-    """Returns the format that the user named, with the framing and the columns that the samples show."""
+    """Returns the format that the user named, with the framing, columns and carriers that the samples show."""
     sample = _sample(samples)
-    if row in (BARE_LINES, BARE_DOCUMENTS):
-        return Detected(row, framing_of(row))
-    if row.family == "json" and _JSON_START.match(sample.head):
+    exported = _detect_exported(sample, settings, row)
+    if exported:
+        return exported
+    if framing_of(row) in (LINES, HEADED) or row == BARE_DOCUMENTS:
+        framing, carriers, _ = _carriers(sample, settings, row)
+        if carriers:
+            return Detected(row, framing, carriers=carriers)
+    if row.family == "json" and row not in (BARE_LINES, BARE_DOCUMENTS) and _JSON_START.match(sample.head):
         if row.container and json_records.container_of(sample.head, (row,)):
             return Detected(row, DOCUMENTS)
         return Detected(row, _json_framing(sample.head, sample.lines))
@@ -112,6 +142,8 @@ def _sample(samples: tuple[bytes, ...]) -> Sample:
     samples lose their first and last lines.
     """
     head = samples[0].removeprefix(_BOM)
+    if len(samples[0]) < SAMPLE_BYTES and head and not head.endswith(b"\n"):
+        head += b"\n"
     lines = head.split(b"\n")
     if len(lines) > 1 and not head.endswith(b"\n"):
         lines.pop()
@@ -127,37 +159,139 @@ def _records(head: bytes, framing: str, delimiter: str = ",", container: tuple[s
     return records[:-1] if len(records) > 1 and not head.endswith((b"\n", b"}", b"]")) else records
 
 
-def _detect_json(head: bytes, content: list[bytes], settings: Settings) -> Detected:
+def _detect_exported(sample: Sample, settings: Settings, row: Format | None = None) -> Detected | None:
+    """Returns the format of what a table carries, or a key that the user named; None if it is no known export.
+
+    Args:
+        sample: The sampled records.
+        settings: The user's settings.
+        row: The format that the user named: of the table, or of what it carries.
+    """
+    content = _content(sample.lines)
+    if not _starts_json(sample.head, content):
+        return _detect_cells(sample, settings, exported_records, row)
+    name = dict(settings.columns).get("record")
+    if name is None:
+        return None
+    framing = _json_framing(sample.head, content)
+    records = _records(sample.head, DOCUMENTS) if framing == DOCUMENTS else content
+    objects = [value for record in records if isinstance(value := json_records.parsed(record), dict)]
+    rows = [{name: json_matching.value_at(value, name) for _, name in settings.columns} for value in objects]
+    found = exported_records([name for _, name in settings.columns], rows, claims_of(settings, row), settings)
+    return _carried_by(NAMED, framing, found, settings, row) if found else None
+
+
+def _detect_cells(sample: Sample, settings: Settings, find: RecordFinder, row: Format | None = None) -> Detected | None:
+    """Returns the format of what a column of a table carries; None if there is no such column."""
+    is_table = row is not None and row.family in ("table", "copy")
+    carried = None if is_table else row
+    claims = claims_of(settings, carried)
+    for table in (row,) if row and is_table else csv_tables.FORMATS:
+        framing = framing_of(table)
+        records = _records(sample.head, framing, DELIMITERS.get(table.name, "\t"))
+        sampled = csv_tables.sample_rows(table, records, settings)
+        found = find(*sampled, claims, settings) if sampled else None
+        if found:
+            return _carried_by(table.name, framing, found, settings, carried)
+    return None
+
+
+def detect_rows(names: list[str], rows: list[dict[str, Any]], settings: Settings) -> Detected | None:
+    """Returns the format of what a column of a Parquet file carries; None if there is no such column."""
+    claims = claims_of(settings, None)
+    found = exported_records(names, rows, claims, settings) or guessed_records(names, rows, claims, settings)
+    return _carried_by(NAMED, PARQUET, found, settings) if found else None
+
+
+def _carried_by(
+    carrier: str, framing: str, found: RecordColumns, settings: Settings, row: Format | None = None
+) -> Detected:
+    """Returns the format of the records in a column."""
+    held = row or _format_of(found.texts, settings)
+    return Detected(held, framing, found.columns, (carrier, *found.carriers))
+
+
+def _detect_json(sample: Sample, content: list[bytes], settings: Settings) -> Detected:
     """Returns the JSON format that matches the most records; bare payloads if no format matches enough."""
+    head = sample.head
     rows = rows_of("json", settings)
     container = json_records.container_of(head, rows)
     if container:
         held = tuple(row for row in rows if row.container == container)
         return Detected(_most_claimed(held, _records(head, DOCUMENTS, container=container)) or held[0], DOCUMENTS)
     framing = _json_framing(head, content)
-    records = (
-        _records(head, DOCUMENTS)
-        if framing == DOCUMENTS
-        else [record for line in content for record in unwrap_messages(line)]
-    )
-    bare = BARE_DOCUMENTS if framing == DOCUMENTS else BARE_LINES
-    return Detected(_most_claimed(rows, records) or bare, framing)
+    records = _records(head, DOCUMENTS) if framing == DOCUMENTS else content
+    found = _most_claimed(rows, records)
+    if found:
+        return Detected(found, framing)
+    objects = [value for record in records if isinstance(value := json_records.parsed(record), dict)]
+    names = list(dict.fromkeys(name for value in objects for name in value))
+    column = guessed_records(names, objects, claims_of(settings, None), settings)
+    if column:
+        return _carried_by(NAMED, framing, column, settings)
+    return Detected(BARE_DOCUMENTS if framing == DOCUMENTS else BARE_LINES, framing)
 
 
 def _json_framing(head: bytes, lines: list[bytes]) -> str:
-    """Returns DOCUMENTS for an array or for objects over several lines, MESSAGES for queue messages, else LINES."""
-    objects = [line for line in lines if _is_object(line)]
-    if head.lstrip().startswith(b"[") or len(objects) * 2 < len([line for line in lines if line.strip()]):
-        return DOCUMENTS
-    return MESSAGES if any(unwrap_messages(line) != [line] for line in objects) else LINES
+    """Returns DOCUMENTS for an array or for objects over several lines, else LINES."""
+    objects = [line for line in lines if is_object(line)]
+    is_array = head.lstrip().startswith(b"[")
+    return DOCUMENTS if is_array or len(objects) * 2 < len([line for line in lines if line.strip()]) else LINES
 
 
-def _is_object(line: bytes) -> bool:
-    """Whether a line is a JSON object."""
-    try:
-        return isinstance(json_codec.parse(json_codec.repair_escapes(line)), dict)
-    except json_codec.JsonError:
-        return False
+def _carriers(
+    sample: Sample, settings: Settings, row: Format | None = None
+) -> tuple[str, tuple[str, ...], list[bytes]]:
+    """Finds the carriers of the sampled records.
+
+    Args:
+        sample: The sampled records.
+        settings: The user's settings.
+        row: The format that the user named.
+
+    Returns:
+        How the input is cut into records, the names of the carriers, and what they carry.
+    """
+    content = _content(sample.lines)
+    framing, records = LINES, content
+    if _JSON_START.match(sample.head):
+        container = _container(sample.head)
+        framing = DOCUMENTS if container else _json_framing(sample.head, content)
+        if framing == DOCUMENTS:
+            records = _records(sample.head, DOCUMENTS, container=container)
+    names, texts = recognised(records, claims_of(settings, row))
+    if framing == LINES and not keeps_lines(names):
+        framing = MESSAGES
+    return framing, names, texts
+
+
+def _container(head: bytes) -> tuple[str, ...]:
+    """Returns the keys of the array in which a carrier writes its records; empty if the input is no such array."""
+    for container in dict.fromkeys(row.container for row in CARRIERS if row.container):
+        elements = next(read_documents(io.BytesIO(head), len(head), container), [])
+        level = Level(tuple(row for row in CARRIERS if row.container == container))
+        if any(level.step(element.text) for element in elements[:2]):
+            return container
+    return ()
+
+
+def _detect_carried(sample: Sample, settings: Settings) -> Detected | None:
+    """Returns the format of what the sampled records carry; None if they have no carrier."""
+    framing, carriers, texts = _carriers(sample, settings)
+    if not carriers:
+        return None
+    return Detected(_format_of(texts, settings), framing, carriers=carriers)
+
+
+def _format_of(texts: list[bytes], settings: Settings) -> Format:
+    """Returns the format that matches the most carried texts; the first known format if none does."""
+    content = _content(texts)
+    rows = tuple(row for row in rows_of("json", settings) if row not in (BARE_LINES, BARE_DOCUMENTS))
+    if _starts_json(b"", content):
+        return _most_claimed(rows, content) or BARE_LINES
+    detected = _detect_text(b"".join(text + b"\n" for text in content), content, settings)
+    others = BARE_LINES if any(text.startswith(b"{") for text in content) else FORMATS[0]
+    return detected.row if detected else _most_claimed(rows, content) or others
 
 
 def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | None:
@@ -192,12 +326,11 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     """
     best: tuple[int, Format | None] = (0, None)
     for name in _BY_LINE:
-        votes = Counter[str]()
-        for line in map(without_prefix, content) if FAMILIES[name].allows_prefix else content:
-            votes.update(row.name for row in rows_of(name, settings) if FAMILIES[name].claims(row, line))
+        rows, claims = rows_of(name, settings), FAMILIES[name].claims
+        votes = Counter(row.name for line in content for row in rows if claims(row, line))
         if votes.total() > best[0]:
             top = max(votes, key=lambda name: votes[name])
-            best = votes.total(), next(row for row in rows_of(name, settings) if row.name == top)
+            best = votes.total(), next(row for row in rows if row.name == top)
     blocks = _records(head, BLOCKS)
     dated = BY_NAME["dated_json"]
     claimed = sum(plain_text.claims_dated(dated, block) for block in blocks)

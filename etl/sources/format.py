@@ -19,10 +19,11 @@ Reader = Callable[[bytes], Record]
 LayoutReader = Callable[[bytes], str | None]
 
 
-#: Framings: how bytes are cut into records. Only LINES can be read from the middle of a file.
+#: Framings: how bytes are cut into records. LINES can be read from the middle of a file; MESSAGES can only from where
+#: no record waits for its pieces; no other framing can.
 #: LINES: each line is a record. HEADED: lines whose columns a header line names. MESSAGES: lines that may carry several
-#: records each. TABLE_ROWS: lines whose quoted cells may contain line ends. BLOCKS: a dated line and all following
-#: lines without a date. DOCUMENTS: JSON values. PARQUET: rows of a Parquet file.
+#: records each, or a part of a record. TABLE_ROWS: lines whose quoted cells may contain line ends. BLOCKS: a dated line
+#: and all following lines without a date. DOCUMENTS: JSON values. PARQUET: rows of a Parquet file.
 LINES: Final = "lines"
 HEADED: Final = "headed"
 MESSAGES: Final = "messages"
@@ -77,6 +78,8 @@ class Settings(NamedTuple):
     Attributes:
         timezone: IANA name of the zone for times without a zone.
         columns: (role, column name or key path) pairs. They take precedence over the format's own keys.
+        time: How the times of the column or key `received_at` are written: a key of `timestamps.TIMES`, or `layout` and
+            a strftime layout. Other known notations are tried, too.
         formats: The user's own formats.
         is_cloudfront_encoded: Whether CloudFront wrote each `%` of a query as `%25`.
         word: A word that every postback's log line contains. Other well-formed lines are counted, not parsed. Empty:
@@ -85,6 +88,7 @@ class Settings(NamedTuple):
 
     timezone: str = "UTC"
     columns: tuple[tuple[str, str], ...] = ()
+    time: str = "iso8601"
     formats: tuple[Format, ...] = ()
     is_cloudfront_encoded: bool = True
     word: bytes = b""
@@ -98,12 +102,10 @@ class Family(NamedTuple):
         start: Creates a reader for formats of the family. A reader reads one split from its beginning, because it may
             keep state, such as the columns of a header.
         claims: Returns whether a record is in a format.
-        allows_prefix: Whether a container runtime or log shipper may have put a prefix before each line.
         start_layout_reader: Creates a layout reader for one split. None for families without tables.
     """
 
     framing: str
     start: Callable[[tuple[Format, ...], Settings], Reader]
     claims: Callable[[Format, bytes], bool]
-    allows_prefix: bool = True
     start_layout_reader: Callable[[tuple[Format, ...], Settings], LayoutReader] | None = None

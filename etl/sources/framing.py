@@ -7,7 +7,6 @@ from typing import BinaryIO, Final, NamedTuple
 
 from etl.columnar.delimited_rows import row_patterns
 from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, TABLE_ROWS
-from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.readers.timestamps import DATED
 from etl.sources.records.json_documents import read_documents
 from etl.sources.records.lines import KEPT_BYTES, Batch, Element, as_batch, read_lines
@@ -48,22 +47,8 @@ def _lines(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
 
 
 def _documents(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
-    """Yields JSON values, or the records within them if they are queue messages."""
-    for elements in read_documents(stream, part.max_record_bytes, part.container):
-        yield as_batch([inner for element in elements for inner in _unwrap(element)])
-
-
-def _messages(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
-    """Yields the records within queue messages, one message per line; other lines are yielded unchanged."""
-    for batch in _lines(stream, part):
-        yield as_batch([inner for line in _lines_of(batch) for inner in _unwrap(line)])
-
-
-def _unwrap(element: Element) -> list[Element]:
-    """Returns the records inside a queue message, or the record itself; oversized records are not opened."""
-    if element.length > len(element.text):
-        return [element]
-    return [Element(text, element.offset, len(text)) for text in unwrap_messages(element.text)]
+    """Yields JSON values."""
+    yield from map(as_batch, read_documents(stream, part.max_record_bytes, part.container))
 
 
 def _lines_of(batch: Batch) -> list[Element]:
@@ -136,7 +121,7 @@ def _table_rows(stream: BinaryIO, part: StreamPart) -> Iterator[Batch]:
 _CUTTERS: Final[dict[str, Callable[[BinaryIO, StreamPart], Iterator[Batch]]]] = {
     LINES: _lines,
     HEADED: _lines,
-    MESSAGES: _messages,
+    MESSAGES: _lines,
     DOCUMENTS: _documents,
     BLOCKS: _blocks,
     TABLE_ROWS: _table_rows,

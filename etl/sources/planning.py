@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 
 from etl.errors import FormatError
 from etl.options import DEFAULT_MAX_RECORD_BYTES
-from etl.sources.detection import Detected, assume_format, detect
-from etl.sources.format import LINES, PARQUET, Settings
+from etl.sources.detection import Detected, assume_format, detect, detect_rows
+from etl.sources.format import LINES, PARQUET, Format, Settings
 from etl.sources.formats.log_format import compile_log_format
-from etl.sources.formats.registry import BY_NAME
+from etl.sources.formats.registry import BY_NAME, RETIRED
 from etl.sources.readers import parquet_tables
-from etl.sources.splits import Split
+from etl.sources.splits import Split, whole_record_starts
 from etl.sources.storage.decompress import Survey, open_decompressed
 from etl.sources.storage.inputs import Input
 
@@ -54,15 +54,18 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
         InputError: The input is a damaged Parquet file.
     """
     if reading.log_format:
-        return Detected(compile_log_format(reading.log_format), LINES)
+        return assume_format(compile_log_format(reading.log_format), samples, reading.settings)
     known = {row.name: row for row in reading.settings.formats} | BY_NAME
-    if reading.format not in ("auto", *known):
+    if reading.format not in ("auto", *known, *RETIRED):
         raise FormatError(f"--format {reading.format!r} is unknown.", f"Known formats: auto, {', '.join(known)}.")
     if samples[0].startswith(parquet_tables.MAGIC):
         with open_decompressed(item.path, codec, item.source) as (stream, _):
+            carried = detect_rows(*parquet_tables.sample_rows(stream, item.source), reading.settings)
+            if carried:
+                return carried
             columns = parquet_tables.sample_columns(stream, item.source, reading.settings)
         return Detected(BY_NAME["parquet"], PARQUET, columns)
-    if reading.format == "auto":
+    if reading.format == "auto" or reading.format not in known:
         return detect(samples, item.source, reading.settings)
     return assume_format(known[reading.format], samples, reading.settings)
 
@@ -72,6 +75,8 @@ def plan_splits(
 ) -> Iterator[Split]:
     """Yields the splits of an input. Only formats of single lines are split; compressed inputs get few splits.
 
+    Where a carrier cuts records into pieces, splits begin where no record waits for its further pieces.
+
     Args:
         item: The input.
         surveyed: Its survey: codec, digest, sizes and possible split points.
@@ -80,31 +85,45 @@ def plan_splits(
         word: A word that every postback's log line contains; empty to parse all lines.
     """
     every = 1 if surveyed.codec == "plain" else -(-len(surveyed.starts) // COMPRESSED_SPLITS)
-    starts = surveyed.starts[::every] if found.framing == LINES else surveyed.starts[:1]
     columns = found.columns or reading.settings.columns
-    for start, end, first_record in zip(
-        starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines[::every], strict=False
-    ):
-        yield Split(
-            item.source,
-            surveyed.digest,
-            item.path,
-            surveyed.codec,
-            start,
-            end,
-            first_record,
-            found.row,
-            found.framing,
-            reading.settings._replace(columns=columns, word=word),
-            reading.max_record_bytes,
-            surveyed.has_return_ends,
-        )
+    whole = Split(
+        item.source,
+        surveyed.digest,
+        item.path,
+        surveyed.codec,
+        0,
+        surveyed.plain_bytes,
+        1,
+        found.row,
+        found.framing,
+        reading.settings._replace(columns=columns, word=word),
+        reading.max_record_bytes,
+        surveyed.has_return_ends,
+        found.carriers,
+    )
+    starts, first_records = surveyed.starts[::every], surveyed.first_lines[::every]
+    if found.framing != LINES:
+        starts, first_records = whole_record_starts(whole, starts)
+    for start, end, first in zip(starts, (*starts[1:], surveyed.plain_bytes), first_records, strict=True):
+        yield whole._replace(start=start, end=end, first_record=first)
 
 
 def describe_times(detected: Detected, timezone: str) -> str:
     """Describes the times of an input: `none`, `zoned`, or the zone that applies to times without a zone."""
     row = detected.row
+    if "record" in dict(detected.columns):
+        has_time = row.moment == "none" and "received_at" in dict(detected.columns)
+        return f"{timezone} where no zone is written" if has_time else _times_of(row, timezone)
+    if detected.carriers and (row.moment == "none" or row.is_zoned):
+        return "zoned"
     is_table = bool(detected.columns) or row.family in ("table", "copy", "parquet")
     if row.moment == "none" or (is_table and "received_at" not in dict(detected.columns)):
+        return "none"
+    return _times_of(row, timezone)
+
+
+def _times_of(row: Format, timezone: str) -> str:
+    """Describes the times of a format that has some, or of none."""
+    if row.moment == "none":
         return "none"
     return "zoned" if row.is_zoned else f"{timezone} where no zone is written"

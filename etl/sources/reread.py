@@ -16,10 +16,13 @@ import numpy as np
 import polars as pl
 
 from etl.columnar.delimited_rows import DELIMITERS
+from etl.sources.carried import carried_settings, complete, opener_of, outermost_row
+from etl.sources.carriers.known_carriers import BEFORE_DESCRIBED
+from etl.sources.carriers.opening import Opened
 from etl.sources.detection import Detected
 from etl.sources.format import Format, Settings
 from etl.sources.formats.log_format import compile_log_format
-from etl.sources.formats.registry import BY_NAME, start_layout_reader, start_reader
+from etl.sources.formats.registry import BY_NAME, RETIRED, start_layout_reader, start_reader
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.planning import ReadOptions
 from etl.sources.readers.csv_tables import has_numbered_columns
@@ -27,6 +30,7 @@ from etl.sources.records.lines import Batch
 from etl.sources.splits import batch_reader
 
 _LISTS: Final = ("marks", "container")
+_SEVERAL: Final = "Its raw record holds several records; only its input says which of them it is"
 
 
 class Origin(NamedTuple):
@@ -37,24 +41,33 @@ class Origin(NamedTuple):
         framing: How the input was cut into records.
         settings: The user's settings, with the columns that were found.
         header: For tables: the record that names the columns.
+        carriers: The names of the carriers of the records.
     """
 
     row: Format
     framing: str
     settings: Settings
     header: str | None = None
+    carriers: tuple[str, ...] = ()
+
+    @property
+    def outermost(self) -> Format:
+        """The table whose cells carry the records, if there is one; else the format of the records."""
+        return outermost_row(self.row, self.carriers)
 
     @property
     def is_self_contained(self) -> bool:
         """Whether a record can be parsed without the records before it."""
-        if self.row.family == "table":
+        family = self.outermost.family
+        if family == "table":
             return self.header is not None or has_numbered_columns(self.settings)
-        return self.row.family != "w3c" and (self.row.family != "copy" or has_numbered_columns(self.settings))
+        return family != "w3c" and (family != "copy" or has_numbered_columns(self.settings))
 
     @property
     def layout(self) -> str | None:
         """The layout text of the input's records, if they are rows of one table; else None."""
-        return start_layout_reader(self.row, self.settings)((self.header or "").encode("utf-8", "surrogateescape"))
+        header = (self.header or "").encode("utf-8", "surrogateescape")
+        return start_layout_reader(self.outermost, self.settings)(header)
 
 
 def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[str, Any]:
@@ -72,6 +85,8 @@ def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[
         "framing": found.framing,
         "timezone": settings.timezone,
         "columns": settings.columns,
+        "time": settings.time,
+        "carriers": found.carriers,
         "formats": [_format_as_data(row) for row in settings.formats],
         "header": _header(found, settings, head),
     }
@@ -81,11 +96,12 @@ def origin_of(described: dict[str, Any]) -> Origin:
     """Restores an origin from its description by `describe_origin`."""
     own = tuple(_format_from_data(row) for row in described["formats"])
     columns = tuple((role, name) for role, name in described["columns"])
-    settings = Settings(described["timezone"], columns, own)
+    settings = Settings(described["timezone"], columns, described.get("time", Settings().time), own)
     known = {row.name: row for row in own}
     name, log_format = described["format"], described["log_format"]
-    row = compile_log_format(log_format) if log_format else known.get(name) or BY_NAME[name]
-    return Origin(row, described["framing"], settings, described["header"])
+    row = compile_log_format(log_format) if log_format else known.get(name) or RETIRED.get(name) or BY_NAME[name]
+    carriers = tuple(described.get("carriers", BEFORE_DESCRIBED))
+    return Origin(row, described["framing"], settings, described["header"], carriers)
 
 
 def origin_json(described: dict[str, Any]) -> str:
@@ -105,8 +121,19 @@ def read_again(origin: Origin, raws: Iterable[str]) -> dict[str, pl.Series]:
     """
     before = [] if origin.header is None else [origin.header]
     texts = [text.encode("utf-8", "surrogateescape") for text in (*before, *raws)]
-    read = batch_reader(origin.row, origin.framing, origin.settings)(_batch(texts))
-    return {name: values[len(before) :] for name, values in read.items()}
+    settings = carried_settings(origin.settings, origin.carriers)
+    read = batch_reader(origin.row, origin.framing, settings, is_carried=bool(origin.carriers))
+    batch = _batch(texts)
+    opened = Opened(batch, batch, [], [], {})
+    if origin.carriers:
+        opened = opener_of(origin.row, origin.settings, origin.carriers).open(batch)
+    columns = complete(read(opened.records), opened, origin.settings)
+    _, firsts, counts = np.unique(opened.records.offsets, return_index=True, return_counts=True)
+    several = np.flatnonzero(counts > 1).tolist()
+    columns = {name: values.gather(firsts) for name, values in columns.items()}
+    columns["fault"] = columns["fault"].scatter(several, "malformed_record")
+    columns["fault_message"] = columns["fault_message"].scatter(several, _SEVERAL)
+    return {name: values[len(before) :] for name, values in columns.items()}
 
 
 def _batch(texts: list[bytes]) -> Batch:
@@ -118,10 +145,11 @@ def _batch(texts: list[bytes]) -> Batch:
 
 def _header(found: Detected, settings: Settings, head: bytes) -> str | None:
     """Returns the header record of a table; None if the input is not a table or its beginning has no header."""
-    if found.row.family != "table" or has_numbered_columns(settings):
+    row = outermost_row(found.row, found.carriers)
+    if row.family != "table" or has_numbered_columns(settings):
         return None
-    read = start_reader(found.row, settings)
-    part = StreamPart(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[found.row.name])
+    read = start_reader(row, settings)
+    part = StreamPart(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[row.name])
     records = (text for batch in read_batches(io.BytesIO(head), part) for text in batch.texts())
     return next((text.decode("utf-8", "surrogateescape") for text in records if read(text).fault == "header"), None)
 

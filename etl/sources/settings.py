@@ -19,6 +19,8 @@ _KINDS: Final = {"pattern": "text", "keys": "json"}
 _TEXTS: Final = ("what", "link", "pattern", "escape", "time", "moment")
 _FLAGS: Final = ("is_zoned", "is_body_logged")
 _LISTS: Final = ("marks", "container", "samples")
+#: A name, and the layout of times behind its last colon before the first `%`.
+_TIMED: Final = re.compile(r"([^%]+):([^%:]*%.*)")
 _GROUPS: Final = frozenset(("request", "target", "path", "query"))
 _ALL_GROUPS: Final = _GROUPS | {"method", "body", "time", "status", "client", "agent"}
 
@@ -28,7 +30,8 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
 
     Args:
         timezone: IANA name of the zone for times without a zone.
-        columns: Role -> column name or key path.
+        columns: Role -> column name or key path. Behind the name for `received_at`, a colon and a strftime layout may
+            stand.
         formats: Path of a TOML file with the user's own formats.
 
     Raises:
@@ -38,13 +41,20 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
     Examples:
         >>> make_settings("Europe/Berlin", {"payload": "body"}, None).columns
         (('payload', 'body'),)
+        >>> make_settings("UTC", {"received_at": "Time:%b %d, %Y @ %H:%M:%S.%f"}, None).time
+        'layout %b %d, %Y @ %H:%M:%S.%f'
     """
     check_zone("--log-timezone", timezone)
     unknown = [role for role in columns if role not in ROLES]
     if unknown:
         raise UsageError(f"--columns {unknown[0]!r} is not a known role.", f"Known roles: {', '.join(ROLES)}.")
     rows = read_formats(Path(formats)) if formats else ()
-    return Settings(timezone=timezone, columns=tuple(columns.items()), formats=rows)
+    found = dict(columns)
+    timed = _TIMED.fullmatch(found.get("received_at", ""))
+    if timed is None:
+        return Settings(timezone=timezone, columns=tuple(found.items()), formats=rows)
+    found["received_at"] = timed[1].strip()
+    return Settings(timezone, tuple(found.items()), f"layout {timed[2].strip()}", rows)
 
 
 def check_zone(option: str, zone: str) -> None:

@@ -12,7 +12,11 @@ import polars as pl
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.columnar.string_buffers import texts_of
 from etl.schema import REQUESTS
-from etl.sources.format import DOCUMENTS, LINES, MESSAGES, PARQUET, Format, Settings
+from etl.sources.carried import carried_settings, complete, opened_batches, opener_of, outermost_row
+from etl.sources.carriers.joining import split_places
+from etl.sources.carriers.known_carriers import container_of, cutting
+from etl.sources.carriers.opening import Opened
+from etl.sources.format import LINES, MESSAGES, PARQUET, Format, Settings
 from etl.sources.formats.registry import (
     BARE_DOCUMENTS,
     BARE_LINES,
@@ -23,7 +27,6 @@ from etl.sources.formats.registry import (
 )
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import access_log, json_batch, json_matching, parquet_tables
-from etl.sources.readers.escapes import without_prefix
 from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import Batch, line_text
 from etl.sources.storage.decompress import open_decompressed
@@ -47,6 +50,7 @@ class Split(NamedTuple):
         settings: The user's settings, with the columns of a table.
         max_record_bytes: Records longer than this are malformed.
         has_return_ends: Whether carriage returns alone end the lines of the input.
+        carriers: The names of the carriers in the input.
     """
 
     source: str
@@ -61,6 +65,7 @@ class Split(NamedTuple):
     settings: Settings
     max_record_bytes: int
     has_return_ends: bool = False
+    carriers: tuple[str, ...] = ()
 
 
 def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
@@ -73,18 +78,41 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
         InputError: The input cannot be read to the split's end.
     """
     number = split.first_record
-    read = batch_reader(split.row, split.framing, split.settings)
+    settings = carried_settings(split.settings, split.carriers)
+    read = batch_reader(split.row, split.framing, settings, is_carried=bool(split.carriers))
     layouts = _layout_reader(split)
     with open_decompressed(split.path, split.codec, split.source) as (stream, position):
-        batches = _batches(split, stream)
+        batches = _opened(split, stream)
         reached = split.start if split.codec == "plain" else position()
-        for batch in batches:
-            height = len(batch.starts)
+        for opened in batches:
+            height = len(opened.raws.starts)
             if height:
                 before, reached = reached, min(position(), split.end) if split.codec == "plain" else position()
-                columns = {**read(batch), **_lineage(split, batch), "layout": layouts(batch)}
+                read_columns = complete(read(opened.records), opened, split.settings)
+                columns = {**read_columns, **_lineage(split, opened.raws), "layout": layouts(opened.raws)}
                 yield _as_requests(columns, split, number), max(0, reached - before)
                 number += height
+
+
+def whole_record_starts(split: Split, starts: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Returns where the splits of an input of several lines a record may begin, and the numbers of their first records.
+
+    Args:
+        split: The whole input.
+        starts: The wanted offsets; the first is 0.
+    """
+    rows = cutting(split.carriers) if split.framing == MESSAGES else ()
+    if len(starts) < 2 or not rows:
+        return (0,), (1,)
+    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
+        places = list(split_places(_batches(split, stream), rows, starts[1:], split.max_record_bytes))
+    return (0, *(place for place, _ in places)), (1, *(count + 1 for _, count in places))
+
+
+def _opened(split: Split, stream: BinaryIO) -> Iterator[Opened]:
+    """Cuts a split's part of a decompressed stream into batches of records, and opens their carriers."""
+    batches = _batches(split, stream)
+    return opened_batches(batches, split.row, split.settings, split.carriers, split.max_record_bytes)
 
 
 def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
@@ -95,12 +123,15 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
         stream.seek(split.start - 1)
     if split.has_return_ends:
         stream = ReturnsAsNewlines(stream)  # type: ignore[assignment]
-    delimiter = DELIMITERS.get(split.row.name, ",")
-    part = StreamPart(split.framing, split.start, split.end, split.max_record_bytes, split.row.container, delimiter)
+    delimiter = DELIMITERS.get(outermost_row(split.row, split.carriers).name, ",")
+    container = container_of(split.carriers) if split.carriers else split.row.container
+    part = StreamPart(split.framing, split.start, split.end, split.max_record_bytes, container, delimiter)
     return read_batches(stream, part)
 
 
-def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Batch], dict[str, pl.Series]]:
+def batch_reader(
+    row: Format, framing: str, settings: Settings, *, is_carried: bool = False
+) -> Callable[[Batch], dict[str, pl.Series]]:
     """Returns a function that parses batches of records in order.
 
     The function returns the columns of `schema.REQUESTS` except lineage and raw.
@@ -109,21 +140,18 @@ def batch_reader(row: Format, framing: str, settings: Settings) -> Callable[[Bat
         row: The records' format.
         framing: How the records were cut out of the input.
         settings: The user's settings, with the columns of a table.
+        is_carried: Whether carriers held the records.
     """
-    read = start_reader(row, settings)
+    read = start_reader(row, settings, is_carried=is_carried)
     if row.family == "access_log":
         return partial(access_log.read_batch, read=read, word=settings.word)
-    has_comments = framing in (LINES, MESSAGES)
-    allows_prefix = FAMILIES[row.family].allows_prefix and framing != DOCUMENTS
-
-    def read_one(text: bytes) -> Record:
-        skipped = access_log.blank_or_comment(text) if has_comments else None
-        return skipped or read(without_prefix(text) if allows_prefix else text)
+    has_comments = framing in (LINES, MESSAGES) or is_carried
 
     def read_at(batch: Batch, i: int) -> Record:
         if i in batch.oversized:
             return access_log.oversized(batch.oversized[i])
-        return read_one(batch.buffer[batch.starts[i] : batch.ends[i]].tobytes())
+        text = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
+        return (access_log.blank_or_comment(text) if has_comments else None) or read(text)
 
     def read_all(batch: Batch) -> dict[str, pl.Series]:
         return as_columns([read_at(batch, i) for i in range(len(batch.starts))])
@@ -145,9 +173,10 @@ def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
 
 def _layout_reader(split: Split) -> Callable[[Batch], pl.Series]:
     """Returns a function that takes batches in order and returns each record's layout text; null outside tables."""
-    if not FAMILIES[split.row.family].start_layout_reader:
+    row = outermost_row(split.row, split.carriers)
+    if not FAMILIES[row.family].start_layout_reader:
         return lambda batch: pl.Series("layout", [None], dtype=pl.String).new_from_index(0, len(batch.starts))
-    read = start_layout_reader(split.row, split.settings)
+    read = start_layout_reader(row, split.settings)
     return lambda batch: pl.Series("layout", list(map(read, batch.texts())), dtype=pl.String)
 
 
@@ -195,20 +224,22 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
     layouts = _layout_reader(split)
     first = split.first_record
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
-        for batch in _batches(split, stream):
+        for opened in _opened(split, stream):
+            batch = opened.raws
             selected = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
             lines = selected - first
             raws = texts_of(batch.buffer, batch.starts[lines], batch.ends[lines])
-            found.append(pl.DataFrame({"record_no": selected, "raw": raws, "layout": layouts(batch)[lines]}))
+            found.append(pl.DataFrame({"record_no": selected, "raw": raws, "layout": layouts(opened.raws)[lines]}))
             first += len(batch.starts)
     return pl.concat(found)
 
 
 def _lines_at(split: Split, offsets: list[int]) -> pl.Series:
     """Reads the lines that begin at the given offsets of an uncompressed input."""
+    opener = opener_of(split.row, split.settings, split.carriers)
     with open_decompressed(split.path, split.codec, split.source) as (stream, _):
         lines = []
         for offset in offsets:
             stream.seek(offset)
-            lines.append(line_text(stream.readline()))
+            lines.append(opener.carried(line_text(stream.readline()))[0].raw)
     return pl.Series([line.decode("utf-8", "replace") for line in lines], dtype=pl.String)

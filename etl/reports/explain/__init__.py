@@ -76,6 +76,9 @@ def _record_step(judged: Judged, target: Target, ruleset: Ruleset, timezone: str
         Line("source", row["source"], f"record {row['record_no']:,}{at}; {target.codec}", "rules 10.1"),
         Line("format", form.name, form.what, form.link or "--log-format"),
     ]
+    if target.detected.carriers:
+        carriers = ", ".join(target.detected.carriers)
+        lines.insert(1, Line("carrier", carriers, "what holds the record, from the outside in", "rules 1.3b"))
     if target.detected.columns:
         columns = ", ".join(f"{role}={name}" for role, name in target.detected.columns)
         lines.append(Line("columns", columns, "guessed by name, or given by --columns", "--columns"))

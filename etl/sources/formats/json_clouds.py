@@ -64,7 +64,7 @@ CLOUDS: Final[tuple[Format, ...]] = (
                 b'200,"remoteIp":"192.0.2.7:443","userAgent":"Acme/1","latency":"0.002s"},"insertId":"1","timestamp":'
                 b'"2024-05-01T12:00:00.123456Z","logName":"projects/p/logs/requests"}'
             ),
-            b'{"insertId":"2","logName":"projects/p/logs/x","textPayload":"started","timestamp":"2024-05-01T12:00:00Z"}',
+            b'{"insertId":"2","logName":"projects/p/logs/x","protoPayload":{},"timestamp":"2024-05-01T12:00:00Z"}',
         ),
         keys={
             "time": ("timestamp", "receiveTimestamp"),

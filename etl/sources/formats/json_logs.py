@@ -1,4 +1,4 @@
-"""Defines home-made JSON access logs with common key names, wrappers of log lines, and table exports in JSON."""
+"""Defines home-made JSON access logs with common key names, and table exports in JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ _NGINX: Final = "https://nginx.org/en/docs/http/ngx_http_log_module.html#log_for
 
 #: A request log has one of these keys, too. Without this mark, a payload that contains a URI would pass for a log.
 _EVIDENCE: Final = "|".join((*_METHOD_KEYS, *_STATUS_KEYS, *_CLIENT_KEYS, *_TIME_KEYS))
-_COMBINED: Final = r".*\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] \""
 
 #: Negative marks: keys of other formats that share key names with home-made logs.
 _OTHERS: Final = ("!request.uri|request.url|request.method", "!RequestPath|ClientRequestURI|cs-uri-stem|reqPath")
@@ -107,34 +106,11 @@ HOME_MADE: Final[tuple[Format, ...]] = (
         ),
         is_zoned=False,
     ),
-    Format(
-        "log_wrapper",
-        "json",
-        "Log line as text in a JSON record, as Docker, Upsun, Filebeat and other log shippers write it",
-        "https://docs.docker.com/engine/logging/drivers/json-file/",
-        (
-            (
-                b'{"timestamp":1714564800,"message":"front.0 nginx: 192.0.2.7 - - [01/May/2024:12:00:00 +0000] \\"GET '
-                b'/acme/collect/shop?click_id=a HTTP/1.1\\" 200 2 \\"-\\" \\"-\\"","level":"INFO"}'
-            ),
-        ),
-        keys={"record": ("message", "log", "MESSAGE", "event.original"), "time": ("@timestamp", "time", "timestamp")},
-        marks=(f"message|log|MESSAGE|event.original ~ {_COMBINED}", "!method"),
-    ),
-    Format(
-        "docker",
-        "json",
-        "Docker's json-file: any other line of a container as text",
-        "https://docs.docker.com/engine/logging/drivers/json-file/",
-        (b'{"log":"{\\"click_id\\": \\"a\\"}\\n","stream":"stdout","time":"2024-05-01T12:00:00.000000001Z"}',),
-        keys={"record": ("log",), "time": ("time",)},
-        marks=(f"log ~ (?!{_COMBINED})", "stream ~ std(?:out|err)$", "time"),
-    ),
 )
 
 _BIGQUERY: Final = "https://cloud.google.com/bigquery/docs/exporting-data"
 _EXPORT_KEYS: Final = {ROLES[role]: names for role, names in GUESSES.items() if role not in ("request", "query")}
-_PAYLOAD_KEYS: Final = tuple(name for name in GUESSES["payload"] if name not in ("body", "value", "params"))
+_PAYLOAD_KEYS: Final = tuple(name for name in GUESSES["payload"] if name not in ("body", "value", "params", "message"))
 _OBJECT: Final = r"\s*\{\s*\".*\}\s*$"
 
 #: Negative mark: a record with one of these keys is itself a payload.

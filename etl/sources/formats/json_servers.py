@@ -40,6 +40,27 @@ SERVERS: Final[tuple[Format, ...]] = (
         moment="start",
     ),
     Format(
+        "parsed_access_log",
+        "json",
+        "Line of an access log as the parsers of Fluentd and Fluent Bit take it apart",
+        "https://docs.fluentd.org/parser/nginx",
+        (
+            (
+                b'{"date":1714564800.5,"remote":"192.0.2.7","host":"-","user":"-","method":"GET","path":'
+                b'"/acme/collect/shop?click_id=a","code":"200","size":"2","referer":"-","agent":"Acme/1"}'
+            ),
+        ),
+        keys={
+            "time": ("time", "date", "@timestamp", "timestamp"),
+            "method": ("method",),
+            "target": ("path",),
+            "status": ("code",),
+            "client": ("remote",),
+            "agent": ("agent",),
+        },
+        marks=("remote", r"method ~ [A-Z]{3,7}$", "path ~ /", r"code ~ \d{3}$", "!body|headers|request"),
+    ),
+    Format(
         "log_event",
         "json",
         "Events that Caddy, Traefik and other servers write next to their access log; they contain no requests",

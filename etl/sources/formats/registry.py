@@ -5,6 +5,7 @@ A format's samples are its test: the family's reader can parse them, and no othe
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from etl.sources.format import (
@@ -58,31 +59,35 @@ FORMATS: Final[tuple[Format, ...]] = (
 )
 BY_NAME: Final = {row.name: row for row in FORMATS}
 
+#: Names of former formats that are carriers now, and the format of what they carried.
+RETIRED: Final = {"docker": BARE_LINES, "log_wrapper": access_log.FORMATS[0]}
+
 FAMILIES: Final[dict[str, Family]] = {
     "access_log": Family(LINES, access_log.start, access_log.claims),
     "json": Family(LINES, json_records.start, json_records.claims),
     "text": Family(LINES, text_lines.start, text_lines.claims),
     "custom": Family(LINES, text_lines.start, text_lines.claims),
-    "plain_text": Family(LINES, plain_text.start, text_lines.claims, allows_prefix=False),
-    "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated, allows_prefix=False),
-    "w3c": Family(HEADED, w3c.start, w3c.claims, allows_prefix=False, start_layout_reader=w3c.start_layout_reader),
+    "plain_text": Family(LINES, plain_text.start, text_lines.claims),
+    "dated_json": Family(BLOCKS, plain_text.start_dated, plain_text.claims_dated),
+    "w3c": Family(HEADED, w3c.start, w3c.claims, start_layout_reader=w3c.start_layout_reader),
     "table": Family(
         TABLE_ROWS,
         csv_tables.start,
         csv_tables.claims,
-        allows_prefix=False,
         start_layout_reader=csv_tables.start_layout_reader,
     ),
     "copy": Family(
         HEADED,
         csv_tables.start_copy,
         csv_tables.claims_copy,
-        allows_prefix=False,
         start_layout_reader=csv_tables.start_copy_layout_reader,
     ),
-    "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False, allows_prefix=False),
+    "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False),
 }
 
+
+#: A query or form that stands alone.
+_FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
 
 #: Families whose lines may be mixed in one file.
 _MIXED: Final = ("text", "access_log", "json")
@@ -93,21 +98,31 @@ def rows_of(family: str, settings: Settings) -> tuple[Format, ...]:
     return tuple(row for row in (*settings.formats, *FORMATS) if row.family == family)
 
 
-def start_reader(row: Format, settings: Settings) -> Reader:
+def start_reader(row: Format, settings: Settings, *, is_carried: bool = False) -> Reader:
     """Creates a reader for the whole family of a format, which tries this format first.
 
     Servers write several kinds of lines into one file. So lines that the reader of a log family cannot parse are tried
     with the readers of the other log families.
+
+    Args:
+        row: The format.
+        settings: The user's settings.
+        is_carried: Whether carriers held the records. Then a record may be a form, too.
     """
     read = _start(row.family, settings, row)
-    others = [_start(name, settings) for name in _MIXED if name != row.family] if row.family in _MIXED else []
+    is_mixed = row.family in _MIXED or (is_carried and row.family == "plain_text")
+    others = [_start(name, settings) for name in _MIXED if name != row.family] if is_mixed else []
+    read_form = _start("plain_text", settings) if is_carried else None
+    is_wanted = _is_read if row.family == "plain_text" else _is_logged
 
     def read_any(record: bytes) -> Record:
         parsed = read(record)
         if parsed.fault != "malformed_record" or is_second_record(parsed):
             return parsed
+        if read_form and _FORM.fullmatch(record):
+            return read_form(record)
         found = [start(record) for start in others]
-        return next((other for other in found if _is_logged(other) or is_second_record(other)), parsed)
+        return next((other for other in found if is_wanted(other) or is_second_record(other)), parsed)
 
     return read_any if others else read
 
@@ -115,6 +130,11 @@ def start_reader(row: Format, settings: Settings) -> Reader:
 def _is_logged(record: Record) -> bool:
     """Whether a record is a line of an access log, and not a bare payload or a malformed line."""
     return record.fault == "not_a_request" or (record.fault is None and record.path is not None)
+
+
+def _is_read(record: Record) -> bool:
+    """Whether a record could be read."""
+    return record.fault != "malformed_record"
 
 
 def _start(family: str, settings: Settings, first: Format | None = None) -> Reader:

@@ -21,7 +21,7 @@ from etl.columnar.byte_loops import Positions
 from etl.columnar.string_buffers import valid_texts
 from etl.schema import INSTANT
 from etl.sources.format import Format, Reader, Settings
-from etl.sources.readers.escapes import undo_backslashes, without_prefix
+from etl.sources.readers.escapes import undo_backslashes
 from etl.sources.readers.second_records import address_place, glued_address, second_record
 from etl.sources.readers.timestamps import TIMES
 from etl.sources.record import Record, split_request, split_target
@@ -275,4 +275,4 @@ def _read_slow(batch: Batch, i: int, read: Reader) -> Record:
     line = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
     if i in batch.oversized:
         return oversized(batch.oversized[i])
-    return blank_or_comment(line) or read(without_prefix(line))
+    return blank_or_comment(line) or read(line)

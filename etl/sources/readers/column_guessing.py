@@ -13,12 +13,12 @@ from typing import Any, Final
 from etl.columnar import json_codec
 from etl.rules import page
 from etl.sources.format import Settings
-from etl.sources.readers.request_fields import ParseOptions, record_of
-from etl.sources.readers.timestamps import read_any
+from etl.sources.readers.request_fields import ParseOptions, instant_of, record_of
 from etl.sources.record import Record
 
 #: The user's name of a role -> the reader's name.
 ROLES: Final = {
+    "record": "record",
     "received_at": "time",
     "payload": "body",
     "url": "target",
@@ -157,7 +157,7 @@ def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
         fields = {name: value for name, value in row.items() if name != time}
         return Record(received_at=_instant(row.get(time), settings), fields=json_codec.without_surrogates(fields))
     roles = {ROLES[role]: row[name] for role, name in columns.items() if name in row}
-    record = record_of(roles, ParseOptions(zone=settings.timezone, is_pathless=True))
+    record = record_of(roles, ParseOptions(time=settings.time, zone=settings.timezone, is_pathless=True))
     if "request" in columns and record.fault is None and record.path is None:
         return record._replace(fault="not_a_request")
     is_bin = "token_id" in row and (record.path or "").strip("/") == row["token_id"]
@@ -167,4 +167,4 @@ def read_row(row: Mapping[str, Any], settings: Settings) -> Record:
 def _instant(value: Any, settings: Settings) -> datetime | None:
     """Returns the instant of a cell; None if it is not a time."""
     text = json_codec.scalar(value)
-    return read_any(text, settings.timezone) if text else None
+    return instant_of(text, settings.time, settings.timezone) if text else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from etl.columnar import json_codec
@@ -16,7 +16,7 @@ from etl.sources.record import Record
 
 #: Column names that mark a header, besides the names of parameters.
 _KNOWN: Final = frozenset(name for guesses in GUESSES.values() for name in guesses)
-_NAME: Final = re.compile(r"[\w .()\[\]/#:-]{1,64}")
+_NAME: Final = re.compile(r"[\w .()\[\]/#:@-]{1,64}")
 _SAMPLED: Final = 100
 
 _COPY: Final = re.compile(rb"COPY \S+ \((.+)\) FROM stdin;", re.IGNORECASE)
@@ -63,6 +63,37 @@ def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tup
         header, rows = tables[0], tables[1 : _SAMPLED + 1]
         return _guess_columns(header, rows, settings) if are_parameters(header) or rows else None
     return _guess_headerless_columns(tables, settings)
+
+
+def sample_rows(row: Format, records: list[bytes], settings: Settings) -> tuple[list[str], list[dict[str, str]]] | None:
+    """Returns the column names of a table and its first rows, by column; None if the records are no such table.
+
+    Columns without a header are named by number, from 1.
+    """
+    if row.name == "postgres_copy":
+        begin = next((i for i, record in enumerate(records) if _COPY.fullmatch(record.strip())), None)
+        if begin is None:
+            return None
+        header = _copied_names(_COPY.fullmatch(records[begin].strip()))  # type: ignore[arg-type]
+        tables = [copy_cells(record) for record in records[begin + 1 :][:_SAMPLED] if b"\t" in record]
+        return header, [_filled(header, cells) for cells in tables]
+    filled = [record for record in records[: _SAMPLED + 1] if record.strip()]
+    tables = [
+        cells for record in filled if (cells := cells_of(record, DELIMITERS[row.name])) and _is_quoted(record, cells)
+    ]
+    if not tables or sum(len(cells) == len(tables[0]) for cells in tables) * 2 <= len(filled):
+        return None
+    names = _names(tables[0])
+    if len(set(names)) == len(names) and (all(map(_NAME.fullmatch, names)) or _has_user_column(names, settings)):
+        return names, [_filled(names, cells) for cells in tables[1:]]
+    numbers = _numbers(tables[0])
+    is_plain = len(numbers) == 1 or not records[0].startswith(b'"')
+    return numbers[is_plain:], [_filled(numbers, cells) for cells in tables]
+
+
+def _is_quoted(record: bytes, cells: list[str]) -> bool:
+    """Whether quotes within the cells of a row are doubled, as in CSV; between tabs, they need not be."""
+    return b"\t" in record or b'""' in record or not any('"' in cell for cell in cells)
 
 
 def _has_user_column(header: list[str], settings: Settings) -> bool:
@@ -113,13 +144,32 @@ def _filled(header: list[str], cells: list[str]) -> dict[str, str]:
     return {name: cell for name, cell in zip(header, cells, strict=False) if cell}
 
 
+#: Takes the rows of a table in order, and returns the cells of a row by column, or what else the row is.
+CellReader = Callable[[bytes], "dict[str, str] | Record"]
+
+
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """Creates a reader for one table, from its first row."""
-    delimiter = DELIMITERS[rows[0].name]
+    return _row_reader(start_cells(rows[0].name, settings), settings)
+
+
+def _row_reader(cells_of_row: CellReader, settings: Settings) -> Reader:
+    """Creates a reader for the rows of one table."""
+
+    def read(record: bytes) -> Record:
+        cells = cells_of_row(record)
+        return cells if isinstance(cells, Record) else read_row(cells, settings)
+
+    return read
+
+
+def start_cells(kind: str, settings: Settings) -> CellReader:
+    """Creates a reader for the cells of one table in a grammar of `DELIMITERS`, from its first row."""
+    delimiter = DELIMITERS[kind]
     header: list[str] = []
     is_headerless = has_numbered_columns(settings)
 
-    def read(record: bytes) -> Record:
+    def read(record: bytes) -> dict[str, str] | Record:
         if not record.strip():
             return Record("blank")
         cells = cells_of(record, delimiter)
@@ -165,15 +215,15 @@ def has_numbered_columns(settings: Settings) -> bool:
     return bool(settings.columns) and all(name.isdigit() for _, name in settings.columns)
 
 
-def _read_cells(header: list[str], cells: list[str], settings: Settings) -> Record:
-    """Turns the cells of a row into a record; malformed if cells are missing or surplus cells are not empty."""
+def _read_cells(header: list[str], cells: list[str], settings: Settings) -> dict[str, str] | Record:
+    """Returns the cells of a row by column; malformed if cells are missing or surplus cells are not empty."""
     surplus = cells[len(header) :]
     if surplus and _fits(header, cells[-len(header) :], settings):
         before = ",".join(cells[: len(surplus)]).encode("utf-8", "surrogateescape")
         return second_record(len(before) + 1)
     if len(cells) < len(header) or any(surplus):
         return Record("malformed_record", f"{len(cells)} cells, but the table has {len(header)} columns")
-    return read_row(_filled(header, cells), settings)
+    return _filled(header, cells)
 
 
 def _fits(header: list[str], cells: list[str], settings: Settings) -> bool:
@@ -191,10 +241,15 @@ def claims(row: Format, record: bytes) -> bool:
 
 def start_copy(_rows: tuple[Format, ...], settings: Settings) -> Reader:
     r"""Creates a reader for COPY text: rows between `COPY ... FROM stdin;` and `\.` in a dump, or rows alone."""
+    return _row_reader(start_copied_cells("postgres_copy", settings), settings)
+
+
+def start_copied_cells(_kind: str, settings: Settings) -> CellReader:
+    """Creates a reader for the cells of COPY text."""
     header: list[str] = []
     is_alone = has_numbered_columns(settings)
 
-    def read(line: bytes) -> Record:
+    def read(line: bytes) -> dict[str, str] | Record:
         begin = _COPY.fullmatch(line.strip())
         if begin:
             header[:] = _copied_names(begin)

@@ -21,7 +21,7 @@ _ABSENT: Final = object()
 _CACHED_KEY_SETS: Final = 4096
 
 #: A format without marks claims records that have a key for one of these roles.
-CONTENT_ROLES: Final = ("request", "target", "url", "path", "query", "body", "record")
+CONTENT_ROLES: Final = ("request", "target", "url", "path", "query", "body")
 
 
 class Mark(NamedTuple):
@@ -113,11 +113,11 @@ def format_matcher(rows: Iterable[Format]) -> FormatMatcher:
 def marks_of(row: Format) -> tuple[Mark, ...]:
     """Returns a format's marks. A format without marks gets one: a key that holds a part of a request is present."""
     contents = "|".join(path for role in CONTENT_ROLES for path in (row.keys or {}).get(role, ()))
-    return tuple(map(_mark, row.marks or filter(None, (contents,))))
+    return tuple(map(mark_of, row.marks or filter(None, (contents,))))
 
 
 @lru_cache(maxsize=1024)
-def _mark(text: str) -> Mark:
+def mark_of(text: str) -> Mark:
     """Parses a mark."""
     paths, tilde, pattern = text.removeprefix("!").partition("~")
     return Mark(

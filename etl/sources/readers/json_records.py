@@ -7,22 +7,20 @@ Columns that the user named take precedence over the format's keys.
 from __future__ import annotations
 
 import io
-import re
+from functools import lru_cache
 from typing import Any, Final
 
 from etl.columnar import json_codec
 from etl.sources.format import Format, Reader, Settings
-from etl.sources.readers import access_log, webhook_envelopes
+from etl.sources.readers import webhook_envelopes
 from etl.sources.readers.column_guessing import ROLES
 from etl.sources.readers.escapes import ESCAPES
 from etl.sources.readers.json_matching import format_matcher, marks_of, value_at
-from etl.sources.readers.request_fields import ParseOptions, instant_of, record_of
+from etl.sources.readers.request_fields import ParseOptions, record_of
 from etl.sources.record import Record
 from etl.sources.records.json_documents import read_documents
 
 _CONTENTS: Final = frozenset(("request", "target", "url", "query", "body"))
-#: The name of the program that a log shipper put before a line.
-_SENDER: Final = re.compile(rb"\S+ [\w./-]+(?:\[\d+\])?: ")
 
 
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
@@ -66,8 +64,6 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     def read_in_format(record: bytes, value: dict[str, Any], row: Format) -> Record:
         """Reads a parsed record by its format. Bytes that are not UTF-8 are parsed again, exactly."""
         exact = value if _is_utf8(record) else json_codec.parse_exactly(record)
-        if row.keys and "record" in row.keys:
-            return _read_wrapped(exact, row, read)
         seen = _read_row(exact, row, settings)
         return seen if exact is value else _replace_surrogates(seen)
 
@@ -76,7 +72,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 def claims(row: Format, record: bytes) -> bool:
     """Whether a record, or the first record in its container, satisfies all marks of a format."""
-    value = _value(record)
+    value = parsed(record)
     marks = marks_of(row)
     if not isinstance(value, dict) or not marks:
         return False
@@ -100,7 +96,8 @@ def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
     return ()
 
 
-def _value(record: bytes) -> Any:
+@lru_cache(maxsize=4)
+def parsed(record: bytes) -> Any:
     r"""Parses a record that may contain nginx's `\xHH` escapes; None if it is not valid JSON."""
     try:
         return json_codec.parse(json_codec.repair_escapes(record))
@@ -131,26 +128,6 @@ def _roles(value: dict[str, Any], keys: dict[str, tuple[str, ...]]) -> dict[str,
     }
 
 
-def _read_wrapped(value: dict[str, Any], row: Format, read: Reader) -> Record:
-    """Parses the log record inside a wrapper's text: JSON, or a line of the combined family.
-
-    The wrapper's time applies if the inner record has no time.
-    """
-    roles = _roles(value, row.keys or {})
-    text = json_codec.scalar(roles.get("record")) or ""
-    inner = text.encode("utf-8", "surrogateescape").strip()
-    record = read(inner) if inner.startswith(b"{") else access_log.read_line(_SENDER.sub(b"", inner, count=1))
-    if record.fault == "malformed_record":
-        return Record("not_a_request")
-    return record if record.received_at else record._replace(received_at=_time(roles.get("time")))
-
-
-def _time(value: Any) -> Any:
-    """Returns the instant of a JSON scalar; None if it is not a time."""
-    text = json_codec.scalar(value)
-    return instant_of(text) if text else None
-
-
 def _apply_columns(
     base: Record, value: dict[str, Any], columns: dict[str, tuple[str, ...]], settings: Settings
 ) -> Record:
@@ -158,7 +135,7 @@ def _apply_columns(
     roles = _roles(value, columns)
     if not roles:
         return base
-    override = record_of(roles, ParseOptions(zone=settings.timezone, is_pathless=True))
+    override = record_of(roles, ParseOptions(time=settings.time, zone=settings.timezone, is_pathless=True))
     if override.fault == "malformed_record":
         return override
     has_content = not _CONTENTS.isdisjoint(roles)

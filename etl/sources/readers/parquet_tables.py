@@ -42,10 +42,7 @@ def sample_columns(stream: BinaryIO, label: str, settings: Settings) -> tuple[tu
         FormatError: No column holds requests, and the columns are not named like parameters.
         InputError: The file is not valid Parquet.
     """
-    file = _open(stream, label)
-    names = list(file.schema_arrow.names)
-    first = next(iter(file.iter_batches(_SAMPLED)), None)
-    rows = [_plain_row(row) for row in first.to_pylist()] if first is not None else []
+    names, rows = sample_rows(stream, label)
     columns = guess_columns(names, rows, settings)
     if not columns and not are_parameters(names):
         raise FormatError(
@@ -53,6 +50,17 @@ def sample_columns(stream: BinaryIO, label: str, settings: Settings) -> tuple[tu
             "Name a column with --columns payload=NAME.",
         )
     return columns
+
+
+def sample_rows(stream: BinaryIO, label: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Returns the column names and the first rows, column -> value.
+
+    Raises:
+        InputError: The file is not valid Parquet.
+    """
+    file = _open(stream, label)
+    first = next(iter(file.iter_batches(_SAMPLED)), None)
+    return list(file.schema_arrow.names), [_plain_row(row) for row in first.to_pylist()] if first is not None else []
 
 
 def count_rows(stream: BinaryIO, label: str) -> int:

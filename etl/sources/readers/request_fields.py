@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from etl.columnar import json_codec
 from etl.rules.body_faults import not_an_object
 from etl.sources.readers.escapes import ESCAPES, client_address
-from etl.sources.readers.timestamps import TIMES, read_any
+from etl.sources.readers.timestamps import TIMES, read_any, time_reader
 from etl.sources.readers.webhook_envelopes import pairs
 from etl.sources.record import Record, as_text, split_request, split_target
 
@@ -33,7 +33,7 @@ class ParseOptions(NamedTuple):
 
     Attributes:
         unescape: Undoes the server's escapes.
-        time: A key of `timestamps.TIMES`, which is tried first.
+        time: A notation of `timestamps.time_reader`, which is tried first.
         zone: IANA name of the zone for times without a zone.
         is_pathless: Whether a record without a path, or with the path `/`, is a bare payload. If not, a record without
             a path is not a request.
@@ -171,13 +171,15 @@ def instant_of(text: str, time: str = "iso8601", zone: str = "UTC") -> datetime 
 
     Args:
         text: The time.
-        time: A key of `timestamps.TIMES`.
+        time: A notation of `timestamps.time_reader`, which is tried before numbers if it is a layout.
         zone: IANA name of the zone for times without a zone.
     """
     text = text.strip()
+    if time.startswith("layout ") and (found := time_reader(time)(text, zone)):
+        return found
     if _EPOCH.fullmatch(text):
         return TIMES["epoch"](text, zone)
-    return TIMES[time](text, zone) or read_any(text, zone)
+    return time_reader(time)(text, zone) or read_any(text, zone)
 
 
 def _seconds(duration: Any) -> float:

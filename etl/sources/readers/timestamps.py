@@ -66,12 +66,19 @@ def _read_epoch(text: str, _zone: str) -> datetime | None:
     return read_instant(f"{digits}.{fraction}" if fraction else digits) if digits[:1].isdigit() else None
 
 
-#: Further notations: PHP's `date`, mail headers, JavaScript's `Date`.
+#: Further notations: PHP's `date`, mail headers, JavaScript's `Date`, Kibana, and portals that write times like Excel.
 _WRITTEN: Final = (
     (re.compile(r"\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?: (?:UTC|GMT))?"), "%d-%b-%Y %H:%M:%S"),
     (re.compile(r"[A-Z][a-z]{2}, \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"), "%a, %d %b %Y %H:%M:%S %z"),
     (re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4}"), "%a %b %d %Y %H:%M:%S GMT%z"),
+    (re.compile(r"[A-Z][a-z]{2} \d\d?, \d{4} @ \d\d:\d\d:\d\d(?:\.\d+)?"), "%b %d, %Y @ %H:%M:%S"),
+    (re.compile(r"\d\d?/\d\d?/\d{4},? \d\d?:\d\d:\d\d(?:\.\d+)? [AP]M"), "%m/%d/%Y %I:%M:%S %p"),
+    (re.compile(r"\d\d?/\d\d?/\d\d,? \d\d?:\d\d:\d\d(?:\.\d+)? [AP]M"), "%m/%d/%y %I:%M:%S %p"),
 )
+#: The fraction of a second.
+_FRACTION: Final = re.compile(r"(?<=:\d\d)\.(\d+)")
+#: A comma between the day and the time.
+_COMMA: Final = re.compile(r"(?<=/\d\d\d\d),|(?<=/\d\d),")
 _SOUGHT: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|GMT)|[+-]\d\d:?\d\d)?"
     r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}" + "".join(f"|{pattern.pattern}" for pattern, _ in _WRITTEN)
@@ -85,11 +92,17 @@ def read_any(text: str, zone: str) -> datetime | None:
 
 
 def _read_written(text: str, zone: str) -> datetime | None:
-    """Parses the notations of PHP's `date`, mail headers and JavaScript's `Date`."""
+    """Parses the notations in `_WRITTEN`."""
     for pattern, layout in _WRITTEN:
         match = pattern.fullmatch(text.strip())
         if match:
-            instant = datetime.strptime(match[0].removesuffix(" UTC").removesuffix(" GMT"), layout)  # noqa: DTZ007
+            fraction = _FRACTION.search(match[0])
+            plain = _COMMA.sub("", _FRACTION.sub("", match[0]).removesuffix(" UTC").removesuffix(" GMT"))
+            try:
+                instant = datetime.strptime(plain, layout)  # noqa: DTZ007
+            except ValueError:
+                return None
+            instant += timedelta(microseconds=int(fraction[1].ljust(6, "0")[:6]) if fraction else 0)
             is_utc = text.rstrip().endswith(("UTC", "GMT"))
             return in_zone(instant, "UTC" if is_utc else zone) if instant.tzinfo is None else instant.astimezone(UTC)
     return None

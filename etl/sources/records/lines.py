@@ -41,6 +41,13 @@ class Batch(NamedTuple):
     offsets: Positions
     oversized: dict[int, int]
 
+    def part(self, first: int, end: int) -> Batch:
+        """Returns the records from `first` up to `end`, with as much of the buffer as they need."""
+        begin, starts, ends = self.starts[first], self.starts[first:end], self.ends[first:end]
+        oversized = {i - first: length for i, length in self.oversized.items() if first <= i < end}
+        offsets = self.offsets[first:end]
+        return Batch(self.buffer[begin : ends[-1]], starts - begin, ends - begin, offsets, oversized)
+
     def texts(self) -> list[bytes]:
         """Returns the bytes of each record."""
         data = self.buffer.tobytes()

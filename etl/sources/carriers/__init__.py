@@ -1,0 +1,1 @@
+"""Reads what containers, log shippers, log stores and queues carry: records within records."""
