@@ -71,7 +71,7 @@ FLOORS: Final = (
                 "steps",
                 "requests to tables, one step a module",
                 "parameter_table placeholders record_ids parameters field_resolution junk_values issues"
-                " conversions nested_identities items passthroughs deduplication rejections pipeline",
+                " conversions nested_identities items passthroughs deduplication unread_postbacks rejections pipeline",
             ),
             _room(
                 "sources/storage",

@@ -22,6 +22,7 @@ class Tally:
         reasons: Rejections by reason.
         issues: Issues of conversions by code.
         unlogged: POST requests without a logged body, by source.
+        unread: Postbacks that were not read, by source.
         values: Sum of the conversions' values by currency; "" is the key of conversions without a currency.
     """
 
@@ -29,21 +30,25 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     issues: Counter[str] = field(default_factory=Counter)
     unlogged: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
     values: dict[str, Decimal] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tables: dict[str, pl.DataFrame]) -> Self:
         """Counts the rows of the four tables."""
         rejections, conversions = tables["rejections"], tables["conversions"]
-        unlogged = rejections.filter(pl.col("reason") == "body_not_logged")["source"]
+        unlogged, unread = (
+            _value_counts(rejections.filter(pl.col("reason") == reason)["source"])
+            for reason in ("body_not_logged", "unread_postback")
+        )
         codes = conversions["issues"].explode(empty_as_null=False).struct.field("code")
         rows = Counter({name: rows.height for name, rows in tables.items()})
-        tally = cls(rows, _value_counts(rejections["reason"]), _value_counts(codes), _value_counts(unlogged))
+        tally = cls(rows, _value_counts(rejections["reason"]), _value_counts(codes), unlogged, unread)
         tally._add_values(_value_sums(conversions))
         return tally
 
     def __iadd__(self, other: Tally) -> Self:
-        for name in ("rows", "reasons", "issues", "unlogged"):
+        for name in ("rows", "reasons", "issues", "unlogged", "unread"):
             getattr(self, name).update(getattr(other, name))
         self._add_values(other.values.items())
         return self

@@ -182,6 +182,7 @@ def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, tim
         "records": 0 if plan.same_as else records[plan.input.source],
         "time": describe_times(plan.detected, timezone),
         "bodies_not_logged": 0 if plan.same_as else tally.unlogged[plan.input.source],
+        "unread_postbacks": 0 if plan.same_as else tally.unread[plan.input.source],
     }
     if plan.detected.columns:
         described["columns"] = dict(plan.detected.columns)
