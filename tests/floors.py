@@ -84,7 +84,8 @@ FLOORS: Final = (
                 "sources/readers",
                 "records to requests, one reader a family of formats",
                 "escapes second_records timestamps webhook_envelopes json_batch json_matching request_fields"
-                " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
+                " text_lines access_log column_guessing plain_text line_times address_in_line w3c csv_tables"
+                " json_records parquet_tables",
             ),
             _room(
                 "sources/formats",

@@ -186,6 +186,8 @@ def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, tim
     }
     if plan.detected.columns:
         described["columns"] = dict(plan.detected.columns)
+    if plan.detected.found:
+        described["found"] = dict(plan.detected.found)
     return {**described, "same_as": plan.same_as} if plan.same_as else described
 
 

@@ -18,7 +18,7 @@ from etl.sources.formats.queue_messages import unwrap_messages
 from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
 from etl.sources.formats.unsupported import find_unsupported
 from etl.sources.framing import StreamPart, read_batches
-from etl.sources.readers import csv_tables, json_records, plain_text, w3c
+from etl.sources.readers import address_in_line, csv_tables, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
 from etl.sources.readers.escapes import without_prefix
 
@@ -38,11 +38,13 @@ class Detected(NamedTuple):
         row: The format.
         framing: How the bytes are cut into records: a framing constant of `sources.format`.
         columns: For tables: (role, column) pairs. Empty for other formats.
+        found: For lines that are read by their address: (part, place) pairs. Empty for other formats.
     """
 
     row: Format
     framing: str
     columns: tuple[tuple[str, str], ...] = ()
+    found: tuple[tuple[str, str], ...] = ()
 
 
 class Sample(NamedTuple):
@@ -203,4 +205,7 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     claimed = sum(plain_text.claims_dated(dated, block) for block in blocks)
     if claimed * 2 >= len(blocks) and claimed > best[0]:
         return Detected(dated, BLOCKS)
-    return Detected(best[1], framing_of(best[1])) if best[1] else None
+    if best[1] != address_in_line.FORMAT:
+        return Detected(best[1], framing_of(best[1])) if best[1] else None
+    first = next(line for line in content if address_in_line.claims(line, settings))
+    return Detected(best[1], LINES, found=address_in_line.describe(first, settings))

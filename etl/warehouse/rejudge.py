@@ -116,6 +116,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
         ruleset: The rules.
         options: The options of the load that wrote the rejections.
     """
+    origin = origin._replace(settings=origin.settings._replace(collect_path=ruleset.collect_path))
     before = with_received_date(rows).sort("source_digest", "record_no")
     before = before.with_columns(redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)

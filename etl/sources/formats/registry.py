@@ -5,6 +5,7 @@ A format's samples are its test: the family's reader can parse them, and no othe
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from etl.sources.format import (
@@ -21,8 +22,18 @@ from etl.sources.format import (
     Settings,
 )
 from etl.sources.formats import json_logs, lambda_events, text, webhook_captures
-from etl.sources.readers import access_log, csv_tables, json_records, parquet_tables, plain_text, text_lines, w3c
-from etl.sources.readers.second_records import is_second_record
+from etl.sources.readers import (
+    access_log,
+    address_in_line,
+    csv_tables,
+    json_records,
+    parquet_tables,
+    plain_text,
+    text_lines,
+    w3c,
+)
+from etl.sources.readers.escapes import without_prefix
+from etl.sources.readers.second_records import head_of, is_second_record
 from etl.sources.record import Record
 
 BARE_LINES: Final = Format(
@@ -55,8 +66,19 @@ FORMATS: Final[tuple[Format, ...]] = (
     *parquet_tables.FORMATS,
     BARE_LINES,
     BARE_DOCUMENTS,
+    address_in_line.FORMAT,
 )
 BY_NAME: Final = {row.name: row for row in FORMATS}
+
+
+def _is_free_text(_row: Format, line: bytes) -> bool:
+    """Whether a line can be read by its address alone, and no format claims it."""
+    others = (row for row in FORMATS if FAMILIES[row.family].framing == LINES and row != address_in_line.FORMAT)
+    if not address_in_line.claims(line):
+        return False
+    bare = without_prefix(line)
+    return not any(FAMILIES[row.family].claims(row, bare) for row in others)
+
 
 FAMILIES: Final[dict[str, Family]] = {
     "access_log": Family(LINES, access_log.start, access_log.claims),
@@ -80,12 +102,15 @@ FAMILIES: Final[dict[str, Family]] = {
         allows_prefix=False,
         start_layout_reader=csv_tables.start_copy_layout_reader,
     ),
+    "address_in_line": Family(LINES, address_in_line.start, _is_free_text, allows_prefix=False),
     "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False, allows_prefix=False),
 }
 
 
 #: Families whose lines may be mixed in one file.
 _MIXED: Final = ("text", "access_log", "json")
+#: Families of lines that may stand among lines in no format.
+_TEXTS: Final = (*_MIXED, "plain_text", "custom", "address_in_line")
 
 
 def rows_of(family: str, settings: Settings) -> tuple[Format, ...]:
@@ -100,16 +125,27 @@ def start_reader(row: Format, settings: Settings) -> Reader:
     with the readers of the other log families.
     """
     read = _start(row.family, settings, row)
-    others = [_start(name, settings) for name in _MIXED if name != row.family] if row.family in _MIXED else []
+    is_mixed = row.family in (*_MIXED, "address_in_line")
+    others = [_start(name, settings) for name in _MIXED if name != row.family] if is_mixed else []
+    is_free = row.family == "address_in_line"
 
     def read_any(record: bytes) -> Record:
         parsed = read(record)
         if parsed.fault != "malformed_record" or is_second_record(parsed):
             return parsed
-        found = [start(record) for start in others]
+        found = [start(without_prefix(record) if is_free else record) for start in others]
         return next((other for other in found if _is_logged(other) or is_second_record(other)), parsed)
 
-    return read_any if others else read
+    if row.family not in _TEXTS:
+        return read
+    return address_in_line.read_last(read_any if others else read, _heads(settings, row), settings, is_free=is_free)
+
+
+def _heads(settings: Settings, row: Format) -> list[re.Pattern[bytes]]:
+    """Returns what records of formats of text begin with, up to the request; also those of the format `row`."""
+    rows = (*rows_of("text", settings), *(() if row.family != "custom" else (row,)))
+    heads = (head_of(one.pattern or b"", reaches_request=True) for one in rows)
+    return [access_log.HEAD, *filter(None, heads)]
 
 
 def _is_logged(record: Record) -> bool:

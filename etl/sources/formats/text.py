@@ -63,7 +63,7 @@ FORMATS: Final = (
         ),
         pattern=rb"\S+ \S+ "
         + _CLF
-        + rb' (?P<client>\S+) \S+ \S+ [\w.]+ \S+ (?:"(?P<request>.*?)"|-) (?P<status>\d{3}|-) \S+ (?:\d+|-) (?:\d+|-)'
+        + rb' (?P<client>[\da-fA-F.:]+|-) \S+ \S+ [\w.]+ \S+ (?:"(?P<request>.*?)"|-) (?P<status>\d{3}|-) \S+ (?:\d+|-) (?:\d+|-)'
         rb' (?:\d+|-) (?:\d+|-) (?:".*?"|-) (?:(?:"(?P<agent>.*?)"|-) \S+(?: .*)?|"[^"]*)',
         time="clf",
         moment="start",

@@ -30,6 +30,8 @@ from etl.sources.records.lines import Batch
 _TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}(?::\d\d:\d\d:\d\d [+-]\d{4}| \d\d:\d\d:\d\d))\]"
 _STATUS_AND_SIZE: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
 _PREFIX: Final = rb"^(?P<prefix>[^\[]*?|[^\[]*\[(?!\d\d/)[^\[]*?) ?" + _TIME + rb'(?: \([^)]*\))? "'
+#: The head of a line, up to the beginning of its request.
+HEAD: Final = re.compile(_PREFIX + rb"(?:[A-Za-z_-]+ |-)", re.DOTALL)
 _LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _STATUS_AND_SIZE, re.DOTALL)
 _LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _STATUS_AND_SIZE, re.DOTALL)
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
