@@ -83,15 +83,15 @@ FLOORS: Final = (
             _room(
                 "sources/readers",
                 "records to requests, one reader a family of formats",
-                "escapes second_records timestamps webhook_envelopes json_batch json_matching request_fields"
-                " text_lines access_log column_guessing plain_text line_times address_in_line w3c csv_tables"
-                " json_records parquet_tables",
+                "escapes logged_bodies second_records timestamps webhook_envelopes json_batch json_matching"
+                " request_fields text_lines access_log column_guessing plain_text line_times address_in_line w3c"
+                " csv_tables json_records parquet_tables",
             ),
             _room(
                 "sources/formats",
                 "the formats, a row each",
-                "unsupported json_clouds json_servers log_format text lambda_events webhook_captures json_logs"
-                " queue_messages registry",
+                "unsupported json_clouds json_platforms json_servers log_format text lambda_events webhook_captures"
+                " json_logs queue_messages registry",
             ),
             _room("sources", "bytes to requests", "settings framing detection splits planning reread"),
         ),

@@ -53,7 +53,8 @@ LINES = {
     ),
     "key and value, with the query apart": (
         (
-            b'time="01/May/2024:12:00:01 +0000" method="GET" src="192.0.2.1" status="200" uri_path="/acme/collect/shop" '
+            b'time="01/May/2024:12:00:01 +0000" method="GET" src="192.0.2.1" status="200" '
+            b'uri_path="/acme/collect/shop" '
             b'uri_query="click_id=a"'
         ),
         "GET 200 192.0.2.1 2024-05-01T12:00:01 click_id=a",

@@ -31,6 +31,10 @@ _BY_LINE: Final = tuple(
 )
 
 
+#: Lines that are compared with the formats of text before tables are looked for.
+_LINES_COMPARED: Final = 20
+
+
 class Detected(NamedTuple):
     """The format detected in an input.
 
@@ -177,7 +181,14 @@ def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | No
 
 
 def _detect_table(sample: Sample, settings: Settings) -> Detected | None:
-    """Returns the first table format whose columns can be recognised in the sample; None if there is none."""
+    """Returns the first table format whose columns can be recognised in the sample; None if there is none.
+
+    Lines in a format of text are no table, although some have JSON between tabs.
+    """
+    rows = rows_of("text", settings)
+    lines = [line for line in sample.lines if line.strip()][:_LINES_COMPARED]
+    if sum(any(FAMILIES["text"].claims(row, line) for row in rows) for line in lines) * 2 > len(lines):
+        return None
     for row in csv_tables.FORMATS:
         framing = framing_of(row)
         records = _records(sample.head, framing, DELIMITERS.get(row.name, "\t"))

@@ -22,6 +22,7 @@ from etl.columnar.string_buffers import valid_texts
 from etl.schema import INSTANT
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers.escapes import undo_backslashes, without_prefix
+from etl.sources.readers.logged_bodies import logged_body
 from etl.sources.readers.second_records import address_place, glued_address, second_record
 from etl.sources.readers.timestamps import TIMES
 from etl.sources.record import Record, split_request, split_target
@@ -95,7 +96,8 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
     if request is None:
         return record._replace(fault="not_a_request")
     path, query = split_target(request[1])
-    return record._replace(http_method=request[0], path=path, query=query)
+    body = logged_body(line) if request[0] == "POST" and not query else None
+    return record._replace(http_method=request[0], path=path, query=query, body=body)
 
 
 def find_second(line: bytes) -> int | None:
@@ -253,7 +255,11 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         texts = text(starts, ends)
         return texts.set((texts == "-") | (texts == ""), None)
 
-    slow = np.flatnonzero(kinds == access_log_parser.IRREGULAR)
+    is_bodiless = is_wanted & (path_end + 1 >= target_end) & (batch.ends - batch.starts > 1)
+    last = np.where(is_bodiless, batch.ends, 2)
+    may_hold_body = is_bodiless & (batch.buffer[last - 1] == ord('"')) & (batch.buffer[last - 2] == ord("}"))
+    is_wanted &= ~may_hold_body
+    slow = np.flatnonzero((kinds == access_log_parser.IRREGULAR) | may_hold_body)
     exact = [_read_slow(batch, i, read) for i in slow.tolist()]
     columns = {
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
@@ -264,6 +270,7 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         "path": text(method_end + 1, path_end),
         "query": text(np.minimum(path_end + 1, target_end), target_end).set(pl.Series(path_end == target_end), None),
         "fault": pl.Series(["not_a_postback"]).new_from_index(0, len(kinds)).set(pl.Series(is_wanted), None),
+        "body": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
         "fault_message": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
     }
     return {
