@@ -43,12 +43,22 @@ def test_lines_of_text_have_their_parts(name: str) -> None:
     assert record.received_at is not None
 
 
+NGINX = '{"time":"2024-05-01T12:00:00Z","request":"POST /acme/collect/shop HTTP/1.1","request_body":"%s","status":200}'
 BODIES = {
-    "nginx": '{"time":"2024-05-01T12:00:00Z","request":"POST /acme/collect/shop HTTP/1.1","request_body":"{\\"click_id\\":\\"abc\\"}","status":200}',
-    "nginx, a form": '{"time":"2024-05-01T12:00:00Z","request":"POST /acme/collect/shop HTTP/1.1","request_body":"click_id=abc&value=1","status":200}',
-    "ecs": '{"@timestamp":"2024-05-01T12:00:00Z","http":{"request":{"method":"POST","body":{"content":"click_id=abc"}}},"url":{"path":"/acme/collect/shop"},"client":{"ip":"192.0.2.7"}}',
-    "pino": '{"level":30,"time":1714564800123,"req":{"method":"POST","url":"/acme/collect/shop","body":{"click_id":"abc"}},"res":{"statusCode":200}}',
-    "logbook": '{"origin":"remote","type":"request","correlation":"1","method":"POST","uri":"https://t.example.com/acme/collect/shop","body":{"click_id":"abc"}}',
+    "nginx": NGINX % '{\\"click_id\\":\\"abc\\"}',
+    "nginx, a form": NGINX % "click_id=abc&value=1",
+    "ecs": (
+        '{"@timestamp":"2024-05-01T12:00:00Z","http":{"request":{"method":"POST","body":{"content":"click_id=abc"}}},'
+        '"url":{"path":"/acme/collect/shop"},"client":{"ip":"192.0.2.7"}}'
+    ),
+    "pino": (
+        '{"level":30,"time":1714564800123,"req":{"method":"POST","url":"/acme/collect/shop","body":{"click_id":"abc"}},'
+        '"res":{"statusCode":200}}'
+    ),
+    "logbook": (
+        '{"origin":"remote","type":"request","correlation":"1","method":"POST","uri":'
+        '"https://t.example.com/acme/collect/shop","body":{"click_id":"abc"}}'
+    ),
 }
 
 
@@ -60,8 +70,7 @@ def test_a_body_in_the_log_record_is_judged(text: str, tmp_path: Path) -> None:
 
 
 def test_a_body_that_was_not_logged_cannot_be_judged(tmp_path: Path) -> None:
-    line = BODIES["nginx"].replace('{\\"click_id\\":\\"abc\\"}', "-")
-    (tmp_path / "log.jsonl").write_text(line + "\n")
+    (tmp_path / "log.jsonl").write_text(NGINX % "-" + "\n")
     etl.run([tmp_path / "log.jsonl"], tmp_path / "out")
     assert pl.read_parquet(tmp_path / "out/rejections/*.parquet")["reason"].to_list() == ["body_not_logged"]
 

@@ -200,7 +200,8 @@ FORMATS: Final = (
             ),
         ),
         pattern=rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+)\t\w+\thttp\.log\.access\S*\t[^\t]*\t"
-        rb'\{"request": \{"remote_ip": "(?P<client>[^"]*)".*?"method": "(?P<method>[A-Za-z_-]+)", "host": "[^"]*", '
+        rb'\{"request": \{"remote_ip": "(?P<address>[\da-fA-F.:]*)"(?:, "remote_port": "\d*")?(?:, "client_ip": "(?P<client>[\da-fA-F.:]*)")?'
+        rb'.*?"method": "(?P<method>[A-Za-z_-]+)", "host": "[^"]*", '
         rb'"uri": "(?P<target>(?:[^"\\]|\\.)*)".*"status": (?P<status>\d+).*',
         escape="json",
         time="layout %Y/%m/%d %H:%M:%S.%f",
