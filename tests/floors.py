@@ -102,7 +102,8 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "engine counts hash_set parquet publish published_tables staged_parts tasks stage_inputs run",
+                "engine counts hash_set parquet publish published_tables staged_parts tasks stage_inputs"
+                " quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),

@@ -32,7 +32,11 @@ SUSPECTS: Final = pl.Schema({**KEYS.schema, "task": pl.Int64(), "number": pl.Int
 REPEATED: Final = "repeated.parquet"
 
 #: The columns of final tables that `Tally` needs.
-_COUNTED: Final = {"conversions": ["issues", "currency", "value"], "items": ["position"], "passthroughs": ["position"]}
+_COUNTED: Final = {
+    "conversions": ["issues", "currency", "value", "source", "received_at"],
+    "items": ["position"],
+    "passthroughs": ["position"],
+}
 
 
 class Piece(NamedTuple):
