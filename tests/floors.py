@@ -71,7 +71,7 @@ FLOORS: Final = (
                 "steps",
                 "requests to tables, one step a module",
                 "parameter_table record_ids parameters field_resolution junk_values issues"
-                " conversions nested_identities items passthroughs deduplication rejections pipeline",
+                " conversions nested_identities items passthroughs deduplication unread_postbacks rejections pipeline",
             ),
             _room(
                 "sources/storage",
@@ -83,8 +83,9 @@ FLOORS: Final = (
             _room(
                 "sources/readers",
                 "records to requests, one reader a family of formats",
-                "escapes second_records timestamps webhook_envelopes json_batch json_matching request_fields"
-                " text_lines access_log column_guessing plain_text w3c csv_tables json_records parquet_tables",
+                "escapes logged_bodies second_records timestamps webhook_envelopes json_batch json_matching"
+                " request_fields text_lines access_log column_guessing plain_text line_times address_in_line w3c"
+                " csv_tables json_records parquet_tables",
             ),
             _room(
                 "sources/carriers",
@@ -94,8 +95,8 @@ FLOORS: Final = (
             _room(
                 "sources/formats",
                 "the formats, a row each",
-                "unsupported json_clouds json_servers log_format text lambda_events webhook_captures json_logs"
-                " registry",
+                "unsupported json_clouds json_platforms json_servers log_format text lambda_events webhook_captures"
+                " json_logs registry",
             ),
             _room(
                 "sources",
@@ -110,7 +111,8 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "engine counts hash_set parquet publish published_tables staged_parts tasks stage_inputs run",
+                "engine counts hash_set parquet publish published_tables staged_parts tasks stage_inputs"
+                " quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),

@@ -77,8 +77,11 @@ class Param(NamedTuple):
 
 
 class Request(NamedTuple):
+    """A request, or a bare payload with its text."""
+
     origin: Origin
     params: list[Param]
+    bare_text: str = ""
 
 
 class Skip(NamedTuple):
@@ -143,6 +146,7 @@ ITEM_FIELDS: Final = {
     "quantity": ("qty", "quantity", "product_quantity", "item_quantity"),
 }
 MESSAGES: Final = {
+    "unread_postback": "The text holds the collect path, but no request was read from it",  # rules 1.3d
     "missing_identity": "Missing click_id, ref_id and email",  # rules 3.1
     "unknown_conversion_type": "Unknown conversion_type",  # rules 5.2
     "duplicate_transaction": "Duplicate transaction_id",  # rules 6.3
@@ -573,6 +577,11 @@ HEAD: Final = re.compile(r'\S+ [^\s"\[\]]+ [^\s"\[\]]+ \[[0-9]{2}/[A-Z][a-z]{2}/
 ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
 COLLECT: Final = re.compile(r"/([^/]+)/collect/([^/]+)/?\Z")
 METHODS: Final = ("GET", "POST")
+#: The collect path within any text, as it stands, with JSON's escape, or percent-encoded (rules 1.3d).
+HELD: Final = re.compile(
+    r"""(?:\\?/|%2[Ff])(?![:*$])[^\s/\\?#&"'<>|(){}\[\],;=]+(?:\\?/|%2[Ff])collect(?:\\?/|%2[Ff])"""
+    r"""(?![:*$])[^\s/\\?#&"'<>|(){}\[\],;=]+(?:\\?/)?(?=[\s?#&"'<>|(){}\[\],;=:]|\\[^/]|\Z)"""
+)
 
 
 def unescape(field: str) -> bytes:
@@ -617,21 +626,24 @@ def read_log_line(record_no: int, line: bytes, options: Options) -> Request | Re
     received_at = utc_time(found["year"], MONTHS.index(found["month"]) + 1, clock, "0", found["zone"])
     if received_at is None:
         return Rejected(Origin(record_no), ["malformed_record"])
+    agent = utf8(unescape(found["agent"] or ""))
+    origin = Origin(
+        record_no,
+        received_at=received_at,
+        http_status=None if found["status"] == "-" else int(found["status"]),
+        client_ip=client_ip(found["prefix"]) if options.pii == "keep" else None,
+        user_agent=None if agent in {"", "-"} else agent,
+    )
     request = re.fullmatch(r"([A-Za-z_-]+) (.+)", unescape(found["request"]).decode("latin-1"), re.DOTALL)
     if not request:
-        return Skip("not_a_request")  # rules 1.1
+        is_held = HELD.search(utf8(line))
+        return Rejected(origin, ["unread_postback"]) if is_held else Skip("not_a_request")  # rules 1.1, 1.3d
     target, _, protocol = request[2].rpartition(" ")
     path, query = split_path(target if protocol.startswith("HTTP/") else request[2])
     collect = COLLECT.search(utf8(path.encode("latin-1")))
     if not collect or request[1] not in METHODS:
         return Skip("not_a_postback")  # rules 1.1
-    agent = utf8(unescape(found["agent"] or ""))
-    origin = Origin(
-        record_no, collect[1], collect[2], received_at, request[1],
-        None if found["status"] == "-" else int(found["status"]),
-        client_ip(found["prefix"]) if options.pii == "keep" else None,
-        None if agent in {"", "-"} else agent,
-    )  # fmt: skip
+    origin = origin._replace(account_id=collect[1], integration=collect[2], http_method=request[1])
     if request[1] == "POST" and not query:
         return Rejected(origin, ["body_not_logged"])  # rules 1.7
     return Request(origin, [Param(*pair, flat=True) for pair in urlencoded(query.encode("latin-1"))])
@@ -715,7 +727,7 @@ def read_payload(record_no: int, payload: Any, options: Options) -> Request | Re
     if not is_envelope(payload):
         addresses = collect_addresses(payload)
         if not addresses:
-            return Request(origin, object_params(payload, flat=False))
+            return Request(origin, object_params(payload, flat=False), texts_within(payload))
     method = None if is_empty(payload.get("method")) else scalar_text(payload["method"])
     collect = COLLECT.search(split_path(addresses[0])[0]) if addresses else None
     if (addresses and not collect) or method not in {None, *METHODS}:
@@ -735,7 +747,17 @@ def read_payload(record_no: int, payload: Any, options: Options) -> Request | Re
     if body is None:
         return Rejected(origin, ["malformed_body"])
     query = query_params(payload.get("query"), addresses)
-    return Request(origin, body + query if options.parameter_order == "body_first" else query + body)  # 1.4
+    params = body + query if options.parameter_order == "body_first" else query + body  # 1.4
+    return Request(origin, params, "" if collect else texts_within(payload))
+
+
+def texts_within(value: Any) -> str:
+    """The names and texts within a JSON value, a line each."""
+    if isinstance(value, dict):
+        return "\n".join(part for name, member in value.items() for part in (name, texts_within(member)))
+    if isinstance(value, list):
+        return "\n".join(map(texts_within, value))
+    return value if isinstance(value, str) else ""
 
 
 def read_json_line(record_no: int, line: bytes, options: Options) -> Request | Rejected | Skip:
@@ -1299,6 +1321,8 @@ def judge(request: Request, options: Options) -> Candidate | Rejected:
     event, event_rule = decide_event(text.get("event_name"), conversion_type, params, options)
     match_type = next((field for field in ("click_id", "ref_id", "email") if field in core), None)  # 3.1
     reasons = ["missing_identity"] * (match_type is None) + ["unknown_conversion_type"] * (event is None)
+    if match_type is None and HELD.search(request.bare_text):
+        return Rejected(origin, ["unread_postback"])  # rules 1.3d
     if match_type is None or event is None:
         return Rejected(origin, reasons)  # rules 5.4
 

@@ -197,7 +197,7 @@ def test_tables_of_the_code_are_shown(number: str) -> None:
         assert [issue.code for issue in ISSUES if f"`{issue.code}`" not in shown] == []
 
 
-@pytest.mark.parametrize(("number", "nearest"), [("6.4", "6.3"), ("12", "11"), ("1.3z", "1.3c"), ("rules", "0")])
+@pytest.mark.parametrize(("number", "nearest"), [("6.4", "6.3"), ("12", "11"), ("1.3z", "1.3d"), ("rules", "0")])
 def test_a_number_that_does_not_exist_is_two_lines_with_the_nearest(number: str, nearest: str) -> None:
     finished = run("rules", number, code=2)
     lines = finished.stderr.decode().splitlines()

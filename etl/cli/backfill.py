@@ -33,6 +33,7 @@ def backfill(
     *,
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
+    max_unread: options.MaxUnread = "0",
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
@@ -57,6 +58,7 @@ def backfill(
         days = days_between(began, options.read_day("--to", end) if end else datetime.now(zone).date())
         fill_template(template, began, ZoneInfo("UTC"))
         limit = options.read_limit(max_rejected)
+        options.read_limit(max_unread, "--max-unread")
         typed.request([], Path())
         reports, failed = [], []
         messages.warn_if_slow()
@@ -84,6 +86,7 @@ def backfill(
             options.refuse_rejected(
                 total["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
             )
+        options.refuse_unread(total["inputs"], max_unread or "0", "The warehouse holds the loaded rows nevertheless.")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ def load(
     *,
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
+    max_unread: options.MaxUnread = "0",
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
@@ -38,6 +39,7 @@ def load(
 
     with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
         limit = options.read_limit(max_rejected)
+        options.read_limit(max_unread, "--max-unread")
         request = typed.request(inputs, Path())
         with watch.at_work() as progress:
             watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
@@ -50,6 +52,7 @@ def load(
             options.refuse_rejected(
                 report["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
             )
+        options.refuse_unread(report["inputs"], max_unread or "0", "The warehouse holds the loaded rows nevertheless.")
 
 
 def _say(report: dict[str, Any], *, is_quiet: bool) -> None:

@@ -17,6 +17,7 @@ def run(
     *,
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
+    max_unread: options.MaxUnread = "1%",
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
@@ -34,6 +35,7 @@ def run(
 
     with watched("run", out, Telling(quiet, metrics, openlineage)) as watch:
         limit = options.read_limit(max_rejected)
+        options.read_limit(max_unread, "--max-unread")
         if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
             raise UsageError(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
@@ -47,3 +49,4 @@ def run(
         rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
         if limit and rejected > limit(judged):
             options.refuse_rejected(rejected, max_rejected, "The tables are published.")
+        options.refuse_unread(outcome["inputs"], max_unread or "0", "The tables are published.")

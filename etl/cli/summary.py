@@ -69,6 +69,8 @@ def _input(item: dict[str, Any]) -> list[str]:
     lines = [f"  {item['path']}: {form}, {item['records']:,} records{known}"]
     if "columns" in item:
         lines.append("    columns: " + ", ".join(f"{role}={name}" for role, name in item["columns"].items()))
+    if "found" in item:
+        lines.append("    found: " + ", ".join(f"{part} {place}" for part, place in item["found"].items()))
     if item["time"] == "none":
         lines.append("    no times: received_at is null unless a record has a time")
     elif item["time"] != "zoned":

@@ -197,6 +197,8 @@ def _is_odd_client(buffer: memoryview, start: int, end: int) -> bool:
     dots = colons = pairs = length = longest = 0
     for place in range(start, end):
         byte = buffer[place]
+        if byte == _OPEN:  # the exact parser looks for the time behind it
+            return True
         dots += byte == _DOT
         colons += byte == _COLON
         pairs += byte == _COLON and place > start and buffer[place - 1] == _COLON

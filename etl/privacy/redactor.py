@@ -49,6 +49,15 @@ _REQUEST_LINE: Final = re.compile(
 #: A value includes the words after a raw blank, unless a word begins a new pair.
 _PAIR: Final = re.compile(r"""([^\s?&;=,"'{}]{1,100})=((?:\\.|[^&\s"\\])*(?: +(?!HTTP/)[^&\s"=\\]+(?=[\s&"]|$))*)""")
 _JSON_PAIR: Final = re.compile(r'"((?:[^"\\]|\\.){1,100})"\s*:\s*("(?:[^"\\]|\\.)*"?|[^\s",{}\[\]]+)')
+#: A pair of JSON whose quotes a server escaped, as nginx and Apache write a body into a line.
+_ESCAPED_PAIR: Final = re.compile(
+    r'(?P<quote>\\x22|\\")(?P<name>(?:(?!(?P=quote)).){1,100})(?P=quote)\s*:\s*'
+    r"(?:(?P=quote)(?P<text>(?:(?!(?P=quote)).)*)(?:(?P=quote))?|(?P<bare>[^\s\\\",{}\[\]]+))",
+    re.DOTALL,
+)
+_HEX: Final = re.compile(rb"\\x([0-9A-Fa-f]{2})")
+#: The rest of an escape that an address seems to begin with.
+_REST_OF_ESCAPE: Final = re.compile(r"x[0-9A-Fa-f]{2}(?=.)")
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]+(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _IPV4: Final = re.compile(r"(?<![\w./-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w.-])")
 _IPV6: Final = re.compile(
@@ -223,6 +232,15 @@ class Redactor:
             redacted = self._value(match[1], value.strip('"'), None, str)
             return match[0] if redacted == value.strip('"') else f'"{match[1]}":"{redacted}"'
 
+        def escaped_pair(match: re.Match[str]) -> str:
+            value = match["text"] if match["bare"] is None else match["bare"]
+            redacted = self._value(match["name"], _unescaped(value), None, str)
+            quote = match["quote"]
+            same = redacted == _unescaped(value)
+            return match[0] if same else f"{quote}{match['name']}{quote}:{quote}{redacted}{quote}"
+
+        if "\\x22" in text or '\\"' in text:
+            text = _ESCAPED_PAIR.sub(escaped_pair, text)
         if "=" in text:
             text = _PAIR.sub(form_pair, text)
         return _JSON_PAIR.sub(json_pair, text) if '":' in text or '" :' in text else text
@@ -303,7 +321,21 @@ class Redactor:
             text = _IPV6.sub("-", text)
         if "@" not in text and "%40" not in text:
             return text
-        return _EMAIL.sub(lambda match: self._placeholder("email", match[0].replace("%40", "@"), None), text)
+
+        def address(match: re.Match[str]) -> str:
+            is_escaped = text[match.start() - 1 : match.start()] == "\\"
+            rest = _REST_OF_ESCAPE.match(match[0]) if is_escaped else None
+            before = rest[0] if rest else ""
+            return before + self._placeholder("email", match[0][len(before) :].replace("%40", "@"), None)
+
+        return _EMAIL.sub(address, text)
+
+
+def _unescaped(text: str) -> str:
+    r"""Returns a text with the bytes that `\xHH` stands for."""
+    if "\\x" not in text:
+        return text
+    return _HEX.sub(lambda match: bytes([int(match[1], 16)]), text.encode()).decode("utf-8", "replace")
 
 
 def _last_step(key: str) -> str:

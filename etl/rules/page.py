@@ -121,6 +121,11 @@ REJECTIONS: Final = (
         "A POST without a query, in a log that holds no bodies: its conversion cannot be seen",
         "rules 1.7",
     ),
+    Reason(
+        "unread_postback",
+        "The text holds the collect path, but no request was read from it",
+        "rules 1.3d",
+    ),
     Reason("missing_identity", "Missing click_id, ref_id and email", "Identity Parameters"),
     Reason("unknown_conversion_type", "Unknown conversion_type", "conversion_type to Event Mapping"),
     Reason("duplicate_transaction", "Duplicate transaction_id", "rules 6.3"),

@@ -35,6 +35,13 @@ def fold(name: str) -> str:
     return name.translate(_FOLD)
 
 
+#: Parts of the collect path within a text: a slash, what a placeholder stands for, and what ends the path.
+_SLASH: Final = r"(?:\\?/|%2[Ff])"
+_ENDS: Final = r"\s?#&\"'<>|(){}\[\],;="
+_SEGMENT: Final = rf"[^/\\:*${_ENDS}][^/\\{_ENDS}]*"
+_PATH_END: Final = rf"(?:\\?/)?(?:[{_ENDS}:]|\\[^/]|$)"
+
+
 class Switch(NamedTuple):
     """A documented assumption that a ruleset can change: its key, accepted values (default first), ruling."""
 
@@ -161,6 +168,24 @@ class Ruleset:
         for placeholder in ("account", "integration"):
             template = template.replace(re.escape("{" + placeholder + "}"), f"(?P<{placeholder}>[^/]+)")
         return f"(?P<route>/{template})/?$"
+
+    @cached_property
+    def collect_text_pattern(self) -> str:
+        r"""The collect path within any text, as a regular expression without lookarounds (rules 1.3d).
+
+        The path may stand as it is, with JSON's `\/`, or percent-encoded. A template of a route is no path.
+
+        Examples:
+            >>> held = re.compile(Ruleset().collect_text_pattern)
+            >>> [bool(held.search(text)) for text in ("GET /a/collect/b?x", r"\/a\/collect\/b", "%2Fa%2Fcollect%2Fb")]
+            [True, True, True]
+            >>> [bool(held.search(text)) for text in ("/:account/collect/:slug", "/a/collect/b/c")]
+            [False, False]
+        """
+        template = re.escape(self.collect_path.strip("/")).replace("/", "\0")
+        for placeholder in ("account", "integration"):
+            template = template.replace(re.escape("{" + placeholder + "}"), _SEGMENT)
+        return _SLASH + template.replace("\0", _SLASH) + _PATH_END
 
     @property
     def collect_word(self) -> bytes:

@@ -21,29 +21,46 @@ class Tally:
         rows: Rows by table.
         reasons: Rejections by reason.
         issues: Issues of conversions by code.
+        ends: Rows by source and reason; the reason of conversions is "".
+        timed: Conversions and rejections with a time of receipt, by source.
         unlogged: POST requests without a logged body, by source.
+        unread: Postbacks that were not read, by source.
         values: Sum of the conversions' values by currency; "" is the key of conversions without a currency.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     issues: Counter[str] = field(default_factory=Counter)
+    ends: Counter[tuple[str, str]] = field(default_factory=Counter)
+    timed: Counter[str] = field(default_factory=Counter)
     unlogged: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
     values: dict[str, Decimal] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tables: dict[str, pl.DataFrame]) -> Self:
         """Counts the rows of the four tables."""
         rejections, conversions = tables["rejections"], tables["conversions"]
-        unlogged = rejections.filter(pl.col("reason") == "body_not_logged")["source"]
+        unlogged, unread = (
+            _value_counts(rejections.filter(pl.col("reason") == reason)["source"])
+            for reason in ("body_not_logged", "unread_postback")
+        )
         codes = conversions["issues"].explode(empty_as_null=False).struct.field("code")
         rows = Counter({name: rows.height for name, rows in tables.items()})
-        tally = cls(rows, _value_counts(rejections["reason"]), _value_counts(codes), _value_counts(unlogged))
+        tally = cls(rows, _value_counts(rejections["reason"]), _value_counts(codes), unlogged=unlogged, unread=unread)
+        columns = ("source", "reason", "received_at")
+        rows_of_both = pl.concat(
+            [conversions.select("source", pl.lit("").alias("reason"), "received_at"), rejections.select(columns)]
+        )
+        counts = rows_of_both.group_by("source", "reason").agg(n=pl.len(), timed=pl.col("received_at").count())
+        for source, reason, number, timed in counts.iter_rows():
+            tally.ends[source, reason] += number
+            tally.timed[source] += timed
         tally._add_values(_value_sums(conversions))
         return tally
 
     def __iadd__(self, other: Tally) -> Self:
-        for name in ("rows", "reasons", "issues", "unlogged"):
+        for name in ("rows", "reasons", "issues", "ends", "timed", "unlogged", "unread"):
             getattr(self, name).update(getattr(other, name))
         self._add_values(other.values.items())
         return self

@@ -21,6 +21,7 @@ from etl.runner.counts import Tally
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders, write_stream, written_rows
 from etl.runner.publish import Stage, staged
+from etl.runner.quiet_inputs import Ends, find_warnings
 from etl.runner.stage_inputs import (
     SILENT,
     PlannedInput,
@@ -78,6 +79,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
             tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
         summary = _summarise(request, planned, tasks, reports, tally)
         _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
+        _warn(planned, tally, request, progress)
         progress.begin("publishing", 0)
         stage.publish(summary)
     return {
@@ -86,6 +88,17 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
         "seconds": round(time.monotonic() - began, 3),
         "peak_memory_bytes": peak_memory(jobs, reports),
     }
+
+
+def _warn(planned: list[PlannedInput], tally: Tally, request: RunRequest, progress: Progress) -> None:
+    """Warns of inputs without postbacks, with one reason for all rejections, or without times."""
+    for plan in planned:
+        source = plan.input.source
+        reasons = {reason: count for (name, reason), count in tally.ends.items() if name == source and reason}
+        ends = Ends(tally.ends[source, ""], reasons, tally.timed[source])
+        if not plan.same_as and plan.survey.plain_bytes:
+            for warning in find_warnings(plan, ends, request):
+                progress.warn(warning)
 
 
 def _write_tables(
@@ -187,9 +200,12 @@ def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, tim
         "records": 0 if plan.same_as else records[plan.input.source],
         "time": describe_times(plan.detected, timezone),
         "bodies_not_logged": 0 if plan.same_as else tally.unlogged[plan.input.source],
+        "unread_postbacks": 0 if plan.same_as else tally.unread[plan.input.source],
     }
     if plan.detected.columns:
         described["columns"] = dict(plan.detected.columns)
+    if plan.detected.found:
+        described["found"] = dict(plan.detected.found)
     return {**described, "same_as": plan.same_as} if plan.same_as else described
 
 

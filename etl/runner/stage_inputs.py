@@ -70,12 +70,14 @@ def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engi
         FormatError: The file of formats is not valid.
         UsageError: There is no such time zone, or no such role of a column.
     """
+    ruleset = options.ruleset or Ruleset()
     settings = make_settings(options.timezone, options.columns, options.formats)
+    settings = settings._replace(collect_path=ruleset.collect_path)
     return RunRequest(
         inputs=tuple(inputs),
         out=out,
         open_engine=open_engine,
-        ruleset=options.ruleset or Ruleset(),
+        ruleset=ruleset,
         options=options.transform_options,
         reading=ReadOptions(options.format, options.log_format, settings, options.max_record_bytes),
         min_matched=options.min_matched,

@@ -35,7 +35,11 @@ _PARQUET: Final = (*_CONVERTED, "keys")
 REPEATED: Final = "repeated.arrow"
 
 #: The columns of final tables that `Tally` needs.
-_COUNTED: Final = {"conversions": ["issues", "currency", "value"], "items": ["position"], "passthroughs": ["position"]}
+_COUNTED: Final = {
+    "conversions": ["issues", "currency", "value", "source", "received_at"],
+    "items": ["position"],
+    "passthroughs": ["position"],
+}
 
 
 class Piece(NamedTuple):

@@ -142,7 +142,7 @@ def _redacted_raws(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.Dat
 def _unmatched(requests: pl.DataFrame) -> Unmatched:
     """Counts malformed records, and the records that should match: all but blank, comment and header lines."""
     fault = requests["fault"]
-    unread = requests.select("record_no", "raw", "layout").filter(fault == "malformed_record")
+    unread = requests.select("record_no", "raw", "layout").filter(fault.is_in(("malformed_record", "unread_postback")))
     candidates = requests.height - int(fault.is_in(_NO_CANDIDATES).sum())
     return Unmatched(unread.height, candidates, unread.head(_SHOWN).rows())
 

@@ -21,7 +21,7 @@ from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, PARQU
 from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
 from etl.sources.formats.unsupported import find_unsupported
 from etl.sources.framing import StreamPart, read_batches
-from etl.sources.readers import csv_tables, json_matching, json_records, plain_text, w3c
+from etl.sources.readers import address_in_line, csv_tables, json_matching, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
 from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
 from etl.sources.records.json_documents import read_documents
@@ -38,6 +38,8 @@ _BY_LINE: Final = tuple(
 
 #: `exported_records` or `guessed_records`.
 RecordFinder = Callable[..., "RecordColumns | None"]
+#: Lines that are compared with the formats of text before tables are looked for.
+_LINES_COMPARED: Final = 20
 
 
 class Detected(NamedTuple):
@@ -48,12 +50,14 @@ class Detected(NamedTuple):
         framing: How the bytes are cut into records: a framing constant of `sources.format`.
         columns: For tables: (role, column) pairs. Empty for other formats.
         carriers: The names of the carriers of the records, from the outside in.
+        found: For lines that are read by their address: (part, place) pairs. Empty for other formats.
     """
 
     row: Format
     framing: str
     columns: tuple[tuple[str, str], ...] = ()
     carriers: tuple[str, ...] = ()
+    found: tuple[tuple[str, str], ...] = ()
 
 
 class Sample(NamedTuple):
@@ -309,7 +313,14 @@ def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | No
 
 
 def _detect_table(sample: Sample, settings: Settings) -> Detected | None:
-    """Returns the first table format whose columns can be recognised in the sample; None if there is none."""
+    """Returns the first table format whose columns can be recognised in the sample; None if there is none.
+
+    Lines in a format of text are no table, although some have JSON between tabs.
+    """
+    rows = rows_of("text", settings)
+    lines = [line for line in sample.lines if line.strip()][:_LINES_COMPARED]
+    if sum(any(FAMILIES["text"].claims(row, line) for row in rows) for line in lines) * 2 > len(lines):
+        return None
     for row in csv_tables.FORMATS:
         framing = framing_of(row)
         records = _records(sample.head, framing, DELIMITERS.get(row.name, "\t"))
@@ -336,4 +347,7 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     claimed = sum(plain_text.claims_dated(dated, block) for block in blocks)
     if claimed * 2 >= len(blocks) and claimed > best[0]:
         return Detected(dated, BLOCKS)
-    return Detected(best[1], framing_of(best[1])) if best[1] else None
+    if best[1] != address_in_line.FORMAT:
+        return Detected(best[1], framing_of(best[1])) if best[1] else None
+    first = next(line for line in content if address_in_line.claims(line, settings))
+    return Detected(best[1], LINES, found=address_in_line.describe(first, settings))

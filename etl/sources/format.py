@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from etl.rules.page import COLLECT_PATH
 from etl.sources.record import Record
 
 #: Parses the bytes of one record. Never raises, whatever the bytes.
@@ -84,6 +85,7 @@ class Settings(NamedTuple):
         is_cloudfront_encoded: Whether CloudFront wrote each `%` of a query as `%25`.
         word: A word that every postback's log line contains. Other well-formed lines are counted, not parsed. Empty:
             all lines are parsed.
+        collect_path: Template of a postback's path, for lines that no format reads.
     """
 
     timezone: str = "UTC"
@@ -92,6 +94,7 @@ class Settings(NamedTuple):
     formats: tuple[Format, ...] = ()
     is_cloudfront_encoded: bool = True
     word: bytes = b""
+    collect_path: str = COLLECT_PATH
 
 
 class Family(NamedTuple):

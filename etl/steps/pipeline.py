@@ -23,6 +23,7 @@ from etl.steps.parameters import explode_params, parse_bodies
 from etl.steps.passthroughs import build_passthroughs
 from etl.steps.record_ids import record_ids
 from etl.steps.rejections import REFUSAL_REASONS, reject_postbacks, reject_records
+from etl.steps.unread_postbacks import REQUESTLESS, find_unread
 
 
 class Tables(NamedTuple):
@@ -109,11 +110,11 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     is_skipped = routed["fault"].is_in(_SKIPS).fill_null(False)
     is_postback = routed["fault"].is_null()
     postbacks = routed.filter(is_postback)
-    unreadable = reject_records(routed.filter(~is_postback & ~is_skipped))
+    unreadable = reject_records(routed.filter(~is_postback & ~is_skipped), ruleset)
 
     params = explode_params(postbacks, ruleset.parameter_order, ruleset.paths)
     fields = resolve_aliases(params, postbacks.height, ruleset)
-    verdicts = judge_postbacks(fields, ruleset, options)
+    verdicts = _mark_unread(judge_postbacks(fields, ruleset, options), postbacks, ruleset)
     refused = reject_postbacks(postbacks, verdicts, fields, ruleset)
 
     is_accepted = ~verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
@@ -148,6 +149,15 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     return Judged(routed, postbacks, fields, verdicts, tables)
 
 
+def _mark_unread(verdicts: pl.DataFrame, postbacks: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+    """Adds the reason `unread_postback`: a bare payload without identity, whose text holds the collect path."""
+    is_bare = postbacks["path"].is_null() & verdicts["missing_identity"]
+    is_unread = find_unread(postbacks, is_bare, ruleset)
+    return verdicts.with_columns(
+        unread_postback=is_unread, **{name: verdicts[name] & ~is_unread for name in REFUSAL_REASONS[1:]}
+    )
+
+
 def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -> pl.DataFrame:
     """Decides which requests are postbacks, and reads account and integration from their paths.
 
@@ -157,11 +167,14 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
         options: Account and integration of bare payloads, which have no path; the period and the statuses that count.
 
     Returns:
-        The same rows with `account_id` and `integration`. `fault` says why a request is skipped, or that its body was
-        not logged. The fault of a reader stays, but a skip replaces `malformed_body`.
+        The same rows with `account_id` and `integration`. `fault` says why a request is skipped, that its body was not
+        logged, or that a record without a request holds the collect path. The fault of a reader stays otherwise, but a
+        skip replaces `malformed_body`.
 
-    Source: rules 1.1, 1.7; a request counts from `--since` on and before `--until`, by received_at.
+    Source: rules 1.1, 1.3d, 1.7; a request counts from `--since` on and before `--until`, by received_at.
     """
+    is_unread = find_unread(requests, requests["fault"].is_in(REQUESTLESS), ruleset)
+    requests = requests.with_columns(requests["fault"].set(is_unread, "unread_postback"))
     paths = requests["path"].unique()
     parts = paths.str.extract_groups(ruleset.collect_pattern)
     routes = (
@@ -174,7 +187,12 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
     is_postback = (~has_path | pl.col("route").is_not_null()) & (
         pl.col("http_method").is_null() | pl.col("http_method").is_in(page.COLLECT_METHODS)
     )
-    is_bodiless = (pl.col("http_method") == "POST") & ~pl.col("is_body_logged") & (pl.col("query").fill_null("") == "")
+    is_bodiless = (
+        (pl.col("http_method") == "POST")
+        & ~pl.col("is_body_logged")
+        & (pl.col("query").fill_null("") == "")
+        & pl.all_horizontal(pl.col("body", "fields", "query_fields").is_null())
+    )
     routed = routed.with_columns(
         fault=pl.when(pl.col("fault").is_not_null() & (pl.col("fault") != "malformed_body"))
         .then("fault")
@@ -191,7 +209,9 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
         .otherwise("fault")
     )
     is_said = (
-        pl.when(has_path).then(pl.col("route").is_not_null()).otherwise(pl.col("fault").ne_missing("malformed_record"))
+        pl.when(has_path)
+        .then(pl.col("route").is_not_null())
+        .otherwise(~pl.col("fault").is_in(("malformed_record", "unread_postback")).fill_null(False))
     )
     account, integration = (
         pl.coalesce(name, pl.when(is_said).then(pl.lit(option, pl.String)))

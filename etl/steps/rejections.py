@@ -14,10 +14,11 @@ from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
 from etl.schema import REJECTIONS
 from etl.steps.field_resolution import Fields
 from etl.steps.nested_identities import find_identity
+from etl.steps.unread_postbacks import suggest_reading
 
 _MESSAGES: Final = {reason.code: reason.message for reason in page.REJECTIONS}
 #: Reasons why a readable postback is refused; each is a Boolean column of `conversions.judge_postbacks` (rules 5.4).
-REFUSAL_REASONS: Final = ("missing_identity", "unknown_conversion_type")
+REFUSAL_REASONS: Final = ("unread_postback", "missing_identity", "unknown_conversion_type")
 
 #: Columns that the rejection of a refused postback shares with conversions.
 _SHARED: Final = ("match_type", "match_key", "event", "conversion_type", "value", "currency", "transaction_id")
@@ -27,20 +28,30 @@ _IDENTITY_NAMES: Final = frozenset(
 )
 
 
-def reject_records(faulty: pl.DataFrame) -> pl.DataFrame:
-    """Builds the rejections of records without readable parameters: malformed records and bodies, bodies not logged.
+def reject_records(faulty: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+    """Builds the rejections of records without readable parameters, such as malformed records and bodies not logged.
 
     Args:
         faulty: Routed rows of `schema.REQUESTS` whose `fault` is the reason of a rejection.
+        ruleset: Gives the collect path for suggestions.
 
     Returns:
         Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted, without ids.
     """
     message = pl.coalesce("fault_message", pl.col("fault").replace_strict(_MESSAGES, return_dtype=pl.String))
+    suggestion = _suggest_readings(faulty, faulty["fault"] == "unread_postback", ruleset)
     return _as_rejections(
-        faulty.with_columns(reasons=pl.concat_list("fault"), message=message, suggestion=pl.lit(None, pl.String)),
-        "layout",
+        faulty.with_columns(reasons=pl.concat_list("fault"), message=message, suggestion=suggestion), "layout"
     )
+
+
+def _suggest_readings(requests: pl.DataFrame, is_unread: pl.Series, ruleset: Ruleset) -> pl.Series:
+    """Returns, for each request that is marked, what would read it; null for the others."""
+    texts = [
+        suggest_reading(raw, is_table_row=layout is not None, ruleset=ruleset) if marked else None
+        for raw, layout, marked in zip(requests["raw"], requests["layout"], is_unread, strict=True)
+    ]
+    return pl.Series(texts, dtype=pl.String)
 
 
 def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
@@ -74,15 +85,17 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
             type=map_distinct(types, lambda text: suggest_type(text, ruleset)),
             kind=pl.col("body").map_elements(other_kind, return_dtype=pl.String),
             nested=pl.Series([find_identity(one, ruleset) for one in nested], dtype=pl.String),
+            reading=_suggest_readings(postbacks.filter(is_refused), refused["unread_postback"], ruleset),
         )
         .join(names, on="row", how="left", maintain_order="left")
     )
+    instead = pl.coalesce("name", "nested", "kind")
     return _as_rejections(
         rejected.with_columns(
             reasons=pl.concat_list(
                 pl.when(reason).then(pl.lit(reason)) for reason in REFUSAL_REASONS
             ).list.drop_nulls(),
-            suggestion=pl.coalesce(pl.when("missing_identity").then(pl.coalesce("name", "nested", "kind")), "type"),
+            suggestion=pl.coalesce("reading", pl.when("missing_identity").then(instead), "type"),
         ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String)),
         "layout",
     )

@@ -100,7 +100,15 @@ def load(
         with snapshots.open_for_writing(into) as warehouse:
             known = warehouse.scan("loads").collect()
             decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
-            return _report(into, decisions) | _carry_out(decisions, request, warehouse, known, progress)
+            done = _carry_out(decisions, request, warehouse, known, progress)
+            return _with_unread(_report(into, decisions) | done)
+
+
+def _with_unread(report: dict[str, Any]) -> dict[str, Any]:
+    """Moves the counts of records and of unread postbacks to the inputs of a report."""
+    counts = report.pop("by_digest", {})
+    nothing = {"records": 0, "unread_postbacks": 0}
+    return {**report, "inputs": [{**item, **counts.get(item["digest"], nothing)} for item in report["inputs"]]}
 
 
 def _refuse_within(into: str, inputs: list[Input]) -> None:
@@ -228,7 +236,16 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
         "demoted": done.duplicates.demoted.height,
         "promoted": done.duplicates.promoted.height,
         "peak_memory_bytes": done.peak_memory_bytes,
+        "by_digest": {
+            row["digest"]: {"records": row["records"], "unread_postbacks": _count_of(row["rejections"])}
+            for row in done.entries.select("digest", "records", "rejections").iter_rows(named=True)
+        },
     }
+
+
+def _count_of(rejections: list[dict[str, Any]]) -> int:
+    """Returns how many of an input's rejections, by reason, are postbacks that were not read."""
+    return sum(one["count"] for one in rejections if one["reason"] == "unread_postback")
 
 
 def _report(address: str, decisions: list[Decision]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ NEEDS_INPUT: Final = Outcome(
 NOT_JUDGED: Final = (UNREAD, HIDDEN, NEEDS_INPUT)
 
 #: Reasons of records to which no rules were applied.
-UNJUDGED: Final = ("malformed_record", "malformed_body", "body_not_logged")
+UNJUDGED: Final = ("malformed_record", "malformed_body", "body_not_logged", "unread_postback")
 
 #: One row is a rejection: its former reason, its outcome, and its present reason if it is still rejected or skipped.
 OUTCOMES: Final = pl.Schema(
@@ -119,6 +119,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
         ruleset: The rules.
         options: The options of the load that wrote the rejections.
     """
+    origin = origin._replace(settings=origin.settings._replace(collect_path=ruleset.collect_path))
     before = with_received_date(rows).sort("source_digest", "record_no")
     before = before.with_columns(redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
     is_unjudged = pl.col("reason").is_in(UNJUDGED)
@@ -157,12 +158,13 @@ def _reread_requests(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
     """Reads the raw records again: rows of `schema.REQUESTS` without raw text."""
     is_malformed = pl.col("reason").is_in(("malformed_record", "malformed_body"))
     read = pl.DataFrame(read_again(origin, rows["raw"]))
+    is_unread = (rows["reason"] == "unread_postback") & read["fault"].is_not_null()
     known = rows.select(
         *(*_LINEAGE, *_KEPT_OF_ROW),
-        known_fault=pl.when(is_malformed).then("reason"),
+        known_fault=pl.when(is_malformed | is_unread).then("reason"),
         fault_message=pl.when(is_malformed).then("message"),
         is_body_logged=pl.lit(origin.row.is_body_logged),
-        raw=pl.lit(""),
+        raw=pl.when(pl.col("reason") == "unread_postback").then("raw").otherwise(pl.lit("")),
     )
     whole = pl.concat([known, read.drop(known.columns, strict=False)], how="horizontal")
     found = {name: pl.col(name) if name in whole.columns else pl.lit(None) for name in REQUESTS.schema}

@@ -13,6 +13,8 @@ from etl.rules import page
 #: Reasons to skip a record that holds no request at all.
 _NO_REQUEST: Final = ("blank", "comment", "header", "not_a_request")
 _REASONS: Final = tuple(reason.code for reason in page.REJECTIONS)
+#: Reasons of postbacks that no rule judged.
+_UNJUDGED: Final = ("malformed_body", "body_not_logged", "unread_postback")
 _STAGES: Final = pl.Schema({"stage": pl.String(), "count": pl.Int64(), "lost": pl.Int64(), "lost_as": pl.String()})
 
 
@@ -27,7 +29,7 @@ def find_funnel(frames: Frames) -> Findings:
     unread = {reason: count for reason, count in skipped.items() if reason in _NO_REQUEST}
     unread |= {reason: count for reason, count in rejected.items() if reason == "malformed_record"}
     other = {reason: count for reason, count in skipped.items() if reason not in _NO_REQUEST}
-    unjudged = {reason: count for reason, count in rejected.items() if reason in ("malformed_body", "body_not_logged")}
+    unjudged = {reason: count for reason, count in rejected.items() if reason in _UNJUDGED}
     refused = {
         reason: rejected[reason] for reason in ("missing_identity", "unknown_conversion_type") if reason in rejected
     }

@@ -94,7 +94,7 @@ def _aliases(postback: JudgedPostback) -> list[Line]:
 def _identity(postback: JudgedPostback) -> list[Line]:
     """Explains the match key, or why there is none (rules 3.1)."""
     row = postback.row
-    if row["missing_identity"]:
+    if row["match_key"] is None:
         instead = [
             f"{use.parameter} is not read, but {use.instead} is" for use in postback.uses if use.use == "near_miss"
         ]

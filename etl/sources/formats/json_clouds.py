@@ -10,7 +10,7 @@ CLOUDS: Final[tuple[Format, ...]] = (
     Format(
         "cloudflare_logpush",
         "json",
-        "Cloudflare Logpush, dataset http_requests",
+        "Cloudflare Logpush, datasets http_requests and firewall_events",
         "https://developers.cloudflare.com/logs/reference/log-fields/zone/http_requests/",
         (
             (
@@ -18,12 +18,17 @@ CLOUDS: Final[tuple[Format, ...]] = (
                 b'"EdgeResponseStatus":200,"EdgeStartTimestamp":1714564800123456789,"ClientRequestUserAgent":"Acme/1"}'
             ),
             b'{"ClientRequestPath":"/acme/collect/shop","EdgeStartTimestamp":"2024-05-01T12:00:00Z"}',
+            (
+                b'{"Action":"log","ClientIP":"192.0.2.7","ClientRequestMethod":"GET","ClientRequestPath":"/acme/collect/shop",'
+                b'"ClientRequestQuery":"?click_id=a","EdgeResponseStatus":200,"Datetime":"2024-05-01T12:00:00Z"}'
+            ),
         ),
         keys={
-            "time": ("EdgeStartTimestamp", "EdgeEndTimestamp"),
+            "time": ("EdgeStartTimestamp", "EdgeEndTimestamp", "Datetime"),
             "method": ("ClientRequestMethod",),
             "target": ("ClientRequestURI",),
             "path": ("ClientRequestPath",),
+            "query": ("ClientRequestQuery",),
             "status": ("EdgeResponseStatus", "OriginResponseStatus"),
             "client": ("ClientIP",),
             "agent": ("ClientRequestUserAgent",),

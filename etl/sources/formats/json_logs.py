@@ -6,6 +6,7 @@ from typing import Final
 
 from etl.sources.format import Format
 from etl.sources.formats.json_clouds import CLOUDS
+from etl.sources.formats.json_platforms import PLATFORMS
 from etl.sources.formats.json_servers import SERVERS
 from etl.sources.readers.column_guessing import GUESSES, ROLES
 
@@ -152,4 +153,4 @@ EXPORTS: Final[tuple[Format, ...]] = (
     ),
 )
 
-FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *CLOUDS, *HOME_MADE, *EXPORTS)
+FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *CLOUDS, *PLATFORMS, *HOME_MADE, *EXPORTS)

@@ -22,8 +22,17 @@ from etl.sources.format import (
     Settings,
 )
 from etl.sources.formats import json_logs, lambda_events, text, webhook_captures
-from etl.sources.readers import access_log, csv_tables, json_records, parquet_tables, plain_text, text_lines, w3c
-from etl.sources.readers.second_records import is_second_record
+from etl.sources.readers import (
+    access_log,
+    address_in_line,
+    csv_tables,
+    json_records,
+    parquet_tables,
+    plain_text,
+    text_lines,
+    w3c,
+)
+from etl.sources.readers.second_records import head_of, is_second_record
 from etl.sources.record import Record
 
 BARE_LINES: Final = Format(
@@ -56,11 +65,19 @@ FORMATS: Final[tuple[Format, ...]] = (
     *parquet_tables.FORMATS,
     BARE_LINES,
     BARE_DOCUMENTS,
+    address_in_line.FORMAT,
 )
 BY_NAME: Final = {row.name: row for row in FORMATS}
 
 #: Names of former formats that are carriers now, and the format of what they carried.
 RETIRED: Final = {"docker": BARE_LINES, "log_wrapper": access_log.FORMATS[0]}
+
+
+def _is_free_text(_row: Format, line: bytes) -> bool:
+    """Whether a line can be read by its address alone, and no format claims it."""
+    others = (row for row in FORMATS if FAMILIES[row.family].framing == LINES and row != address_in_line.FORMAT)
+    return address_in_line.claims(line) and not any(FAMILIES[row.family].claims(row, line) for row in others)
+
 
 FAMILIES: Final[dict[str, Family]] = {
     "access_log": Family(LINES, access_log.start, access_log.claims),
@@ -82,6 +99,7 @@ FAMILIES: Final[dict[str, Family]] = {
         csv_tables.claims_copy,
         start_layout_reader=csv_tables.start_copy_layout_reader,
     ),
+    "address_in_line": Family(LINES, address_in_line.start, _is_free_text),
     "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False),
 }
 
@@ -91,6 +109,8 @@ _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
 
 #: Families whose lines may be mixed in one file.
 _MIXED: Final = ("text", "access_log", "json")
+#: Families of lines that may stand among lines in no format.
+_TEXTS: Final = (*_MIXED, "plain_text", "custom", "address_in_line")
 
 
 def rows_of(family: str, settings: Settings) -> tuple[Format, ...]:
@@ -110,10 +130,11 @@ def start_reader(row: Format, settings: Settings, *, is_carried: bool = False) -
         is_carried: Whether carriers held the records. Then a record may be a form, too.
     """
     read = _start(row.family, settings, row)
-    is_mixed = row.family in _MIXED or (is_carried and row.family == "plain_text")
+    is_mixed = row.family in (*_MIXED, "address_in_line") or (is_carried and row.family == "plain_text")
     others = [_start(name, settings) for name in _MIXED if name != row.family] if is_mixed else []
     read_form = _start("plain_text", settings) if is_carried else None
     is_wanted = _is_read if row.family == "plain_text" else _is_logged
+    is_free = row.family == "address_in_line"
 
     def read_any(record: bytes) -> Record:
         parsed = read(record)
@@ -124,7 +145,16 @@ def start_reader(row: Format, settings: Settings, *, is_carried: bool = False) -
         found = [start(record) for start in others]
         return next((other for other in found if is_wanted(other) or is_second_record(other)), parsed)
 
-    return read_any if others else read
+    if row.family not in _TEXTS:
+        return read
+    return address_in_line.read_last(read_any if others else read, _heads(settings, row), settings, is_free=is_free)
+
+
+def _heads(settings: Settings, row: Format) -> list[re.Pattern[bytes]]:
+    """Returns what records of formats of text begin with, up to the request; also those of the format `row`."""
+    rows = (*rows_of("text", settings), *(() if row.family != "custom" else (row,)))
+    heads = (head_of(one.pattern or b"", reaches_request=True) for one in rows)
+    return [access_log.HEAD, *filter(None, heads)]
 
 
 def _is_logged(record: Record) -> bool:

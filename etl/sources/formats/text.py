@@ -14,6 +14,10 @@ _UNTIMED: Final = rb"(?:(?!(?<!\t)" + _ISO + rb").)*?"
 _CUT_IN_AGENT: Final = rb'(?P<escaped>[^"]*)" "[^"]*'
 _AWS: Final = "https://docs.aws.amazon.com/elasticloadbalancing/latest/"
 
+_LOGRAGE: Final = (
+    rb"method=(?P<method>[A-Z]+) path=(?P<target>\S+) format=\S* (?:.*? )?status=(?P<status>\d{3})(?: .*)?"
+)
+
 FORMATS: Final = (
     Format(
         "aws_alb",
@@ -63,7 +67,7 @@ FORMATS: Final = (
         ),
         pattern=rb"\S+ \S+ "
         + _CLF
-        + rb' (?P<client>\S+) \S+ \S+ [\w.]+ \S+ (?:"(?P<request>.*?)"|-) (?P<status>\d{3}|-) \S+ (?:\d+|-) (?:\d+|-)'
+        + rb' (?P<client>[\da-fA-F.:]+|-) \S+ \S+ [\w.]+ \S+ (?:"(?P<request>.*?)"|-) (?P<status>\d{3}|-) \S+ (?:\d+|-) (?:\d+|-)'
         rb' (?:\d+|-) (?:\d+|-) (?:".*?"|-) (?:(?:"(?P<agent>.*?)"|-) \S+(?: .*)?|"[^"]*)',
         time="clf",
         moment="start",
@@ -83,7 +87,7 @@ FORMATS: Final = (
         ),
         pattern=rb"(?P<client>\S+):\d* \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3})\] \S+ \S+/\S+(?: \S+)? "
         rb"\+?[\d/+-]+ (?P<status>\d{3}|-1) \+?\d+ \S+ \S+ \S{4} [\d/+-]+ [\d/]+(?: \{.*?\}){0,2} "
-        rb'(?:\\"(?P<escaped>.*)\\"|"(?P<request>.*)")'
+        rb'(?:\\"(?P<escaped>.*)\\"|"(?P<request>.*)")(?: [\w./:-]+){0,4}'
         rb"|\S+:\d* \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] [\w.~-]+/\S+: .*"
         rb"|\S+:\d+ \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] \S+ \S+/\S+ [\d/+-]+ \d+ \S\S [\d/]+ [\d/]+"
         rb"|Connect from \S+ to .*|(?:Proxy|Server|Stopping|Pausing|Health check|backend) .*",
@@ -158,5 +162,66 @@ FORMATS: Final = (
         + rb' \S+ (?P<address>[\da-fA-F.:]+) [\d.]+ "(?P<request>.*?)" (?P<code>\d{3}) \d+ \d+ .*',
         escape="backslash",
         time="clf",
+    ),
+    Format(
+        "lograge",
+        "text",
+        "Lograge's one line for each request of a Rails application, behind a logger's time; it logs no queries",
+        "https://github.com/roidrage/lograge",
+        (
+            (
+                b"I, [2024-05-01T12:00:00.123456 #812]  INFO -- : method=GET path=/acme/collect/shop format=*/* controller=A "
+                b"action=collect status=200 duration=4.10 view=0.20"
+            ),
+        ),
+        pattern=rb"[A-Z], \[(?P<time>\d{4}-\d\d-\d\dT[\d:.]+)(?: #\d+)?\] +[A-Z]+ -- [^:]*: (?:\[[^\]]*\] )*"
+        + _LOGRAGE,
+        is_zoned=False,
+    ),
+    Format(
+        "lograge_untimed",
+        "text",
+        "Lograge's lines without a time",
+        "https://github.com/roidrage/lograge",
+        (b"method=POST path=/acme/collect/shop format=html controller=A action=collect status=200 duration=4.10",),
+        pattern=rb"(?:\[[^\]]*\] )*" + _LOGRAGE,
+        moment="none",
+    ),
+    Format(
+        "caddy_console",
+        "text",
+        "Caddy's access log as its console encoder writes it",
+        "https://caddyserver.com/docs/caddyfile/directives/log#format-modules",
+        (
+            (
+                b'2024/05/01 12:00:00.123\tINFO\thttp.log.access.log0\thandled request\t{"request": {"remote_ip": "192.0.2.7", '
+                b'"remote_port": "443", "proto": "HTTP/2.0", "method": "GET", "host": "t.example.com", "uri": '
+                b'"/acme/collect/shop?click_id=a", "headers": {}}, "duration": 0.25, "status": 200}'
+            ),
+        ),
+        pattern=rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+)\t\w+\thttp\.log\.access\S*\t[^\t]*\t"
+        rb'\{"request": \{"remote_ip": "(?P<address>[\da-fA-F.:]*)"(?:, "remote_port": "\d*")?(?:, "client_ip": "(?P<client>[\da-fA-F.:]*)")?'
+        rb'.*?"method": "(?P<method>[A-Za-z_-]+)", "host": "[^"]*", '
+        rb'"uri": "(?P<target>(?:[^"\\]|\\.)*)".*"status": (?P<status>\d+).*',
+        escape="json",
+        time="layout %Y/%m/%d %H:%M:%S.%f",
+        is_zoned=False,
+    ),
+    Format(
+        "iis_native",
+        "text",
+        "IIS's own log format, with dates as in the United States",
+        "https://learn.microsoft.com/windows/win32/http/iis-logging",
+        (
+            (
+                b"192.0.2.7, -, 5/1/2024, 12:00:00, W3SVC1, WEB1, 198.51.100.1, 4, 120, 2, 200, 0, GET, /acme/collect/shop, "
+                b"click_id=a&value=1,"
+            ),
+            b"192.0.2.7, -, 5/1/2024, 12:00:00, W3SVC1, WEB1, 198.51.100.1, 4, 120, 2, 200, 0, POST, /acme/collect/shop, -,",
+        ),
+        pattern=rb"(?P<client>[\da-fA-F.:]+), [^,]*, (?P<time>\d\d?/\d\d?/\d{4}, \d\d?:\d\d:\d\d), [^,]*, [^,]*, [^,]*, \d+, \d+, "
+        rb"\d+, (?P<status>\d+), \d+, (?P<method>[A-Z]+), (?P<path>[^,]*), (?P<query>.*?),? ?",
+        time="layout %m/%d/%Y, %H:%M:%S",
+        is_zoned=False,
     ),
 )

@@ -22,6 +22,7 @@ from etl.columnar.string_buffers import valid_texts
 from etl.schema import INSTANT
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers.escapes import undo_backslashes
+from etl.sources.readers.logged_bodies import logged_body
 from etl.sources.readers.second_records import address_place, glued_address, second_record
 from etl.sources.readers.timestamps import TIMES
 from etl.sources.record import Record, split_request, split_target
@@ -30,6 +31,8 @@ from etl.sources.records.lines import Batch
 _TIME: Final = rb"\[(?P<clock>\d\d/[A-Z][a-z][a-z]/\d{4}(?::\d\d:\d\d:\d\d [+-]\d{4}| \d\d:\d\d:\d\d))\]"
 _STATUS_AND_SIZE: Final = rb'" (?P<status>\d{3}|-) (?P<size>\d+|-)(?= |$)'
 _PREFIX: Final = rb"^(?P<prefix>[^\[]*?|[^\[]*\[(?!\d\d/)[^\[]*?) ?" + _TIME + rb'(?: \([^)]*\))? "'
+#: The head of a line, up to the beginning of its request.
+HEAD: Final = re.compile(_PREFIX + rb"(?:[A-Za-z_-]+ |-)", re.DOTALL)
 _LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _STATUS_AND_SIZE, re.DOTALL)
 _LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _STATUS_AND_SIZE, re.DOTALL)
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
@@ -93,7 +96,8 @@ def read_line(line: bytes, zone: str = "UTC") -> Record:
     if request is None:
         return record._replace(fault="not_a_request")
     path, query = split_target(request[1])
-    return record._replace(http_method=request[0], path=path, query=query)
+    body = logged_body(line) if request[0] == "POST" and not query else None
+    return record._replace(http_method=request[0], path=path, query=query, body=body)
 
 
 def find_second(line: bytes) -> int | None:
@@ -241,8 +245,11 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
     kinds = np.empty(len(batch.starts), np.uint8)
     access_log_parser.read_lines(batch.buffer.data, batch.starts, batch.ends, word, found, kinds)
     kinds[list(batch.oversized)] = access_log_parser.IRREGULAR
-    is_wanted = kinds == access_log_parser.WANTED
     method, method_end, path_end, target_end, client, client_end, agent, agent_end, status, received_at = found
+    bare = np.flatnonzero((kinds == access_log_parser.WANTED) & (path_end + 1 >= target_end))
+    may_hold_body = (batch.buffer[batch.ends[bare] - 1] == ord('"')) & (batch.buffer[batch.ends[bare] - 2] == ord("}"))
+    kinds[bare[may_hold_body]] = access_log_parser.IRREGULAR
+    is_wanted = kinds == access_log_parser.WANTED
 
     def text(starts: Positions, ends: Positions) -> pl.Series:
         return valid_texts(batch.buffer, np.where(is_wanted, starts, 0), np.where(is_wanted, ends, 0))
@@ -262,6 +269,7 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         "path": text(method_end + 1, path_end),
         "query": text(np.minimum(path_end + 1, target_end), target_end).set(pl.Series(path_end == target_end), None),
         "fault": pl.Series(["not_a_postback"]).new_from_index(0, len(kinds)).set(pl.Series(is_wanted), None),
+        "body": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
         "fault_message": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
     }
     return {

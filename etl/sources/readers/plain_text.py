@@ -76,6 +76,9 @@ FORMATS: Final = (
     ),
 )
 
+#: What Caddy writes between the date and the JSON of a request.
+_CONSOLE: Final = b"\thttp.log.access"
+
 _OPENER: Final = re.compile(rb"[{\[]\s*(?:[\"{}\]]|$)")
 _REQUEST: Final = re.compile(rb"(?:^|[\s\"])(?:(GET|POST|PUT)[ :]+)?(https?://\S+|/\S+)")
 
@@ -147,4 +150,5 @@ def _split(block: bytes) -> tuple[bytes, bytes] | None:
 def claims_dated(_row: Format, block: bytes) -> bool:
     """Whether a block begins with a date, followed by JSON within 200 bytes."""
     split = _split(block)
-    return split is not None and len(split[0]) < 200 and json_codec.is_json(split[1])
+    is_near = split is not None and len(split[0]) < 200 and _CONSOLE not in split[0]
+    return split is not None and is_near and json_codec.is_json(split[1])

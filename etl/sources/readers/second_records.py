@@ -110,10 +110,14 @@ def _closed(piece: bytes) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def head_of(pattern: bytes) -> re.Pattern[bytes] | None:
+def head_of(pattern: bytes, *, reaches_request: bool = False) -> re.Pattern[bytes] | None:
     r"""Returns the pattern of a record's head: up to time and address, or time and the beginning of the request.
 
     None if the format has no such head.
+
+    Args:
+        pattern: The pattern of the format.
+        reaches_request: Whether the head must reach the beginning of the request.
 
     Examples:
         >>> head_of(rb'(?P<client>\S+) \[(?P<time>\d+)\] "(?P<request>.*)"|other .*').pattern
@@ -126,6 +130,8 @@ def head_of(pattern: bytes) -> re.Pattern[bytes] | None:
             end = max(time.end, other.end)
             if other.name in _BEGINNINGS and other.start > time.end:
                 piece = pattern[time.alternative : other.start] + _BEGINNINGS[other.name]
+            elif reaches_request:
+                continue
             elif other.name in _SENDERS or other.name in _BEGINNINGS:
                 piece = pattern[time.alternative : end] + _LITERALS.match(pattern, end)[0]  # type: ignore[index]
             else:

@@ -17,6 +17,7 @@ from typing import Final
 
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers.escapes import ESCAPES, client_address
+from etl.sources.readers.logged_bodies import logged_body
 from etl.sources.readers.second_records import find_second, glued_address, has_two_times, head_of, second_record
 from etl.sources.readers.timestamps import time_reader
 from etl.sources.record import Record, as_text, split_request, split_target
@@ -44,7 +45,11 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
                 place = find_second(line, head) if head and has_two_times(line) else None
                 if place is not None:
                     return second_record(place)
-                return build(match) if word in line or not _has_target(match) else Record("not_a_postback")
+                if word not in line and _has_target(match):
+                    return Record("not_a_postback")
+                record = build(match)
+                is_bodiless = record.http_method == "POST" and not record.query and record.body is None
+                return record._replace(body=logged_body(line)) if is_bodiless and record.fault is None else record
         places = (place for head in heads.values() if (place := find_second(line, head, is_torn=True)) is not None)
         place = next(places, None)
         return (

@@ -1,0 +1,65 @@
+"""Finds what a run should warn of in an input: no postback at all, one and the same rejection, no time (rules 1.3d)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from etl.runner.stage_inputs import PlannedInput, RunRequest
+from etl.sources.planning import plan_splits
+from etl.sources.splits import read_split
+
+#: How much of an input is read again for its commonest paths, and how many are shown.
+_HEAD_BYTES: Final = 4 * 2**20
+_SHOWN: Final = 3
+
+
+class Ends(NamedTuple):
+    """How the postbacks of an input ended.
+
+    Attributes:
+        conversions: Number of conversions.
+        rejections: Number of rejections by reason.
+        timed: Number of postbacks with a time of receipt.
+    """
+
+    conversions: int
+    rejections: dict[str, int]
+    timed: int
+
+
+def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterator[str]:
+    """Yields what a person should know of an input, each as a sentence."""
+    source = plan.input.source
+    judged = {reason: count for reason, count in ends.rejections.items() if reason != "malformed_record"}
+    postbacks = ends.conversions + sum(judged.values())
+    if not postbacks:
+        paths = ", ".join(_commonest_paths(plan, request))
+        common = f" The commonest paths with a query are {paths}." if paths else ""
+        yield (
+            f"{source} holds no postback: no request to {request.ruleset.collect_path}.{common} Name another path by"
+            " collect_path in a ruleset; it may leave out {account} and {integration}."
+        )
+        return
+    if not ends.conversions and len(judged) == 1 and postbacks > 1:
+        yield f"{source}: all {postbacks:,} postbacks are rejected for one reason, {next(iter(judged))}."
+    if not ends.timed:
+        yield f"{source}: no postback has a time, so received_at is null; name it by --columns received_at=NAME."
+
+
+def _commonest_paths(plan: PlannedInput, request: RunRequest) -> list[str]:
+    """Returns the commonest paths of requests with a query in the beginning of an input; no path with an address."""
+    split = next(plan_splits(plan.input, plan.survey, plan.detected, request.reading), None)
+    found: Counter[str] = Counter()
+    read = 0
+    for requests, _ in read_split(split) if split else ():
+        has_query = (pl.col("query").fill_null("") != "") & pl.col("path").is_not_null()
+        paths = requests.filter(has_query & ~pl.col("path").str.contains("@|%40"))["path"]
+        found.update(dict(paths.value_counts().iter_rows()))
+        read += int(requests["raw"].str.len_bytes().sum())
+        if read > _HEAD_BYTES:
+            break
+    return [path for path, _ in sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]]
