@@ -574,6 +574,8 @@ LOG_LINE: Final = re.compile(
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: Client, ident and user, a time, and the quote before a request.
 HEAD: Final = re.compile(r'\S+ [^\s"\[\]]+ [^\s"\[\]]+ \[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} [+-][0-9]{4}\] "')
+#: What a line of the combined format begins with, up to its request.
+WHOLE_HEAD: Final = re.compile(r'[^\[]*\[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} [+-][0-9]{4}\] "')
 ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
 COLLECT: Final = re.compile(r"/([^/]+)/collect/([^/]+)/?\Z")
 METHODS: Final = ("GET", "POST")
@@ -617,15 +619,38 @@ def split_path(target: str) -> tuple[str, str]:
     return re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/]*", "", path), query
 
 
+def read_by_address(record_no: int, line: str, options: Options) -> Request | Rejected:
+    """A line in no format, by the one address, time, client and status in it."""
+    addresses = re.findall(r"(GET|POST) /([^/ ]+)/collect/([^/ ?]+)\?([^ \"]*)", line)
+    times = re.findall(r"\[([0-9]{2})/([A-Z][a-z]{2})/([0-9]{4}):([0-9]{2}):([0-9]{2}):([0-9]{2})(?: \+0000)?\]", line)
+    if len(addresses) != 1:
+        return Rejected(Origin(record_no), ["malformed_record"])
+    method, account, integration, query = addresses[0]
+    day, month, year, *clock = times[0] if times else ("",) * 6
+    statuses = re.findall(r" ([0-9]{3})(?= |\Z)", line)
+    origin = Origin(
+        record_no,
+        account_id=account,
+        integration=integration,
+        http_method=method,
+        received_at=utc_time(year, MONTHS.index(month) + 1, (day, *clock), "0", "+0000") if times else None,
+        http_status=int(statuses[0]) if len(statuses) == 1 else None,
+        client_ip=line.partition(" ")[0] if options.pii == "keep" else None,
+    )
+    return Request(origin, [Param(*pair, flat=True) for pair in urlencoded(query.encode("latin-1"))])
+
+
 def read_log_line(record_no: int, line: bytes, options: Options) -> Request | Rejected | Skip:
     found = LOG_LINE.match(line.decode("latin-1"))
     is_torn = found and HEAD.search(line.decode("latin-1"), found.start("request"))  # rules 1.3c
-    if not found or is_torn or found["month"] not in MONTHS:
-        return Rejected(Origin(record_no), ["malformed_record"])  # rules 1.3
-    clock = (found["day"], found["hour"], found["minute"], found["second"])
-    received_at = utc_time(found["year"], MONTHS.index(found["month"]) + 1, clock, "0", found["zone"])
-    if received_at is None:
-        return Rejected(Origin(record_no), ["malformed_record"])
+    if not found and not WHOLE_HEAD.match(line.decode("latin-1")):
+        return read_by_address(record_no, line.decode("latin-1"), options)
+    received_at = None
+    if found and not is_torn and found["month"] in MONTHS:
+        clock = (found["day"], found["hour"], found["minute"], found["second"])
+        received_at = utc_time(found["year"], MONTHS.index(found["month"]) + 1, clock, "0", found["zone"])
+    if not found or received_at is None:
+        return Rejected(Origin(record_no), ["malformed_record"])  # rules 1.3, 1.3c
     agent = utf8(unescape(found["agent"] or ""))
     origin = Origin(
         record_no,

@@ -18,7 +18,7 @@ from etl.sources.carriers.known_carriers import CARRIERS
 from etl.sources.carriers.table_carriers import EXPORTS, LogExport
 from etl.sources.format import Format
 from etl.sources.readers.timestamps import read_any
-from tests.test_carriers import LINE, PARTS, TEXTS, requests_of, wrap
+from tests.carried import LINE, PARTS, TEXTS, requests_of, wrap
 
 DELIMITERS: Final = {"csv": ",", "tsv": "\t", "semicolon": ";"}
 HAPROXY: Final = (

@@ -42,7 +42,7 @@ HEADED = [
 ]
 #: Where a torn line cannot be told from a whole one: its first words may be anything, or it ends behind a client, as
 #: behind the address of a proxy that stands before it.
-UNTOLD = {"aws_s3": rb"\S*(?: \S*(?: \[)?)?", "combined": rb"[\d.]+ |s\S*|shop\S* [\d.]+ ", "common": rb"[\d.]+ "}
+UNTOLD = {"aws_s3": rb"\S*(?: \S*(?: \[[^\]]*)?)?", "combined": rb"[\d.]+ |s\S*|shop\S* [\d.]+ ", "common": rb"[\d.]+ "}
 
 
 def another(line: bytes) -> bytes:

@@ -22,7 +22,7 @@ WEBHOOKS = {
     "shopify": {"json"},
     "stripe": {"json"},
     "woocommerce": {"json"},
-    "lambda_apigw": {"api_gateway_v1", "api_gateway_v2", "load_balancer_event", "json"},
+    "lambda_apigw": {"api_gateway_v1", "api_gateway_v2", "load_balancer_event", "json", "combined"},
     "ngrok": {"ngrok"},
     "har": {"har", "json"},
 }

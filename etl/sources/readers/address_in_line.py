@@ -161,7 +161,7 @@ def read_last(read: Reader, heads: Iterable[re.Pattern[bytes]], settings: Settin
         parsed = read(line)
         if parsed.fault != "malformed_record" or not (is_free or word in line):
             return parsed
-        if line[:1] == b"{" or is_second_record(parsed) or any(head.match(line) for head in known):
+        if _is_json(line) or is_second_record(parsed) or any(head.match(line) for head in known):
             return parsed
         if not sought.search(line):
             return Record("not_a_request") if is_free else parsed
@@ -172,7 +172,7 @@ def read_last(read: Reader, heads: Iterable[re.Pattern[bytes]], settings: Settin
 
 def claims(line: bytes, settings: Settings = Settings()) -> bool:  # noqa: B008  a tuple never changes
     """Whether a line can be read by its address."""
-    record = read_line(line, settings) if line[:1] != b"{" else None
+    record = None if _is_json(line) else read_line(line, settings)
     return record is not None and record.fault is None
 
 
@@ -196,6 +196,11 @@ def describe(line: bytes, settings: Settings) -> tuple[tuple[str, str], ...]:
     before = {part: line[max(place - 12, 0) : place].decode("latin-1") for part, place in places.items()}
     shown = {part: f"behind {re.sub('[0-9]', '0', text)!r}" if text else "first" for part, text in before.items()}
     return tuple((part, shown[part]) for part in sorted(places, key=lambda part: places[part]))
+
+
+def _is_json(line: bytes) -> bool:
+    """Whether a line begins as a JSON object, whose parts mean nothing where it is broken."""
+    return line.lstrip()[:1] == b"{"
 
 
 def _without(line: bytes, address: _Address) -> bytes:
