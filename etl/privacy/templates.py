@@ -15,6 +15,9 @@ from etl.columnar.string_buffers import Bytes, Positions, Splices, texts_of
 _THREE_DOTS: Final = 8
 _SEVEN_COLONS: Final = 30
 
+#: Digits of `%40`, the encoded sign of an address, and of `%25`, which encodes it again.
+_IS_SIGN: Final = np.isin(np.arange(256), tuple(b"4025"))
+
 
 class Templates(NamedTuple):
     """Spans of a buffer that change, and the template of each span's replacement.
@@ -75,7 +78,7 @@ def address_positions(buffer: Bytes) -> Positions:
     return np.concatenate(
         [
             np.flatnonzero(buffer == ord("@")),
-            percents[(buffer[percents + 1] == ord("4")) & (buffer[percents + 2] == ord("0"))],
+            percents[_IS_SIGN[buffer[percents + 1]] & _IS_SIGN[buffer[percents + 2]]],
             dots[:-2][dots[2:] - dots[:-2] <= _THREE_DOTS],
             colons[:-1][colons[1:] - colons[:-1] == 1],
             colons[:-6][colons[6:] - colons[:-6] <= _SEVEN_COLONS],
