@@ -21,7 +21,8 @@ _STRUCTURED: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-_NAME: Final = re.compile(r"[^\W_](?:[\w.-]|\[[\w.-]*\]){0,99}")
+#: A name; `name` in the head of a part of multipart form data is none.
+_NAME: Final = re.compile(r"(?<!form-data; )(?<!form-data;)[^\W_](?:[\w.-]|\[[\w.-]*\]){0,99}")
 
 #: The end of a line, as it is or as an escape.
 _LINE_END: Final = r"(?:\r?\n|(?:\\+r)?\\+n)"
