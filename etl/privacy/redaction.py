@@ -24,8 +24,13 @@ from etl.privacy.redactor import ADDRESS, AddedTraitsRedactor, Redactor
 from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import Ruleset
 
-#: Bytes without which the value of a parameter is no form, URL or JSON, or is one that is percent-encoded.
-_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{[\\%"))
+#: Bytes without which the value of a parameter is no form, URL or JSON, unless it is percent-encoded.
+_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{[\\"))
+
+#: Whether a byte is one of those that `redactor` looks for in a value, by the two hex digits behind `%`.
+_NESTING_ESCAPES: Final = np.zeros((256, 256), np.bool_)
+for _code in ("7B", "5B", "3D", "3F", "25", "40", "3A", "5C"):
+    _NESTING_ESCAPES[ord(_code[0]), [ord(_code[1]), ord(_code[1].lower())]] = True
 
 
 def redact_raws(
@@ -195,7 +200,9 @@ def _suspects(buffer: Bytes, params: _QueryParams) -> tuple[Positions, Positions
     queries = buffer[: params.ends[-1]] if len(params.ends) else buffer[:0]
     is_nesting = _NESTING_BYTES[queries]
     is_nesting[params.name_ends[params.name_ends < len(queries)]] = False
-    places = np.concatenate([address_positions(queries), np.flatnonzero(is_nesting)])
+    percents = np.flatnonzero(queries[:-2] == ord("%"))
+    percents = percents[_NESTING_ESCAPES[queries[percents + 1], queries[percents + 2]]]
+    places = np.concatenate([address_positions(queries), np.flatnonzero(is_nesting), percents])
     index = np.searchsorted(params.starts, places, side="right") - 1
     is_within = (index >= 0) & (places < np.append(params.ends, 0)[index])
     index = np.unique(index[is_within])

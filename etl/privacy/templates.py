@@ -15,8 +15,9 @@ from etl.columnar.string_buffers import Bytes, Positions, Splices, texts_of
 _THREE_DOTS: Final = 8
 _SEVEN_COLONS: Final = 30
 
-#: Digits of `%40`, the encoded sign of an address, and of `%25`, which encodes it again.
-_IS_SIGN: Final = np.isin(np.arange(256), tuple(b"4025"))
+#: The digits of `%40`, the encoded sign of an address, and of `%25`, which encodes it again.
+_IS_SIGN: Final = np.zeros((256, 256), np.bool_)
+_IS_SIGN[[ord("4"), ord("2")], [ord("0"), ord("5")]] = True
 
 
 class Templates(NamedTuple):
@@ -78,7 +79,7 @@ def address_positions(buffer: Bytes) -> Positions:
     return np.concatenate(
         [
             np.flatnonzero(buffer == ord("@")),
-            percents[_IS_SIGN[buffer[percents + 1]] & _IS_SIGN[buffer[percents + 2]]],
+            percents[_IS_SIGN[buffer[percents + 1], buffer[percents + 2]]],
             dots[:-2][dots[2:] - dots[:-2] <= _THREE_DOTS],
             colons[:-1][colons[1:] - colons[:-1] == 1],
             colons[:-6][colons[6:] - colons[:-6] <= _SEVEN_COLONS],
