@@ -60,7 +60,7 @@ FLOORS: Final = (
             _room(
                 "privacy",
                 "what is personal: normal forms, hashes, redaction",
-                "trait_hashes templates log_redaction redactor json_redaction redaction",
+                "trait_hashes addresses broken_texts templates log_redaction redactor json_redaction redaction",
             ),
         ),
     ),
@@ -71,7 +71,8 @@ FLOORS: Final = (
                 "steps",
                 "requests to tables, one step a module",
                 "parameter_table record_ids parameters field_resolution junk_values issues"
-                " conversions nested_identities items passthroughs deduplication unread_postbacks rejections pipeline",
+                " address_columns conversions nested_identities items passthroughs deduplication unread_postbacks"
+                " rejections pipeline",
             ),
             _room(
                 "sources/storage",

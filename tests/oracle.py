@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
 
 import iso4217
 import pycountry
@@ -1334,6 +1335,62 @@ def shown_match_key(match_type: str, match_key: str, options: Options) -> str | 
     return hashed(match_key, normal_email) if options.pii == "hash" else None
 
 
+ADDRESS: Final = re.compile(
+    r"(?<![\w.+'’-])(?P<before>(?:\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrtbfv]))?[.'’-]*)"
+    r"(?P<address>[\w+][\w.+'’-]*(?:@|\\u0040|\\x40)([\w-]+\.)+(xn--[\w-]+|[^\W\d_]{2,}))"
+)
+SENT: Final = (
+    "account_id", "integration", "match_key", "match_param", "click_id", "ref_id", "event", "conversion_type",
+    "value_param", "currency", "transaction_id", "brand_name", "country", "user_agent", "item_id", "name", "variant",
+)  # fmt: skip
+
+
+def hidden(value: Any) -> Any:  # rules 9.1
+    """A text, or a value of JSON, with hashes in the place of e-mail addresses."""
+    if isinstance(value, dict):
+        return {hidden_plain(name): hidden(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [hidden(inner) for inner in value]
+    if not isinstance(value, str) or isinstance(value, Number):
+        return value
+    if re.match(r'\s*(\{|\[|"\{|"\[)', value):
+        try:
+            read = parse_json(value)
+        except ValueError:
+            return hidden_plain(value)
+        return value if hidden(read) == read else compact_json(hidden(read))
+    return hidden_plain(value)
+
+
+def hidden_plain(text: str) -> str:
+    """The same in a text that is no JSON: percent-encoded words are decoded, and encoded again where they hold one."""
+
+    def word(found: re.Match[str]) -> str:
+        plain = utf8(percent_decode(found[0].encode()))
+        clean = hidden(plain)
+        return found[0] if clean == plain else quote(clean).replace("sha256%3A", "sha256:")
+
+    def address(found: re.Match[str]) -> str:
+        sign = re.sub(r"\\u0040|\\x40", "@", found["address"])
+        digest = hashed(sign, normal_email) if is_hashable("email", sign) else None
+        return found["before"] + (f"sha256:{digest}" if digest else "redacted")
+
+    text = re.sub(r"[^\s&=?#\"'<>]*%(?:25)*40[^\s&=?#\"'<>]*", word, text)
+    return ADDRESS.sub(address, text)
+
+
+def shown(row: dict[str, Any], options: Options) -> dict[str, Any]:  # rules 9.1
+    """A row as the tables show it."""
+    if options.pii == "keep":
+        return row
+    clean = {
+        name: hidden(value) for name, value in row.items() if name in SENT or (name, type(value)) == ("value", str)
+    }
+    if options.pii == "drop":
+        clean = {name: value if value == row[name] else None for name, value in clean.items()}
+    return row | clean
+
+
 # --- from a request to a row --------------------------------------------------------------------------------
 
 
@@ -1526,4 +1583,9 @@ def run(data: bytes, kind: str, options: Options = Options()) -> Result:  # noqa
         result.items.extend({"record_no": record_no} | item for item in candidate.items)
         result.passthroughs.extend({"record_no": record_no} | one for one in candidate.passthroughs)
     rejections.sort(key=lambda one: one["record_no"])
-    return result
+    tables = (result.conversions, result.items, result.passthroughs, rejections)
+    names: Counter[str] = Counter()
+    for name, count in unrecognised.items():
+        clean = shown({"name": name}, options)["name"]
+        names["redacted" if clean is None else clean] += count
+    return Result(*([shown(row, options) for row in table] for table in tables), dict(skipped), dict(names))

@@ -10,7 +10,8 @@ import pytest
 
 import etl
 from etl.schema import TABLES
-from tests.records import HIDDEN, RECORDS
+from tests.commands import run
+from tests.records import EMAIL, HIDDEN, LINE, RECORDS
 
 KINDS = {"jsonl": "{", "plain_text": "conversion_type="}
 
@@ -37,3 +38,30 @@ def test_a_raw_record_joins_with_the_hash_columns(tmp_path: Path) -> None:
     for raw in raws:
         for column in ("email_sha256", "phone_sha256", "city_sha256"):
             assert f"sha256:{conversion[column]}" in raw
+
+
+#: An address in every place that is not for one: identity, passthrough, item, value, names, path and user agent.
+PLACES = (
+    LINE.format("ref_id={0}&transaction_id={0}&value={0}&currency={0}&timestamp={0}&country={0}&xat_{0}={0}&{0}=1"),
+    LINE.format("click_id=a&event={0}&brand={0}&xat_note=%7B%22a%22%3A%22%5Cn{0}%22%7D&clickid2={0}"),
+    LINE.format(
+        "ref=b&items[0][id]={0}&items[0][name]=for+{0}&items[0][price]={0}&items[0][{0}]=1&ref={0}&click_i={0}"
+    ),
+    LINE.format("conversion_type={0}&ref=%25257B{0}").replace("shop?", "{0}?").replace("test", "by {0}"),
+    LINE.format("conversion_type={0}&ref_i={0}").replace("shop?", "{0}?").replace("test", "by {0}"),
+)
+
+
+@pytest.mark.parametrize("written", [EMAIL, EMAIL.replace("@", "%40"), EMAIL.upper().replace("@", "%2540")])
+@pytest.mark.parametrize("pii", ["hash", "drop"])
+def test_an_address_is_hidden_wherever_it_stands(written: str, pii: str, tmp_path: Path) -> None:
+    lines = [line.replace("{0}", written) for line in PLACES]
+    (tmp_path / "access.log").write_text("".join(lines), encoding="utf-8")
+    outputs = [run("run", tmp_path / "access.log", "--out", tmp_path / "out", "--pii", pii)]
+    outputs += [run("inspect", tmp_path / "access.log", *form) for form in ([], ["--json"])]
+    outputs += [run("explain", line.strip(), "--pii", pii, *form) for line in lines for form in ([], ["--json"])]
+    shown = "".join((output.stdout + output.stderr).decode() for output in outputs)
+    tables = [pl.read_parquet(tmp_path / "out" / table.name) for table in TABLES]
+    shown += str([table.to_dicts() for table in tables]) + (tmp_path / "out" / "_postback_etl.json").read_text("utf-8")
+    assert [table.height for table in tables] == [3, 1, 2, 2]
+    assert "wxv" not in shown.lower()

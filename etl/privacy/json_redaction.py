@@ -16,7 +16,8 @@ from etl.columnar import json_tokenizer
 from etl.columnar.json_index import JsonValues
 from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, join_bytes, spliced
 from etl.options import Pii
-from etl.privacy.redactor import ADDRESS, MARK, PERSONAL_VALUES, Redactor, replacements
+from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
+from etl.privacy.redactor import ADDRESS, Redactor
 from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import fold
 
@@ -25,8 +26,8 @@ MIN_BATCH: Final = 50
 
 _OPENERS: Final = tuple(b"{[")
 
-#: Bytes without which a string is no form, URL or JSON.
-_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{["))
+#: Bytes without which a string is no form, URL, JSON, XML or literal.
+_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{[<:("))
 
 #: Bytes of the trailing zeros of decimals, which follow the span of a number.
 _ZEROS: Final = np.isin(np.arange(256), tuple(b".0"))
@@ -67,7 +68,7 @@ def redact_objects(raws: pl.Series, redactor: Redactor, pii: Pii) -> tuple[Posit
         return numbers[:0], raws.clear()
     buffer, starts, ends = _without_blanks(raws.gather(numbers))
     values, is_regular = JsonValues.of(buffer, starts, ends)
-    is_shown = [redactor.scrub(f'"{name}"') == f'"{name}"' for name in values.names]
+    is_shown = [redactor.scrub(name) == name for name in values.names]
     is_regular[values.rows[~np.array(is_shown, np.bool_)[values.numbers]]] = False
     personal = _find_personal(values, redactor)
     is_hidden = np.zeros(len(values.rows), np.bool_)
@@ -79,7 +80,7 @@ def redact_objects(raws: pl.Series, redactor: Redactor, pii: Pii) -> tuple[Posit
             values.starts[personal.places], token_ends[personal.places], _replacements(buffer, values, personal, pii)
         ),
         Splices(values.ends[zeros], token_ends[zeros], pl.Series([""]).new_from_index(0, len(zeros))),
-        *_redact_suspects(buffer, values, _suspects(buffer, values, is_hidden), redactor, pii),
+        *_redact_suspects(buffer, values, _suspects(buffer, values, is_hidden, redactor), redactor, pii),
     ]
     regular = np.flatnonzero(is_regular)
     return numbers[regular], spliced(buffer, starts[regular], ends[regular], Splices.merged(splices))
@@ -92,10 +93,20 @@ def _redact_suspects(
     inner, texts = redact_objects(values.texts(buffer, suspects), redactor, pii)
     objects, others = suspects[inner], np.delete(suspects, inner)
     quotes = values.kinds[others] <= json_tokenizer.ESCAPED
-    written = templates_of(buffer, values.starts[others] - quotes, values.ends[others] + quotes, redactor.json_text)
+    starts, ends = values.starts[others] - quotes, values.ends[others] + quotes
+    is_body = _are_bodies(values, redactor)[others]
+    written = [
+        templates_of(buffer, starts[~is_body], ends[~is_body], redactor.json_text),
+        templates_of(buffer, starts[is_body], ends[is_body], redactor.body_text),
+    ]
     return Splices(values.starts[objects], values.ends[objects], _quoted(texts)), *fill_templates(
-        [written], redactor.fill
+        written, redactor.fill
     )
+
+
+def _are_bodies(values: JsonValues, redactor: Redactor) -> Truths:
+    """Returns whether each value has the name of a body."""
+    return np.array([redactor.is_body(name) for name in values.names], np.bool_)[values.numbers]
 
 
 def _quoted(texts: pl.Series) -> pl.Series:
@@ -159,10 +170,11 @@ def _token_ends(buffer: Bytes, values: JsonValues) -> Positions:
     return ends
 
 
-def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths) -> Positions:
+def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Redactor) -> Positions:
     """Returns the indices of the suspect values.
 
-    Suspect are strings with escapes or with bytes of an address, form, URL or JSON, and numbers not in plain notation.
+    Suspect are bodies, strings with escapes or with bytes of an address, form, URL, JSON or XML, and numbers that are
+    not in plain notation.
     """
     strings = np.flatnonzero((values.kinds <= json_tokenizer.ESCAPED) & ~is_hidden)
     places = np.concatenate([address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer])])
@@ -170,4 +182,5 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths) -> Positions
     is_within = (found >= 0) & (places < np.append(values.ends[strings], 0)[found])
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))
     is_suspect[strings[found[is_within]]] = True
+    is_suspect[strings[_are_bodies(values, redactor)[strings]]] = True
     return np.flatnonzero(is_suspect)

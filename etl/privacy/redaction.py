@@ -8,7 +8,7 @@ are redacted once for each distinct text. Both ways give the same text.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,14 +17,29 @@ from etl.columnar.delimited_rows import layout_of
 from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, decoded_texts, join_bytes, spliced, texts_of
 from etl.options import Pii
+from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
 from etl.privacy.json_redaction import MIN_BATCH, redact_objects
 from etl.privacy.log_redaction import LineParts, regular_lines
-from etl.privacy.redactor import ADDRESS, MARK, PERSONAL_VALUES, AddedTraitsRedactor, Redactor, replacements
+from etl.privacy.redactor import ADDRESS, AddedTraitsRedactor, Redactor
 from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import Ruleset
 
+#: Bytes without which the value of a parameter is no form, URL or JSON, unless it is percent-encoded.
+_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{[\\"))
 
-def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series | None = None) -> pl.Series:
+#: Whether a byte is one of those that `redactor` looks for in a value, by the two hex digits behind `%`.
+_NESTING_ESCAPES: Final = np.zeros((256, 256), np.bool_)
+for _code in ("7B", "5B", "3D", "3F", "25", "40", "3A", "5C"):
+    _NESTING_ESCAPES[ord(_code[0]), [ord(_code[1]), ord(_code[1].lower())]] = True
+
+
+def redact_raws(
+    raws: pl.Series,
+    pii: Pii,
+    ruleset: Ruleset,
+    layouts: pl.Series | None = None,
+    is_unread: pl.Series | None = None,
+) -> pl.Series:
     """Returns raw records with their personal values replaced.
 
     Args:
@@ -32,9 +47,12 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series 
         pii: `keep` changes nothing, `hash` writes hashes, `drop` writes `redacted`.
         ruleset: Its aliases of personal traits are personal too.
         layouts: For each record the text of its layout if it is a row of a table, else null.
+        is_unread: Whether each record could not be read; none by default.
     """
     if pii == "keep" or not len(raws):
         return raws
+    if is_unread is not None and is_unread.any():
+        return _redact_parts(raws, pii, ruleset, layouts, is_unread)
     if layouts is not None and layouts.null_count() < len(layouts):
         return _redact_rows(raws, layouts, Redactor(ruleset, pii))
     if len(raws) < MIN_BATCH:
@@ -45,6 +63,17 @@ def redact_raws(raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series 
         return texts.alias(raws.name)
     lines = _redact_lines(raws.gather(others), Redactor(ruleset, pii), pii)
     return raws.clone().scatter(objects, texts).scatter(others, lines)
+
+
+def _redact_parts(
+    raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series | None, is_unread: pl.Series
+) -> pl.Series:
+    """Redacts the records that could not be read as broken texts, and the others by their grammar."""
+    unread, read = is_unread.arg_true(), (~is_unread).arg_true()
+    redactor = Redactor(ruleset, pii)
+    broken = redactor.fill([redactor.broken_text(raw) for raw in raws.gather(unread)])
+    others = redact_raws(raws.gather(read), pii, ruleset, None if layouts is None else layouts.gather(read))
+    return raws.clone().scatter(unread, broken).scatter(read, others)
 
 
 def _redact_rows(raws: pl.Series, layouts: pl.Series, redactor: Redactor) -> pl.Series:
@@ -73,7 +102,7 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
     written = [
         templates_of(buffer, lines.starts, lines.clocks, redactor.scrub),
         templates_of(buffer, lines.targets, lines.path_ends, redactor.scrub),
-        templates_of(buffer, *_suspects(buffer, params), redactor.scrub),
+        templates_of(buffer, *_suspects(buffer, params), redactor.piece),
         templates_of(buffer, lines.target_ends, lines.ends, redactor.free_text),
         templates_of(buffer, starts[others], ends[others], redactor.template),
     ]
@@ -167,8 +196,13 @@ def _countries(buffer: Bytes, params: _QueryParams) -> pl.Series:
 
 
 def _suspects(buffer: Bytes, params: _QueryParams) -> tuple[Positions, Positions]:
-    """Returns the spans of parameters that may contain an address, without values that are replaced anyway."""
-    places = address_positions(buffer[: params.ends[-1]] if len(params.ends) else buffer[:0])
+    """Returns the spans of parameters that may contain an address, JSON or a form, without values that are replaced."""
+    queries = buffer[: params.ends[-1]] if len(params.ends) else buffer[:0]
+    is_nesting = _NESTING_BYTES[queries]
+    is_nesting[params.name_ends[params.name_ends < len(queries)]] = False
+    percents = np.flatnonzero(queries[:-2] == ord("%"))
+    percents = percents[_NESTING_ESCAPES[queries[percents + 1], queries[percents + 2]]]
+    places = np.concatenate([address_positions(queries), np.flatnonzero(is_nesting), percents])
     index = np.searchsorted(params.starts, places, side="right") - 1
     is_within = (index >= 0) & (places < np.append(params.ends, 0)[index])
     index = np.unique(index[is_within])

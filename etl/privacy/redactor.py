@@ -13,35 +13,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import unquote_plus
-
-import polars as pl
 
 from etl.columnar import json_codec
 from etl.columnar.delimited_rows import Layout
 from etl.options import Pii
-from etl.privacy import trait_hashes
+from etl.privacy.addresses import (
+    DROPPED,
+    HASHED,
+    MARK,
+    OPENERS,
+    AddressRedactor,
+    decoded,
+    encoded,
+    parsed,
+    percent_decoded,
+)
+from etl.privacy.broken_texts import LONG_NUMBER, hide_named, is_structured
 from etl.rules import page
 from etl.rules.ruleset import Ruleset, fold
 
-#: A personal value: its trait, its decoded text, and the person's country or null.
-PERSONAL_VALUES: Final = pl.Schema({"trait": pl.String(), "text": pl.String(), "country": pl.String()})
-
-#: Prefix of the hash that replaces a personal value, and the replacement of a value without a hash.
-HASHED: Final = "sha256:"
-DROPPED: Final = "redacted"
-
 #: Returned by `Redactor.trait` for a parameter that holds a client's address or credentials.
 ADDRESS: Final = "address"
-
-#: Encloses the number of a value in a placeholder. It is a Unicode noncharacter, which no text needs. All placeholders
-#: have one length, so that a record's template does not depend on earlier records.
-MARK: Final = "\ufdd0"
-_PLACEHOLDER: Final = re.compile(f"{MARK}([0-9]+){MARK}")
-
-#: MARK inside a record, escaped. It becomes U+FFFD, like an unescaped MARK.
-_JSON_MARK: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\ufdd0", re.IGNORECASE)
-_FORM_MARK: Final = re.compile(r"%EF%B7%90", re.IGNORECASE)
 
 _REQUEST_LINE: Final = re.compile(
     r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[^ "]*)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
@@ -56,9 +48,6 @@ _ESCAPED_PAIR: Final = re.compile(
     re.DOTALL,
 )
 _HEX: Final = re.compile(rb"\\x([0-9A-Fa-f]{2})")
-#: The rest of an escape that an address seems to begin with.
-_REST_OF_ESCAPE: Final = re.compile(r"x[0-9A-Fa-f]{2}(?=.)")
-_EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]+(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _IPV4: Final = re.compile(r"(?<![\w./-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w.-])")
 _IPV6: Final = re.compile(
     r"(?<![\w:./])(?=[0-9A-Fa-f:.]*::|(?:[0-9A-Fa-f]{1,4}:){7})[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z]+)?(?!\w)"
@@ -67,8 +56,12 @@ _IPV6: Final = re.compile(
 #: The beginning of a form, or of a URL with a query.
 _FORM_OR_URL: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
 
-#: Beginnings of JSON, and of JSON text inside a JSON string.
-_OPENERS: Final = ("{", "[", '"{')
+#: A part of a value of a form without which the value, decoded, is no form, URL, JSON or IPv6 address.
+_NESTING: Final = re.compile(r"[=?{\[@\\]|%(?:7B|5B|3D|3F|25|40|3A|5C)", re.IGNORECASE)
+_MAX_LAYERS: Final = 4
+
+#: Folded names of texts that are the body of a request.
+_BODY_NAMES: Final = frozenset(("body", "rawbody", "requestbody", "postdata", "payload"))
 
 #: Separators of a name that is a path: `customer[phone][0]`, `customer.phone`, `cs(Cookie)`.
 _STEPS: Final = re.compile(r"[\[\]().]+[0-9]*")
@@ -85,51 +78,16 @@ _ADDRESS_NAMES: Final = frozenset(
 )
 
 
-def replacements(values: pl.DataFrame, pii: Pii) -> pl.Series:
-    """Returns the replacement of each personal value: its hash, or `redacted`.
-
-    Args:
-        values: Rows of `PERSONAL_VALUES`.
-        pii: `hash`, or `drop`, which gives `redacted` for every value.
-
-    Examples:
-        >>> values = pl.DataFrame([("city", "Oslo", None), ("birthdate", "?", None)], PERSONAL_VALUES, orient="row")
-        >>> [text[:14] for text in replacements(values, "hash")], replacements(values, "drop").to_list()
-        (['sha256:8e01639', 'redacted'], ['redacted', 'redacted'])
-    """
-    if pii == "drop" or not values.height:
-        return pl.Series([DROPPED]).new_from_index(0, values.height)
-    parts = []
-    for part in values.with_row_index("place").partition_by("trait"):
-        trait = part["trait"][0]
-        texts = part["text"].set(~trait_hashes.are_hashable(trait, part["text"]), None)
-        hashed = trait_hashes.sha256_of(trait_hashes.HASH_OF[trait], texts, part["country"])
-        parts.append(part.select("place", text=HASHED + pl.lit(hashed)))
-    return pl.concat(parts).sort("place")["text"].fill_null(DROPPED)
-
-
-def decoded(text: str) -> str:
-    """Decodes a URL-encoded name or value; MARK becomes U+FFFD."""
-    return unquote_plus(_FORM_MARK.sub("%EF%BF%BD", text) if "%" in text else text)
-
-
-def _parsed(text: str) -> Any:
-    """Parses JSON; an escaped MARK becomes U+FFFD."""
-    return json_codec.parse((_JSON_MARK.sub(r"\1\\ufffd", text) if "\\u" in text else text).encode())
-
-
-class Redactor:
-    """Converts records to templates with placeholders, collects the personal values, and fills the templates.
+class Redactor(AddressRedactor):
+    """Converts records to templates with placeholders for personal values, and fills the templates.
 
     Attributes:
-        found: The personal values so far: trait, text, country. A placeholder holds an index into this list.
         traits: Trait by folded parameter name.
         containers: Folded names of items arrays.
     """
 
     def __init__(self, ruleset: Ruleset, pii: Pii) -> None:
-        self._pii = pii
-        self.found: list[tuple[str, str, str | None]] = []
+        super().__init__(pii)
         self.traits = {
             fold(name): field.name
             for field in ruleset.exact_fields
@@ -142,13 +100,10 @@ class Redactor:
                 self.traits.setdefault(fold(named[1]), self.traits[fold(named[0])])
         self._by_name: dict[tuple[Callable[[str], str], str], str | None] = {}
         self.containers = {fold(name) for name in ruleset.item_containers.accepted}
-
-    def fill(self, templates: list[str]) -> pl.Series:
-        """Fills the placeholders of templates with replacements. Call it once, after the last template."""
-        values = replacements(pl.DataFrame(self.found, PERSONAL_VALUES, orient="row"), self._pii).to_list()
-        return pl.Series(
-            [_PLACEHOLDER.sub(lambda match: values[int(match[1])], template) for template in templates], dtype=pl.String
-        )
+        fields = (*ruleset.core_fields, *ruleset.exact_fields, ruleset.item_containers)
+        self._known = {fold(name) for field in fields for name in field.accepted}
+        self._known |= {fold(str(path.steps[0])) for path in ruleset.paths}
+        self._layers = 0
 
     def template(self, raw: str) -> str:
         """Returns the template of a JSON record, a log line or other text."""
@@ -157,12 +112,12 @@ class Redactor:
             try:
                 return self.json_text(raw)
             except json_codec.JsonError:
-                return self.free_text(raw)
+                return self.broken_text(raw)
         request = _REQUEST_LINE.search(raw)
         if not request:
             return self.free_text(raw)
         before, after = raw[: request.start(2)], raw[request.end(2) :]
-        return self.scrub(self._pairs(before) + self._target(request[2]) + self._pairs(after))
+        return self.free_text(before) + self._target(request[2]) + self.free_text(after)
 
     def json_text(self, text: str) -> str:
         """Returns the template of a JSON text whose own name is unknown or names no trait.
@@ -170,7 +125,27 @@ class Redactor:
         Raises:
             JsonError: The text is not JSON.
         """
-        return self.scrub(json_codec.compact(self._json(_parsed(text))))
+        return json_codec.compact(self._json(parsed(text)))
+
+    def body_text(self, text: str) -> str:
+        """Returns the template of a JSON string that is the body of a request."""
+        return json_codec.compact(self._json(parsed(text), "body"))
+
+    def broken_text(self, text: str) -> str:
+        """Returns the template of a text that cannot be parsed: what follows a personal name, and long numbers, go."""
+        if self._pii == "drop":
+            return DROPPED
+        return self._digits(self.scrub(hide_named(self._pairs(text.replace(MARK, "\ufffd")), self)))
+
+    def hidden_value(self, trait: str, text: str) -> str:
+        """Returns the replacement of the value of a trait, which may be percent-encoded."""
+        if text.startswith((HASHED, DROPPED, MARK)):
+            return text
+        return "-" if trait == ADDRESS else self.placeholder(trait, percent_decoded(text), None)
+
+    def _digits(self, text: str) -> str:
+        """Replaces runs of seven or more digits, and telephone numbers with a plus."""
+        return LONG_NUMBER.sub(lambda match: self.placeholder("phone", match[0], None), text)
 
     def row(self, raw: str, layout: Layout) -> str:
         """Returns the template of a table's row. Cells without personal values stay as written.
@@ -199,7 +174,7 @@ class Redactor:
         if text and any(self.trait(name, str) for name in others):
             return text if text.startswith(HASHED) else DROPPED
         hidden = self._nested(text, own, decode)
-        return self.scrub(text if json_codec.is_equivalent(text, hidden) else hidden)
+        return text if json_codec.is_equivalent(text, hidden) else hidden
 
     def free_text(self, text: str) -> str:
         """Returns the template of text without a grammar: pairs of names and values are searched for."""
@@ -208,15 +183,36 @@ class Redactor:
     def _target(self, target: str, decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a URL, whose query is a form."""
         path, mark, query = target.partition("?")
-        return path + mark + self._form(query, decode)
+        return self.scrub(path) + mark + self._form(query, decode)
 
     def _form(self, form: str, decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a URL-encoded form."""
-        pieces = [piece.partition("=") for piece in form.split("&")]
+        pieces = form.split("&")
         country = None
         if "country=" in form:
-            country = next((decode(text) for name, _, text in pieces if name == "country"), None)
-        return "&".join(name + mark + self._value(name, text, country, decode) for name, mark, text in pieces)
+            named = (piece.partition("=") for piece in pieces)
+            country = next((decode(text) for name, _, text in named if name == "country"), None)
+        return "&".join(self.piece(piece, country, decode) for piece in pieces)
+
+    def piece(self, piece: str, country: str | None = None, decode: Callable[[str], str] = decoded) -> str:
+        """Returns the template of a parameter of a form."""
+        name, mark, text = piece.partition("=")
+        if not text:
+            return self.scrub(name) + mark
+        hidden = self._value(name, text, country, decode)
+        return self.scrub(name) + mark + (self._encoded_value(text, decode) if hidden == text else hidden)
+
+    def _encoded_value(self, text: str, decode: Callable[[str], str] = decoded) -> str:
+        """Returns the template of a value of a form, which may contain JSON, a URL or a form of its own."""
+        if self._layers == _MAX_LAYERS or not _NESTING.search(text):
+            return self.scrub(text)
+        self._layers += 1
+        plain = decode(text)
+        hidden = self._nested(plain)
+        self._layers -= 1
+        if hidden == plain or json_codec.is_equivalent(plain, hidden):
+            return text
+        return encoded(hidden) if decode is decoded else encoded(encoded(hidden))
 
     def _pairs(self, text: str) -> str:
         """Replaces personal values in the `name=value` and `"name": "value"` pairs of a text."""
@@ -225,7 +221,8 @@ class Redactor:
             country = next((decoded(pair[2]) for pair in _PAIR.finditer(text) if pair[1] == "country"), None)
 
         def form_pair(match: re.Match[str]) -> str:
-            return f"{match[1]}={self._value(match[1], match[2], country, decoded)}"
+            hidden = self._value(match[1], match[2], country, decoded)
+            return f"{match[1]}={self._encoded_value(match[2]) if hidden == match[2] else hidden}"
 
         def json_pair(match: re.Match[str]) -> str:
             value = match[2]
@@ -264,25 +261,41 @@ class Redactor:
             hidden = {}
             for key, member in value.items():
                 label = "" if is_item and fold(key) == "name" else key
-                hidden[key] = self._json(member, label, own if isinstance(own, str) else None)
+                hidden[self.scrub(key)] = self._json(member, label, own if isinstance(own, str) else None)
             return hidden
         text = json_codec.scalar(value)
         masked = text and self._value(name, text, country, str)
         if masked != text:
             return masked
-        return self._nested(value) if isinstance(value, str) else value
+        if not isinstance(value, str) or isinstance(value, json_codec.NumberText):
+            return value
+        return self._nested(value, name if self.is_body(name) else "")
 
     def _nested(self, text: str, name: str = "", decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a text inside JSON or inside a column, which may itself be JSON, a URL or a form."""
-        if text.lstrip().startswith(_OPENERS):
+        if text.lstrip().startswith(OPENERS):
             try:
-                return json_codec.compact(self._json(_parsed(text), name))
+                return json_codec.compact(self._json(parsed(text), name))
             except json_codec.JsonError:
-                return self._pairs(text)
+                return self.broken_text(text) if is_structured(text) else self.free_text(text)
+        if is_structured(text) or (self.is_body(name) and text and not self._is_read(text)):
+            return self.broken_text(text)
         sent = _FORM_OR_URL.match(text)
         if not sent:
-            return self._pairs(text)
+            return self.free_text(text)
         return self._target(text, decode) if "?" in sent[0] else self._form(text, decode)
+
+    def is_body(self, name: str) -> bool:
+        """Returns whether a text of this name is the body of a request."""
+        return fold(name) in _BODY_NAMES
+
+    def _is_read(self, form: str) -> bool:
+        """Returns whether a form, or the query of a URL, contains a name that is read."""
+        pieces = form.partition("?")[2].split("&") if "?" in form.partition("=")[0] else form.split("&")
+        names = (decoded(piece.partition("=")[0]) for piece in pieces if "=" in piece)
+        return any(
+            name.startswith(page.PASSTHROUGH_PREFIX) or fold(name.partition("[")[0]) in self._known for name in names
+        )
 
     def trait(self, name: str, decode: Callable[[str], str] = decoded) -> str | None:
         """Returns the personal trait that a parameter of this name holds, or ADDRESS; None for other parameters."""
@@ -296,7 +309,7 @@ class Redactor:
         trait = self.trait(name, decode)
         if not text or trait is None:
             return text
-        return "-" if trait == ADDRESS else self._placeholder(trait, decode(text), country)
+        return "-" if trait == ADDRESS else self.placeholder(trait, decode(text), country)
 
     def _trait(self, key: str) -> str | None:
         """Returns the trait of a folded name: by its last part, else by a trait's name inside the name."""
@@ -307,28 +320,12 @@ class Redactor:
             return self.traits[last]
         return next((trait for trait in _PARTIAL_NAMES if fold(trait) in key), None)
 
-    def _placeholder(self, trait: str, text: str, country: str | None) -> str:
-        """Adds a personal value to `found` and returns its placeholder."""
-        if MARK in text:  # a placeholder inside a value; the hash must not depend on the placeholder's number
-            text = _PLACEHOLDER.sub(lambda match: self.found[int(match[1])][1], text)
-        self.found.append((trait, text, country))
-        return f"{MARK}{len(self.found) - 1:09}{MARK}"
-
     def scrub(self, text: str) -> str:
         """Replaces client addresses in a text by `-`, and e-mail addresses by placeholders."""
         text = _IPV4.sub("-", text)
         if "::" in text or text.count(":") > _COLONS_OF_A_LINE:
             text = _IPV6.sub("-", text)
-        if "@" not in text and "%40" not in text:
-            return text
-
-        def address(match: re.Match[str]) -> str:
-            is_escaped = text[match.start() - 1 : match.start()] == "\\"
-            rest = _REST_OF_ESCAPE.match(match[0]) if is_escaped else None
-            before = rest[0] if rest else ""
-            return before + self._placeholder("email", match[0][len(before) :].replace("%40", "@"), None)
-
-        return _EMAIL.sub(address, text)
+        return self.plain_addresses(text)
 
 
 def _unescaped(text: str) -> str:
@@ -353,6 +350,10 @@ class AddedTraitsRedactor(Redactor):
 
     def scrub(self, text: str) -> str:
         """Returns the text unchanged: an earlier redaction has removed its addresses."""
+        return text
+
+    def _digits(self, text: str) -> str:
+        """Returns the text unchanged: an earlier redaction has removed its long numbers."""
         return text
 
     def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:

@@ -15,6 +15,10 @@ from etl.columnar.string_buffers import Bytes, Positions, Splices, texts_of
 _THREE_DOTS: Final = 8
 _SEVEN_COLONS: Final = 30
 
+#: The digits of `%40`, the encoded sign of an address, and of `%25`, which encodes it again.
+_IS_SIGN: Final = np.zeros((256, 256), np.bool_)
+_IS_SIGN[[ord("4"), ord("2")], [ord("0"), ord("5")]] = True
+
 
 class Templates(NamedTuple):
     """Spans of a buffer that change, and the template of each span's replacement.
@@ -75,7 +79,7 @@ def address_positions(buffer: Bytes) -> Positions:
     return np.concatenate(
         [
             np.flatnonzero(buffer == ord("@")),
-            percents[(buffer[percents + 1] == ord("4")) & (buffer[percents + 2] == ord("0"))],
+            percents[_IS_SIGN[buffer[percents + 1], buffer[percents + 2]]],
             dots[:-2][dots[2:] - dots[:-2] <= _THREE_DOTS],
             colons[:-1][colons[1:] - colons[:-1] == 1],
             colons[:-6][colons[6:] - colons[:-6] <= _SEVEN_COLONS],

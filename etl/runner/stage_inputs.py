@@ -252,7 +252,7 @@ def _unmatched_error(source: str, task: Task, found: Unmatched) -> FormatError:
     """Returns the error for an input of which too few records match, with the first of these, redacted."""
     matched = found.candidates - found.records
     first = pl.DataFrame(found.first, {"record_no": pl.Int64, "raw": pl.String, "layout": pl.String}, orient="row")
-    shown = redact_raws(first["raw"], task.options.pii, task.ruleset, first["layout"])
+    shown = redact_raws(first["raw"], task.options.pii, task.ruleset, first["layout"], first["raw"].is_not_null())
     listed = "; ".join(f"record {number} {raw[:60]!r}" for number, raw in zip(first["record_no"], shown, strict=True))
     return FormatError(
         f"{source} was read as {task.split.row.name}, but only {matched:,} of {found.candidates:,} records match "

@@ -15,6 +15,8 @@ from etl.schema import KEYS
 from etl.steps.record_ids import stable_hash
 
 _KEY: Final = ("account_id", "integration", "event", "transaction_key")
+#: A key as sent: texts with an e-mail address are hidden (rules 9.1), their hash is that of the texts as sent.
+_SENT_KEY: Final = (*_KEY, "key_hash")
 _ORDER: Final = ("received_at", "source_digest", "record_no")
 
 #: A duplicate: its conversion_id, that of the kept record, and `identical` if value, currency and match key are equal,
@@ -78,9 +80,9 @@ def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.D
     Returns:
         Rows of `DUPLICATES`.
     """
-    ordered = keys.sort(*_KEY, *_ORDER, nulls_last=True)
+    ordered = keys.sort(*_SENT_KEY, *_ORDER, nulls_last=True)
     if window is None:
-        kept = ordered.select(pl.col("conversion_id").first().over(_KEY)).to_series()
+        kept = ordered.select(pl.col("conversion_id").first().over(_SENT_KEY)).to_series()
     else:
         kept = _kept_in_window(ordered, window)
     compared = ("value", "currency", "match_digest")
@@ -100,8 +102,8 @@ def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.D
 def _kept_in_window(ordered: pl.DataFrame, window: timedelta) -> pl.Series:
     """Returns for each row the conversion_id of the kept record, with a window."""
     kept: list[str] = []
-    rows = ordered.select(*_KEY, "received_at", "conversion_id").iter_rows()
-    for _, group in groupby(rows, key=lambda row: row[:4]):
+    rows = ordered.select(*_SENT_KEY, "received_at", "conversion_id").iter_rows()
+    for _, group in groupby(rows, key=lambda row: row[: len(_SENT_KEY)]):
         since, winner = None, None
         for *_, received_at, conversion_id in group:
             is_past = received_at is not None and since is not None and received_at - since > window

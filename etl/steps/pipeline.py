@@ -14,6 +14,7 @@ from etl.privacy.redaction import redact_raws
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS
+from etl.steps.address_columns import hide_in_columns, hide_in_names
 from etl.steps.conversions import build_conversions, judge_postbacks, protect_match_key
 from etl.steps.deduplication import dedup_keys
 from etl.steps.field_resolution import Fields, resolve_aliases
@@ -135,16 +136,19 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
         whole = whole.with_columns(client_ip=pl.lit(None, pl.String))
     rejected = _with_ids(pl.concat([unreadable, refused]).sort("source_digest", "record_no"), "rejection_id")
     rejections = protect_match_key(rejected, options)
+    unread = rejections["reason"] == "malformed_record"
+    raws = redact_raws(rejections["raw"], options.pii, ruleset, rejections["layout"], unread)
+    sent = {
+        "conversions": protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
+        "items": items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
+        "passthroughs": passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.schema.names()),
+        "rejections": rejections.with_columns(raws).select(REJECTIONS.schema.names()),
+        "keys": dedup_keys(whole, ruleset),
+    }
     tables = Tables(
-        conversions=protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
-        items=items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
-        passthroughs=passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.schema.names()),
-        rejections=rejections.with_columns(
-            redact_raws(rejections["raw"], options.pii, ruleset, rejections["layout"])
-        ).select(REJECTIONS.schema.names()),
-        keys=dedup_keys(whole, ruleset),
+        **{name: hide_in_columns(rows, options.pii) for name, rows in sent.items()},
         skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
-        unrecognised=fields.unrecognised,
+        unrecognised=hide_in_names(fields.unrecognised, options.pii),
     )
     return Judged(routed, postbacks, fields, verdicts, tables)
 

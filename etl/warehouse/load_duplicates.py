@@ -15,6 +15,7 @@ import polars as pl
 
 from etl.errors import UsageError
 from etl.rules.ruleset import Ruleset
+from etl.steps.address_columns import hide_in_columns
 from etl.steps.deduplication import DUPLICATES, find_duplicates, repeated_hashes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import STORED_KEYS, id_prefix, prefix_of
@@ -98,7 +99,7 @@ def compare_keys(
     repeated = repeated_hashes([part.reinterpret(signed=False) for part in new_hashes]).reinterpret(signed=True)
     touched = pl.concat([known.collect(engine="streaming")["key_hash"], repeated, lost]).unique()
     is_touched = pl.col("key_hash").is_in(touched.implode())
-    history = keys.filter(is_touched).select(_COMPARED).collect(engine="streaming")
+    history = hide_in_columns(keys.filter(is_touched).select(_COMPARED).collect(engine="streaming"), "hash")
     news = [as_stored(pl.read_parquet(path)).filter(is_touched).select(_COMPARED) for path in staged]
     fresh = pl.concat([pl.DataFrame(schema={name: STORED_KEYS.schema[name] for name in _COMPARED}), *news])
     left = history.filter(~is_removed)

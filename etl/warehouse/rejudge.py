@@ -18,8 +18,8 @@ from etl.columnar import json_codec
 from etl.columnar.string_buffers import Truths
 from etl.options import Options
 from etl.privacy import trait_hashes
+from etl.privacy.addresses import DROPPED, HASHED
 from etl.privacy.redaction import redact_again
-from etl.privacy.redactor import DROPPED, HASHED
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, REQUESTS

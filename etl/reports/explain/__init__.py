@@ -5,11 +5,13 @@ It runs the pipeline on the record and reads the pipeline's frames; it decides n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
 from etl.options import Options
-from etl.reports.explain.explanation import Explanation, Line, Step
+from etl.privacy.addresses import hide_text
+from etl.reports.explain.explanation import Explanation, Line, ParameterUse, Step
 from etl.reports.explain.parameter_steps import list_uses
 from etl.reports.explain.steps import list_steps, plain
 from etl.reports.explain.targets import Target, find_target
@@ -45,15 +47,30 @@ def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options)
     uses = list_uses(judged, ruleset, options) if judged.postbacks.height else ()
     steps = list_steps(judged, uses, ruleset, options) if judged.postbacks.height else ()
     outcome, tables = _outcome(judged, target)
+    record = _record_step(judged, target, ruleset, reading.settings.timezone)
+    ended = Step("outcome", tuple(_outcome_lines(outcome, judged, tables)))
     return Explanation(
-        record=_record_step(judged, target, ruleset, reading.settings.timezone),
+        record=_without_addresses(record, options),
         ruleset={"name": ruleset.name, "digest": ruleset.digest},
-        parameters=uses,
-        steps=(*steps, Step("outcome", tuple(_outcome_lines(outcome, judged, tables)))),
+        parameters=tuple(ParameterUse(*_hidden(use, options)) for use in uses),
+        steps=tuple(_without_addresses(step, options) for step in (*steps, ended)),
         outcome=outcome,
         tables=tables,
         notes=(*target.notes, *_difference_notes(target, outcome, tables, ruleset)),
     )
+
+
+def _without_addresses(step: Step, options: Options) -> Step:
+    """Replaces the e-mail addresses in statements as the tables do (rules 9.1); `source` is the user's own."""
+    return Step(
+        step.name,
+        tuple(line if line.what == "source" else Line(*_hidden(line, options)) for line in step.lines),
+    )
+
+
+def _hidden(texts: Iterable[Any], options: Options) -> list[Any]:
+    """Returns texts without e-mail addresses."""
+    return [hide_text(text, options.pii) for text in texts]
 
 
 def _with_run_options(options: Options, row: dict[str, Any]) -> Options:

@@ -1,0 +1,108 @@
+"""Finds what follows a personal name in a text that cannot be parsed, whatever its syntax (rules 9.1).
+
+The syntaxes are those of XML, multipart form data, literals of Python and PHP, JSON that breaks off, and lines such as
+`email: ann`. What follows a name is hidden to the end of its text: of the element, the part, the literal or the line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple, Protocol
+
+from etl.columnar import json_codec
+from etl.privacy.addresses import parsed
+
+#: Seven or more digits, or the digits of a telephone number behind a plus; not the number of a placeholder.
+LONG_NUMBER: Final = re.compile("(?<![0-9\ufdd0])(?:\\+[0-9](?:[ ().-]{0,2}[0-9]){6,}|[0-9]{7,})")
+
+#: The beginning of XML, of multipart form data, of a literal of Python, PHP or JSON.
+_STRUCTURED: Final = re.compile(
+    r"""\s*(?:<[?!/]?[A-Za-z]|--[^\r\n]{1,200}(?:\r?\n|\\r\\n)content-|[{\[(].*["'].*[:,=]|[aOs]:[0-9]+:)""",
+    re.IGNORECASE | re.DOTALL,
+)
+
+#: A name; `name` in the head of a part of multipart form data is none.
+_NAME: Final = re.compile(r"(?<!form-data; )(?<!form-data;)[^\W_](?:[\w.-]|\[[\w.-]*\]){0,99}")
+
+#: The end of a line, as it is or as an escape.
+_LINE_END: Final = r"(?:\r?\n|(?:\\+r)?\\+n)"
+
+
+class _Syntax(NamedTuple):
+    """How a value follows a name: the text between both, and the value, whose group is `value`."""
+
+    separator: re.Pattern[str]
+    value: re.Pattern[str]
+
+
+_LITERAL: Final = re.compile(
+    r"""(?:[bru]{0,2})(?:\\"(?P<escaped>(?:(?!\\").)*)|"(?P<double>(?:[^"\\]|\\.)*)|'(?P<single>(?:[^'\\]|\\.)*))""",
+    re.DOTALL,
+)
+_BARE: Final = re.compile(r"""(?P<bare>(?:(?![,;]?\s*[\w.-]+["']?\s*[:=][^/]|\\[rn])[^\r\n&<>"'{}\[\]\\])+)""")
+_SYNTAXES: Final = (
+    # multipart: name="email" ⏎ further headers ⏎⏎ value ⏎--
+    _Syntax(
+        re.compile(rf"""\\*"[^\r\n\\]*?{_LINE_END}(?:[\w-]+:[^\r\n\\]*{_LINE_END})*{_LINE_END}"""),
+        re.compile(rf"(?P<part>.*?)(?={_LINE_END}-|\Z)", re.DOTALL),
+    ),
+    # XML: <email lang="en">value</email>
+    _Syntax(re.compile(r"(?:\s[^<>]*)?(?<!/)>(?:\s*<!\[CDATA\[)?"), re.compile(r"(?P<element>[^<]*?)(?=\]\]>|<|\Z)")),
+    # PHP: s:5:"email";s:15:"value"
+    _Syntax(re.compile(r'\\*";s:[0-9]+:'), _LITERAL),
+    # "email": "value", 'email' => 'value', ("email", "value"), email: 'value'
+    _Syntax(re.compile(r"""\\*["']\s*(?:=>|[:=,])\s*|\\*["']?\]?\s*(?:=>|[:=])\s*"""), _LITERAL),
+    # email: value, "age": 7
+    _Syntax(re.compile(r"""\\*["']\]?\s*(?:=>|[:=])\s*|\]?\s*(?:=>|[:=])[ \t]*"""), _BARE),
+)
+
+
+class _Hider(Protocol):
+    """What hides a value: the trait of a name, and the placeholder of a value."""
+
+    def trait(self, name: str) -> str | None: ...
+
+    def hidden_value(self, trait: str, text: str) -> str: ...
+
+
+def is_structured(text: str) -> bool:
+    """Returns whether a text that is neither JSON nor a form looks like XML, multipart form data or a literal.
+
+    Examples:
+        >>> [is_structured(text) for text in ("<a>1</a>", "{'a': 1}", '{"a": "b', "[x] of 7", "{clickid}", "a=b")]
+        [True, True, True, False, False, False]
+    """
+    return bool(_STRUCTURED.match(text))
+
+
+def hide_named(text: str, hider: _Hider) -> str:
+    """Replaces what follows each personal name of a text."""
+    parts, place = [], 0
+    for name in _NAME.finditer(text):
+        trait = hider.trait(name[0]) if name.start() >= place else None
+        found = _value_behind(text, name.end()) if trait else None
+        if trait and found and found[1] > found[0]:
+            start, end = found
+            parts += [text[place:start], hider.hidden_value(trait, _unescaped(text[start:end]))]
+            place = end
+    return "".join([*parts, text[place:]])
+
+
+def _value_behind(text: str, place: int) -> tuple[int, int] | None:
+    """Returns the span of the value that follows a name which ends at a place."""
+    for syntax in _SYNTAXES:
+        separator = syntax.separator.match(text, place)
+        value = separator and syntax.value.match(text, separator.end())
+        if value and value.lastgroup:
+            return value.span(value.lastgroup)
+    return None
+
+
+def _unescaped(text: str) -> str:
+    """Returns a literal without its escapes, if they are those of JSON."""
+    if "\\" not in text:
+        return text
+    try:
+        return str(parsed(f'"{text}"'))
+    except json_codec.JsonError:
+        return text
