@@ -168,7 +168,8 @@ def test_the_page_names_files_and_options_that_there_are() -> None:
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", page)]
     assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
     linked = {Path(link).name for link in links}
-    assert {path.name for path in EXAMPLES.iterdir() if path.suffix not in (".txt", ".dockerignore")} <= linked
+    files = [path for path in EXAMPLES.iterdir() if path.is_file()]  # reading the DAG leaves a folder
+    assert {path.name for path in files if path.suffix not in (".txt", ".dockerignore")} <= linked
     helps = "".join(
         run(*command.split(), "--help").stdout.decode()
         for command in ("run", "load", "backfill", "audit", "loads verify")
