@@ -45,7 +45,7 @@ $(AIRFLOW)/.ready: docs/examples/airflow-constraints.txt
 	touch $@
 
 # The legs of `make check` have budgets in minutes, on 2 quiet cores: 30 together. What comes must fit in.
-test: $(READY) ## Run the tests: all kinds of random input, but not all of it (4 minutes)
+test: $(READY) ## Run the tests: all kinds of random input, but not all of it (8 minutes)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 soak: $(READY) ## Pass thousands of histories of a warehouse
@@ -60,7 +60,7 @@ types: $(READY) ## Check types (3 minutes)
 
 check: export HISTORIES := 208
 check: export THOROUGH := 1
-check: $(AIRFLOW)/.ready lint types test site ## Style, types, all tests (10 minutes), documents: what CI runs
+check: $(AIRFLOW)/.ready lint types test site ## Style, types, all tests (16 minutes), documents: what CI runs
 
 docs: $(READY) ## Write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py
