@@ -76,7 +76,7 @@ RETIRED: Final = {"docker": BARE_LINES, "log_wrapper": access_log.FORMATS[0]}
 def _is_free_text(_row: Format, line: bytes) -> bool:
     """Whether a line can be read by its address alone, and no format claims it."""
     others = (row for row in FORMATS if FAMILIES[row.family].framing == LINES and row != address_in_line.FORMAT)
-    return address_in_line.claims(line) and not any(FAMILIES[row.family].claims(row, line) for row in others)
+    return not any(FAMILIES[row.family].claims(row, line) for row in others) and address_in_line.claims(line)
 
 
 FAMILIES: Final[dict[str, Family]] = {
