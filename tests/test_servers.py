@@ -9,11 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from etl.sources.detection import detect
-from etl.sources.format import Settings
-from etl.sources.splits import Split, read_split
-from etl.sources.storage.decompress import survey
 from etl.steps.parameter_table import split_forms
+from tests import carried
 from tests.records import HARD, decoded
 
 PATH = b"/acme/collect/shop"
@@ -214,14 +211,8 @@ SERVERS: dict[str, tuple[str, Callable[[bytes], bytes], Line]] = {
 
 
 def requests_of(data: bytes, folder: Path) -> pl.DataFrame:
-    path = folder / "input"
-    path.write_bytes(data)
-    surveyed = survey(path, "input", 1 << 24)
-    found = detect(surveyed.samples, "input", Settings())
-    place = (surveyed.starts[0], surveyed.plain_bytes, 1, found.row, found.framing)
-    settings = Settings(columns=found.columns)
-    split = Split("input", surveyed.digest, path, surveyed.codec, *place, settings, 1 << 20, carriers=found.carriers)
-    return pl.concat(frame for frame, _ in read_split(split)).with_columns(format=pl.lit(found.row.name))
+    found, requests = carried.requests_of(data, folder)
+    return requests.with_columns(format=pl.lit(found.row.name))
 
 
 def spoils(server: str, query: bytes) -> bool:

@@ -21,9 +21,6 @@ MAY_BE_BLANK: Final = np.zeros(256, np.bool_)
 MAY_BE_BLANK[: ord(" ") + 1] = True
 MAY_BE_BLANK[0x80:] = True
 
-#: A text of up to this length lies within its Arrow string view.
-_INLINE_BYTES: Final = 12
-
 #: A position in an Arrow string view has 31 bits. A larger buffer is passed to Arrow as overlapping parts of up to
 #: 2**31 - 1 bytes that begin 2**30 bytes apart.
 _PART_BITS: Final = 30
