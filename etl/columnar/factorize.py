@@ -11,6 +11,7 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 from etl.columnar import byte_loops
+from etl.columnar.string_buffers import utf8_bytes
 
 
 def factorize(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -35,13 +36,10 @@ def factorize(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 def _factorize(texts: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Returns the index of each distinct text's first occurrence, and each text's number; for columns without nulls."""
-    height = len(texts)
-    if not height:
+    if not len(texts):
         return np.empty(0, np.int64), np.empty(0, np.int32)
-    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, data = array.buffers()
-    places = np.frombuffer(offsets, np.int64)[array.offset :]
-    return factorize_spans(np.frombuffer(data or b"", np.uint8), places[:height], places[1 : height + 1])
+    buffer, places = utf8_bytes(texts)
+    return factorize_spans(buffer, places[:-1], places[1:])
 
 
 def factorize_spans(

@@ -53,6 +53,14 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
     return texts.scatter(malformed, repaired)
 
 
+def utf8_bytes(texts: pl.Series) -> tuple[Bytes, Positions]:
+    """Returns the bytes of all texts one after another, and where each text begins and ends; null is empty."""
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = array.buffers()
+    places = np.frombuffer(offsets or bytes(8), np.int64)[array.offset :][: len(texts) + 1]
+    return np.frombuffer(data or b"", np.uint8)[places[0] : places[-1]], places - places[0]
+
+
 def join_bytes(texts: pl.Series, mark: str) -> tuple[Bytes, Positions]:
     """Concatenates the UTF-8 bytes of all texts with a separator after each; returns the bytes and each text's end.
 
@@ -65,10 +73,8 @@ def join_bytes(texts: pl.Series, mark: str) -> tuple[Bytes, Positions]:
         >>> buffer.tobytes(), ends.tolist()
         (b'ab&&c&', [2, 3, 5])
     """
-    marked = (texts.fill_null("") + mark).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, data = marked.buffers()
-    places = np.frombuffer(offsets, np.int64)[marked.offset :][: len(texts) + 1]
-    return np.frombuffer(data or b"", np.uint8)[places[0] : places[-1]], places[1:] - places[0] - 1
+    buffer, places = utf8_bytes(texts.fill_null("") + mark)
+    return buffer, places[1:] - 1
 
 
 def decoded_texts(texts: pl.Series) -> pl.Series:
@@ -112,12 +118,21 @@ def byte_marks(texts: pl.Series, table: Bytes) -> Bytes:
         >>> byte_marks(pl.Series(["a=%", "b", None, "="]), table).tolist()
         [3, 0, 0, 1]
     """
-    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, data = array.buffers()
-    places = np.frombuffer(offsets or bytes(8), np.int64)[array.offset :][: len(texts) + 1]
+    buffer, places = utf8_bytes(texts)
     marks = np.empty(len(texts), np.uint8)
-    byte_loops.mark_bytes(np.frombuffer(data or b"", np.uint8)[places[0] :].data, places[1:] - places[0], table, marks)
+    byte_loops.mark_bytes(buffer.data, places[1:], table, marks)
     return marks
+
+
+def holds_any(texts: pl.Series, characters: str) -> bool:
+    """Returns whether any of the texts holds one of the ASCII characters: cheaper than a search in each text.
+
+    Examples:
+        >>> holds_any(pl.Series(["ab", None, "c@"]), "%@"), holds_any(pl.Series(["ab", None]), "%@")
+        (True, False)
+    """
+    buffer, _ = utf8_bytes(texts)
+    return any(bool((buffer == ord(character)).any()) for character in characters)
 
 
 def is_blank(texts: pl.Series) -> Truths:
@@ -238,14 +253,11 @@ def spliced(buffer: Bytes, starts: Positions, ends: Positions, splices: Splices)
     kept = texts_of(buffer, np.append(0, splices.ends), np.append(splices.starts, len(buffer)))
     order = np.arange(2 * count + 1) // 2
     order[1::2] += count + 1
-    parts = pl.concat([kept, splices.texts]).gather(order).to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, data = parts.buffers()
-    places = np.frombuffer(offsets, np.int64)[parts.offset :][: len(parts) + 1]
+    joined, places = utf8_bytes(pl.concat([kept, splices.texts]).gather(order))
     shifts = np.append(0, places[2::2] - splices.ends)
 
     def moved(bounds: Positions, side: str) -> Positions:
         """Returns positions of the old buffer as positions of the new buffer."""
         return bounds + shifts[np.searchsorted(splices.ends, bounds, side=side)]  # type: ignore[call-overload]
 
-    joined = np.frombuffer(data or b"", np.uint8)
     return texts_of(joined, moved(starts, "left"), moved(ends, "right"))

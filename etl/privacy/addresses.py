@@ -17,6 +17,7 @@ import polars as pl
 
 from etl.columnar import json_codec
 from etl.columnar.factorize import factorize
+from etl.columnar.string_buffers import holds_any
 from etl.options import Pii
 from etl.privacy import trait_hashes
 
@@ -38,6 +39,8 @@ _FORM_MARK: Final = re.compile(r"%EF%B7%90", re.IGNORECASE)
 
 #: Every text with an address contains one of these: the sign itself, percent-encoded once or more often, or escaped.
 _SIGNS: Final = ("@", "%40", "%2540", "%252540", "u0040", "x40")
+#: Every address contains one of these: the sign itself, or what begins an escape.
+_SIGN_BYTES: Final = "@%\\"
 _SIGN: Final = re.compile("|".join(_SIGNS))
 
 #: An escape of JSON that cannot be parsed, such as `\n`; quotes and dots before the address; the address.
@@ -71,9 +74,10 @@ def replacements(values: pl.DataFrame, pii: Pii) -> pl.Series:
     if pii == "drop" or not values.height:
         return pl.Series([DROPPED]).new_from_index(0, values.height)
     parts = []
-    for part in values.with_row_index("place").partition_by("trait"):
+    usable = values["text"].set(trait_hashes.are_junk(values["text"]), None)
+    for part in values.with_columns(usable).with_row_index("place").partition_by("trait"):
         trait = part["trait"][0]
-        texts = part["text"].set(~trait_hashes.are_hashable(trait, part["text"]), None)
+        texts = part["text"].set(~trait_hashes.are_usable(trait, part["text"]), None)
         hashed = trait_hashes.sha256_of(trait_hashes.HASH_OF[trait], texts, part["country"])
         parts.append(part.select("place", text=HASHED + pl.lit(hashed)))
     return pl.concat(parts).sort("place")["text"].fill_null(DROPPED)
@@ -193,9 +197,10 @@ def hide_addresses(texts: pl.Series, pii: Pii) -> pl.Series:
         >>> [text and text[:16] for text in hide_addresses(texts, "hash")], hide_addresses(texts, "drop").to_list()
         (['by sha256:71d4f5', 'a@b', None], [None, 'a@b', None])
     """
-    if pii == "keep" or texts.null_count() == len(texts):
+    if pii == "keep" or texts.null_count() == len(texts) or not holds_any(texts, _SIGN_BYTES):
         return texts
-    suspects = texts.str.contains_any(list(_SIGNS)).arg_true()
+    suspects = texts.str.contains_any(list(_SIGN_BYTES)).arg_true()
+    suspects = suspects.filter(texts.gather(suspects).str.contains_any(list(_SIGNS)))
     if not len(suspects):
         return texts
     distinct, numbers = factorize(texts.gather(suspects))

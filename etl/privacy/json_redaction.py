@@ -14,7 +14,16 @@ import polars as pl
 
 from etl.columnar import json_tokenizer
 from etl.columnar.json_index import JsonValues
-from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, join_bytes, spliced
+from etl.columnar.string_buffers import (
+    MAY_BE_BLANK,
+    Bytes,
+    Positions,
+    Splices,
+    Truths,
+    first_bytes,
+    join_bytes,
+    spliced,
+)
 from etl.options import Pii
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
 from etl.privacy.redactor import ADDRESS, Redactor
@@ -26,8 +35,11 @@ MIN_BATCH: Final = 50
 
 _OPENERS: Final = tuple(b"{[")
 
-#: Bytes without which a string is no form, URL, JSON, XML or literal.
-_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{[<:("))
+#: Bytes without which a string is no form, URL or JSON.
+_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{["))
+
+#: First bytes of XML and of literals, or of blanks before them.
+_STRUCTURED_BEGINS: Final = MAY_BE_BLANK | np.isin(np.arange(256), tuple(b"<("))
 
 #: Bytes of the trailing zeros of decimals, which follow the span of a number.
 _ZEROS: Final = np.isin(np.arange(256), tuple(b".0"))
@@ -173,8 +185,8 @@ def _token_ends(buffer: Bytes, values: JsonValues) -> Positions:
 def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Redactor) -> Positions:
     """Returns the indices of the suspect values.
 
-    Suspect are bodies, strings with escapes or with bytes of an address, form, URL, JSON or XML, and numbers that are
-    not in plain notation.
+    Suspect are bodies, strings with escapes or with bytes of an address, form, URL or JSON, strings that begin as XML
+    or a literal (`s:3:"a"` in PHP), and numbers that are not in plain notation.
     """
     strings = np.flatnonzero((values.kinds <= json_tokenizer.ESCAPED) & ~is_hidden)
     places = np.concatenate([address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer])])
@@ -182,5 +194,7 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Re
     is_within = (found >= 0) & (places < np.append(values.ends[strings], 0)[found])
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))
     is_suspect[strings[found[is_within]]] = True
+    firsts = values.starts[strings]
+    is_suspect[strings[_STRUCTURED_BEGINS[buffer[firsts]] | (buffer[firsts + 1] == ord(":"))]] = True
     is_suspect[strings[_are_bodies(values, redactor)[strings]]] = True
     return np.flatnonzero(is_suspect)

@@ -256,12 +256,13 @@ class Redactor(AddressRedactor):
                 items.append(self._json(item, name, country))  # noqa: PERF401 - a comprehension takes more stack, see json_codec.MAX_DEPTH
             return items
         if isinstance(value, dict):
-            own = value.get("country")
+            own = value["country"] if isinstance(value.get("country"), str) else None
             is_item = fold(name) in self.containers
             hidden = {}
             for key, member in value.items():
                 label = "" if is_item and fold(key) == "name" else key
-                hidden[self.scrub(key)] = self._json(member, label, own if isinstance(own, str) else None)
+                shown = key if key.isidentifier() else self.scrub(key)  # an identifier contains no address
+                hidden[shown] = self._json(member, label, own)
             return hidden
         text = json_codec.scalar(value)
         masked = text and self._value(name, text, country, str)

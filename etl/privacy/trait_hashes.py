@@ -104,11 +104,10 @@ def are_usable(trait: str, texts: pl.Series) -> pl.Series:
     return texts.str.strip_chars().str.contains(_USABLE[trait]).fill_null(True) | are_prehashed(texts)
 
 
-def are_hashable(trait: str, texts: pl.Series) -> pl.Series:
-    """Returns whether each text is usable and no macro, null word or undecodable text (rules 3.2); true for null."""
+def are_junk(texts: pl.Series) -> pl.Series:
+    """Returns whether each text is a macro, a null word or undecodable, which has no hash (rules 3.2)."""
     junk = placeholders.find_junk(texts)
-    is_junk = junk["unresolved_macro"] | junk["null_word"] | junk["undecodable_text"]
-    return are_usable(trait, texts) & pl.Series(~is_junk)
+    return pl.Series(junk["unresolved_macro"] | junk["null_word"] | junk["undecodable_text"])
 
 
 def is_us(countries: pl.Series) -> pl.Series:

@@ -6,7 +6,9 @@ All of these must be the whole trimmed value. A null word such as `[object Objec
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -78,13 +80,18 @@ _MACRO_BEGINS: Final = np.zeros(256, np.bool_)
 _MACRO_BEGINS[[ord(left[0]) for left, _ in (*BRACKETS, *HALF_BRACKETS) if left]] = True
 
 #: Bits of bytes that junk has: `%` and the ends of a macro whose left bracket got lost, `=`, the first of U+FFFD, and
-#: the beginnings of macros.
-_MACRO, _ENCODED, _EQUALS, _UNDECODED, _BRACKET = (np.uint8(1 << bit) for bit in range(5))
+#: the beginnings of macros; then of bytes that no macro has, and that no null word has.
+_MACRO, _ENCODED, _EQUALS, _UNDECODED, _BRACKET, _NO_MACRO, _NO_NULL = (np.uint8(1 << bit) for bit in range(7))
 _MARKS: Final = np.where(_MACRO_BEGINS, _BRACKET, np.uint8(0))
 _MARKS[list(b"}]>%")] |= _MACRO
 _MARKS[ord("%")] |= _ENCODED
 _MARKS[ord("=")] |= _EQUALS
 _MARKS["\ufffd".encode()[0]] |= _UNDECODED
+for _bit, _words in (
+    (_NO_MACRO, (string.ascii_letters, string.digits, "$_.|-", *chain.from_iterable((*BRACKETS, *HALF_BRACKETS)))),
+    (_NO_NULL, (*NULL_WORDS, *map(str.upper, NULL_WORDS))),
+):
+    _MARKS[list(set(range(ord("!"), 0x7F)) - set("".join(_words).encode()))] |= _bit
 
 _PLACEHOLDER_BEGINS: Final = MAY_BE_BLANK.copy()
 _PLACEHOLDER_BEGINS[[ord(word[0]) for word in (*PLACEHOLDER_FIELDS, *PLACEHOLDER_WORDS, "YOUR_")]] = True
@@ -98,7 +105,7 @@ def find_junk(texts: pl.Series) -> dict[str, Truths]:
     marks = byte_marks(texts, _MARKS)
     return {
         "unresolved_macro": _find_macros(texts, marks).to_numpy(),
-        "null_word": is_null_word(texts).to_numpy(),
+        "null_word": _is_word(texts, NULL_WORDS, marks & _NO_NULL == 0).to_numpy(),
         "undecodable_text": _find_undecodable(texts, marks).to_numpy(),
         "lost_separator": marks & _EQUALS != 0,
     }
@@ -124,7 +131,7 @@ def _find_macros(texts: pl.Series, marks: Bytes) -> pl.Series:
 
     firsts = first_bytes(texts)
     may_begin = _MACRO_BEGINS[firsts] | (MAY_BE_BLANK[firsts] & (marks & _BRACKET != 0))
-    return _check_suspects(texts, may_begin | (marks & _MACRO != 0), matches)
+    return _check_suspects(texts, (may_begin | (marks & _MACRO != 0)) & (marks & _NO_MACRO == 0), matches)
 
 
 def is_null_word(texts: pl.Series) -> pl.Series:
@@ -174,12 +181,15 @@ def _find_undecodable(texts: pl.Series, marks: Bytes) -> pl.Series:
     return _check_suspects(texts, may_be, lambda suspects: suspects.str.contains("\ufffd", literal=True))
 
 
-def _is_word(texts: pl.Series, words: tuple[str, ...]) -> pl.Series:
-    """Returns whether each trimmed text is one of the words, in any ASCII case; false for null."""
+def _is_word(texts: pl.Series, words: tuple[str, ...], may_be: Truths | None = None) -> pl.Series:
+    """Returns whether each trimmed text is one of the words, in any ASCII case; false for null and not `may_be`."""
     begins = MAY_BE_BLANK.copy()
     begins[[ord(letter) for word in words for letter in (word[0], word[0].upper())]] = True
     pattern = rf"^\s*(?i-u:{_any_of(words)})\s*$"
-    return _check_suspects(texts, begins[first_bytes(texts)], lambda suspects: suspects.str.contains(pattern))
+    is_suspect = begins[first_bytes(texts)]
+    if may_be is not None:
+        is_suspect &= may_be
+    return _check_suspects(texts, is_suspect, lambda suspects: suspects.str.contains(pattern))
 
 
 def _check_suspects(texts: pl.Series, may_be: Truths, check: Callable[[pl.Series], pl.Series]) -> pl.Series:

@@ -9,6 +9,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from etl.columnar.delimited_rows import DELIMITERS
@@ -24,7 +25,7 @@ from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import address_in_line, csv_tables, json_matching, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
 from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
-from etl.sources.records.json_documents import read_documents
+from etl.sources.records.json_documents import may_hold, read_documents
 from etl.sources.storage.decompress import SAMPLE_BYTES
 
 _JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
@@ -156,6 +157,7 @@ def _sample(samples: tuple[bytes, ...]) -> Sample:
     return Sample(head, [line.removesuffix(b"\r") for line in lines])
 
 
+@lru_cache(maxsize=8)
 def _records(head: bytes, framing: str, delimiter: str = ",", container: tuple[str, ...] = ()) -> list[bytes]:
     """Cuts the beginning of an input into records, and drops the last record if it may be cut off."""
     part = StreamPart(framing, 0, len(head), max(len(head), 1), container, delimiter)
@@ -272,6 +274,8 @@ def _carriers(
 def _container(head: bytes) -> tuple[str, ...]:
     """Returns the keys of the array in which a carrier writes its records; empty if the input is no such array."""
     for container in dict.fromkeys(row.container for row in CARRIERS if row.container):
+        if not may_hold(head, container):
+            continue
         elements = next(read_documents(io.BytesIO(head), len(head), container), [])
         level = Level(tuple(row for row in CARRIERS if row.container == container))
         if any(level.step(element.text) for element in elements[:2]):
@@ -337,6 +341,8 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
     """
     best: tuple[int, Format | None] = (0, None)
     for name in _BY_LINE:
+        if best[0] >= len(content):
+            break
         rows, claims = rows_of(name, settings), FAMILIES[name].claims
         votes = Counter(row.name for line in content for row in rows if claims(row, line))
         if votes.total() > best[0]:

@@ -19,9 +19,14 @@ BY_NAME: Final = {row.name: row for row in CARRIERS}
 #: The carriers that were looked for before inputs were described with their carriers.
 BEFORE_DESCRIBED: Final = ("cri|docker_compose|syslog_5424|syslog|docker|message",)
 
-_LEVELS: Final = tuple((row, Level((row,))) for row in CARRIERS)
-_CLEAR: Final = tuple((row, level) for row, level in _LEVELS if row.is_clear)
-_UNCLEAR: Final = tuple((row, level) for row, level in _LEVELS if not row.is_clear)
+#: The carriers that may hold a text, by whether they are clear and whether the text begins as a JSON object.
+_LEVELS: Final = {
+    (is_clear, is_object): tuple(
+        (row, Level((row,))) for row in CARRIERS if row.is_clear is is_clear and (is_object or row.prefix)
+    )
+    for is_clear in (True, False)
+    for is_object in (True, False)
+}
 
 
 #: Carriers are looked for in about this many records.
@@ -78,8 +83,8 @@ def _carrier_of(text: bytes, claims: Claims, depth: int = 0) -> tuple[str | None
     """Returns the name of a text's carrier, and what it carries; None and nothing if it has none."""
     if claims.is_own(text):
         return None, []
-    is_whole = claims.is_whole(text)
-    for row, level in _CLEAR:
+    is_whole, is_object = claims.is_whole(text), text.lstrip()[:1] == b"{"
+    for row, level in _LEVELS[True, is_object]:
         held = _held(level, text)
         if held and (not is_whole or all(map(claims.is_whole, held))):
             return row.name, held
@@ -92,7 +97,7 @@ def _carrier_of(text: bytes, claims: Claims, depth: int = 0) -> tuple[str | None
             return claims.is_whole(inner)
         return claims.is_known(inner) or _carrier_of(inner, claims, depth + 1)[0] is not None
 
-    for row, level in _UNCLEAR:
+    for row, level in _LEVELS[False, is_object]:
         held = _held(level, text)
         if held and all(map(is_record, held)):
             return row.name, held

@@ -11,6 +11,7 @@ undoes both.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -153,8 +154,15 @@ def start(_rows: tuple[Format, ...], settings: Settings) -> Reader:
 
 def claims(row: Format, line: bytes) -> bool:
     """Whether a line can be parsed and is in the given format."""
-    is_line = line[:1] not in b"{[" and read_line(line).fault != "malformed_record"
-    return is_line and is_combined(line) is (row.name == "combined")
+    return _claimed_as(line) == row.name
+
+
+@lru_cache(maxsize=512)
+def _claimed_as(line: bytes) -> str | None:
+    """Returns the name of a line's format, None if it is in neither. Detection asks several times for each line."""
+    if line[:1] in b"{[" or read_line(line).fault == "malformed_record":
+        return None
+    return "combined" if is_combined(line) else "common"
 
 
 def is_combined(line: bytes) -> bool:

@@ -112,11 +112,18 @@ def format_matcher(rows: Iterable[Format]) -> FormatMatcher:
 
 def marks_of(row: Format) -> tuple[Mark, ...]:
     """Returns a format's marks. A format without marks gets one: a key that holds a part of a request is present."""
+    if row.marks:
+        return _parsed_marks(row.marks)
     contents = "|".join(path for role in CONTENT_ROLES for path in (row.keys or {}).get(role, ()))
-    return tuple(map(mark_of, row.marks or filter(None, (contents,))))
+    return _parsed_marks((contents,)) if contents else ()
 
 
 @lru_cache(maxsize=1024)
+def _parsed_marks(texts: tuple[str, ...]) -> tuple[Mark, ...]:
+    """Parses the marks of a format."""
+    return tuple(map(mark_of, texts))
+
+
 def mark_of(text: str) -> Mark:
     """Parses a mark."""
     paths, tilde, pattern = text.removeprefix("!").partition("~")

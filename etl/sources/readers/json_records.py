@@ -18,7 +18,7 @@ from etl.sources.readers.escapes import ESCAPES
 from etl.sources.readers.json_matching import format_matcher, marks_of, value_at
 from etl.sources.readers.request_fields import ParseOptions, record_of
 from etl.sources.record import Record
-from etl.sources.records.json_documents import read_documents
+from etl.sources.records.json_documents import may_hold, read_documents
 
 _CONTENTS: Final = frozenset(("request", "target", "url", "query", "body"))
 
@@ -89,6 +89,8 @@ def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:
         rows: The formats; those without a container are ignored.
     """
     for container in dict.fromkeys(row.container for row in rows if row.container):
+        if not may_hold(sample, container):
+            continue
         elements = next(read_documents(io.BytesIO(sample), len(sample), container), [])
         claimants = [row for row in rows if row.container == container]
         if any(claims(row, element.text) for element in elements[:2] for row in claimants):

@@ -28,6 +28,11 @@ _BOM: Final = b"\xef\xbb\xbf"
 _KEY_BYTES: Final = 512
 
 
+def may_hold(sample: bytes, container: tuple[str, ...]) -> bool:
+    """Whether all keys of a container stand in a sample, so that it is worth looking for the container."""
+    return all(f'"{key}"'.encode() in sample for key in container)
+
+
 def read_documents(stream: BinaryIO, max_record_bytes: int, container: tuple[str, ...] = ()) -> Iterator[list[Element]]:
     """Yields the elements of a stream, block by block: the values in a top-level array, or at top level.
 
