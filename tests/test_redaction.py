@@ -155,6 +155,22 @@ def test_what_a_list_holds_under_a_personal_name_is_hidden_and_an_item_keeps_its
     )
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        LINE % ("192.0.2.7", "-", "items=%5B%7B%22name%22%3A%22Desk+lamp%22%7D%5D"),
+        '{"items":"[{\\"name\\":\\"Desk lamp\\"}]"}',
+        '{"body":"{\\"products\\":[{\\"name\\":\\"Desk lamp\\"}]}"}',
+    ],
+)
+def test_an_item_keeps_its_name_where_json_is_a_text(raw: str) -> None:
+    personal = raw.replace("name", "email")
+    for height in (1, MIN_BATCH):
+        kept, hidden = redact_raws(pl.Series([raw, personal] * height), "drop", Ruleset())[:2]
+        assert "lamp" in kept
+        assert "lamp" not in hidden
+
+
 def test_the_deepest_json_is_redacted() -> None:
     raw = '{"email":' * 250 + '["jo@example.com"' + "]}" + "}" * 249
     for pii in ("hash", "drop"):

@@ -7,9 +7,11 @@ or JSON. A record is regular if `JsonValues` splits it and none of its names con
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from etl.columnar import json_tokenizer
@@ -102,23 +104,25 @@ def _redact_suspects(
     buffer: Bytes, values: JsonValues, suspects: Positions, redactor: Redactor, pii: Pii
 ) -> tuple[Splices, ...]:
     """Returns the replacements of suspect values: texts that are JSON are redacted together, other texts one by one."""
-    inner, texts = redact_objects(values.texts(buffer, suspects), redactor, pii)
-    objects, others = suspects[inner], np.delete(suspects, inner)
-    quotes = values.kinds[others] <= json_tokenizer.ESCAPED
-    starts, ends = values.starts[others] - quotes, values.ends[others] + quotes
-    is_body = _are_bodies(values, redactor)[others]
-    written = [
-        templates_of(buffer, starts[~is_body], ends[~is_body], redactor.json_text),
-        templates_of(buffer, starts[is_body], ends[is_body], redactor.body_text),
-    ]
+    labels = _labels(values, redactor)
+    unlabelled = suspects[labels[suspects] != "items"]
+    inner, texts = redact_objects(values.texts(buffer, unlabelled), redactor, pii)
+    objects = unlabelled[inner]
+    others = np.setdiff1d(suspects, objects)
+    written = []
+    for label in ("", "body", "items"):
+        index = others[labels[others] == label]
+        quotes = values.kinds[index] <= json_tokenizer.ESCAPED
+        write = partial(redactor.json_text, label=label)
+        written.append(templates_of(buffer, values.starts[index] - quotes, values.ends[index] + quotes, write))
     return Splices(values.starts[objects], values.ends[objects], _quoted(texts)), *fill_templates(
         written, redactor.fill
     )
 
 
-def _are_bodies(values: JsonValues, redactor: Redactor) -> Truths:
-    """Returns whether each value has the name of a body."""
-    return np.array([redactor.is_body(name) for name in values.names], np.bool_)[values.numbers]
+def _labels(values: JsonValues, redactor: Redactor) -> npt.NDArray[np.str_]:
+    """Returns for each value what its name says that it is, see `Redactor.label`."""
+    return np.array([redactor.label(name) for name in values.names], "U5")[values.numbers]
 
 
 def _quoted(texts: pl.Series) -> pl.Series:
@@ -196,5 +200,5 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Re
     is_suspect[strings[found[is_within]]] = True
     firsts = values.starts[strings]
     is_suspect[strings[_STRUCTURED_BEGINS[buffer[firsts]] | (buffer[firsts + 1] == ord(":"))]] = True
-    is_suspect[strings[_are_bodies(values, redactor)[strings]]] = True
+    is_suspect[strings[_labels(values, redactor)[strings] == "body"]] = True
     return np.flatnonzero(is_suspect)

@@ -119,17 +119,17 @@ class Redactor(AddressRedactor):
         before, after = raw[: request.start(2)], raw[request.end(2) :]
         return self.free_text(before) + self._target(request[2]) + self.free_text(after)
 
-    def json_text(self, text: str) -> str:
-        """Returns the template of a JSON text whose own name is unknown or names no trait.
+    def json_text(self, text: str, label: str = "") -> str:
+        """Returns the template of a JSON text.
+
+        Args:
+            text: The text.
+            label: What it is, see `label`.
 
         Raises:
             JsonError: The text is not JSON.
         """
-        return json_codec.compact(self._json(parsed(text)))
-
-    def body_text(self, text: str) -> str:
-        """Returns the template of a JSON string that is the body of a request."""
-        return json_codec.compact(self._json(parsed(text), "body"))
+        return json_codec.compact(self._json(parsed(text), label))
 
     def broken_text(self, text: str) -> str:
         """Returns the template of a text that cannot be parsed: what follows a personal name, and long numbers, go."""
@@ -173,7 +173,7 @@ class Redactor(AddressRedactor):
             return self._value(own, text, country, str)
         if text and any(self.trait(name, str) for name in others):
             return text if text.startswith(HASHED) else DROPPED
-        hidden = self._nested(text, own, decode)
+        hidden = self._nested(text, self.label(own), decode)
         return text if json_codec.is_equivalent(text, hidden) else hidden
 
     def free_text(self, text: str) -> str:
@@ -200,15 +200,15 @@ class Redactor(AddressRedactor):
         if not text:
             return self.scrub(name) + mark
         hidden = self._value(name, text, country, decode)
-        return self.scrub(name) + mark + (self._encoded_value(text, decode) if hidden == text else hidden)
+        return self.scrub(name) + mark + (self._encoded_value(name, text, decode) if hidden == text else hidden)
 
-    def _encoded_value(self, text: str, decode: Callable[[str], str] = decoded) -> str:
+    def _encoded_value(self, name: str, text: str, decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a value of a form, which may contain JSON, a URL or a form of its own."""
         if self._layers == _MAX_LAYERS or not _NESTING.search(text):
             return self.scrub(text)
         self._layers += 1
         plain = decode(text)
-        hidden = self._nested(plain)
+        hidden = self._nested(plain, "items" if self.is_items(decode(name)) else "")
         self._layers -= 1
         if hidden == plain or json_codec.is_equivalent(plain, hidden):
             return text
@@ -222,7 +222,7 @@ class Redactor(AddressRedactor):
 
         def form_pair(match: re.Match[str]) -> str:
             hidden = self._value(match[1], match[2], country, decoded)
-            return f"{match[1]}={self._encoded_value(match[2]) if hidden == match[2] else hidden}"
+            return f"{match[1]}={self._encoded_value(match[1], match[2]) if hidden == match[2] else hidden}"
 
         def json_pair(match: re.Match[str]) -> str:
             value = match[2]
@@ -257,7 +257,7 @@ class Redactor(AddressRedactor):
             return items
         if isinstance(value, dict):
             own = value["country"] if isinstance(value.get("country"), str) else None
-            is_item = fold(name) in self.containers
+            is_item = self.is_items(name)
             hidden = {}
             for key, member in value.items():
                 label = "" if is_item and fold(key) == "name" else key
@@ -270,25 +270,29 @@ class Redactor(AddressRedactor):
             return masked
         if not isinstance(value, str) or isinstance(value, json_codec.NumberText):
             return value
-        return self._nested(value, name if self.is_body(name) else "")
+        return self._nested(value, self.label(name))
 
     def _nested(self, text: str, name: str = "", decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a text inside JSON or inside a column, which may itself be JSON, a URL or a form."""
         if text.lstrip().startswith(OPENERS):
             try:
-                return json_codec.compact(self._json(parsed(text), name))
+                return self.json_text(text, name)
             except json_codec.JsonError:
                 return self.broken_text(text) if is_structured(text) else self.free_text(text)
-        if is_structured(text) or (self.is_body(name) and text and not self._is_read(text)):
+        if is_structured(text) or (name == "body" and text and not self._is_read(text)):
             return self.broken_text(text)
         sent = _FORM_OR_URL.match(text)
         if not sent:
             return self.free_text(text)
         return self._target(text, decode) if "?" in sent[0] else self._form(text, decode)
 
-    def is_body(self, name: str) -> bool:
-        """Returns whether a text of this name is the body of a request."""
-        return fold(name) in _BODY_NAMES
+    def label(self, name: str) -> str:
+        """Returns what a text of this name is, where that decides how its parts are read: `body`, `items` or empty."""
+        return "items" if self.is_items(name) else "body" if fold(name) in _BODY_NAMES else ""
+
+    def is_items(self, name: str) -> bool:
+        """Returns whether a parameter of this name holds items, whose names are those of products."""
+        return fold(name) in self.containers
 
     def _is_read(self, form: str) -> bool:
         """Returns whether a form, or the query of a URL, contains a name that is read."""
