@@ -147,7 +147,7 @@ def is_blank(texts: pl.Series) -> Truths:
         >>> is_blank(pl.Series(["a", "", " \u3000", " b", "é"])).tolist()
         [False, True, True, False, False]
     """
-    blank = MAY_BE_BLANK[first_bytes(texts)]
+    blank = MAY_BE_BLANK.take(first_bytes(texts))
     suspects = np.flatnonzero(blank)
     if len(suspects):
         blank[suspects] = (texts[suspects].str.strip_chars() == "").to_numpy()

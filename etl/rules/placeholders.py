@@ -130,7 +130,7 @@ def _find_macros(texts: pl.Series, marks: Bytes) -> pl.Series:
         return is_found & ~is_null_word(trimmed)
 
     firsts = first_bytes(texts)
-    may_begin = _MACRO_BEGINS[firsts] | (MAY_BE_BLANK[firsts] & (marks & _BRACKET != 0))
+    may_begin = _MACRO_BEGINS.take(firsts) | (MAY_BE_BLANK.take(firsts) & (marks & _BRACKET != 0))
     return _check_suspects(texts, (may_begin | (marks & _MACRO != 0)) & (marks & _NO_MACRO == 0), matches)
 
 
@@ -151,7 +151,7 @@ def is_placeholder_word(texts: pl.Series) -> pl.Series:
         >>> is_placeholder_word(pl.Series(["YOUR_ORDER_ID_HERE", "CLICKID ", "click_id", "CLICK_ID_1", None])).to_list()
         [True, True, False, False, False]
     """
-    may_be = _PLACEHOLDER_BEGINS[first_bytes(texts)]
+    may_be = _PLACEHOLDER_BEGINS.take(first_bytes(texts))
     return _check_suspects(texts, may_be, lambda suspects: suspects.str.strip_chars().str.contains(_PLACEHOLDER))
 
 
@@ -186,7 +186,7 @@ def _is_word(texts: pl.Series, words: tuple[str, ...], may_be: Truths | None = N
     begins = MAY_BE_BLANK.copy()
     begins[[ord(letter) for word in words for letter in (word[0], word[0].upper())]] = True
     pattern = rf"^\s*(?i-u:{_any_of(words)})\s*$"
-    is_suspect = begins[first_bytes(texts)]
+    is_suspect = begins.take(first_bytes(texts))
     if may_be is not None:
         is_suspect &= may_be
     return _check_suspects(texts, is_suspect, lambda suspects: suspects.str.contains(pattern))

@@ -127,8 +127,10 @@ def _find_junk(values: pl.Series, winners: dict[str, Positions]) -> Iterator[tup
     """Yields issue codes, and for each parameter whether its value is such junk where it fills a field (rules 3.2)."""
     yield from placeholders.find_junk(values).items()
     for trait, fields in (("email", ("email", IDENTITY_EMAIL)), ("phone", ("phone",))):
-        index = np.unique(np.concatenate([winners[field][winners[field] >= 0] for field in fields]))
-        unusable = np.zeros(len(values), np.bool_)
+        is_used = np.zeros(len(values) + 1, np.bool_)
+        for field in fields:
+            is_used[winners[field]] = True
+        index, unusable = np.flatnonzero(is_used[:-1]), np.zeros(len(values), np.bool_)
         unusable[index] = ~trait_hashes.are_usable(trait, values.gather(index)).to_numpy()
         yield f"unusable_{trait}", unusable
 
