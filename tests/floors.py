@@ -150,7 +150,11 @@ FLOORS: Final = (
                 "what a record becomes, rule by rule",
                 "explanation wording parameter_steps steps targets __init__",
             ),
-            _room("reports/reconcile", "the tables against an export", "gaps matching causes exports reconciliation"),
+            _room(
+                "reports/reconcile",
+                "the tables against an export",
+                "gaps export_columns export_files export_times exports matching causes reconciliation",
+            ),
         ),
     ),
     Floor(

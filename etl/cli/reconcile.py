@@ -19,8 +19,24 @@ if TYPE_CHECKING:
     from etl.reports.reconcile.reconciliation import Reconciliation
 
 
-#: Columns of a difference that a terminal shows; --unmatched and --json have all columns.
-_SHOWN: Final = ("cause", "detail", "row_no", "their_transaction_id", "our_transaction_id", "their_value", "our_value")
+#: The tables of differences that a terminal shows: side, title, columns; --unmatched and --json have all columns.
+_SHOWN: Final = (
+    (
+        "both",
+        "Pairs that differ",
+        ("cause", "row_no", "their_transaction_id", "their_value", "our_value", "their_currency", "our_currency"),
+    ),
+    (
+        "theirs",
+        "Theirs without one of ours",
+        ("cause", "row_no", "their_transaction_id", "their_value", "their_currency", "their_at", "their_click_id"),
+    ),
+    (
+        "ours",
+        "Ours without one of theirs",
+        ("cause", "our_transaction_id", "our_value", "our_currency", "our_at", "our_match_key"),
+    ),
+)
 
 
 class OurTime(enum.StrEnum):
@@ -32,7 +48,10 @@ class OurTime(enum.StrEnum):
 
 def reconcile(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that run wrote.")],
-    against: Annotated[Path, typer.Option(metavar="FILE", help="Their export: CSV, Parquet or JSON lines.")],
+    export: Annotated[
+        Path | None, typer.Argument(metavar="EXPORT", help="Their export: CSV, Parquet or JSON lines.")
+    ] = None,
+    against: Annotated[Path | None, typer.Option(metavar="FILE", help="The export, as an option.")] = None,
     columns: Annotated[
         list[str] | None, typer.Option(metavar="ROLE=NAME", help="Their column, such as time=Date; repeatable.")
     ] = None,
@@ -81,7 +100,7 @@ def reconcile(
     allowed_gap = _read_gap(max_gap)
     request = ReconcileRequest(
         folder=folder,
-        against=against,
+        against=_read_export(export, against),
         columns=read_columns(columns),
         zone=timezone,
         their_zone=their_timezone,
@@ -107,6 +126,7 @@ def reconcile(
 
 def print_outcome(outcome: Reconciliation, rows: int) -> None:
     """Prints a comparison: its sentences, totals, days, and the differences with their causes."""
+    import polars as pl
     from rich.text import Text
 
     from etl.cli.terminal import print_frame, table_console
@@ -126,7 +146,10 @@ def print_outcome(outcome: Reconciliation, rows: int) -> None:
     print_frame(out, "Money by day", outcome.money, rows)
     print_frame(out, "Matched by", outcome.matched, 0)
     print_frame(out, "Differences by cause", outcome.causes, rows)
-    print_frame(out, "Differences", outcome.differences.select(_SHOWN), min(rows, 10))
+    for side, title, columns in _SHOWN:
+        apart = outcome.differences.filter(pl.col("side") == side)
+        named = {name: name.removeprefix("their_").removeprefix("our_") for name in columns if side != "both"}
+        print_frame(out, title, apart.select(*columns, "detail").rename(named), min(rows, 10))
 
 
 def _write_differences(rows: pl.DataFrame, path: Path) -> None:
@@ -141,6 +164,16 @@ def _write_differences(rows: pl.DataFrame, path: Path) -> None:
     except (OSError, OutputError) as error:
         staged.unlink(missing_ok=True)
         raise OutputError(f"--unmatched {str(path)!r} cannot be written.", "Name another file.") from error
+
+
+def _read_export(export: Path | None, against: Path | None) -> Path:
+    """Returns the export, which is named once."""
+    from etl.errors import UsageError
+
+    named = [path for path in (export, against) if path is not None]
+    if len(named) != 1:
+        raise UsageError("reconcile compares with one export.", "Name it once: postback-etl reconcile DIR EXPORT.")
+    return named[0]
 
 
 def _read_gap(text: str | None) -> float | None:

@@ -39,10 +39,10 @@ _JAVASCRIPT: Final = re.compile(
     rf"(?: {_CLOCK}:{_SECOND}(?: GMT{_OFFSET}(?: \([^()]*\))?)?)?",
     re.IGNORECASE,
 )
-_ZONES: Final = {"est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7}
+ZONES: Final = {"est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7}
 _RFC_2822: Final = re.compile(
     rf"(?:{_WEEKDAY}, ?)?(?P<day>[0-9]{{1,2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_CLOCK}(?::{_SECOND})?"
-    rf" (?:(?P<name>GMT|UTC|UT|Z|{'|'.join(_ZONES)})|{_OFFSET})(?: \([^()]*\))?",
+    rf" (?:(?P<name>GMT|UTC|UT|Z|{'|'.join(ZONES)})|{_OFFSET})(?: \([^()]*\))?",
     re.IGNORECASE,
 )
 _NOTATIONS: Final = (
@@ -100,7 +100,7 @@ def _instant(parts: dict[str, str | None]) -> datetime | None:
     micros = int((parts.get("fraction") or "")[:6].ljust(6, "0"))
     minutes = int(parts.get("zone_minute") or 0)
     offset = timedelta(
-        hours=int(parts.get("zone_hour") or _ZONES.get((parts.get("name") or "").lower(), 0)), minutes=minutes
+        hours=int(parts.get("zone_hour") or ZONES.get((parts.get("name") or "").lower(), 0)), minutes=minutes
     )
     try:
         zone = timezone(-offset if parts.get("sign") == "-" else offset)

@@ -31,6 +31,9 @@ DIFFERENCES: Final = pl.Schema(
         "our_at": INSTANT,
         "our_value": MONEY,
         "our_currency": pl.String(),
+        "their_status": pl.String(),
+        "our_event": pl.String(),
+        "our_integration": pl.String(),
     }
 )
 
@@ -49,13 +52,20 @@ CAUSES: Final = (
     Cause("rejected: REASON", "we rejected the record; the detail holds message and suggestion"),
     Cause("duplicate", "we removed the record as a duplicate"),
     Cause("counted twice by them", "another row of theirs with this transaction id is matched"),
-    Cause("counted twice by us", "another conversion of ours with this transaction id is matched, under another event"),
-    Cause("only theirs", "no conversion of ours has its ids, or its value at that time"),
+    Cause(
+        "counted twice by us",
+        "another conversion of ours with this transaction id is matched, in the integration or under the event that the"
+        " detail names",
+    ),
+    Cause(
+        "only theirs",
+        "no conversion of ours has its ids, or its value at that time; the detail names an id that is nearly its own",
+    ),
     Cause("only ours", "no row of theirs has its ids, or its value at that time"),
 )
 
-_THEIRS: Final = ("transaction_id", "click_id", "at", "value", "currency")
-_OURS: Final = ("transaction_id", "match_key", "at", "value", "currency")
+_THEIRS: Final = ("transaction_id", "click_id", "at", "value", "currency", "status")
+_OURS: Final = ("transaction_id", "match_key", "at", "value", "currency", "event", "integration")
 
 
 class Sides(NamedTuple):
@@ -66,12 +76,14 @@ class Sides(NamedTuple):
         theirs: The export, rows of `exports.THEIRS`.
         pairs: Rows of `matching.PAIRS`.
         rejections: Rejected records, rows of `matching.OURS` with `reason` and `detail`.
+        undressed: row_no, our_id: rows of theirs whose id is nearly an id of ours, as `matching.find_dressed` finds.
     """
 
     ours: pl.DataFrame
     theirs: pl.DataFrame
     pairs: pl.DataFrame
     rejections: pl.DataFrame
+    undressed: pl.DataFrame
 
 
 def explain_differences(sides: Sides, tolerance: Tolerance, zone: str) -> pl.DataFrame:
@@ -90,7 +102,7 @@ def explain_differences(sides: Sides, tolerance: Tolerance, zone: str) -> pl.Dat
     both = sides.pairs.join(ours, on="ours").join(theirs, on="row_no").rename({"by": "matched_by"})
     found = [
         _explain_pairs(both, tolerance, zone).with_columns(side=pl.lit("both")),
-        _explain_theirs(theirs, both, sides.rejections).with_columns(side=pl.lit("theirs")),
+        _explain_theirs(theirs, both, sides).with_columns(side=pl.lit("theirs")),
         _explain_ours(ours, both).with_columns(side=pl.lit("ours")),
     ]
     return pl.concat([pl.DataFrame(schema=DIFFERENCES), *found], how="diagonal_relaxed").select(DIFFERENCES.names())
@@ -116,10 +128,10 @@ def _explain_pairs(both: pl.DataFrame, tolerance: Tolerance, zone: str) -> pl.Da
     ).drop_nulls("cause")
 
 
-def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
+def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, sides: Sides) -> pl.DataFrame:
     """Explains rows of theirs without a pair: rejected by us, a duplicate, counted twice by them, or only theirs."""
     unmatched = theirs.join(both, on="row_no", how="anti")
-    known = _with_prefix(rejections, "our", _OURS).rename({"conversion_id": "record_id"}).drop("ours")
+    known = _with_prefix(sides.rejections, "our", _OURS).rename({"conversion_id": "record_id"}).drop("ours")
     refused = [
         unmatched.drop_nulls(key).join(
             known.unique(our_key, keep="first", maintain_order=True), left_on=key, right_on=our_key, coalesce=False
@@ -134,23 +146,39 @@ def _explain_theirs(theirs: pl.DataFrame, both: pl.DataFrame, rejections: pl.Dat
             cause=pl.when(is_duplicate).then(pl.lit("duplicate")).otherwise(pl.lit("rejected: ") + pl.col("reason"))
         )
     )
-    rest = unmatched.join(rejected, on="row_no", how="anti").with_columns(
+    rest = unmatched.join(rejected, on="row_no", how="anti").join(sides.undressed, on="row_no", how="left")
+    rest = rest.with_columns(
+        detail=pl.format("nearly our transaction id {}", "our_id"),
         cause=pl.when(_is_matched_already("their_transaction_id", both))
         .then(pl.lit("counted twice by them"))
-        .otherwise(pl.lit("only theirs"))
+        .otherwise(pl.lit("only theirs")),
     )
     return pl.concat([rejected, rest], how="diagonal_relaxed").sort("row_no")
 
 
 def _explain_ours(ours: pl.DataFrame, both: pl.DataFrame) -> pl.DataFrame:
     """Explains rows of ours without a pair: counted twice by us, or only ours."""
-    cause = (
-        pl.when(_is_matched_already("our_transaction_id", both))
-        .then(pl.lit("counted twice by us"))
-        .otherwise(pl.lit("only ours"))
+    matched = both.select("our_transaction_id", event="our_event", integration="our_integration").drop_nulls(
+        "our_transaction_id"
     )
-    unmatched = ours.join(both, on="ours", how="anti")
-    return unmatched.with_columns(cause=cause).sort("our_at", "record_id", nulls_last=True)
+    unmatched = ours.join(both, on="ours", how="anti").join(
+        matched.unique("our_transaction_id", keep="first", maintain_order=True), on="our_transaction_id", how="left"
+    )
+    is_twice = pl.col("event").is_not_null()
+    is_elsewhere = pl.col("our_integration").ne_missing(pl.col("integration"))
+    return unmatched.with_columns(
+        cause=pl.when(is_twice).then(pl.lit("counted twice by us")).otherwise(pl.lit("only ours")),
+        detail=pl.when(is_twice & is_elsewhere)
+        .then(
+            pl.format("in integration {}; the matched one in {}", _or_none("our_integration"), _or_none("integration"))
+        )
+        .when(is_twice)
+        .then(pl.format("event {}; that of the matched one {}", "our_event", "event")),
+    ).sort("our_at", "record_id", nulls_last=True)
+
+
+def _or_none(name: str) -> pl.Expr:
+    return pl.col(name).fill_null("none")
 
 
 def _is_matched_already(key: str, both: pl.DataFrame) -> pl.Expr:

@@ -1,25 +1,25 @@
-"""Reads the export of a network or ad platform: CSV, Parquet or JSON lines, with columns of any name."""
+"""Reads the orders of the export of a network, shop or ad platform."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
-from etl.errors import InputError, UsageError
-from etl.rules import page, value_parsing
+from etl.errors import UsageError
+from etl.reports.reconcile.export_columns import SHARES, find_columns, guess_columns, is_enough
+from etl.reports.reconcile.export_files import read_texts
+from etl.reports.reconcile.export_times import Times, is_clock, read_times
+from etl.rules import value_parsing
 from etl.rules.amount_repair import repair_amount
 from etl.schema import INSTANT, MONEY
 from etl.sources.readers.column_guessing import folded
-from etl.sources.readers.timestamps import read_any, time_reader
-from etl.sources.storage.decompress import open_decompressed, sniff
 
-#: One row per row of the export, numbered from 1. Empty cells are null.
+#: One row per order of the export, with the number of its first row, from 1. Empty cells are null.
 THEIRS: Final = pl.Schema(
     {
         "row_no": pl.Int64(),
@@ -28,72 +28,37 @@ THEIRS: Final = pl.Schema(
         "value": MONEY,
         "currency": pl.String(),
         "at": INSTANT,
+        "status": pl.String(),
     }
 )
 
 
-class Role(NamedTuple):
-    """What a column of an export can hold, and names that such columns often have, most likely first."""
-
-    name: str
-    names: tuple[str, ...]
-
-
-def _page_names(name: str) -> tuple[str, ...]:
-    """The names that the page accepts for a core field."""
-    return next(field.accepted for field in page.CORE_FIELDS if field.name == name)
-
-
-#: The endpoint's own names first, then those of networks, shops and ad platforms.
-ROLES: Final = (
-    Role(
-        "transaction_id",
-        (
-            *_page_names("transaction_id"),
-            *("order_id", "orderid", "order_number", "order_no", "order_reference", "conversion_id", "sale_id"),
-            *("action_id", "trans_id", "txn_id", "tid", "advertiser_ref", "invoice_id", "event_id", "order", "id"),
-        ),
-    ),
-    Role(
-        "click_id",
-        (
-            *_page_names("click_id"),
-            *("match_key", "subid", "sub_id", "sub_id_1", "sub1", "subid1", "aff_sub", "click_ref", "clickref"),
-            *("gclid", "fbclid", "msclkid", "tracking_id", "cid", *_page_names("ref_id")),
-        ),
-    ),
-    Role(
-        "value",
-        (
-            *_page_names("value"),
-            *("payout", "sale_amount", "order_value", "order_total", "conversion_value", "total_price", "price"),
-            *("earnings", "gross", "net"),
-        ),
-    ),
-    Role("currency", (*_page_names("currency"), "currency_code", "order_currency", "payout_currency")),
-    Role(
-        "time",
-        (
-            *("conversion_time", "conversion_date", "event_time", "event_date", "transaction_date", "order_date"),
-            *("transaction_time", "action_date", "occurred_at", "date_time", "sale_date", "received_at"),
-            *_page_names("timestamp"),
-        ),
-    ),
+#: Statuses of orders that did not come to money, or not yet.
+_UNPAID: Final = re.compile(
+    r"(?i)declin|reject|den(?:y|ied)|cancel|void|revers|refund|charge.?back|fail|expir|pending|invalid|duplicate"
 )
+
+#: The beginning of a cell in a row of totals.
+_TOTALS: Final = r"(?i)^\s*(?:grand |sub)?totals?\b|^\s*(?:summe|gesamt|insgesamt|suma|totale)\b"
+
+#: Names of columns that hold a line item of an order.
+_ITEM: Final = re.compile(r"line_?item|(?:^|_)(?:item|sku|product|article)(?:_|$)")
 
 
 class Export(NamedTuple):
-    """The rows of an export.
+    """The orders of an export.
 
     Attributes:
         rows: Rows of `THEIRS`.
         columns: Role -> column of the export, for the roles that were found.
         unread: How many values and times could not be read, by role.
+        notes: What was assumed of the export, in sentences.
     """
 
     rows: pl.DataFrame
     columns: dict[str, str]
     unread: dict[str, int]
+    notes: list[str]
 
 
 def read_export(path: Path, chosen: Mapping[str, str], zone: str, layout: str | None) -> Export:
@@ -109,9 +74,9 @@ def read_export(path: Path, chosen: Mapping[str, str], zone: str, layout: str | 
         InputError: The file cannot be read.
         UsageError: The file has no columns, or lacks a column to compare by.
     """
-    texts = _read_texts(path)
-    columns = find_columns(texts.columns, chosen)
-    if "time" not in columns or not {"transaction_id", "click_id", "value"} & columns.keys():
+    texts = read_texts(path, lambda names: is_enough(guess_columns(names, chosen)))
+    columns = find_columns(texts.columns, chosen, [column.name for column in texts if is_clock(column)])
+    if not is_enough(columns):
         raise UsageError(
             f"{path} needs a column of times and a column to match by; found only {', '.join(texts.columns[:12])}.",
             "Name them with --columns time=NAME,transaction_id=NAME,click_id=NAME,value=NAME,currency=NAME.",
@@ -119,128 +84,113 @@ def read_export(path: Path, chosen: Mapping[str, str], zone: str, layout: str | 
     return _parse_columns(texts, columns, zone, layout)
 
 
-def find_columns(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:
-    """Finds the column of each role: the chosen column, or else the most likely name that no other role has.
-
-    Args:
-        names: Names of the export's columns.
-        chosen: Role -> column, for roles that are not guessed.
-
-    Returns:
-        Role -> column, for the roles that were found.
-
-    Raises:
-        UsageError: A chosen role or column does not exist.
-
-    Examples:
-        >>> find_columns(["Order ID", "Sub1", "Sale Amount", "Date"], {"click_id": "Sub1"})
-        {'transaction_id': 'Order ID', 'click_id': 'Sub1', 'value': 'Sale Amount', 'time': 'Date'}
-    """
-    roles = [role.name for role in ROLES]
-    for role_name, column in chosen.items():
-        if role_name not in roles:
-            raise UsageError(f"--columns {role_name!r} is not a role.", f"The roles are {', '.join(roles)}.")
-        if column not in names:
-            raise UsageError(
-                f"--columns names {column!r}, but there is no such column.", f"The columns are {', '.join(names[:12])}."
-            )
-    by_fold = {folded(name): name for name in reversed(names)}
-    found: dict[str, str] = {}
-    for role in ROLES:
-        free = {fold: name for fold, name in by_fold.items() if name not in (*found.values(), *chosen.values())}
-        guess = next((free[name] for name in role.names if name in free), None)
-        if name := chosen.get(role.name, guess):
-            found[role.name] = name
-    return found
-
-
-def _read_texts(path: Path) -> pl.DataFrame:
-    """Reads every column as text; columns of instants in a Parquet file stay instants."""
-    codec, head = sniff(path, str(path))
-    with open_decompressed(path, codec, str(path)) as (stream, _):
-        content = stream.read()
-    try:
-        texts = _reader(head)(content)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).partition("\n")[0][:160]
-        raise InputError(f"{path} cannot be read: {reason}", "Check that the file is complete.") from error
-    except json_codec.JsonError as error:
-        raise InputError(f"{path} is not JSON lines: {error}.", "Write one object per line.") from error
-    if not texts.width:
-        raise UsageError(f"{path} has no columns.", "Name a CSV file with a header, a Parquet file, or JSON lines.")
-    return texts
-
-
-def _reader(head: bytes) -> Callable[[bytes], pl.DataFrame]:
-    """Chooses the reader of a file by its first bytes."""
-    if head.startswith(b"PAR1"):
-        return _read_parquet
-    return _read_json_lines if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else _read_csv
-
-
-def _read_parquet(content: bytes) -> pl.DataFrame:
-    """Reads the columns that are not nested as text, or as instants."""
-    rows = pl.read_parquet(io.BytesIO(content))
-    kept = [name for name, dtype in rows.schema.items() if not dtype.is_nested()]
-    return rows.select(
-        pl.col(name) if rows.schema[name] == pl.Datetime else pl.col(name).cast(pl.String) for name in kept
-    )
-
-
-def _read_csv(content: bytes) -> pl.DataFrame:
-    """Reads a CSV; the separator is the most frequent of `,;|` and tab in the header."""
-    header = content.partition(b"\n")[0]
-    separator = max(",;\t|", key=lambda mark: header.count(mark.encode()))
-    if not content.strip():
-        return pl.DataFrame()
-    return pl.read_csv(
-        content, separator=separator, infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=True
-    )
-
-
-def _read_json_lines(content: bytes) -> pl.DataFrame:
-    """Reads one object per line; a key that a line lacks is null."""
-    rows: list[dict[str, str | None]] = []
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json_codec.parse(line)
-        except json_codec.JsonError as error:
-            raise json_codec.JsonError(f"line {number} cannot be read") from error
-        if not isinstance(row, dict):
-            raise json_codec.JsonError(f"line {number} is not an object")
-        rows.append({name: json_codec.scalar(value) for name, value in row.items()})
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pl.DataFrame(
-        {name: [row.get(name) for row in rows] for name in names}, schema=dict.fromkeys(names, pl.String)
-    )
-
-
 def _parse_columns(texts: pl.DataFrame, columns: dict[str, str], zone: str, layout: str | None) -> Export:
-    """Parses values and times of an export, and counts those that cannot be read."""
+    """Parses values and times of an export, counts those that cannot be read, and makes its rows orders."""
     sent = {role: _blank_to_null(texts[name]) for role, name in columns.items()}
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, texts.height)
-    value_texts, time_texts = sent.get("value", nothing), sent["time"]
-    amount = value_parsing.amount(value_texts)
-    dressed = map_distinct(value_texts.set(amount.is_not_null(), None), lambda text: repair_amount(text).value, MONEY)
-    value, at = amount.fill_null(dressed), _parse_times(time_texts, zone, layout)
+    value_texts = sent.get("value", nothing)
+    times = read_times(sent["time"], sent.get("clock"), sent.get("zone"), zone, layout)
     rows = pl.DataFrame(
         {
             "row_no": pl.Series(range(1, texts.height + 1), dtype=pl.Int64),
             "transaction_id": sent.get("transaction_id", nothing),
             "click_id": sent.get("click_id", nothing),
-            "value": value,
+            "value": _amounts(value_texts),
             "currency": sent.get("currency", nothing).str.to_uppercase(),
-            "at": at,
+            "at": times.at,
+            "status": sent.get("status", nothing),
         },
         schema=THEIRS,
     )
+    is_total = (
+        times.at.is_null()
+        & texts.select(pl.any_horizontal(pl.col(pl.String).str.contains(_TOTALS).fill_null(value=False))).to_series()
+    )
+    kept, kept_texts = rows.filter(~is_total), texts.filter(~is_total)
+    orders = _join_items(kept, kept_texts, columns)
     unread = {
-        "value": value_texts.len() - value_texts.null_count() - (value.len() - value.null_count()),
-        "time": at.null_count(),
+        "value": value_texts.filter(~is_total).count() - kept["value"].count(),
+        "time": orders["at"].null_count(),
     }
-    return Export(rows, columns, {role: count for role, count in unread.items() if count})
+    notes = [
+        *_note_times(times, columns),
+        *_note_shares(orders, kept_texts, columns),
+        *_note_statuses(orders, columns),
+    ]
+    if is_total.any():
+        notes.append(f"Rows of totals are left out: {is_total.sum():,}.")
+    if kept.height > orders.height:
+        notes.append(f"{kept.height:,} rows are {orders.height:,} orders: rows of line items are joined.")
+    return Export(orders, columns, {role: count for role, count in unread.items() if count}, notes)
+
+
+def _amounts(texts: pl.Series) -> pl.Series:
+    """Reads amounts, with or without signs of currencies."""
+    amounts = value_parsing.amount(texts)
+    dressed = map_distinct(texts.set(amounts.is_not_null(), None), lambda text: repair_amount(text).value, MONEY)
+    return amounts.fill_null(dressed)
+
+
+def _join_items(rows: pl.DataFrame, texts: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
+    """Joins the rows of the line items of one order, which follow each other.
+
+    A row with an item and without ids and value belongs to the order above it. Rows of one id and one time are one
+    order if each has another item. The order's value is the one value of its rows; values of items are added.
+
+    Args:
+        rows: Rows of `THEIRS`.
+        texts: All columns of the same rows.
+        columns: Role -> column.
+    """
+    items = [name for name in texts.columns if _ITEM.search(folded(name)) and texts[name].dtype == pl.String]
+    if not items or "transaction_id" not in columns:
+        return rows
+    item = texts.select(pl.concat_str(items, separator="\0", ignore_nulls=True)).to_series()
+    is_more = pl.all_horizontal(pl.col("transaction_id", "click_id", "value").is_null()) & (pl.col("item") != "")
+    run = pl.coalesce("owner", pl.format("\0{}", "order")).rle_id()
+    is_order = (
+        (pl.len() > 1)
+        & (pl.col("item") != "").all()
+        & (pl.col("item").n_unique() == pl.len())
+        & (pl.col("at").drop_nulls().n_unique() <= 1)
+    )
+    numbered = (
+        rows.with_columns(item)
+        .rename({item.name: "item"})
+        .with_columns(order=pl.when(~is_more).then("row_no").forward_fill().fill_null(pl.col("row_no")))
+        .with_columns(owner=pl.col("transaction_id").first().over("order"))
+        .with_columns(run=run)
+        .with_columns(order=pl.when(is_order.over("run")).then(pl.col("row_no").min().over("run")).otherwise("order"))
+    )
+    value = pl.col("value").drop_nulls()
+    is_one = (value.n_unique() <= 1) if not _ITEM.search(folded(columns.get("value", ""))) else pl.lit(value=False)
+    firsts = [pl.col(name).drop_nulls().first() for name in THEIRS.names() if name != "value"]
+    whole = pl.when(is_one).then(value.first()).otherwise(value.sum())
+    return numbered.group_by("order", maintain_order=True).agg(*firsts, value=whole).select(THEIRS.names())
+
+
+def _note_times(times: Times, columns: Mapping[str, str]) -> list[str]:
+    """Says in which order dates in numbers were read."""
+    if not times.order:
+        return []
+    return [f"Dates in {columns['time']!r} are read as {times.order}; --time-format reads them otherwise."]
+
+
+def _note_shares(orders: pl.DataFrame, texts: pl.DataFrame, columns: Mapping[str, str]) -> list[str]:
+    """Says what a network's share is if the sale is compared and both have a column."""
+    shares = {folded(name): name for name in reversed(texts.columns) if name != columns.get("value")}
+    other = next((shares[name] for name in SHARES if name in shares), None)
+    if other is None or folded(columns.get("value", "")) in ("", *SHARES):
+        return []
+    sale, share = orders["value"].sum(), _amounts(_blank_to_null(texts[other])).sum()
+    return [f"{columns['value']!r} is compared ({sale:,.2f}), not {other!r} ({share:,.2f}); --columns value chooses."]
+
+
+def _note_statuses(orders: pl.DataFrame, columns: Mapping[str, str]) -> list[str]:
+    """Says how many orders have a status by which they did not come to money."""
+    unpaid = orders.filter(pl.col("status").str.contains(_UNPAID.pattern))["status"].value_counts(sort=True)
+    said = ", ".join(f"{count:,} {status}" for status, count in unpaid.iter_rows())
+    return [f"By {columns['status']!r}, not all orders are paid, but all are compared: {said}."] if said else []
 
 
 def _blank_to_null(column: pl.Series) -> pl.Series:
@@ -249,12 +199,3 @@ def _blank_to_null(column: pl.Series) -> pl.Series:
         return column
     trimmed = column.str.strip_chars()
     return trimmed.set(trimmed == "", None)
-
-
-def _parse_times(column: pl.Series, zone: str, layout: str | None) -> pl.Series:
-    """Parses times as UTC instants; times without a zone are in the given zone."""
-    if isinstance(column.dtype, pl.Datetime):
-        zoned = column if column.dtype.time_zone else column.dt.replace_time_zone(zone, ambiguous="earliest")
-        return zoned.dt.convert_time_zone("UTC").cast(INSTANT)
-    read = time_reader(f"layout {layout}") if layout else read_any
-    return map_distinct(column, lambda text: read(text, zone), INSTANT)

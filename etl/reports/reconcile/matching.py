@@ -23,6 +23,8 @@ OURS: Final = pl.Schema(
         "value": MONEY,
         "currency": pl.String(),
         "at": INSTANT,
+        "event": pl.String(),
+        "integration": pl.String(),
     }
 )
 
@@ -32,6 +34,15 @@ PAIRS: Final = pl.Schema({"ours": pl.UInt32(), "row_no": pl.Int64(), "by": pl.St
 _ID_KEYS: Final = (
     ("transaction_id", "transaction_id", "transaction_id"),
     ("click_id", "match_key", "click_id"),
+)
+
+#: What spreadsheets and shops put around ids: its name, and what is removed.
+_DRESS: Final = (
+    ("`#`", "^#+"),
+    ("`'`", "^['’]+"),
+    ("`.0`", r"\.0+$"),
+    ("`,` between digits", ","),
+    ("leading zeros", "^0+"),
 )
 
 
@@ -60,6 +71,46 @@ def match(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: Tolerance) -> pl.
     left, right = _unmatched(ours, theirs, pairs)
     pairs.append(_by_value_and_time(left, right, tolerance))
     return pl.concat(pairs).sort("row_no")
+
+
+class Undressed(NamedTuple):
+    """Transaction ids that would match if they were not dressed as spreadsheets and shops do it.
+
+    Attributes:
+        rows: row_no (theirs), our_id: at most one row for each of theirs.
+        dress: What is around the ids of either side, such as leading zeros.
+    """
+
+    rows: pl.DataFrame
+    dress: tuple[str, ...]
+
+
+def find_dressed(ours: pl.DataFrame, theirs: pl.DataFrame, pairs: pl.DataFrame) -> Undressed:
+    """Finds the rows of theirs whose transaction id matches none of ours, but would without `#`, `.0` and the like.
+
+    Args:
+        ours: Rows of `OURS`.
+        theirs: Rows of `exports.THEIRS`.
+        pairs: Output of `match`.
+    """
+    by_id = pairs.filter(pl.col("by") == "transaction_id")
+    left, right = (
+        side.select(number, id="transaction_id").drop_nulls().join(by_id, on=number, how="anti")
+        for side, number in ((ours, "ours"), (theirs, "row_no"))
+    )
+    bare = pl.col("id")
+    for _, pattern in _DRESS:
+        bare = bare.str.replace_all(pattern, "")
+    found = (
+        right.with_columns(bare=bare)
+        .join(left.with_columns(bare=bare), on="bare", suffix="_of_ours")
+        .filter((pl.col("bare") != "") & (pl.col("id") != pl.col("id_of_ours")))
+        .unique("row_no", keep="first", maintain_order=True)
+        .unique("ours", keep="first", maintain_order=True)
+    )
+    both = pl.concat([found["id"], found["id_of_ours"]])
+    dress = tuple(name for name, pattern in _DRESS if both.str.contains(pattern).any())
+    return Undressed(found.select("row_no", our_id="id_of_ours"), dress)
 
 
 def _unmatched(

@@ -26,7 +26,7 @@ from etl.reports.reconcile.gaps import (
     in_period,
     with_days,
 )
-from etl.reports.reconcile.matching import OURS, Tolerance, match
+from etl.reports.reconcile.matching import OURS, Tolerance, Undressed, find_dressed, match
 from etl.runner.published_tables import Published, open_published, read
 from etl.schema import SUMMABLE
 from etl.sources.settings import check_zone
@@ -132,7 +132,11 @@ def reconcile(request: ReconcileRequest) -> Reconciliation:
     assert isinstance(last, date)
     ours = with_days(_read_ours(published, request, first, last), request.zone)
     theirs, notes = _with_currency(days, ours, export, request)
-    sides = Sides(ours, theirs, match(ours, theirs, request.tolerance), _read_rejections(published, request))
+    pairs = match(ours, theirs, request.tolerance)
+    undressed = find_dressed(ours, theirs, pairs)
+    if undressed.rows.height:
+        notes.append(_describe_dress(undressed))
+    sides = Sides(ours, theirs, pairs, _read_rejections(published, request), undressed.rows)
     compared = _compare(sides, in_period(ours, first, last), request)
     return Reconciliation(columns=export.columns, first=first, last=last, notes=notes, **compared)
 
@@ -177,7 +181,10 @@ def _read_ours(published: Published, request: ReconcileRequest, first: date, las
     is_wanted = pl.col("event").is_in(request.events) if request.events else pl.lit(value=True)
     is_near = day.is_between(first - _MARGIN, last + _MARGIN)
     rows = published.conversions.filter(_is_in_scope(request) & is_wanted & is_near).select(
-        "conversion_id", pl.col("transaction_id").str.strip_chars(), "match_key", "value", "currency", at=at
+        "conversion_id",
+        pl.col("transaction_id").str.strip_chars(),
+        *("match_key", "value", "currency", "event", "integration"),
+        at=at,
     )
     return read(rows).with_row_index("ours").select(OURS.names())
 
@@ -188,10 +195,7 @@ def _read_rejections(published: Published, request: ReconcileRequest) -> pl.Data
     rows = published.rejections.filter(_is_in_scope(request) & is_known).select(
         pl.col("rejection_id").alias("conversion_id"),
         pl.col("transaction_id").str.strip_chars(),
-        "match_key",
-        "value",
-        "currency",
-        "reason",
+        *("match_key", "value", "currency", "event", "integration", "reason"),
         at="received_at",
         detail=pl.concat_str("message", "suggestion", separator="; ", ignore_nulls=True),
     )
@@ -204,7 +208,8 @@ def _with_currency(
 ) -> tuple[pl.DataFrame, list[str]]:
     """Fills the currency of their rows if the export has no column for it, and notes what was assumed or is missing."""
     notes = [
-        f"{count:,} rows of the export have a {role} that cannot be read." for role, count in export.unread.items()
+        *export.notes,
+        *(f"{count:,} rows of the export have a {role} that cannot be read." for role, count in export.unread.items()),
     ]
     missing = [role for role in ("transaction_id", "click_id", "value", "currency") if role not in export.columns]
     if missing:
@@ -218,6 +223,13 @@ def _with_currency(
     elif not currency and "value" in export.columns:
         notes.append("Their values have no currency, and ours do not have exactly one: name it with --currency.")
     return theirs.with_columns(currency=pl.lit(currency, pl.String)), notes
+
+
+def _describe_dress(undressed: Undressed) -> str:
+    """Says how many transaction ids more would match, and without what."""
+    count, dress = undressed.rows.height, undressed.dress
+    named = " and ".join(filter(None, (", ".join(dress[:-1]), dress[-1])))
+    return f"{count:,} more transaction {'id' if count == 1 else 'ids'} would match without {named}."
 
 
 def _count_causes(differences: pl.DataFrame) -> pl.DataFrame:
