@@ -10,15 +10,20 @@ import re
 from collections.abc import Callable
 from datetime import date
 from functools import cache
+from importlib import resources
 from itertools import groupby
 from typing import Final, NamedTuple
 
 import polars as pl
 import polars_hash as plh
 
+from etl.columnar import json_codec
 from etl.columnar.factorize import factorize, map_distinct
 from etl.rules import placeholders
 from etl.rules.page import WHITE_SPACE
+
+#: Codes of countries and of US states by their names in lower case, from ISO 3166 (`tests/test_countries.py`).
+COUNTRIES: Final = resources.files(__package__) / "countries.json"
 
 _SHORTEST_DIGEST: Final = 32
 
@@ -267,26 +272,17 @@ def read_country(text: str) -> str:
 
 
 @cache
+def _table() -> dict[str, dict[str, str]]:
+    """Reads the table of ISO 3166: importing a package with the lists takes a tenth of a second."""
+    table: dict[str, dict[str, str]] = json_codec.parse(COUNTRIES.read_bytes())
+    return table
+
+
 def _countries() -> dict[str, str]:
     """Maps each country's lowercase names and three-letter code to its lowercase two-letter code."""
-    import pycountry
-
-    codes: dict[str, str] = {}
-    for country in pycountry.countries:
-        names = (
-            country.name,
-            country.alpha_3,
-            getattr(country, "common_name", None),
-            getattr(country, "official_name", None),
-        )
-        codes |= {name.lower(): country.alpha_2.lower() for name in names if name}
-    return codes
+    return _table()["countries"]
 
 
-@cache
 def _us_states() -> dict[str, str]:
     """Returns the lowercase two-letter code of a US state by its name in the normal form of a city."""
-    import pycountry
-
-    states = pycountry.subdivisions.get(country_code="US")  # type: ignore[no-untyped-call]
-    return {re.sub("[^a-z]", "", state.name.lower()): state.code.removeprefix("US-").lower() for state in states}
+    return _table()["us_states"]
