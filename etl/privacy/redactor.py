@@ -104,6 +104,7 @@ class Redactor(AddressRedactor):
         self._known = {fold(name) for field in fields for name in field.accepted}
         self._known |= {fold(str(path.steps[0])) for path in ruleset.paths}
         self._layers = 0
+        self._labels: dict[str, str] = {}
 
     def template(self, raw: str) -> str:
         """Returns the template of a JSON record, a log line or other text."""
@@ -208,7 +209,7 @@ class Redactor(AddressRedactor):
             return self.scrub(text)
         self._layers += 1
         plain = decode(text)
-        hidden = self._nested(plain, "items" if self.is_items(decode(name)) else "")
+        hidden = self._nested(plain, label if (label := self.label(decode(name))) == "items" else "")
         self._layers -= 1
         if hidden == plain or json_codec.is_equivalent(plain, hidden):
             return text
@@ -257,7 +258,7 @@ class Redactor(AddressRedactor):
             return items
         if isinstance(value, dict):
             own = value["country"] if isinstance(value.get("country"), str) else None
-            is_item = self.is_items(name)
+            is_item = self.label(name) == "items"
             hidden = {}
             for key, member in value.items():
                 label = "" if is_item and fold(key) == "name" else key
@@ -288,11 +289,11 @@ class Redactor(AddressRedactor):
 
     def label(self, name: str) -> str:
         """Returns what a text of this name is, where that decides how its parts are read: `body`, `items` or empty."""
-        return "items" if self.is_items(name) else "body" if fold(name) in _BODY_NAMES else ""
-
-    def is_items(self, name: str) -> bool:
-        """Returns whether a parameter of this name holds items, whose names are those of products."""
-        return fold(name) in self.containers
+        if name not in self._labels:
+            self._labels[name] = (
+                "items" if fold(name) in self.containers else "body" if fold(name) in _BODY_NAMES else ""
+            )
+        return self._labels[name]
 
     def _is_read(self, form: str) -> bool:
         """Returns whether a form, or the query of a URL, contains a name that is read."""

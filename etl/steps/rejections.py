@@ -47,6 +47,8 @@ def reject_records(faulty: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
 
 def _suggest_readings(requests: pl.DataFrame, is_unread: pl.Series, ruleset: Ruleset) -> pl.Series:
     """Returns, for each request that is marked, what would read it; null for the others."""
+    if not is_unread.any():
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(is_unread))
     texts = [
         suggest_reading(raw, is_table_row=layout is not None, ruleset=ruleset) if marked else None
         for raw, layout, marked in zip(requests["raw"], requests["layout"], is_unread, strict=True)
