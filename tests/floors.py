@@ -141,8 +141,8 @@ FLOORS: Final = (
             _room(
                 "reports/audit",
                 "where attribution is lost, one module a question",
-                "tables measures question silence alias_conflicts amounts duplicates failures formatting funnel"
-                " lead_trap match_quality senders times trait_coverage unknown_types unread_parameters charts catalogue"
+                "tables measures question silence alias_conflicts amounts doubtful_ids duplicates failures formatting"
+                " funnel lead_trap match_quality senders times trait_coverage unknown_types unread_parameters charts catalogue"
                 " report html_page",
             ),
             _room(

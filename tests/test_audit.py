@@ -276,6 +276,29 @@ def test_likely_duplicates_without_an_id(part: int, folders: dict[str, Path], mo
     assert got == query(folders["samples"], sql)
 
 
+def test_ids_that_are_the_click_id_rebills_and_ids_in_two_integrations(tmp_path: Path) -> None:
+    sale = "click_id=c1&conversion_type=sale&value=29&currency=USD&transaction_id="
+    lines = [LINE.format(f"{sale}c1").replace(":00 +", f":{second:02d} +") for second in range(3)]
+    lines += [LINE.format(f"{sale}S1").replace("01/May", f"{day}/May") for day in ("01", "08", "15")]
+    lines += [LINE.format(f"{sale}T1"), LINE.format(f"{sale}T1").replace("/collect/", "/collect/server-")]
+    (tmp_path / "access.log").write_text("".join(lines), encoding="utf-8")
+    etl.run([tmp_path / "access.log"], tmp_path / "out")
+    rows = sheets_of(tmp_path / "out")["duplicates"]["doubtful"]
+    found = {row["kind"]: (row["integration"], row["records"], money(row["money"])) for row in rows}
+    assert found == {
+        "the id is the click id": ("shop", 2, {"USD": Decimal(58)}),
+        "the same amount weeks later": ("shop", 2, {"USD": Decimal(58)}),
+        "one id in several integrations": ("server-shop, shop", 1, {"USD": Decimal(29)}),
+    }
+    says = next(
+        answer["says"]
+        for answer in as_json(make_report(tmp_path / "out", None, "UTC"))["answers"]
+        if answer["key"] == "duplicates"
+    )
+    assert any("removed 2 records, worth USD 58.00, whose transaction_id is the click id" in text for text in says)
+    assert any('dedup_window = "1d"' in text for text in says)
+
+
 def test_near_misses_and_what_they_would_have_filled(found: dict[str, Sheets]) -> None:
     rows = {(row["parameter"], row["integration"]): row for row in found["samples"]["unread_parameters"]["near_misses"]}
     assert rows["firstname", "leadform"]["field"] == "first_name"

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from etl.reports.audit.doubtful_ids import CLICK_ID, REBILL, REBILL_DAYS, TWICE, find_doubtful
 from etl.reports.audit.measures import DAY_KEYS, JUNK_KEYS, Measure
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text, plural
 from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, count_rows, has_key_issue
@@ -38,14 +39,15 @@ def find_duplicates(frames: Frames) -> Findings:
     """Finds repetitions that were removed, ids that identify no order, and likely duplicates without an id.
 
     Returns:
-        `gaps`: one row per range of time. `repeated_ids`: one row per id. `likely`: one row per integration. `days`:
-        the measures of this module.
+        `gaps`: one row per range of time. `repeated_ids`: one row per id. `doubtful`: rows of `DOUBTFUL`. `likely`: one
+        row per integration. `days`: the measures of this module.
     """
     repetitions = frames.rejections.filter(pl.col("reason") == "duplicate_transaction")
     likely = _likely(frames)
     return {
         "gaps": _gaps(frames, repetitions),
         "repeated_ids": _repeated_ids(frames, repetitions),
+        "doubtful": find_doubtful(frames, repetitions),
         "likely": _likely_by_sender(likely),
         "days": likely.group_by(DAY_KEYS).agg(
             pl.len().cast(pl.Int64).alias("likely_duplicate"), pl.col("value").sum().alias("likely_duplicate_money")
@@ -192,6 +194,24 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
             f" {first['transaction_id']!r} ({first['kind']}) of {first['integration']}, in"
             f" {plural(first['records'], 'record')}{worth}."
         )
+    return [*sentences, *_summarise_doubts(findings["doubtful"])]
+
+
+def _summarise_doubts(doubtful: pl.DataFrame) -> list[str]:
+    """Says for each kind of doubtful ids how many records and how much money hang on it, and what would cure it."""
+    sentences = []
+    for doubt, says in (
+        (CLICK_ID, "removed {}, whose transaction_id is the click id"),
+        (REBILL, f"removed {{}}, which repeat a sale of the same amount {REBILL_DAYS} days before or earlier"),
+        (TWICE, "kept {}, whose transaction_id another integration reported too"),
+    ):
+        rows = doubtful.filter(pl.col("kind") == doubt.kind)
+        if rows.height:
+            sums = rows.explode("money").select(pl.col("money").struct.unnest()).drop_nulls("amount")
+            total = sums.group_by("currency", maintain_order=True).agg(pl.col("amount").sum()).to_dicts()
+            worth = f", worth {money_text(total)}" if total else ""
+            records = plural(int(rows["records"].sum()), "record")
+            sentences.append(f"Deduplication {says.format(f'{records}{worth}')}: {doubt.cure}.")
     return sentences
 
 
@@ -217,6 +237,7 @@ ANSWER: Final = Answer(
             Chart("bars", ("gap",), ("identical", "conflicting"), "repetitions by the time since the conversion"),
         ),
         Sheet("repeated_ids", "Ids that identify no order"),
+        Sheet("doubtful", "Ids that may remove genuine sales, or keep one twice"),
         Sheet("likely", "Likely duplicates without an id"),
     ),
     days_chart=("identical_duplicate", "conflicting_duplicate", "likely_duplicate"),

@@ -1,0 +1,108 @@
+"""Finds transaction ids by which deduplication may remove genuine sales, or keep one sale twice (rules 6.3)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, count_rows, sum_currencies
+from etl.runner.published_tables import read
+
+#: An identical repetition this many days after the kept record, or later, may be a rebill.
+REBILL_DAYS: Final = 6
+
+#: Roughly how many conversions are compared at a time. This bounds the memory.
+_ROWS_PER_PART: Final = 4_000_000
+
+
+class Doubt(NamedTuple):
+    """A kind of doubtful ids: its name, and what would cure it."""
+
+    kind: str
+    cure: str
+
+
+CLICK_ID: Final = Doubt("the id is the click id", "let the sender give the order's own id as transaction_id")
+REBILL: Final = Doubt("the same amount weeks later", 'if these are rebills, set dedup_window = "1d" in a ruleset')
+TWICE: Final = Doubt(
+    "one id in several integrations", "if a pixel and a server report the same sales, count one of the integrations"
+)
+
+#: One row per kind and integration; of `TWICE`, the integration is the names of all, and one of each id is no record.
+DOUBTFUL: Final = pl.Schema(
+    {
+        "kind": pl.String(),
+        "account_id": pl.String(),
+        "integration": pl.String(),
+        "records": pl.Int64(),
+        "money": AMOUNTS,
+        "cure": pl.String(),
+    }
+)
+
+
+def find_doubtful(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
+    """Finds ids that are the click id, identical repetitions weeks later, and ids in several integrations.
+
+    Args:
+        frames: The tables.
+        repetitions: The rejections that are duplicates.
+
+    Returns:
+        Rows of `DOUBTFUL`, most records first: removed repetitions, and of ids in several integrations what was kept
+        too often.
+    """
+    kept = frames.conversions.select(duplicate_of="conversion_id", kept_at="received_at")
+    days_later = (pl.col("received_at") - pl.col("kept_at")).dt.total_days()
+    rebills = repetitions.filter(pl.col("duplicate_kind") == "identical").join(kept, on="duplicate_of")
+    found = (
+        (CLICK_ID, count_rows(repetitions.filter(_is_click_id()), *INTEGRATION_KEYS, count="records")),
+        (
+            REBILL,
+            count_rows(
+                rebills.filter((days_later >= REBILL_DAYS) & ~_is_click_id()), *INTEGRATION_KEYS, count="records"
+            ),
+        ),
+        (TWICE, _find_twice(frames)),
+    )
+    rows = [part.with_columns(kind=pl.lit(doubt.kind), cure=pl.lit(doubt.cure)) for doubt, part in found]
+    return (
+        pl.concat(rows, how="diagonal_relaxed")
+        .select(DOUBTFUL.names())
+        .sort("records", "kind", descending=[True, False])
+    )
+
+
+def _is_click_id() -> pl.Expr:
+    """Whether a transaction id is the match key of its record."""
+    return (pl.col("transaction_id").str.strip_chars() == pl.col("match_key")).fill_null(value=False)
+
+
+def _find_twice(frames: Frames) -> pl.DataFrame:
+    """Counts the conversions whose id, event and account are those of a conversion in another integration.
+
+    Returns:
+        account_id, integration (the names, joined), records, money.
+    """
+    same = pl.struct("account_id", "event", pl.col("transaction_id").str.strip_chars()).hash(seed=0)
+    sent = frames.conversions.filter(pl.col("transaction_id").is_not_null() & (pl.col("transaction_id") != "")).select(
+        *INTEGRATION_KEYS, "currency", value=pl.when(IS_SUMMABLE).then("value"), same=same
+    )
+    parts = 1 + int(read(sent.select(pl.len())).item()) // _ROWS_PER_PART
+    found = [_find_repeated(read(sent.filter(pl.col("same") % parts == part))) for part in range(parts)]
+    counted = pl.concat(found).group_by(*INTEGRATION_KEYS, "currency").agg(pl.col("records", "value").sum())
+    return sum_currencies(counted, *INTEGRATION_KEYS, count="records")
+
+
+def _find_repeated(rows: pl.DataFrame) -> pl.DataFrame:
+    """Sums, by the integrations that share ids, all records of these ids but those of the first integration."""
+    names = pl.col("integration").fill_null("(none)")
+    shared = rows.filter(pl.col("integration").n_unique().over("same") > 1).with_columns(
+        together=names.unique().sort().str.join(", ").over("same"), first=names.min().over("same")
+    )
+    return (
+        shared.filter(names != pl.col("first"))
+        .group_by("account_id", "currency", integration="together")
+        .agg(pl.len().cast(pl.Int64).alias("records"), pl.col("value").sum())
+    )
