@@ -87,6 +87,7 @@ def test_the_summary_on_standard_output_is_json_and_balances(log: Path, tmp_path
     assert summary["records"] == summary["conversions"] + summary["rejections"]["total"] + summary["skipped"]["total"]
     assert summary["inputs"][0]["format"] == "combined"
     assert summary["value_total"] == {"": "5"}
+    assert summary["value_by_event"] == {"Lead": {"": "5"}}
     keys = {"run_id", "ruleset", "inputs", "records", "conversions", "items", "passthroughs", "rejections", "skipped"}
     keys |= {"issues", "unrecognised_parameters", "value_total", "seconds", "peak_memory_bytes"}
     assert keys <= summary.keys()

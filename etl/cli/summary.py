@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from etl.cli import messages
-from etl.errors import OutputError
+from etl.errors import OutputError, visible
+
+#: So many sums of money are shown of each event.
+_MOST_SUMS: Final = 3
 
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:
@@ -53,6 +57,7 @@ def _shown(summary: dict[str, Any], out: Path) -> list[str]:
             *(summary["rejections"]["total"], summary["skipped"]["total"]),
         ),
         f"  items {summary['items']:,}, passthroughs {summary['passthroughs']:,}",
+        *_values(summary["value_by_event"]),
         *_counts("rejections", summary["rejections"]["by_reason"]),
         *_counts("skipped", summary["skipped"]["by_reason"]),
         *_counts("issues", summary["issues"]),
@@ -75,6 +80,17 @@ def _input(item: dict[str, Any]) -> list[str]:
         lines.append("    no times: received_at is null unless a record has a time")
     elif item["time"] != "zoned":
         lines.append(f"    times read as {item['time']}")
+    return lines
+
+
+def _values(by_event: dict[str, dict[str, str]]) -> list[str]:
+    """Formats the money of each event on a line: the three largest sums, whatever their currency."""
+    lines = []
+    for event, sums in by_event.items():
+        largest = sorted(sums.items(), key=lambda pair: -abs(Decimal(pair[1])))
+        shown = ", ".join(f"{currency or 'no currency'} {value}" for currency, value in largest[:_MOST_SUMS])
+        rest = f" and {len(sums) - _MOST_SUMS} more" if len(sums) > _MOST_SUMS else ""
+        lines.append(f"  {event}: {visible(shown)}{rest}")
     return lines
 
 

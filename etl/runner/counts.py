@@ -25,7 +25,7 @@ class Tally:
         timed: Conversions and rejections with a time of receipt, by source.
         unlogged: POST requests without a logged body, by source.
         unread: Postbacks that were not read, by source.
-        values: Sum of the conversions' values by currency; "" is the key of conversions without a currency.
+        values: Sum of the conversions' values by event and currency; a conversion without a currency has "".
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -35,7 +35,7 @@ class Tally:
     timed: Counter[str] = field(default_factory=Counter)
     unlogged: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
-    values: dict[str, Decimal] = field(default_factory=dict)
+    values: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tables: dict[str, pl.DataFrame]) -> Self:
@@ -65,10 +65,10 @@ class Tally:
         self._add_values(other.values.items())
         return self
 
-    def _add_values(self, values: Iterable[tuple[str, Decimal]]) -> None:
-        """Adds sums by currency to `values`."""
-        for currency, value in values:
-            self.values[currency] = self.values.get(currency, Decimal(0)) + value
+    def _add_values(self, values: Iterable[tuple[tuple[str, str], Decimal]]) -> None:
+        """Adds sums by event and currency to `values`."""
+        for key, value in values:
+            self.values[key] = self.values.get(key, Decimal(0)) + value
 
 
 def _value_counts(texts: pl.Series) -> Counter[str]:
@@ -76,9 +76,10 @@ def _value_counts(texts: pl.Series) -> Counter[str]:
     return Counter(dict(texts.value_counts().iter_rows()))
 
 
-def _value_sums(conversions: pl.DataFrame) -> Iterable[tuple[str, Decimal]]:
-    """Yields pairs of currency and amount: the sum of each currency, and each value above `SUMMABLE` on its own."""
+def _value_sums(conversions: pl.DataFrame) -> Iterable[tuple[tuple[str, str], Decimal]]:
+    """Yields the sums by event and currency, and each value above `SUMMABLE` on its own."""
     is_small = pl.col("value").abs() < SUMMABLE
-    valued = conversions.drop_nulls("value").select(pl.col("currency").fill_null(""), "value")
-    yield from valued.filter(is_small).group_by("currency").agg(pl.col("value").sum()).iter_rows()
-    yield from valued.filter(~is_small).iter_rows()
+    valued = conversions.drop_nulls("value").select("event", pl.col("currency").fill_null(""), "value")
+    sums = valued.filter(is_small).group_by("event", "currency").agg(pl.col("value").sum())
+    for event, currency, value in (*sums.iter_rows(), *valued.filter(~is_small).iter_rows()):
+        yield (event, currency), value

@@ -173,13 +173,24 @@ def _summarise(
         "skipped": _by_reason(skipped),
         "issues": dict(sorted(tally.issues.items())),
         "unrecognised_parameters": dict(sorted(unrecognised.items(), key=lambda item: (-item[1], item[0]))),
-        "value_total": value_total(tally),
+        **value_sums(tally),
     }
 
 
-def value_total(tally: Tally) -> dict[str, str]:
-    """Returns the sum of the conversions' values by currency, as decimal numbers without an exponent."""
-    return {currency: plain_notation(value) for currency, value in sorted(tally.values.items())}
+def value_sums(tally: Tally) -> dict[str, Any]:
+    """Returns the sums of the conversions' values, as decimal numbers without an exponent.
+
+    Returns:
+        `value_total`: the sums by currency. `value_by_event`: the same by event, then by currency, since a refund of 70
+        beside a sale of 70 is not 140.
+    """
+    totals: dict[str, Decimal] = {}
+    by_event: dict[str, dict[str, str]] = {}
+    for (event, currency), value in sorted(tally.values.items()):
+        totals[currency] = totals.get(currency, Decimal(0)) + value
+        by_event.setdefault(event, {})[currency] = plain_notation(value)
+    total = {currency: plain_notation(value) for currency, value in sorted(totals.items())}
+    return {"value_total": total, "value_by_event": by_event}
 
 
 def plain_notation(value: Decimal) -> str:

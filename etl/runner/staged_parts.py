@@ -36,7 +36,7 @@ REPEATED: Final = "repeated.arrow"
 
 #: The columns of final tables that `Tally` needs.
 _COUNTED: Final = {
-    "conversions": ["issues", "currency", "value", "source", "received_at"],
+    "conversions": ["issues", "event", "currency", "value", "source", "received_at"],
     "items": ["position"],
     "passthroughs": ["position"],
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -50,10 +51,7 @@ def counts_of(outcome: dict[str, Any], what: str) -> dict[str, int]:
 def sum_reports(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """Adds up the reports of several loads."""
     counted = ("records", "conversions", "items", "passthroughs", "rejections", "skipped", "demoted", "promoted")
-    values: dict[str, Decimal] = {}
-    for report in reports:
-        for currency, value in report["value_total"].items():
-            values[currency] = values.get(currency, Decimal()) + Decimal(value)
+    by_event = {event for report in reports for event in report["value_by_event"]}
     return {
         "inputs": [item for report in reports for item in report["inputs"]],
         **{name: sum(report[name] for report in reports) for name in counted},
@@ -61,6 +59,19 @@ def sum_reports(reports: list[dict[str, Any]]) -> dict[str, Any]:
             name: dict(sum((Counter(report[name]) for report in reports), Counter[str]()))
             for name in ("rejections_by_reason", "skipped_by_reason")
         },
-        "value_total": {currency: f"{value:f}" for currency, value in sorted(values.items())},
+        "value_total": _sum_values(report["value_total"] for report in reports),
+        "value_by_event": {
+            event: _sum_values(report["value_by_event"].get(event, {}) for report in reports)
+            for event in sorted(by_event)
+        },
         "peak_memory_bytes": max((report.get("peak_memory_bytes", 0) for report in reports), default=0),
     }
+
+
+def _sum_values(values: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Adds up amounts by currency."""
+    sums: dict[str, Decimal] = {}
+    for amounts in values:
+        for currency, value in amounts.items():
+            sums[currency] = sums.get(currency, Decimal()) + Decimal(value)
+    return {currency: f"{value:f}" for currency, value in sorted(sums.items())}

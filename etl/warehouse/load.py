@@ -12,7 +12,7 @@ import polars as pl
 from etl.errors import EtlError, UsageError
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine, TaskContext
-from etl.runner.run import value_total
+from etl.runner.run import value_sums
 from etl.runner.stage_inputs import (
     SILENT,
     Progress,
@@ -45,7 +45,7 @@ _NUMBERS: Final = ("records", "conversions", "items", "passthroughs", "rejection
 _MOVES: Final = ("duplicates", "demoted", "promoted")
 #: The counts of a load that reads no input.
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys((*_NUMBERS, *_MOVES), 0) | {
-    name: {} for name in ("rejections_by_reason", "skipped_by_reason", "issues", "value_total")
+    name: {} for name in ("rejections_by_reason", "skipped_by_reason", "issues", "value_total", "value_by_event")
 }
 
 
@@ -80,8 +80,8 @@ def load(
     Returns:
         The report: `run_id` (null if nothing was written), `warehouse`, and `inputs` (each with path, digest, bytes,
         action and why). For the loaded inputs `records`, `conversions`, `items`, `passthroughs`, `rejections` and
-        `skipped`, the last two also by reason, `duplicates` among the rejections, `issues` and `value_total`. Of
-        earlier rows, how many were `demoted` to duplicates and `promoted` to conversions.
+        `skipped`, the last two also by reason, `duplicates` among the rejections, `issues`, `value_total`
+        and `value_by_event`. Of earlier rows, how many were `demoted` to duplicates and `promoted` to conversions.
 
     Raises:
         ConflictError: Another command changed the warehouse meanwhile.
@@ -231,7 +231,7 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
         "skipped": skipped.total(),
         "skipped_by_reason": dict(sorted(skipped.items())),
         "issues": dict(sorted(tally.issues.items())),
-        "value_total": value_total(tally),
+        **value_sums(tally),
         "duplicates": done.duplicates.new.height,
         "demoted": done.duplicates.demoted.height,
         "promoted": done.duplicates.promoted.height,

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
-from etl.reports.audit.tables import Frames
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text, plural
+from etl.reports.audit.tables import Frames, count_rows
 from etl.rules import page
 
 #: Reasons to skip a record that holds no request at all.
@@ -49,6 +49,7 @@ def find_funnel(frames: Frames) -> Findings:
         left -= sum(lost.values())
     reasons = {reason.code: reason.message for reason in page.SKIPS}
     return {
+        "events": count_rows(frames.conversions, "event"),
         "stages": pl.DataFrame(rows, schema=_STAGES),
         "skipped": pl.DataFrame(
             [(reason, reasons.get(reason), count) for reason, count in sorted(skipped.items(), key=lambda i: -i[1])],
@@ -61,11 +62,14 @@ def find_funnel(frames: Frames) -> Findings:
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     counts = dict(findings["stages"].select("stage", "count").iter_rows())
     rejections = {reason: totals.counts[reason] for reason in _REASONS if totals.counts[reason]}
+    events = findings["events"].filter(pl.col("money").list.len() > 0).select("event", "money")
+    by_event = "; ".join(f"{event} {money_text(money)}" for event, money in events.iter_rows())
     sentences = [
         (
             f"Of {counts['records']:,} records {counts['postbacks']:,} are postbacks, and {counts['conversions']:,} of"
             f" these became conversions{totals.worth('conversions')}."
         ),
+        *([f"By event that is {by_event}."] if events.height > 1 else []),
         f"{plural(totals.counts['rejections'], 'record was', 'records were')} rejected{totals.worth('rejections')}.",
     ]
     if rejections:
@@ -85,6 +89,7 @@ ANSWER: Final = Answer(
     find=find_funnel,
     sheets=(
         Sheet("stages", "From records to conversions", Chart("bars", ("stage",), ("count",), "records left, by stage")),
+        Sheet("events", "Conversions and money by event"),
         Sheet("skipped", "Records skipped before they were judged"),
     ),
     days_chart=("conversions", *_REASONS),
