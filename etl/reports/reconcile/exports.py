@@ -12,6 +12,7 @@ import polars as pl
 from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
 from etl.errors import InputError, UsageError
+from etl.privacy.addresses import hide_text
 from etl.rules import page, value_parsing
 from etl.rules.amount_repair import repair_amount
 from etl.schema import INSTANT, MONEY
@@ -113,7 +114,7 @@ def read_export(path: Path, chosen: Mapping[str, str], zone: str, layout: str | 
     columns = find_columns(texts.columns, chosen)
     if "time" not in columns or not {"transaction_id", "click_id", "value"} & columns.keys():
         raise UsageError(
-            f"{path} needs a column of times and a column to match by; found only {', '.join(texts.columns[:12])}.",
+            f"{path} needs a column of times and a column to match by; found only {_shown(texts.columns)}.",
             "Name them with --columns time=NAME,transaction_id=NAME,click_id=NAME,value=NAME,currency=NAME.",
         )
     return _parse_columns(texts, columns, zone, layout)
@@ -142,7 +143,7 @@ def find_columns(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(f"--columns {role_name!r} is not a role.", f"The roles are {', '.join(roles)}.")
         if column not in names:
             raise UsageError(
-                f"--columns names {column!r}, but there is no such column.", f"The columns are {', '.join(names[:12])}."
+                f"--columns names {column!r}, but there is no such column.", f"The columns are {_shown(names)}."
             )
     by_fold = {folded(name): name for name in reversed(names)}
     found: dict[str, str] = {}
@@ -152,6 +153,11 @@ def find_columns(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:
         if name := chosen.get(role.name, guess):
             found[role.name] = name
     return found
+
+
+def _shown(names: list[str]) -> str | None:
+    """The first names of columns, of which a file without a header makes personal values."""
+    return hide_text(", ".join(names[:12]), "hash")
 
 
 def _read_texts(path: Path) -> pl.DataFrame:
