@@ -17,7 +17,9 @@ from etl.columnar.json_index import JsonValues
 from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, join_bytes, spliced
 from etl.options import Pii
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
-from etl.privacy.redactor import ADDRESS, Redactor
+from etl.privacy.base64_texts import BASE64, BASE64_BYTES
+from etl.privacy.named_values import ADDRESS
+from etl.privacy.redactor import Redactor
 from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import fold
 
@@ -68,7 +70,7 @@ def redact_objects(raws: pl.Series, redactor: Redactor, pii: Pii) -> tuple[Posit
         return numbers[:0], raws.clear()
     buffer, starts, ends = _without_blanks(raws.gather(numbers))
     values, is_regular = JsonValues.of(buffer, starts, ends)
-    is_shown = [redactor.scrub(name) == name for name in values.names]
+    is_shown = [redactor.name(name) == name for name in values.names]
     is_regular[values.rows[~np.array(is_shown, np.bool_)[values.numbers]]] = False
     personal = _find_personal(values, redactor)
     is_hidden = np.zeros(len(values.rows), np.bool_)
@@ -183,4 +185,7 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Re
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))
     is_suspect[strings[found[is_within]]] = True
     is_suspect[strings[_are_bodies(values, redactor)[strings]]] = True
+    long = strings[(values.ends - values.starts)[strings] >= BASE64_BYTES]
+    long = long[~is_suspect[long]]
+    is_suspect[long[values.texts(buffer, long).str.contains(f"^{BASE64}$").to_numpy()]] = True
     return np.flatnonzero(is_suspect)

@@ -20,7 +20,8 @@ from etl.options import Pii
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
 from etl.privacy.json_redaction import MIN_BATCH, redact_objects
 from etl.privacy.log_redaction import LineParts, regular_lines
-from etl.privacy.redactor import ADDRESS, AddedTraitsRedactor, Redactor
+from etl.privacy.named_values import ADDRESS
+from etl.privacy.redactor import AddedTraitsRedactor, Redactor
 from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import Ruleset
 
@@ -103,7 +104,7 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
         templates_of(buffer, lines.starts, lines.clocks, redactor.scrub),
         templates_of(buffer, lines.targets, lines.path_ends, redactor.scrub),
         templates_of(buffer, *_suspects(buffer, params), redactor.piece),
-        templates_of(buffer, lines.target_ends, lines.ends, redactor.free_text),
+        templates_of(buffer, lines.target_ends, lines.ends, redactor.line_text),
         templates_of(buffer, starts[others], ends[others], redactor.template),
     ]
     splices = Splices.merged([_replacements(buffer, params, pii), *fill_templates(written, redactor.fill)])
