@@ -20,6 +20,13 @@ JSON_HEADS: Final = ("ey", "ew", "W3", "W1")
 
 _GZIP: Final = b"\x1f\x8b"
 
+#: Bytes that no text has, and what shows an address among them.
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ADDRESS: Final = re.compile(rb"[\w.+-](?:@|%40)[\w-]+\.[A-Za-z]{2}")
+
+#: At least this share of the bytes of a text in Latin-1 is ASCII.
+_ASCII_SHARE: Final = 0.6
+
 
 class Base64Text(NamedTuple):
     """A text that was in base64.
@@ -45,6 +52,8 @@ class Base64Text(NamedTuple):
 def decoded_base64(text: str) -> Base64Text | None:
     """Decodes base64 of a text or of gzip bytes; None for all other texts. Base64 that breaks off counts, too.
 
+    Bytes that are no text count only if an address may stand among them.
+
     Examples:
         >>> decoded_base64("ZW1haWw9YW5uJTQwZXhhbXBsZS5jb20=").text
         'email=ann%40example.com'
@@ -60,7 +69,10 @@ def decoded_base64(text: str) -> Base64Text | None:
         return None
     if data.startswith(_GZIP):
         return Base64Text("")
+    if _CONTROL.search(data) and not _ADDRESS.search(data):
+        return None
     try:
         return Base64Text(data.decode())
     except UnicodeDecodeError:
-        return Base64Text(data.decode("latin-1"), "latin-1")
+        is_text = len(data.decode("ascii", "ignore")) >= _ASCII_SHARE * len(data) or _ADDRESS.search(data)
+        return Base64Text(data.decode("latin-1"), "latin-1") if is_text else None

@@ -17,7 +17,7 @@ from etl.columnar.json_index import JsonValues
 from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, first_bytes, join_bytes, spliced
 from etl.options import Pii
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
-from etl.privacy.base64_texts import BASE64, BASE64_BYTES
+from etl.privacy.base64_texts import BASE64, BASE64_BYTES, decoded_base64
 from etl.privacy.named_values import ADDRESS
 from etl.privacy.redactor import Redactor
 from etl.privacy.templates import address_positions, fill_templates, templates_of
@@ -185,7 +185,14 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Re
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))
     is_suspect[strings[found[is_within]]] = True
     is_suspect[strings[_are_bodies(values, redactor)[strings]]] = True
-    long = strings[(values.ends - values.starts)[strings] >= BASE64_BYTES]
-    long = long[~is_suspect[long]]
-    is_suspect[long[values.texts(buffer, long).str.contains(f"^{BASE64}$").to_numpy()]] = True
+    long = strings[((values.ends - values.starts)[strings] >= BASE64_BYTES) & ~is_suspect[strings]]
+    is_suspect[long[_are_base64(values.texts(buffer, long))]] = True
     return np.flatnonzero(is_suspect)
+
+
+def _are_base64(texts: pl.Series) -> Truths:
+    """Returns whether each text is the base64 of a text."""
+    is_found = texts.str.contains(f"^{BASE64}$").to_numpy(writable=True)
+    places = np.flatnonzero(is_found)
+    is_found[places] = [decoded_base64(text) is not None for text in texts.gather(places)]
+    return is_found
