@@ -185,7 +185,7 @@ def broken_texts(number: int) -> tuple[str, ...]:
     sent: dict[str, Any] = dict(named) | {"note": f"by {address}", address: 1}
     php = "".join(f's:{len(name)}:"{name}";s:{len(text)}:"{text}";' for name, text in named)
     return (
-        f'<?xml version="1.0"?><order id="{address}">{xml}<note>by {address}, {person["phone"]}</note></order>',
+        f'<?xml version="1.0"?><order id="{address}">{xml}<note>by {address}</note></order>',
         f'{parts}--xyz\r\nContent-Disposition: form-data; name="note"\r\n\r\nby {address}\r\n--xyz--\r\n',
         repr(sent),
         repr({"order": {"customer": sent}, "phones": [person["phone"]]}),
@@ -209,7 +209,7 @@ def broken_texts(number: int) -> tuple[str, ...]:
 
 def _torn(text: bytes, number: int) -> bytes:
     """A record that breaks off within a trait's value; of JSON and of access logs also within and behind an address."""
-    is_closed = text.rstrip().endswith((b"}", b'"')) or b" HTTP/1" in text
+    is_closed = text.startswith(b"{") or b'] "GET' in text
     ends = [
         match.end()
         for match in re.finditer(rb"Zqwx|wxv[0-9]{5}\.zq@(?:ex|example\.com)" if is_closed else rb"Zqwx", text)
