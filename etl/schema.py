@@ -62,6 +62,9 @@ INT: Final = pl.Int64()
 SMALL: Final = pl.Int32()
 TRUTH: Final = pl.Boolean()
 
+#: What a column of text says that may hold an e-mail address, which `--pii` hides (rules 9.1).
+_SENT: Final = "as sent; --pii hides an e-mail address in it"
+
 _LINEAGE: Final = (
     Column("source", TEXT, "the input's path as given"),
     Column("source_digest", TEXT, "SHA-256 of the input's decompressed bytes, hex"),
@@ -83,24 +86,28 @@ CONVERSIONS: Final = Table(
             "occurred_at_repaired", INSTANT, "the instant of a `timestamp` in a unit or notation other than seconds"
         ),
         Column("match_type", TEXT, "kind of match_key: click_id, ref_id, email"),
-        Column("match_key", TEXT, "the value that matches the conversion to a click"),
+        Column(
+            "match_key", TEXT, "the value that matches the conversion to a click; --pii hides an e-mail address in it"
+        ),
         Column("match_param", TEXT, "the parameter that match_key came from, as spelled"),
-        Column("click_id", TEXT, "as sent"),
-        Column("ref_id", TEXT, "as sent"),
+        Column("click_id", TEXT, _SENT),
+        Column("ref_id", TEXT, _SENT),
         Column("event", TEXT, "the resulting event"),
         Column(
             "event_rule", TEXT, "source of event: event_name, conversion_type, automatic_commission, automatic_lead"
         ),
-        Column("conversion_type", TEXT, "as sent"),
+        Column("conversion_type", TEXT, _SENT),
         Column("value", MONEY, "the monetary value; null if no value was sent or it cannot be read"),
         Column("value_param", TEXT, "the parameter that value came from, as spelled"),
         Column("value_repaired", MONEY, "the likely number in a value that cannot be read"),
-        Column("currency", TEXT, "upper case; as sent if it is not three letters"),
+        Column(
+            "currency", TEXT, "upper case; as sent if it is not three letters, but --pii hides an e-mail address in it"
+        ),
         Column(
             "currency_defaulted", TRUTH, "no currency was sent; currency is the default currency, or null without one"
         ),
-        Column("transaction_id", TEXT, "as sent; deduplication compares it trimmed"),
-        Column("brand_name", TEXT, "as sent"),
+        Column("transaction_id", TEXT, f"{_SENT}; deduplication compares it trimmed, as sent"),
+        Column("brand_name", TEXT, _SENT),
         Column("email", TEXT, "as sent; null unless --pii keep"),
         Column("phone", TEXT, "as sent; null unless --pii keep"),
         Column("first_name", TEXT, "as sent, or from full_name; null unless --pii keep"),
@@ -109,7 +116,7 @@ CONVERSIONS: Final = Table(
         Column("city", TEXT, "as sent; null unless --pii keep"),
         Column("state", TEXT, "as sent; null unless --pii keep"),
         Column("zipcode", TEXT, "as sent; null unless --pii keep"),
-        Column("country", TEXT, "as sent"),
+        Column("country", TEXT, _SENT),
         Column("name_rule", TEXT, "source of the names: parts, full_name; null without a name"),
         Column("email_sha256", TEXT, "hash of the trimmed lowercase address"),
         Column(
@@ -132,7 +139,7 @@ CONVERSIONS: Final = Table(
         Column("http_method", TEXT, "method of the request; null for a bare payload"),
         Column("http_status", SMALL, "status of the response; null for a bare payload"),
         Column("client_ip", TEXT, "null unless --pii keep"),
-        Column("user_agent", TEXT, "as logged"),
+        Column("user_agent", TEXT, "as logged; --pii hides an e-mail address in it"),
         *_LINEAGE,
         Column("currency_repaired", TEXT, "the currency that the text of an unreadable value says"),
     ),
@@ -147,9 +154,9 @@ ITEMS: Final = Table(
     (
         Column("conversion_id", TEXT, "the conversion"),
         Column("position", SMALL, "place in the array that was sent, from 0"),
-        Column("item_id", TEXT, "the item or SKU identifier"),
-        Column("name", TEXT, "the item's name"),
-        Column("variant", TEXT, "the item's variant"),
+        Column("item_id", TEXT, "the item or SKU identifier; --pii hides an e-mail address in it"),
+        Column("name", TEXT, "the item's name; --pii hides an e-mail address in it"),
+        Column("variant", TEXT, "the item's variant; --pii hides an e-mail address in it"),
         Column("price", MONEY, "the item's price; null if no price was sent or it cannot be read"),
         Column("quantity", MONEY, "number of units; null if no quantity was sent or it cannot be read"),
     ),
@@ -161,8 +168,12 @@ PASSTHROUGHS: Final = Table(
     (
         Column("conversion_id", TEXT, "the conversion"),
         Column("position", SMALL, "place among the distinct names that were sent, from 0"),
-        Column("name", TEXT, "name of the parameter without xat_"),
-        Column("value", TEXT, "first non-empty value of the parameter; objects and arrays as compact JSON"),
+        Column("name", TEXT, "name of the parameter without xat_; --pii hides an e-mail address in it"),
+        Column(
+            "value",
+            TEXT,
+            "first non-empty value of the parameter; objects and arrays as compact JSON; --pii hides addresses in it",
+        ),
         Column("stored", TRUTH, "false from the sixth on, which the endpoint drops"),
     ),
 )
@@ -185,22 +196,26 @@ REJECTIONS: Final = Table(
         Column("http_method", TEXT, "method of the request; null for a bare payload"),
         Column("http_status", SMALL, "status of the response; null for a bare payload"),
         *_LINEAGE,
-        Column("user_agent", TEXT, "as logged"),
+        Column("user_agent", TEXT, "as logged; --pii hides an e-mail address in it"),
         Column(
             "match_type",
             TEXT,
             "click_id, ref_id, email; null if none was sent, or the rules were not applied to the record",
         ),
-        Column("match_key", TEXT, "the value that would have matched the conversion to a click"),
+        Column(
+            "match_key",
+            TEXT,
+            "the value that would have matched the conversion to a click; --pii hides an e-mail address in it",
+        ),
         Column(
             "event",
             TEXT,
             "the event it would have been; null if its type is unknown, or the rules were not applied to the record",
         ),
-        Column("conversion_type", TEXT, "as sent"),
+        Column("conversion_type", TEXT, _SENT),
         Column("value", MONEY, "as in conversions"),
         Column("currency", TEXT, "as in conversions"),
-        Column("transaction_id", TEXT, "as sent"),
+        Column("transaction_id", TEXT, _SENT),
     ),
 )
 

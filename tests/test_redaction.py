@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import b64encode
 from random import Random
 
 import polars as pl
@@ -31,6 +33,7 @@ QUERIES = (
     "click_id=jo@example.com&x=1:2:3:4:5:6:7:8&%40=%40&a=jo%40example.com.",
     "jo@example.com=1&jo@example.com.phone=555",
     "&&=&==&email==a&name&",
+    "data=eyJlbWFpbCI6ICJqb0BleGFtcGxlLmNvbSJ9&x=%3Ccity%3EOslo%3C/city%3E&y=<city>Oslo</city>&%3Ccity%3EO=1",
     "v=1.2.3.4.5&w=x1.2.3.4&y=1.2.3.4-&z=1.2.3.1234&q=1.2.3.4",
     "",
 )
@@ -169,6 +172,58 @@ def test_an_item_keeps_its_name_where_json_is_a_text(raw: str) -> None:
         kept, hidden = redact_raws(pl.Series([raw, personal] * height), "drop", Ruleset())[:2]
         assert "lamp" in kept
         assert "lamp" not in hidden
+
+
+def in_base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            f'{{"isBase64Encoded":true,"body":"{in_base64("click_id=a&email=jo%40example.com")}"}}',
+            f'{{"isBase64Encoded":true,"body":"{in_base64("click_id=a&email=redacted")}"}}',
+        ),
+        (
+            f'{{"data":"{in_base64(json.dumps({"a": "by jo@example.com"}))}"}}',
+            '{"data":"eyJhIjoiYnkgcmVkYWN0ZWQifQ=="}',
+        ),
+        ('{"data":"H4sIAAAAAAAAA0vMywMA"}', '{"data":"redacted"}'),
+        ('{"id":"3f2504e04f8941d39a0c0305e82c3301"}', '{"id":"3f2504e04f8941d39a0c0305e82c3301"}'),
+        (
+            'web-1 | {"order":{"phone":["650 555 0187"],"note":"x"}}',
+            'web-1 | {"order":{"phone":["redacted"],"note":"x"}}',
+        ),
+        ('{"a":"\\\\u006a\\\\u006f\\\\u0040example.com"}', '{"a":"redacted"}'),
+        ('{"note":"Phone: 650 555 0187"}', '{"note":"Phone: redacted"}'),
+        ('{"<order><city>Oslo</city></order>":1}', '{"<order><city>redacted</city></order>":1}'),
+        (
+            '{"uri":"/x?click_id=a&%7B%22city%22%3A%22Oslo%22=1"}',
+            '{"uri":"/x?click_id=a&%7B%22city%22%3A%22redacted%22=1"}',
+        ),
+    ],
+)
+def test_what_is_personal_is_found_within_what_it_is_packed_in(raw: str, expected: str) -> None:
+    assert redact_raws(pl.Series([raw]), "drop", Ruleset()).to_list() == [expected]
+    assert redact_raws(pl.Series([raw] * MIN_BATCH), "drop", Ruleset()).to_list() == [expected] * MIN_BATCH
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('{"time":1714564800,"log":"city: Oslo\\nid 1234567', '{"time":#,"log":"city: #\\nid #'),
+        ('{"time":1714564800,"log":"city: Oslo\\nid 1234567"}', '{"time":1714564800,"log":"city: #\\nid #"}'),
+        ("{'phones': ['650 555 0187', '650 555 0188'], 'id': 7}", "{'phones': [#], 'id': 7}"),
+        ('{\\\\\\"city\\\\\\": \\\\\\"Oslo\\\\\\"', '{\\\\\\"city\\\\\\": \\\\\\"#\\\\\\"'),
+        ('form-data; name="city"\r\n\r\nOslo\r\n--x', 'form-data; name="city"\r\n\r\n#\r\n--x'),
+        ('"clientIP":"-","q":"city: Oslo\\nstate: Ohio\\n\\n-"', '"clientIP":"-","q":"city: #\\nstate: #\\n\\n-"'),
+        ("thanks to jo@exa", "thanks to #"),
+    ],
+)
+def test_what_a_record_that_was_not_read_becomes(raw: str, expected: str) -> None:
+    (hashed,) = redact_raws(pl.Series([raw]), "hash", Ruleset(), is_unread=pl.Series([True]))
+    assert re.sub("sha256:[0-9a-f]{64}|redacted", "#", hashed) == expected
 
 
 def test_the_deepest_json_is_redacted() -> None:

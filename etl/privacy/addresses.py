@@ -10,6 +10,7 @@ so that all values are hashed at once.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -20,6 +21,7 @@ from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import holds_any
 from etl.options import Pii
 from etl.privacy import trait_hashes
+from etl.privacy.base64_texts import Base64Text
 
 #: A personal value: its trait, its decoded text, and the person's country or null.
 PERSONAL_VALUES: Final = pl.Schema({"trait": pl.String(), "text": pl.String(), "country": pl.String()})
@@ -46,11 +48,14 @@ _SIGN: Final = re.compile("|".join(_SIGNS))
 #: An escape of JSON that cannot be parsed, such as `\n`; quotes and dots before the address; the address.
 _EMAIL: Final = re.compile(
     r"(?<![\w.+'’-])((?:\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrtbfv]))?[.'’-]*)"
-    r"([\w+][\w.+'’-]*(?:@|\\u0040|\\x40)(?:[\w-]+\.)+(?:xn--[\w-]+|[^\W\d_]{2,}))"
+    r"([\w+][\w.+'’-]*@(?:[\w-]+\.)+(?:xn--[\w-]+|[^\W\d_]{2,}))"
 )
 
-#: A part of a text that is percent-encoded and contains the sign.
-_ENCODED: Final = re.compile(r"[^\s&=?#\"'<>]*%(?:25){0,3}40[^\s&=?#\"'<>]*")
+#: The escape of a character that an address may contain, in JSON that cannot be parsed and perhaps within a string.
+_ESCAPED_CHARACTER: Final = re.compile(r"\\+(?:u00|x)(2[bBdDeE]|3[0-9]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])")
+
+#: A part of a text that is percent-encoded and contains the sign, which may be escaped.
+_ENCODED: Final = re.compile(r"[^\s&=?#\"'<>]*%(?:25){0,3}(?:5[cC](?:u00|x))?40[^\s&=?#\"'<>]*")
 
 #: Beginnings of JSON, and of JSON text inside a JSON string.
 OPENERS: Final = ("{", "[", '"{', '"[')
@@ -104,9 +109,26 @@ def encoded(template: str) -> str:
     return "".join(f"{MARK}{part}{MARK}" if place % 2 else quote(part) for place, part in enumerate(parts))
 
 
+def unescaped(text: str) -> str:
+    r"""Returns a text without the escapes of characters that an address may contain.
+
+    Examples:
+        >>> unescaped(r"\u0061\x6e\\u006e\u0040example.com\u000a")
+        'ann@example.com\\u000a'
+    """
+    if "40" not in text or "\\" not in text:
+        return text
+    return _ESCAPED_CHARACTER.sub(lambda match: chr(int(match[1], 16)), text)
+
+
 def parsed(text: str) -> Any:
     """Parses JSON; an escaped MARK becomes U+FFFD."""
     return json_codec.parse((_JSON_MARK.sub(r"\1\\ufffd", text) if "\\u" in text else text).encode())
+
+
+def _filled(template: str, values: list[str]) -> str:
+    """Returns a template whose placeholders are replaced by values."""
+    return _PLACEHOLDER.sub(lambda match: values[int(match[1])], template)
 
 
 class AddressRedactor:
@@ -119,13 +141,14 @@ class AddressRedactor:
     def __init__(self, pii: Pii) -> None:
         self._pii = pii
         self.found: list[tuple[str, str, str | None]] = []
+        self._in_base64: dict[int, Callable[[list[str]], str]] = {}
 
     def fill(self, templates: list[str]) -> pl.Series:
         """Fills the placeholders of templates with replacements. Call it once, after the last template."""
         values = replacements(pl.DataFrame(self.found, PERSONAL_VALUES, orient="row"), self._pii).to_list()
-        return pl.Series(
-            [_PLACEHOLDER.sub(lambda match: values[int(match[1])], template) for template in templates], dtype=pl.String
-        )
+        for number, encoded_template in self._in_base64.items():
+            values[number] = encoded_template(values)
+        return pl.Series([_filled(template, values) for template in templates], dtype=pl.String)
 
     def addresses(self, text: str) -> str:
         """Returns the template of a decoded text, in which addresses alone are replaced.
@@ -150,11 +173,9 @@ class AddressRedactor:
             return text
         if layers and "40" in text and "%" in text:
             text = _ENCODED.sub(lambda match: self._in_encoded(match[0], layers - 1), text)
-        return _EMAIL.sub(self._in_place, text)
-
-    def _in_place(self, match: re.Match[str]) -> str:
-        """Returns a placeholder for a match of `_EMAIL`."""
-        return match[1] + self.placeholder("email", match[2].replace("\\u0040", "@").replace("\\x40", "@"), None)
+        plain = unescaped(text)
+        hidden = _EMAIL.sub(lambda match: match[1] + self.placeholder("email", match[2], None), plain)
+        return text if hidden == plain else hidden
 
     def _in_encoded(self, text: str, layers: int) -> str:
         """Returns the template of a percent-encoded part of a text."""
@@ -176,6 +197,18 @@ class AddressRedactor:
             return hidden
         is_text = isinstance(value, str) and not isinstance(value, json_codec.NumberText)
         return self.addresses(value) if is_text else value
+
+    def base64_placeholder(self, held: Base64Text, template: str, plus: str) -> str:
+        """Returns the placeholder of a template that is encoded in base64 when it is filled.
+
+        Args:
+            held: The text that was in base64.
+            template: The template of this text.
+            plus: How a plus is written.
+        """
+        placeholder = self.placeholder("email", "", None)
+        self._in_base64[len(self.found) - 1] = lambda values: held.encoded(_filled(template, values)).replace("+", plus)
+        return placeholder
 
     def placeholder(self, trait: str, text: str, country: str | None) -> str:
         """Adds a personal value to `found` and returns its placeholder."""

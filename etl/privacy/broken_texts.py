@@ -15,6 +15,9 @@ from etl.privacy.addresses import parsed
 #: Seven or more digits, or the digits of a telephone number behind a plus; not the number of a placeholder.
 LONG_NUMBER: Final = re.compile("(?<![0-9\ufdd0])(?:\\+[0-9](?:[ ().-]{0,2}[0-9]){6,}|[0-9]{7,})")
 
+#: An e-mail address that breaks off with its line.
+TORN_EMAIL: Final = re.compile(r"(?<![\w.+-])[\w+][\w.+'’-]*(?:@|%40)[\w.-]*$", re.MULTILINE)
+
 #: The beginning of XML, of multipart form data, of a literal of Python, PHP or JSON.
 _STRUCTURED: Final = re.compile(
     r"""\s*(?:<[?!/]?[A-Za-z]|--[^\r\n]{1,200}(?:\r?\n|\\r\\n)content-|[{\[(].*["'].*[:,=]|[aOs]:[0-9]+:)""",
@@ -22,7 +25,7 @@ _STRUCTURED: Final = re.compile(
 )
 
 #: A name; `name` in the head of a part of multipart form data is none.
-_NAME: Final = re.compile(r"(?<!form-data; )(?<!form-data;)[^\W_](?:[\w.-]|\[[\w.-]*\]){0,99}")
+_NAME: Final = re.compile(r"(?<!form-data; )(?<!form-data;)(?<!\\)[^\W_](?:[\w.-]|\[[\w.-]*\]){0,99}")
 
 #: The end of a line, as it is or as an escape.
 _LINE_END: Final = r"(?:\r?\n|(?:\\+r)?\\+n)"
@@ -36,20 +39,28 @@ class _Syntax(NamedTuple):
 
 
 _LITERAL: Final = re.compile(
-    r"""(?:[bru]{0,2})(?:\\"(?P<escaped>(?:(?!\\").)*)|"(?P<double>(?:[^"\\]|\\.)*)|'(?P<single>(?:[^'\\]|\\.)*))""",
+    r"""(?:[bru]{0,2})(?:(?P<depth>\\+)"(?P<escaped>(?:(?!(?<!\\)(?P=depth)").)*)|"(?P<double>(?:[^"\\]|\\.)*)|'(?P<single>(?:[^'\\]|\\.)*))""",
     re.DOTALL,
 )
-_BARE: Final = re.compile(r"""(?P<bare>(?:(?![,;]?\s*[\w.-]+["']?\s*[:=][^/]|\\[rn])[^\r\n&<>"'{}\[\]\\])+)""")
+#: A value without quotes ends before the next name.
+_BARE: Final = re.compile(
+    r"""(?P<bare>(?![,;]?\s*[\w.-]+\s*[:=][^/]|\\[rn])[^\r\n&<>"'{}\[\]\\]"""
+    r"""(?:(?!(?:[,;]\s*|\s+|(?<![\w.-]))[\w.-]+["']?\s*[:=][^/]|\\[rn])[^\r\n&<>"'{}\[\]\\])*)"""
+)
 _SYNTAXES: Final = (
     # multipart: name="email" ⏎ further headers ⏎⏎ value ⏎--
     _Syntax(
-        re.compile(rf"""\\*"[^\r\n\\]*?{_LINE_END}(?:[\w-]+:[^\r\n\\]*{_LINE_END})*{_LINE_END}"""),
-        re.compile(rf"(?P<part>.*?)(?={_LINE_END}-|\Z)", re.DOTALL),
+        re.compile(
+            rf"""\\*"(?:;[^\r\n]*?)?(?:{_LINE_END}(?:[\w-]+:[^\r\n\\]*{_LINE_END})*{_LINE_END}|\s{{2,}}(?![:=,]))"""
+        ),
+        re.compile(rf"(?P<part>.*?)(?={_LINE_END}-|\s--|\Z)", re.DOTALL),
     ),
     # XML: <email lang="en">value</email>
     _Syntax(re.compile(r"(?:\s[^<>]*)?(?<!/)>(?:\s*<!\[CDATA\[)?"), re.compile(r"(?P<element>[^<]*?)(?=\]\]>|<|\Z)")),
     # PHP: s:5:"email";s:15:"value"
     _Syntax(re.compile(r'\\*";s:[0-9]+:'), _LITERAL),
+    # 'phones': ['value', 'value']
+    _Syntax(re.compile(r"""\\*["']\s*(?:=>|[:=])\s*\["""), re.compile(r"(?P<list>[^\[\]{}]+)")),
     # "email": "value", 'email' => 'value', ("email", "value"), email: 'value'
     _Syntax(re.compile(r"""\\*["']\s*(?:=>|[:=,])\s*|\\*["']?\]?\s*(?:=>|[:=])\s*"""), _LITERAL),
     # email: value, "age": 7

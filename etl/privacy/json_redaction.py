@@ -28,7 +28,9 @@ from etl.columnar.string_buffers import (
 )
 from etl.options import Pii
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
-from etl.privacy.redactor import ADDRESS, Redactor
+from etl.privacy.base64_texts import BASE64, BASE64_BYTES, decoded_base64
+from etl.privacy.named_values import ADDRESS
+from etl.privacy.redactor import Redactor
 from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import fold
 
@@ -39,6 +41,9 @@ _OPENERS: Final = tuple(b"{[")
 
 #: Bytes without which a string is no form, URL or JSON.
 _NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{["))
+
+#: A time: a text with a colon that announces no value, as `phone: 555 0187` does.
+_TIME: Final = r"^[0-9TZ:., +-]*$"
 
 #: First bytes of XML and of literals, or of blanks before them.
 _STRUCTURED_BEGINS: Final = MAY_BE_BLANK | np.isin(np.arange(256), tuple(b"<("))
@@ -82,7 +87,7 @@ def redact_objects(raws: pl.Series, redactor: Redactor, pii: Pii) -> tuple[Posit
         return numbers[:0], raws.clear()
     buffer, starts, ends = _without_blanks(raws.gather(numbers))
     values, is_regular = JsonValues.of(buffer, starts, ends)
-    is_shown = [redactor.scrub(name) == name for name in values.names]
+    is_shown = [redactor.name(name) == name for name in values.names]
     is_regular[values.rows[~np.array(is_shown, np.bool_)[values.numbers]]] = False
     personal = _find_personal(values, redactor)
     is_hidden = np.zeros(len(values.rows), np.bool_)
@@ -190,15 +195,32 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Re
     """Returns the indices of the suspect values.
 
     Suspect are bodies, strings with escapes or with bytes of an address, form, URL or JSON, strings that begin as XML
-    or a literal (`s:3:"a"` in PHP), and numbers that are not in plain notation.
+    or a literal, or that have a colon and are no time, base64, and numbers that are not in plain notation.
     """
     strings = np.flatnonzero((values.kinds <= json_tokenizer.ESCAPED) & ~is_hidden)
-    places = np.concatenate([address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer])])
-    found = np.searchsorted(values.starts[strings], places, side="right") - 1
-    is_within = (found >= 0) & (places < np.append(values.ends[strings], 0)[found])
+
+    def holding(places: Positions) -> Positions:
+        """Returns the strings that hold one of the places."""
+        found = np.searchsorted(values.starts[strings], places, side="right") - 1
+        is_within = (found >= 0) & (places < np.append(values.ends[strings], 0)[found])
+        return np.unique(strings[found[is_within]])
+
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))
-    is_suspect[strings[found[is_within]]] = True
-    firsts = values.starts[strings]
-    is_suspect[strings[_STRUCTURED_BEGINS[buffer[firsts]] | (buffer[firsts + 1] == ord(":"))]] = True
+    is_suspect[holding(np.concatenate([address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer])]))] = True
+    is_suspect[strings[_STRUCTURED_BEGINS[buffer[values.starts[strings]]]]] = True
+    colons = np.flatnonzero(buffer == ord(":"))
+    announcing = holding(colons[buffer[colons - 1] != ord('"')])  # a colon behind a quote ends a name
+    announcing = announcing[~is_suspect[announcing]]
+    is_suspect[announcing[~values.texts(buffer, announcing).str.contains(_TIME).to_numpy()]] = True
     is_suspect[strings[_labels(values, redactor)[strings] == "body"]] = True
+    long = strings[((values.ends - values.starts)[strings] >= BASE64_BYTES) & ~is_suspect[strings]]
+    is_suspect[long[_are_base64(values.texts(buffer, long))]] = True
     return np.flatnonzero(is_suspect)
+
+
+def _are_base64(texts: pl.Series) -> Truths:
+    """Returns whether each text is the base64 of a text."""
+    is_found = texts.str.contains(f"^{BASE64}$").to_numpy(writable=True)
+    places = np.flatnonzero(is_found)
+    is_found[places] = [decoded_base64(text) is not None for text in texts.gather(places)]
+    return is_found

@@ -18,19 +18,26 @@ from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, decoded_texts, join_bytes, spliced, texts_of
 from etl.options import Pii
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
+from etl.privacy.base64_texts import JSON_HEADS
 from etl.privacy.json_redaction import MIN_BATCH, redact_objects
 from etl.privacy.log_redaction import LineParts, regular_lines
-from etl.privacy.redactor import ADDRESS, AddedTraitsRedactor, Redactor
+from etl.privacy.named_values import ADDRESS
+from etl.privacy.redactor import AddedTraitsRedactor, Redactor
 from etl.privacy.templates import address_positions, fill_templates, templates_of
 from etl.rules.ruleset import Ruleset
 
 #: Bytes without which the value of a parameter is no form, URL or JSON, unless it is percent-encoded.
-_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{[\\"))
+_NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{[\\<"))
 
 #: Whether a byte is one of those that `redactor` looks for in a value, by the two hex digits behind `%`.
 _NESTING_ESCAPES: Final = np.zeros((256, 256), np.bool_)
-for _code in ("7B", "5B", "3D", "3F", "25", "40", "3A", "5C"):
+for _code in ("7B", "5B", "3D", "3F", "25", "40", "3A", "5C", "3C"):
     _NESTING_ESCAPES[ord(_code[0]), [ord(_code[1]), ord(_code[1].lower())]] = True
+
+#: Whether two bytes begin JSON in base64.
+_JSON_HEADS: Final = np.zeros((256, 256), np.bool_)
+for _head in JSON_HEADS:
+    _JSON_HEADS[ord(_head[0]), ord(_head[1])] = True
 
 
 def redact_raws(
@@ -71,7 +78,7 @@ def _redact_parts(
     """Redacts the records that could not be read as broken texts, and the others by their grammar."""
     unread, read = is_unread.arg_true(), (~is_unread).arg_true()
     redactor = Redactor(ruleset, pii)
-    broken = redactor.fill([redactor.broken_text(raw) for raw in raws.gather(unread)])
+    broken = redactor.fill([redactor.unread_text(raw) for raw in raws.gather(unread)])
     others = redact_raws(raws.gather(read), pii, ruleset, None if layouts is None else layouts.gather(read))
     return raws.clone().scatter(unread, broken).scatter(read, others)
 
@@ -103,7 +110,7 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
         templates_of(buffer, lines.starts, lines.clocks, redactor.scrub),
         templates_of(buffer, lines.targets, lines.path_ends, redactor.scrub),
         templates_of(buffer, *_suspects(buffer, params), redactor.piece),
-        templates_of(buffer, lines.target_ends, lines.ends, redactor.free_text),
+        templates_of(buffer, lines.target_ends, lines.ends, redactor.line_text),
         templates_of(buffer, starts[others], ends[others], redactor.template),
     ]
     splices = Splices.merged([_replacements(buffer, params, pii), *fill_templates(written, redactor.fill)])
@@ -205,5 +212,7 @@ def _suspects(buffer: Bytes, params: _QueryParams) -> tuple[Positions, Positions
     places = np.concatenate([address_positions(queries), np.flatnonzero(is_nesting), percents])
     index = np.searchsorted(params.starts, places, side="right") - 1
     is_within = (index >= 0) & (places < np.append(params.ends, 0)[index])
-    index = np.unique(index[is_within])
+    values = np.minimum(params.name_ends + 1, max(len(queries) - 2, 0))
+    is_json = _JSON_HEADS[queries[values], queries[values + 1]] & (params.ends > values + 1) if len(queries) > 1 else []
+    index = np.union1d(index[is_within], np.flatnonzero(is_json))
     return params.starts[index], np.where(params.is_personal, params.name_ends, params.ends)[index]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from etl.columnar import json_codec
@@ -22,18 +24,15 @@ from etl.privacy.addresses import (
     HASHED,
     MARK,
     OPENERS,
-    AddressRedactor,
     decoded,
     encoded,
     parsed,
-    percent_decoded,
+    unescaped,
 )
-from etl.privacy.broken_texts import LONG_NUMBER, hide_named, is_structured
-from etl.rules import page
+from etl.privacy.base64_texts import BASE64_WITHIN, JSON_HEADS, decoded_base64
+from etl.privacy.broken_texts import TORN_EMAIL, hide_named, is_structured
+from etl.privacy.named_values import NamedValueRedactor, last_step
 from etl.rules.ruleset import Ruleset, fold
-
-#: Returned by `Redactor.trait` for a parameter that holds a client's address or credentials.
-ADDRESS: Final = "address"
 
 _REQUEST_LINE: Final = re.compile(
     r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[^ "]*)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
@@ -44,67 +43,40 @@ _JSON_PAIR: Final = re.compile(r'"((?:[^"\\]|\\.){1,100})"\s*:\s*("(?:[^"\\]|\\.
 #: A pair of JSON whose quotes a server escaped, as nginx and Apache write a body into a line.
 _ESCAPED_PAIR: Final = re.compile(
     r'(?P<quote>\\x22|\\")(?P<name>(?:(?!(?P=quote)).){1,100})(?P=quote)\s*:\s*'
-    r"(?:(?P=quote)(?P<text>(?:(?!(?P=quote)).)*)(?:(?P=quote))?|(?P<bare>[^\s\\\",{}\[\]]+))",
+    r"(?:(?P=quote)(?P<text>(?:(?!(?<!\\)(?<!\\x5[cC])(?P=quote)).)*)(?:(?P=quote))?|(?P<bare>[^\s\\\",{}\[\]]+))",
     re.DOTALL,
 )
 _HEX: Final = re.compile(rb"\\x([0-9A-Fa-f]{2})")
-_IPV4: Final = re.compile(r"(?<![\w./-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w.-])")
-_IPV6: Final = re.compile(
-    r"(?<![\w:./])(?=[0-9A-Fa-f:.]*::|(?:[0-9A-Fa-f]{1,4}:){7})[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:%[0-9A-Za-z]+)?(?!\w)"
-)
-
 #: The beginning of a form, or of a URL with a query.
 _FORM_OR_URL: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
 
-#: A part of a value of a form without which the value, decoded, is no form, URL, JSON or IPv6 address.
-_NESTING: Final = re.compile(r"[=?{\[@\\]|%(?:7B|5B|3D|3F|25|40|3A|5C)", re.IGNORECASE)
+#: A part of a value of a form without which the value, decoded, is no form, URL, JSON, XML or IPv6 address.
+_NESTING: Final = re.compile(r"[=?{\[@\\<]|%(?:7B|5B|3D|3F|25|40|3A|5C|3C)", re.IGNORECASE)
+#: A part of a value that no encoding leaves.
+_UNENCODED: Final = re.compile(r'["<>]')
 _MAX_LAYERS: Final = 4
 
-#: Folded names of texts that are the body of a request.
-_BODY_NAMES: Final = frozenset(("body", "rawbody", "requestbody", "postdata", "payload"))
+#: A name as senders write names; a longer one is a text.
+_NAME_LENGTH: Final = 100
+PLAIN_NAME: Final = re.compile(rf"[\w.,\[\]()$@%+*/| -]{{0,{_NAME_LENGTH}}}")
 
-#: Separators of a name that is a path: `customer[phone][0]`, `customer.phone`, `cs(Cookie)`.
-_STEPS: Final = re.compile(r"[\[\]().]+[0-9]*")
-
-#: A name that contains the name of one of these traits holds that trait: `customer_email`, `phone2`.
-_PARTIAL_NAMES: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
-
-#: A text without `::` and with at most 6 colons contains no IPv6 address, which has seven.
-_COLONS_OF_A_LINE: Final = 6
-
-_ADDRESS_NAMES: Final = frozenset(
-    {"ip", "clientip", "remoteip", "remoteaddr", "ipaddress", "xforwardedfor", "xrealip", "cfconnectingip"}
-    | {"trueclientip", "forwarded", "cookie", "setcookie", "authorization", "proxyauthorization"}
-)
+#: In the prefix of an object there are fewer braces.
+_PREFIX_OPENERS: Final = 3
 
 
-class Redactor(AddressRedactor):
+class Redactor(NamedValueRedactor):
     """Converts records to templates with placeholders for personal values, and fills the templates.
 
     Attributes:
-        traits: Trait by folded parameter name.
         containers: Folded names of items arrays.
     """
 
     def __init__(self, ruleset: Ruleset, pii: Pii) -> None:
-        super().__init__(pii)
-        self.traits = {
-            fold(name): field.name
-            for field in ruleset.exact_fields
-            if field.name in page.PERSONAL_TRAITS
-            for name in field.accepted
-        }
-        for path in ruleset.paths:
-            named = path.parameter, [step for step in path.steps if isinstance(step, str)][-1]
-            if fold(named[0]) in self.traits:
-                self.traits.setdefault(fold(named[1]), self.traits[fold(named[0])])
-        self._by_name: dict[tuple[Callable[[str], str], str], str | None] = {}
+        super().__init__(ruleset, pii)
         self.containers = {fold(name) for name in ruleset.item_containers.accepted}
-        fields = (*ruleset.core_fields, *ruleset.exact_fields, ruleset.item_containers)
-        self._known = {fold(name) for field in fields for name in field.accepted}
-        self._known |= {fold(str(path.steps[0])) for path in ruleset.paths}
         self._layers = 0
         self._labels: dict[str, str] = {}
+        self._is_unread = False
 
     def template(self, raw: str) -> str:
         """Returns the template of a JSON record, a log line or other text."""
@@ -116,9 +88,16 @@ class Redactor(AddressRedactor):
                 return self.broken_text(raw)
         request = _REQUEST_LINE.search(raw)
         if not request:
-            return self.free_text(raw)
+            return self._prefixed(raw)
         before, after = raw[: request.start(2)], raw[request.end(2) :]
-        return self.free_text(before) + self._target(request[2]) + self.free_text(after)
+        return self.line_text(before) + self._target(request[2]) + self.line_text(after)
+
+    def _prefixed(self, raw: str) -> str:
+        """Returns the template of a line that is no request: an object behind a prefix, or free text."""
+        for opener in islice(re.finditer(r"\{", raw), _PREFIX_OPENERS if raw.rstrip().endswith("}") else 0):
+            with suppress(json_codec.JsonError):
+                return self.line_text(raw[: opener.start()]) + self.json_text(raw[opener.start() :])
+        return self.free_text(raw)
 
     def json_text(self, text: str, label: str = "") -> str:
         """Returns the template of a JSON text.
@@ -134,19 +113,41 @@ class Redactor(AddressRedactor):
 
     def broken_text(self, text: str) -> str:
         """Returns the template of a text that cannot be parsed: what follows a personal name, and long numbers, go."""
+        return DROPPED if self._pii == "drop" else self._broken(text)
+
+    def _broken(self, text: str) -> str:
+        """Returns the template of a broken text whose other parts stay, even with `drop`."""
+        hidden = self.free_text(unescaped(text.replace(MARK, "\ufffd")))
+        return self._digits(TORN_EMAIL.sub(lambda match: self.placeholder("email", match[0], None), hidden))
+
+    def unread_text(self, text: str) -> str:
+        """Returns the template of a record that could not be read: if it is JSON, its texts are broken, not itself."""
         if self._pii == "drop":
             return DROPPED
-        return self._digits(self.scrub(hide_named(self._pairs(text.replace(MARK, "\ufffd")), self)))
+        try:
+            value = parsed(text.replace(MARK, "\ufffd"))
+        except json_codec.JsonError:
+            return self.broken_text(text)
+        self._is_unread = True
+        hidden = self._json(value)
+        self._is_unread = False
+        return json_codec.compact(hidden)
 
-    def hidden_value(self, trait: str, text: str) -> str:
-        """Returns the replacement of the value of a trait, which may be percent-encoded."""
-        if text.startswith((HASHED, DROPPED, MARK)):
-            return text
-        return "-" if trait == ADDRESS else self.placeholder(trait, percent_decoded(text), None)
+    def _base64_within(self, match: re.Match[str]) -> str:
+        """Returns the template of a part of a text, which may be base64."""
+        hidden = self._base64(match[0].replace("\\", ""))
+        return match[0] if hidden is None else hidden
 
-    def _digits(self, text: str) -> str:
-        """Replaces runs of seven or more digits, and telephone numbers with a plus."""
-        return LONG_NUMBER.sub(lambda match: self.placeholder("phone", match[0], None), text)
+    def _base64(self, text: str, name: str = "") -> str | None:
+        """Returns the template of a text in base64 that holds something personal; None for other texts."""
+        held = decoded_base64(text)
+        if held is None:
+            return None
+        if held.is_packed:
+            return DROPPED
+        hidden = self._nested(held.text.replace(MARK, "\ufffd"), name)
+        is_same = hidden == held.text or json_codec.is_equivalent(held.text, hidden)
+        return None if is_same else self.base64_placeholder(held, hidden, self._plus)
 
     def row(self, raw: str, layout: Layout) -> str:
         """Returns the template of a table's row. Cells without personal values stay as written.
@@ -178,7 +179,12 @@ class Redactor(AddressRedactor):
         return text if json_codec.is_equivalent(text, hidden) else hidden
 
     def free_text(self, text: str) -> str:
-        """Returns the template of text without a grammar: pairs of names and values are searched for."""
+        """Returns the template of text without a grammar: what follows a personal name in any syntax goes."""
+        text = BASE64_WITHIN.sub(self._base64_within, text)
+        return self.scrub(hide_named(self._pairs(text), self))
+
+    def line_text(self, text: str) -> str:
+        """Returns the template of the text around the request of a log line, in which only pairs are looked for."""
         return self.scrub(self._pairs(text))
 
     def _target(self, target: str, decode: Callable[[str], str] = decoded) -> str:
@@ -198,21 +204,32 @@ class Redactor(AddressRedactor):
     def piece(self, piece: str, country: str | None = None, decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a parameter of a form."""
         name, mark, text = piece.partition("=")
+        shown = self._encoded_name(name, decode) + mark
         if not text:
-            return self.scrub(name) + mark
+            return shown
         hidden = self._value(name, text, country, decode)
-        return self.scrub(name) + mark + (self._encoded_value(name, text, decode) if hidden == text else hidden)
+        return shown + (self._encoded_value(name, text, decode) if hidden == text else hidden)
+
+    def _encoded_name(self, name: str, decode: Callable[[str], str]) -> str:
+        """Returns the template of the name of a parameter of a form."""
+        if _NESTING.search(name):
+            plain = decode(name)
+            hidden = self.name(plain)
+            return name if hidden == plain else encoded(hidden)
+        return self.scrub(name)
 
     def _encoded_value(self, name: str, text: str, decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a value of a form, which may contain JSON, a URL or a form of its own."""
-        if self._layers == _MAX_LAYERS or not _NESTING.search(text):
+        if self._layers == _MAX_LAYERS or not (_NESTING.search(text) or text.startswith(JSON_HEADS)):
             return self.scrub(text)
         self._layers += 1
-        plain = decode(text)
+        plain = text if _UNENCODED.search(text) else decode(text)
         hidden = self._nested(plain, label if (label := self.label(decode(name))) == "items" else "")
         self._layers -= 1
         if hidden == plain or json_codec.is_equivalent(plain, hidden):
             return text
+        if plain == text:
+            return hidden
         return encoded(hidden) if decode is decoded else encoded(encoded(hidden))
 
     def _pairs(self, text: str) -> str:
@@ -222,6 +239,8 @@ class Redactor(AddressRedactor):
             country = next((decoded(pair[2]) for pair in _PAIR.finditer(text) if pair[1] == "country"), None)
 
         def form_pair(match: re.Match[str]) -> str:
+            if match[1] == "name" and text.endswith(("form-data; ", "form-data;"), 0, match.start()):
+                return match[0]
             hidden = self._value(match[1], match[2], country, decoded)
             return f"{match[1]}={self._encoded_value(match[1], match[2]) if hidden == match[2] else hidden}"
 
@@ -262,8 +281,7 @@ class Redactor(AddressRedactor):
             hidden = {}
             for key, member in value.items():
                 label = "" if is_item and fold(key) == "name" else key
-                shown = key if key.isidentifier() else self.scrub(key)  # an identifier contains no address
-                hidden[shown] = self._json(member, label, own)
+                hidden[self.name(key)] = self._json(member, label, own)
             return hidden
         text = json_codec.scalar(value)
         masked = text and self._value(name, text, country, str)
@@ -274,13 +292,20 @@ class Redactor(AddressRedactor):
         return self._nested(value, self.label(name))
 
     def _nested(self, text: str, name: str = "", decode: Callable[[str], str] = decoded) -> str:
-        """Returns the template of a text inside JSON or inside a column, which may itself be JSON, a URL or a form."""
+        """Returns the template of a text inside JSON or inside a column.
+
+        The text may be base64, JSON, a URL or a form; or free text, in which a name announces what follows it.
+        """
+        in_base64 = self._base64(text, name)
+        if in_base64:
+            return in_base64
         if text.lstrip().startswith(OPENERS):
             try:
                 return self.json_text(text, name)
             except json_codec.JsonError:
-                return self.broken_text(text) if is_structured(text) else self.free_text(text)
-        if is_structured(text) or (name == "body" and text and not self._is_read(text)):
+                return self.broken_text(text) if self._is_unread or is_structured(text) else self.free_text(text)
+        is_body = name == "body" and text and not self._is_read(text)
+        if self._is_unread or is_structured(text) or is_body:
             return self.broken_text(text)
         sent = _FORM_OR_URL.match(text)
         if not sent:
@@ -290,48 +315,19 @@ class Redactor(AddressRedactor):
     def label(self, name: str) -> str:
         """Returns what a text of this name is, where that decides how its parts are read: `body`, `items` or empty."""
         if name not in self._labels:
-            self._labels[name] = (
-                "items" if fold(name) in self.containers else "body" if fold(name) in _BODY_NAMES else ""
-            )
+            self._labels[name] = "items" if fold(name) in self.containers else "body" if self.is_body(name) else ""
         return self._labels[name]
 
-    def _is_read(self, form: str) -> bool:
-        """Returns whether a form, or the query of a URL, contains a name that is read."""
-        pieces = form.partition("?")[2].split("&") if "?" in form.partition("=")[0] else form.split("&")
-        names = (decoded(piece.partition("=")[0]) for piece in pieces if "=" in piece)
-        return any(
-            name.startswith(page.PASSTHROUGH_PREFIX) or fold(name.partition("[")[0]) in self._known for name in names
-        )
+    @property
+    def _plus(self) -> str:
+        """A plus within the present number of percent-encoded layers."""
+        return f"%{'25' * (self._layers - 1)}2B" if self._layers else "+"
 
-    def trait(self, name: str, decode: Callable[[str], str] = decoded) -> str | None:
-        """Returns the personal trait that a parameter of this name holds, or ADDRESS; None for other parameters."""
-        known = decode, name
-        if known not in self._by_name:
-            self._by_name[known] = self._trait(fold("".join(decode(name).split())))
-        return self._by_name[known]
-
-    def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
-        """Returns a placeholder for a personal value, `-` for an address, or the value itself."""
-        trait = self.trait(name, decode)
-        if not text or trait is None:
-            return text
-        return "-" if trait == ADDRESS else self.placeholder(trait, decode(text), country)
-
-    def _trait(self, key: str) -> str | None:
-        """Returns the trait of a folded name: by its last part, else by a trait's name inside the name."""
-        last = _last_step(key)
-        if last in _ADDRESS_NAMES:
-            return ADDRESS
-        if last in self.traits:
-            return self.traits[last]
-        return next((trait for trait in _PARTIAL_NAMES if fold(trait) in key), None)
-
-    def scrub(self, text: str) -> str:
-        """Replaces client addresses in a text by `-`, and e-mail addresses by placeholders."""
-        text = _IPV4.sub("-", text)
-        if "::" in text or text.count(":") > _COLONS_OF_A_LINE:
-            text = _IPV6.sub("-", text)
-        return self.plain_addresses(text)
+    def name(self, name: str) -> str:
+        """Returns the template of a name, which may be a whole text that was taken for a form."""
+        if len(name) <= _NAME_LENGTH and name.isidentifier():  # the usual name contains no address
+            return name
+        return self.scrub(name) if PLAIN_NAME.fullmatch(name) else self._broken(name)
 
 
 def _unescaped(text: str) -> str:
@@ -339,11 +335,6 @@ def _unescaped(text: str) -> str:
     if "\\x" not in text:
         return text
     return _HEX.sub(lambda match: bytes([int(match[1], 16)]), text.encode()).decode("utf-8", "replace")
-
-
-def _last_step(key: str) -> str:
-    """Returns the last part of a name that is a path: `city` of `customer[city]`, `customer.city` and `city[0]`."""
-    return next((step for step in reversed(_STEPS.split(key)) if step), "")
 
 
 class AddedTraitsRedactor(Redactor):
@@ -369,4 +360,4 @@ class AddedTraitsRedactor(Redactor):
 
     def _trait(self, key: str) -> str | None:
         """Returns the added trait of a folded name, by its last part."""
-        return self.traits.get(_last_step(key))
+        return self.traits.get(last_step(key))

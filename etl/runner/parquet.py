@@ -29,11 +29,14 @@ def write_table(rows: pl.DataFrame, path: Path) -> None:
 def write_stream(rows: pl.DataFrame, path: Path) -> None:
     """Writes a frame as an Arrow stream: for small frames a tenth of the time of Parquet.
 
+    The older layout of texts holds those of the rows alone. The newer one holds whole buffers, with personal values of
+    raw records, which a killed run would leave behind.
+
     Raises:
         OutputError: The disk is full, or the path cannot be written.
     """
     with _full_disk_is_told(path), path.open("wb") as file:
-        rows.write_ipc_stream(file, compression="lz4")
+        rows.write_ipc_stream(file, compression="lz4", compat_level=pl.CompatLevel.oldest())
 
 
 def read_stream(path: Path, columns: list[str] | None = None) -> pl.DataFrame:

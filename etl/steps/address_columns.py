@@ -8,14 +8,16 @@ import polars as pl
 
 from etl.columnar.string_buffers import lists_of
 from etl.options import Pii
-from etl.privacy.addresses import DROPPED, hide_addresses
+from etl.privacy.addresses import DROPPED, MARK, hide_addresses
+from etl.privacy.redactor import PLAIN_NAME, Redactor
+from etl.rules.ruleset import Ruleset
 
 #: The columns of all tables whose texts come from the record; `source`, the path of the input, is the user's own.
 _SENT: Final = frozenset(
     (
         *("account_id", "integration", "match_key", "match_param", "click_id", "ref_id", "event", "conversion_type"),
         *("value_param", "currency", "transaction_id", "transaction_key", "brand_name", "country", "user_agent"),
-        *("item_id", "name", "variant", "value", "message", "suggestion"),
+        *("item_id", "name", "variant", "value", "message", "suggestion", "http_method"),
     )
 )
 
@@ -45,15 +47,23 @@ def _hide_in_issues(issues: pl.Series, pii: Pii) -> pl.Series:
     return lists_of(hidden.to_struct(), issues.list.len().to_numpy()).alias(issues.name)
 
 
-def hide_in_names(counts: pl.DataFrame, pii: Pii) -> pl.DataFrame:
-    """Replaces the addresses in counted names, and adds the counts of names that are equal then.
+def hide_in_names(counts: pl.DataFrame, pii: Pii, ruleset: Ruleset) -> pl.DataFrame:
+    """Replaces what is personal in counted names, and adds the counts of names that are equal then.
+
+    A name with marks that names do not have is a part of a body that is no form, such as XML.
 
     Args:
         counts: name, count.
-        pii: `drop` makes a name with an address `redacted`.
+        pii: `drop` makes a name with personal values `redacted`.
+        ruleset: Its aliases of personal traits are personal too.
     """
-    hidden = hide_addresses(counts["name"], pii)
-    if hidden is counts["name"] or pii == "keep":
+    names = counts["name"]
+    texts = (~names.str.contains(f"^{PLAIN_NAME.pattern}$")).arg_true()
+    if pii == "keep":
         return counts
-    named = counts.with_columns(name=hidden.fill_null(DROPPED))
-    return named.group_by("name", maintain_order=True).agg(pl.col("count").sum())
+    redactor = Redactor(ruleset, pii)
+    templates = [DROPPED if pii == "drop" and MARK in one else one for one in map(redactor.name, names.gather(texts))]
+    hidden = hide_addresses(names.clone().scatter(texts, redactor.fill(templates)), pii).fill_null(DROPPED)
+    if hidden.equals(names):
+        return counts
+    return counts.with_columns(hidden).group_by("name", maintain_order=True).agg(pl.col("count").sum())

@@ -136,7 +136,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
         whole = whole.with_columns(client_ip=pl.lit(None, pl.String))
     rejected = _with_ids(pl.concat([unreadable, refused]).sort("source_digest", "record_no"), "rejection_id")
     rejections = protect_match_key(rejected, options)
-    unread = rejections["reason"] == "malformed_record"
+    unread = rejections["reason"].is_in(("malformed_record", "unread_postback"))
     raws = redact_raws(rejections["raw"], options.pii, ruleset, rejections["layout"], unread)
     sent = {
         "conversions": protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
@@ -148,7 +148,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     tables = Tables(
         **{name: hide_in_columns(rows, options.pii) for name, rows in sent.items()},
         skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
-        unrecognised=hide_in_names(fields.unrecognised, options.pii),
+        unrecognised=hide_in_names(fields.unrecognised, options.pii, ruleset),
     )
     return Judged(routed, postbacks, fields, verdicts, tables)
 

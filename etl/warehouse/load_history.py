@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from etl.errors import AccountingError, UsageError
+from etl.privacy.addresses import hide_text
 from etl.rules.ruleset import RULES_VERSION
 from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.runner.tasks import Task, TaskReport
@@ -122,7 +123,7 @@ def _reading(plan: PlannedInput, request: RunRequest) -> str:
     """Returns the settings by which the kept records of an input can be read and judged again, as JSON."""
     origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
     options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}
-    return origin_json({**origin, "options": options})
+    return origin_json({**origin, "header": hide_text(origin["header"], request.options.pii), "options": options})
 
 
 def as_counts(counts: Counter[str]) -> list[dict[str, Any]]:

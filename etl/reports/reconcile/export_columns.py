@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from etl.errors import UsageError
+from etl.privacy.addresses import hide_text
 from etl.rules import page
 from etl.sources.readers.column_guessing import folded
 
@@ -95,7 +96,7 @@ def find_columns(names: list[str], chosen: Mapping[str, str], clocks: Sequence[s
             raise UsageError(f"--columns {role_name!r} is not a role.", f"The roles are {', '.join(roles)}.")
         if column not in names:
             raise UsageError(
-                f"--columns names {column!r}, but there is no such column.", f"The columns are {', '.join(names[:12])}."
+                f"--columns names {column!r}, but there is no such column.", f"The columns are {shown_names(names)}."
             )
     return guess_columns(names, chosen, clocks)
 
@@ -115,3 +116,8 @@ def guess_columns(names: list[str], chosen: Mapping[str, str], clocks: Sequence[
         if (name := chosen.get(role.name, guess)) in names:
             found[role.name] = name
     return found
+
+
+def shown_names(names: list[str]) -> str | None:
+    """Returns the first names of columns; of a file without a header they may be personal values."""
+    return hide_text(", ".join(names[:12]), "hash")

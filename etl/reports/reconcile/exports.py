@@ -11,7 +11,7 @@ import polars as pl
 
 from etl.columnar.factorize import map_distinct
 from etl.errors import UsageError
-from etl.reports.reconcile.export_columns import SHARES, find_columns, guess_columns, is_enough
+from etl.reports.reconcile.export_columns import SHARES, find_columns, guess_columns, is_enough, shown_names
 from etl.reports.reconcile.export_files import read_texts
 from etl.reports.reconcile.export_times import Times, is_clock, read_times
 from etl.rules import value_parsing
@@ -78,7 +78,7 @@ def read_export(path: Path, chosen: Mapping[str, str], zone: str, layout: str | 
     columns = find_columns(texts.columns, chosen, [column.name for column in texts if is_clock(column)])
     if not is_enough(columns):
         raise UsageError(
-            f"{path} needs a column of times and a column to match by; found only {', '.join(texts.columns[:12])}.",
+            f"{path} needs a column of times and a column to match by; found only {shown_names(texts.columns)}.",
             "Name them with --columns time=NAME,transaction_id=NAME,click_id=NAME,value=NAME,currency=NAME.",
         )
     return _parse_columns(texts, columns, zone, layout)

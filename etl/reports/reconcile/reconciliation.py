@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import UsageError
+from etl.options import Pii
+from etl.privacy.addresses import hide_addresses
 from etl.reports.reconcile.causes import Sides, explain_differences
 from etl.reports.reconcile.exports import Export, read_export
 from etl.reports.reconcile.gaps import (
@@ -120,7 +122,9 @@ def reconcile(request: ReconcileRequest) -> Reconciliation:
     for option, zone in (("--timezone", request.zone), ("--their-timezone", request.their_zone)):
         check_zone(option, zone)
     published = open_published(request.folder)
+    pii: Pii = "keep" if _keeps_plain(published) else "hash"
     export = read_export(request.against, request.columns, request.their_zone, request.layout)
+    export = export._replace(rows=_hide(export.rows, pii))
     days = with_days(export.rows, request.zone)
     if days["day"].null_count() == days.height:
         raise UsageError(
@@ -130,7 +134,7 @@ def reconcile(request: ReconcileRequest) -> Reconciliation:
     first, last = days["day"].min(), days["day"].max()
     assert isinstance(first, date)
     assert isinstance(last, date)
-    ours = with_days(_read_ours(published, request, first, last), request.zone)
+    ours = with_days(_hide(_read_ours(published, request, first, last), pii), request.zone)
     theirs, notes = _with_currency(days, ours, export, request)
     pairs = match(ours, theirs, request.tolerance)
     undressed = find_dressed(ours, theirs, pairs)
@@ -139,6 +143,17 @@ def reconcile(request: ReconcileRequest) -> Reconciliation:
     sides = Sides(ours, theirs, pairs, _read_rejections(published, request), undressed.rows)
     compared = _compare(sides, in_period(ours, first, last), request)
     return Reconciliation(columns=export.columns, first=first, last=last, notes=notes, **compared)
+
+
+def _keeps_plain(published: Published) -> bool:
+    """Returns whether the tables hold personal values as they were sent."""
+    return bool(read(published.conversions.select(pl.col("email").is_not_null().any())).item())
+
+
+def _hide(rows: pl.DataFrame, pii: Pii) -> pl.DataFrame:
+    """Replaces the addresses in the ids of a side by their hashes, as the tables do."""
+    named = [name for name in ("transaction_id", "click_id", "match_key", "currency") if name in rows.columns]
+    return rows.with_columns(hide_addresses(rows[name], pii) for name in named)
 
 
 def _compare(sides: Sides, ours: pl.DataFrame, request: ReconcileRequest) -> dict[str, Any]:
