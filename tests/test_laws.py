@@ -155,6 +155,7 @@ def test_no_bytes_raise_and_every_record_is_in_one_place(
     assert placed == requests.height
 
 
+@pytest.mark.usefixtures("remembered_transforms")
 def test_shuffled_inputs_give_the_same_tables(tmp_path: Path) -> None:
     files = []
     for seed in range(4):
@@ -182,23 +183,12 @@ def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytes
     ]
 
 
-def made_once(transform: Callable[..., Tables]) -> Callable[..., Tables]:
-    """The transform, which is pure, but for a batch that it has had already: this knows its tables."""
-    made: dict[str, Tables] = {}
-
-    def once(requests: pl.DataFrame, *rules: object) -> Tables:
-        batch = str(requests.select("source_digest", "record_no").rows())
-        return made.get(batch) or made.setdefault(batch, transform(requests, *rules))
-
-    return once
-
-
+@pytest.mark.usefixtures("remembered_transforms")
 @pytest.mark.parametrize("records_per_part", [pytest.param(1, marks=thorough), 100])
 def test_in_which_order_keys_are_met_plays_no_part(
     records_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "BATCH_BYTES", 6_000)
-    monkeypatch.setattr(tasks, "transform", made_once(tasks.transform))
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 20)
     monkeypatch.setattr(run, "ROWS_PER_PIECE", records_per_part)
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, 200), mtime=0))
