@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from functools import cache
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import polars as pl
 import pytest
@@ -55,16 +57,32 @@ def wrap(row: Carrier, text: bytes, number: int = 0) -> bytes:
     return b""
 
 
-def requests_of(data: bytes, folder: Path) -> tuple[Detected, pl.DataFrame]:
-    """The requests of an input, and what it was found to be."""
+def requests_of(data: bytes, folder: Path, found: Detected | None = None) -> tuple[Detected, pl.DataFrame]:
+    """The requests of an input, and what it was found to be, unless that is known."""
     path = folder / "input"
     path.write_bytes(data)
     surveyed = survey(path, "input", 1 << 24)
-    found = detect(surveyed.samples, "input", Settings())
+    found = found or detect(surveyed.samples, "input", Settings())
     place = (surveyed.starts[0], surveyed.plain_bytes, 1, found.row, found.framing)
     settings = Settings(columns=found.columns)
     split = Split("input", surveyed.digest, path, surveyed.codec, *place, settings, 1 << 20, carriers=found.carriers)
     return found, pl.concat(frame for frame, _ in read_split(split))
+
+
+@cache
+def parts_alone(sample: bytes) -> dict[str, Any]:
+    """What a sample is if nothing carries it, and when it was received."""
+    with TemporaryDirectory() as folder:
+        _, alone = requests_of(sample + b"\n", Path(folder))
+    (row,) = alone.select(*PARTS, "received_at").to_dicts()
+    return row
+
+
+def assert_alike(carried: dict[str, Any], sample: bytes, *about: object) -> None:
+    """A request is what its sample is alone, received when the sample says, if that says it."""
+    alone = parts_alone(sample)
+    names = PARTS if alone["received_at"] is None else (*PARTS, "received_at")
+    assert {name: carried[name] for name in names} == {name: alone[name] for name in names}, about
 
 
 #: A line of a log that can be carried.

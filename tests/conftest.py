@@ -8,10 +8,13 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Final
 
+from tests import effort, planted, s3  # isort: skip - effort comes before anything that imports polars
+
+import polars as pl
 import pytest
 
 import etl
-from tests import effort, planted, s3  # effort comes before anything that imports polars
+from etl.runner import tasks
 from tests.places import ROOT, SHARED
 
 _MEMORY: Final = Path("/dev/shm")
@@ -64,6 +67,19 @@ def planted_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("planted")
     etl.run(planted.write_logs(base / "logs"), base / "tables")
     return base / "tables"
+
+
+@pytest.fixture
+def remembered_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has each batch transformed once in a test by the same rules: that is pure, and the costly part of a small run."""
+    made: dict[object, etl.Tables] = {}
+    transform = tasks.transform
+
+    def remembered(requests: pl.DataFrame, *rules: object) -> etl.Tables:
+        batch = (repr(requests.rows()), *rules)
+        return made.get(batch) or made.setdefault(batch, transform(requests, *rules))
+
+    monkeypatch.setattr(tasks, "transform", remembered)
 
 
 # --- an object store --------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def check(data: bytes, kind: str, setting: str, folder: Path) -> None:
 
 
 def test_torn_and_padded_lines(tmp_path: Path) -> None:
-    check(b"".join(adversary.damaged_lines(seed, 400) + b"\n" for seed in SEEDS), "log", "keep", tmp_path)
+    check(b"".join(adversary.damaged_lines(seed, draws(150, 400)) + b"\n" for seed in SEEDS), "log", "keep", tmp_path)
 
 
 @pytest.mark.parametrize("kind", adversary.GENERATORS)
@@ -100,7 +100,7 @@ def test_adversarial_records(kind: str, setting: str, tmp_path: Path) -> None:
 @cache
 def invented(kind: str) -> bytes:
     """What the adversary invents by every seed, as one input: a large table costs little more than a small one."""
-    parts = [adversary.GENERATORS[kind](seed, 400) for seed in SEEDS]
+    parts = [adversary.GENERATORS[kind](seed, draws(150, 400)) for seed in SEEDS]
     if kind == "json":
         return b"[" + b",".join(part.strip()[1:-1] for part in parts) + b"]"
     return b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts[:-1]) + parts[-1]

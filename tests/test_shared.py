@@ -10,11 +10,21 @@ import pytest
 
 import etl
 from etl.errors import FormatError
+from tests.effort import thorough
 from tests.places import SHARED, reads_shared
 
 pytestmark = reads_shared
 
 CORPORA = sorted(path for path in SHARED.glob("corpora/*/*/*") if path.is_file())
+FOLDERS = {folder: [path for path in CORPORA if path.parent == folder] for folder in {path.parent for path in CORPORA}}
+FILES = [
+    pytest.param(
+        path,
+        id=str(path.relative_to(SHARED / "corpora")),
+        marks=() if FOLDERS[path.parent].index(path) % 3 == 0 else thorough,
+    )
+    for path in CORPORA
+]
 
 #: What this tool reads in the corpora; other files are refused by name.
 READ = ("apache_combined", "nginx_combined", "nginx_ingress", "vhost_combined", "clf_common")
@@ -28,7 +38,7 @@ WEBHOOKS = {
 }
 
 
-@pytest.mark.parametrize("path", CORPORA, ids=[str(path.relative_to(SHARED / "corpora")) for path in CORPORA])
+@pytest.mark.parametrize("path", FILES)
 def test_real_files_are_read_or_refused(path: Path, tmp_path: Path) -> None:
     try:
         summary: dict[str, Any] = etl.run([path], tmp_path / "out", account="a", integration="b")

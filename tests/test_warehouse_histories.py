@@ -34,9 +34,12 @@ import pytest
 
 import etl
 from etl.errors import EtlError
+from etl.sources.detection import detect
+from etl.sources.format import Settings
 from etl.warehouse.backfill import backfill, days_between
 from etl.warehouse.maintenance import compact, forget
 from etl.warehouse.replay import replay
+from etl.warehouse.snapshots import open_for_reading, scan_pinned
 from etl.warehouse.verify import verify
 
 HISTORIES = int(os.environ.get("HISTORIES", "64"))
@@ -137,10 +140,11 @@ class World:
         inputs = self.restored()
         out = self.folder / "fresh"
         etl.run(sorted(inputs or [self.write("empty.log", b"")]), out, **rules)
+        warehouse = open_for_reading(self.warehouse)
         untold = self.untold() if rules["pii"] == "hash" else {}
         for table in etl.schema.TABLES:
             expected = pl.read_parquet(out / table.name)
-            found = etl.scan(self.warehouse, table.name).collect()
+            found = scan_pinned(warehouse, table.name).collect()
             key = [name for name in ("conversion_id", "rejection_id", "position") if name in expected.columns]
             left, right = (masked(rows, untold).sort(key) for rows in (expected, found.drop("received_date")))
             assert right.equals(left), (self.log, table.name, right, left)
@@ -162,9 +166,12 @@ def masked(rows: pl.DataFrame, untold: dict[str, bool]) -> pl.DataFrame:
 # --- commands in processes of their own, which can be killed --------------------------------------------------
 
 FORKS = multiprocessing.get_context("forkserver")
+
+#: What children need is imported and compiled before they are forked, as far as it starts no thread.
 FORKS.set_forkserver_preload(
-    ["tests.test_warehouse_histories", "etl.warehouse.load", "etl.warehouse.replay", "deltalake"]
+    ["tests.test_warehouse_histories", "etl.warehouse.load", "etl.warehouse.replay", "deltalake", "pyarrow.compute"]
 )
+detect((log_line(Random(0)).encode(),), "", Settings())
 
 
 def backfill_days(template: str, warehouse: str, **rules: Any) -> None:
@@ -371,12 +378,14 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.usefixtures("remembered_transforms")
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_after_any_history_a_warehouse_holds_what_a_fresh_run_writes(shard: int, folder: Path) -> None:
     for seed in range(shard, HISTORIES, SHARDS):
         play(seed, folder / str(seed), str(folder / str(seed) / "warehouse"))
 
 
+@pytest.mark.usefixtures("remembered_transforms")
 def test_the_same_in_an_object_store(folder: Path, make_bucket: Callable[[str], str]) -> None:
     bucket = make_bucket("histories")
     for seed in range(STORED_HISTORIES):
