@@ -112,8 +112,8 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "engine counts hash_set parquet publish published_tables staged_parts tasks stage_inputs"
-                " quiet_inputs run",
+                "engine counts hash_set parquet publish published_tables staged_parts tasks unknown_inputs"
+                " stage_inputs quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),
@@ -136,7 +136,7 @@ FLOORS: Final = (
             _room(
                 "reports",
                 "what inputs hold, what another ruleset would change, the rules",
-                "inspect rulebook what_if",
+                "record_counts inspect rulebook what_if",
             ),
             _room(
                 "reports/audit",

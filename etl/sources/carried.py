@@ -11,6 +11,7 @@ import polars as pl
 
 from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
+from etl.rules.ruleset import word_of
 from etl.schema import INSTANT
 from etl.sources.carriers.joining import Joiner
 from etl.sources.carriers.known_carriers import Claims, levels_of
@@ -23,9 +24,6 @@ from etl.sources.readers.request_fields import instant_of
 from etl.sources.readers.second_records import is_second_record
 from etl.sources.record import Record
 from etl.sources.records.lines import Batch
-
-#: The word of a collect path, if the ruleset names none.
-_WORD: Final = b"/collect/"
 
 #: How a record of a log or a payload begins. Any other text without the collect path is an application's own line.
 _HEAD: Final = re.compile(
@@ -125,10 +123,11 @@ def complete(columns: dict[str, pl.Series], opened: Opened, settings: Settings) 
         received = received.fill_null(found)
     is_carried = np.array(opened.is_carried, bool)
     unread = np.flatnonzero(is_carried & (fault == "malformed_record").fill_null(value=False).to_numpy())
+    word = word_of(settings.collect_path).encode()
     lines = [
         i
         for i in unread.tolist()
-        if not _is_record(opened.records, i, settings.word or _WORD)
+        if not _is_record(opened.records, i, word)
         and not is_second_record(Record("malformed_record", columns["fault_message"][i]))
     ]
     places, faults = list(opened.faults), list(opened.faults.values())

@@ -73,10 +73,10 @@ BY_NAME: Final = {row.name: row for row in FORMATS}
 RETIRED: Final = {"docker": BARE_LINES, "log_wrapper": access_log.FORMATS[0]}
 
 
-def _is_free_text(_row: Format, line: bytes) -> bool:
+def is_free_text(line: bytes, settings: Settings) -> bool:
     """Whether a line can be read by its address alone, and no format claims it."""
     others = (row for row in FORMATS if FAMILIES[row.family].framing == LINES and row != address_in_line.FORMAT)
-    return not any(FAMILIES[row.family].claims(row, line) for row in others) and address_in_line.claims(line)
+    return not any(FAMILIES[row.family].claims(row, line) for row in others) and address_in_line.claims(line, settings)
 
 
 FAMILIES: Final[dict[str, Family]] = {
@@ -99,7 +99,7 @@ FAMILIES: Final[dict[str, Family]] = {
         csv_tables.claims_copy,
         start_layout_reader=csv_tables.start_copy_layout_reader,
     ),
-    "address_in_line": Family(LINES, address_in_line.start, _is_free_text),
+    "address_in_line": Family(LINES, address_in_line.start, lambda _row, line: is_free_text(line, Settings())),
     "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False),
 }
 

@@ -170,7 +170,7 @@ def read_last(read: Reader, heads: Iterable[re.Pattern[bytes]], settings: Settin
     return read_any
 
 
-def claims(line: bytes, settings: Settings = Settings()) -> bool:  # noqa: B008  a tuple never changes
+def claims(line: bytes, settings: Settings) -> bool:
     """Whether a line can be read by its address."""
     record = None if _is_json(line) else read_line(line, settings)
     return record is not None and record.fault is None

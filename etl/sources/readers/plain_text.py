@@ -121,7 +121,7 @@ def start_dated(_rows: tuple[Format, ...], settings: Settings) -> Reader:
         if split is None:
             return Record("malformed_record", "No JSON after a date")
         before, content = split
-        record = webhook_envelopes.read_record(content)
+        record = webhook_envelopes.read_record(content, settings.collect_path)
         time = find_time(before.decode("utf-8", "replace"), settings.timezone)
         if record.received_at is None:
             record = record._replace(received_at=time)
