@@ -19,6 +19,7 @@ from etl.sources.carriers.opening import Level, Opened, Opener
 from etl.sources.carriers.table_carriers import NAMED, Cells, named_level, zone_of
 from etl.sources.format import Format, Settings
 from etl.sources.formats.registry import BY_NAME, FAMILIES, rows_of
+from etl.sources.readers import address_in_line
 from etl.sources.readers.csv_tables import CellReader, start_cells, start_copied_cells
 from etl.sources.readers.request_fields import instant_of
 from etl.sources.readers.second_records import is_second_record
@@ -146,6 +147,7 @@ def _is_record(records: Batch, i: int, word: bytes) -> bool:
 
 def claims_of(settings: Settings, row: Format | None) -> Claims:
     """Returns what formats say of a text that a carrier may hold."""
+    word = word_of(settings.collect_path).encode()
     own = own_claims(row, settings) or (lambda _record: False)
     names = ("json", *_CARRIED_TEXTS)
     rows = {name: [held for held in rows_of(name, settings) if held.name != "log_event"] for name in names}
@@ -173,7 +175,11 @@ def claims_of(settings: Settings, row: Format | None) -> Claims:
         """Whether a text is a request by itself: an object, or a time with an address."""
         return claims("json" if text[:1] == b"{" else "plain_text", text)
 
-    return Claims(own, is_whole, is_request, is_known, is_log)
+    def is_free(text: bytes) -> bool:
+        """Whether a text is a line in no format that can be read by its address."""
+        return word in text and address_in_line.claims(text, settings)
+
+    return Claims(own, is_whole, is_request, is_known, is_log, is_free)
 
 
 def is_object(line: bytes) -> bool:

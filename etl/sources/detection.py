@@ -33,6 +33,7 @@ from etl.sources.formats.unsupported import find_unsupported
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import address_in_line, csv_tables, json_matching, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
+from etl.sources.readers.text_lines import without_colours
 from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
 from etl.sources.records.json_documents import read_documents
 from etl.sources.storage.decompress import SAMPLE_BYTES
@@ -163,7 +164,10 @@ def _sample(samples: tuple[bytes, ...]) -> Sample:
         lines.pop()
     for later in samples[1:]:
         lines += later.split(b"\n")[1:-1]
-    return Sample(head, [line.removesuffix(b"\r") for line in lines])
+    is_coloured = b"\x1b[" in head
+    return Sample(
+        head, [without_colours(line.removesuffix(b"\r")) if is_coloured else line.removesuffix(b"\r") for line in lines]
+    )
 
 
 def _records(head: bytes, framing: str, delimiter: str = ",", container: tuple[str, ...] = ()) -> list[bytes]:

@@ -33,6 +33,7 @@ from etl.sources.readers import (
     w3c,
 )
 from etl.sources.readers.second_records import head_of, is_second_record
+from etl.sources.readers.text_lines import without_colours
 from etl.sources.record import Record
 
 BARE_LINES: Final = Format(
@@ -58,6 +59,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     *json_logs.FORMATS,
     *webhook_captures.FORMATS,
     *lambda_events.FORMATS,
+    json_logs.NESTED,
     *text.FORMATS,
     *w3c.FORMATS,
     *csv_tables.FORMATS,
@@ -107,6 +109,9 @@ FAMILIES: Final[dict[str, Family]] = {
 #: A query or form that stands alone.
 _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
 
+#: Faults of lines that colours may hide.
+_HIDDEN: Final = ("malformed_record", "unread_postback", "not_a_request")
+
 #: Families whose lines may be mixed in one file.
 _MIXED: Final = ("text", "access_log", "json")
 #: Families of lines that may stand among lines in no format.
@@ -147,7 +152,15 @@ def start_reader(row: Format, settings: Settings, *, is_carried: bool = False) -
 
     if row.family not in _TEXTS:
         return read
-    return address_in_line.read_last(read_any if others else read, _heads(settings, row), settings, is_free=is_free)
+    last = address_in_line.read_last(read_any if others else read, _heads(settings, row), settings, is_free=is_free)
+
+    def read_coloured(record: bytes) -> Record:
+        """Reads a record again without the colours of a console if they hide what it is."""
+        parsed = last(record)
+        is_hidden = parsed.fault in _HIDDEN and b"\x1b[" in record
+        return last(without_colours(record)) if is_hidden else parsed
+
+    return read_coloured
 
 
 def _heads(settings: Settings, row: Format) -> list[re.Pattern[bytes]]:

@@ -117,7 +117,9 @@ FORMATS: Final = (
         + _UNTIMED
         + rb"method=(?P<method>\S*) path=\"?(?P<target>.*?)\"? host=\S* (?:.*?fwd=\"?(?P<client>[^\" ]*)\"? )?"
         rb".*?status=(?P<status>\d*)(?: .*)?"
-        rb"|" + _ISO + rb" (?:app|heroku)\[(?!router)[\w.-]+\]: .*",
+        rb"|"
+        + _ISO
+        + rb" (?:heroku\[(?!router)[\w.-]+\]: .*|app\[[\w.-]+\]: (?!\{|\[?\d|https?://|/|\??[\w.-]+=|[A-Z]{3,7} /).*)",
     ),
     Format(
         "envoy",
@@ -219,9 +221,9 @@ FORMATS: Final = (
             ),
             b"192.0.2.7, -, 5/1/2024, 12:00:00, W3SVC1, WEB1, 198.51.100.1, 4, 120, 2, 200, 0, POST, /acme/collect/shop, -,",
         ),
-        pattern=rb"(?P<client>[\da-fA-F.:]+), [^,]*, (?P<time>\d\d?/\d\d?/\d{4}, \d\d?:\d\d:\d\d), [^,]*, [^,]*, [^,]*, \d+, \d+, "
+        pattern=rb"(?P<client>[\da-fA-F.:]+), [^,]*, (?P<time>\d\d?/\d\d?/(?:\d\d){1,2}, \d\d?:\d\d:\d\d), [^,]*, [^,]*, [^,]*, \d+, \d+, "
         rb"\d+, (?P<status>\d+), \d+, (?P<method>[A-Z]+), (?P<path>[^,]*), (?P<query>.*?),? ?",
-        time="layout %m/%d/%Y, %H:%M:%S",
+        time="any",
         is_zoned=False,
     ),
 )

@@ -79,6 +79,8 @@ FORMATS: Final = (
 #: What Caddy writes between the date and the JSON of a request.
 _CONSOLE: Final = b"\thttp.log.access"
 
+#: What Monolog writes behind a record without further values.
+_EXTRA: Final = re.compile(rb"(?<=[\]}])(?: (?:\[\]|\{\}))+\s*\Z")
 _OPENER: Final = re.compile(rb"[{\[]\s*(?:[\"{}\]]|$)")
 _REQUEST: Final = re.compile(rb"(?:^|[\s\"])(?:(GET|POST|PUT)[ :]+)?(https?://\S+|/\S+)")
 
@@ -140,7 +142,7 @@ def _split(block: bytes) -> tuple[bytes, bytes] | None:
     if not DATED.match(block):
         return None
     for opener in _OPENER.finditer(block):
-        content = block[opener.start() :].rstrip()
+        content = _EXTRA.sub(b"", block[opener.start() :]).rstrip()
         closed = content[: max(content.rfind(b"}"), content.rfind(b"]")) + 1]
         if opener[0][:1] == b"{" or json_codec.is_json(closed):
             return block[: opener.start()], closed or content

@@ -151,10 +151,13 @@ def _instant(value: Any) -> datetime | None:
 _SECOND: Final = re.compile(rb"(?<=[^:,\[\s])\s{0,9}(?P<object>\{)\s{0,9}\"")
 
 
+#: How JSON begins; a time in brackets begins no array.
+_JSON_START: Final = re.compile(rb"\s*(?:\{|\[\s*(?:[\[{\"\]]|$))")
+
+
 def malformed_reason(text: bytes) -> str:
     """Explains why a record is not valid JSON."""
-    head = text.lstrip()[:1]
-    if head not in (b"{", b"["):
+    if not _JSON_START.match(text):
         return "Not JSON: it begins with neither { nor ["
     second = _SECOND.search(text, 1)
     if second:
