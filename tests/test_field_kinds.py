@@ -69,6 +69,35 @@ KINDS: Final[dict[str, Kind]] = {
     "Spring, with a comma behind the address": lines(
         f"2024-05-01 12:00:0{{i}}.123 DEBUG 8 : Before request [GET {TARGET}, client=192.0.2.{{i}}]"
     ),
+    "an address with a status and a client behind it": lines(
+        f"[2024-05-01 12:00:0{{i}}] GET {TARGET} 200 192.0.2.{{i}}"
+    ),
+    "an address in a message, with a status behind it": objects(
+        {"level": "info", "timestamp": "2024-05-01T12:00:0{i}Z", "message": f"GET {TARGET} 200 - 192.0.2.{{i}}"}
+    ),
+    "lines as cells, without a header": lines('"' + LINE.replace('"', '""') + '"'),
+    "lines as cells behind a time": lines("2024-05-01T12:00:0{i}Z\t" + '"' + LINE.replace('"', '""') + '"'),
+    "Caddy's console with ISO times": lines(
+        "2024-05-01T12:00:0{i}.123Z\tINFO\thttp.log.access\thandled request\t"
+        + json.dumps(
+            {"request": {"remote_ip": "192.0.2.{i}", "method": "GET", "host": "a", "uri": TARGET}, "status": 2}
+        )
+    ),
+    "API Gateway, with the query in lower case": objects(
+        {
+            "requestId": "r",
+            "ip": "192.0.2.{i}",
+            "requestTime": "01/May/2024:12:00:0{i} +0000",
+            "httpMethod": "GET",
+            "path": PATH,
+            "querystring": QUERY,
+            "status": "200",
+        }
+    ),
+    "Vercel's columns": table(
+        ("TimeUTC", "requestPath", "requestMethod", "requestQueryString", "clientIp"),
+        ("2024-05-01 12:00:0{i}", PATH, "GET", QUERY, "192.0.2.{i}"),
+    ),
     "semicolons": lines(f"192.0.2.{{i}};2024-05-01T12:00:0{{i}}+00:00;GET;{TARGET};200"),
     "commas": lines(f"2024-05-01 12:00:0{{i}},192.0.2.{{i}},GET,{TARGET},200,2"),
     "carets": lines(f"192.0.2.{{i}}^2024-05-01 12:00:0{{i}}^GET^{TARGET}^200"),

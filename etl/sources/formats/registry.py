@@ -109,7 +109,10 @@ FAMILIES: Final[dict[str, Family]] = {
 #: A query or form that stands alone.
 _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
 
-#: Faults of lines that colours may hide.
+#: A line as the only cell of a row.
+_CELL: Final = re.compile(rb'"(?:[^"]|"")*""(?:[^"]|"")*"')
+
+#: Faults of lines that colours or quotes may hide.
 _HIDDEN: Final = ("malformed_record", "unread_postback", "not_a_request")
 
 #: Families whose lines may be mixed in one file.
@@ -154,13 +157,16 @@ def start_reader(row: Format, settings: Settings, *, is_carried: bool = False) -
         return read
     last = address_in_line.read_last(read_any if others else read, _heads(settings, row), settings, is_free=is_free)
 
-    def read_coloured(record: bytes) -> Record:
-        """Reads a record again without the colours of a console if they hide what it is."""
+    def read_plain(record: bytes) -> Record:
+        """Reads a record again without the colours of a console, or the quotes of a cell, that hide what it is."""
         parsed = last(record)
-        is_hidden = parsed.fault in _HIDDEN and b"\x1b[" in record
-        return last(without_colours(record)) if is_hidden else parsed
+        if parsed.fault not in _HIDDEN:
+            return parsed
+        if b"\x1b[" in record:
+            return last(without_colours(record))
+        return last(record[1:-1].replace(b'""', b'"')) if _CELL.fullmatch(record) else parsed
 
-    return read_coloured
+    return read_plain
 
 
 def _heads(settings: Settings, row: Format) -> list[re.Pattern[bytes]]:

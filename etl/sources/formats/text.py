@@ -201,12 +201,12 @@ FORMATS: Final = (
                 b'"/acme/collect/shop?click_id=a", "headers": {}}, "duration": 0.25, "status": 200}'
             ),
         ),
-        pattern=rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+)\t\w+\thttp\.log\.access\S*\t[^\t]*\t"
+        pattern=rb"(?P<time>\d{4}[/-]\d\d[/-]\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?|\d{10}(?:\.\d+)?)\t\w+\thttp\.log\.access\S*\t[^\t]*\t"
         rb'\{"request": \{"remote_ip": "(?P<address>[\da-fA-F.:]*)"(?:, "remote_port": "\d*")?(?:, "client_ip": "(?P<client>[\da-fA-F.:]*)")?'
         rb'.*?"method": "(?P<method>[A-Za-z_-]+)", "host": "[^"]*", '
         rb'"uri": "(?P<target>(?:[^"\\]|\\.)*)".*"status": (?P<status>\d+).*',
         escape="json",
-        time="layout %Y/%m/%d %H:%M:%S.%f",
+        time="any",
         is_zoned=False,
     ),
     Format(

@@ -55,7 +55,17 @@ GUESSES: Final[dict[str, tuple[str, ...]]] = {
         "httprequest_requesturl",
     ),
     "request": ("request", "request_line"),
-    "query": ("query", "query_string", "querystring", "args", "qs", "raw_query", "cs_uri_query", "url_query"),
+    "query": (
+        "query",
+        "query_string",
+        "querystring",
+        "args",
+        "qs",
+        "raw_query",
+        "cs_uri_query",
+        "url_query",
+        "request_query_string",
+    ),
     "path": ("path", "request_path", "endpoint", "clientrequestpath", "cs_uri_stem", "url_path"),
     "received_at": (
         *("received_at", "received", "created_at", "created", "inserted_at", "logged_at", "request_time", "timestamp"),

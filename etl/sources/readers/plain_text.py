@@ -19,11 +19,20 @@ _TIME: Final = (
 )
 _BEFORE: Final = rb'(?:[\[("]?' + _TIME + rb'[\])"]?\s*(?:[,;|:-]\s*)?(?<![0-9]))?'
 _QUERY_NAME: Final = rb"[A-Za-z_\xc2][\w.%\[\]\xa4-]*"
+#: The rest of an address, whose blanks may be raw; but no fields of a log: a status, a client, a duration, an arrow.
+_TEXT: Final = (
+    rb"(?:(?!\s(?:(?:20[0-46]|30[1-478]|40[0-59]|410|422|429|499|50[0-4])(?:\s|\Z)|(?:\d{1,3}\.){3}\d{1,3}"
+    rb"|\d+(?:\.\d+)?\s?ms\b|\|\s|[-=]>\s)).)*?"
+)
 _LINE: Final = (
     rb'(?!.*" )'
     + _BEFORE
     + rb'"?(?:(?P<method>GET|POST|HEAD|PUT|OPTIONS)[ \t:]+)?'
-    + rb'(?:(?P<target>https?://[^\s"]+|https?://\S.*?|/[^\s?]*(?:\?.*?)?)(?: HTTP/[\d.]+)?'
+    + rb'(?:(?P<target>https?://[^\s"]+|https?://\S'
+    + _TEXT
+    + rb"|/[^\s?]*(?:\?"
+    + _TEXT
+    + rb")?)(?: HTTP/[\d.]+)?"
     + rb"|(?P<query>\??&?"
     + _QUERY_NAME
     + rb'=(?!.*\s[\w.-]+=).*?))"?\s*'

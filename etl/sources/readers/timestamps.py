@@ -76,6 +76,7 @@ _WRITTEN: Final = (
     (re.compile(r"\d\d?/\d\d?/\d\d,? \d\d?:\d\d:\d\d(?:\.\d+)? [AP]M"), "%m/%d/%y %I:%M:%S %p"),
     (re.compile(r"\d\d?/\d\d?/\d{4}, \d\d?:\d\d:\d\d"), "%m/%d/%Y %H:%M:%S"),
     (re.compile(r"\d\d?/\d\d?/\d\d, \d\d?:\d\d:\d\d"), "%m/%d/%y %H:%M:%S"),
+    (re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)?"), "%Y/%m/%d %H:%M:%S"),
     (re.compile(r"\d\d?\.\d\d?\.\d{4},? \d\d:\d\d:\d\d"), "%d.%m.%Y %H:%M:%S"),
 )
 #: The fraction of a second.
