@@ -208,6 +208,42 @@ def test_every_kind_holds_the_same_postbacks(kind: str, tmp_path: Path) -> None:
     assert rows["client_ip"].to_list() == [f"192.0.2.{i}" for i in (1, 2, 3)]
 
 
+#: Lines in no format; whatever stands behind the address is not part of it.
+BEHIND: Final = {
+    "Spring": f"DEBUG : Before request [uri={TARGET};client=192.0.2.1;session=A]",
+    "a closing bracket": f"[ip=192.0.2.1] [uri={TARGET}] [status=200]",
+    "a closing parenthesis": f"192.0.2.1 (uri={TARGET}) 200",
+    "a closing brace": f"&{{Method:GET URL:{TARGET}}}",
+    "a colon": f"GET {TARGET}: 200 OK",
+    "a user agent": f"2024-05-01 12:00:00 GET {TARGET} {AGENT}",
+    "a user agent in quotes": f'2024-05-01 12:00:00 https://t.example.com{TARGET} "{AGENT}"',
+    "a program behind a tab": f"2024-05-01 12:00:00\t{TARGET}\tcurl/8",
+    "a host": f"2024-05-01 12:00:00 GET {TARGET} t.example.com",
+    "bytes": f"2024-05-01 12:00:00 GET {TARGET} 512 bytes",
+    "a duration": f"{TARGET} 200 12ms",
+    "an object": f'2024-05-01 12:00:00 GET {TARGET} {{"ip": "192.0.2.1"}}',
+    "commas behind it alone": f"https://t.example.com{TARGET},200,2024-05-01 12:00:00",
+    "pipes behind it alone": f"https://t.example.com{TARGET}|200|2024-05-01 12:00:00",
+    "an arrow": f"GET {TARGET} -> 200",
+}
+
+
+@pytest.mark.parametrize("kind", BEHIND)
+def test_an_address_ends_where_its_line_goes_on(kind: str, tmp_path: Path) -> None:
+    query = QUERY.replace("transaction_id=T{i}&value=12.50", "value=12.50&transaction_id=T{i}")
+    (tmp_path / "input").write_bytes(str(lines(BEHIND[kind].replace(QUERY, query))()).encode())
+    etl.run([tmp_path / "input"], tmp_path / "out")
+    rows = pl.read_parquet(tmp_path / "out" / "conversions")
+    assert sorted(rows["transaction_id"]) == ["T1", "T2", "T3"]
+
+
+def test_a_raw_blank_before_a_further_parameter_or_word_is_text(tmp_path: Path) -> None:
+    texts = [f"{PATH}?click_id=a&brand_name=A B&value=1", f"{PATH}?click_id=b&value=1&brand_name=A B"]
+    (tmp_path / "input").write_text("\n".join(texts), encoding="utf-8")
+    etl.run([tmp_path / "input"], tmp_path / "out")
+    assert pl.read_parquet(tmp_path / "out" / "conversions")["brand_name"].to_list() == ["A B", "A B"]
+
+
 def test_a_time_in_brackets_begins_no_json(tmp_path: Path) -> None:
     """An object behind a time is no second record."""
     (tmp_path / "input").write_text('[2024-05-01 12:00:00] received {"click_id": "a"} [] []\n' * 3, encoding="utf-8")

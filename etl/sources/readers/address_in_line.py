@@ -74,10 +74,14 @@ _CLOSERS: Final = {
     b"^": rb"[\^\s]",
     **dict.fromkeys((b"\x01", b"\x1e", b"\x1f"), rb"[\x01\x1e\x1f\s]"),
 }
-#: What closes a request whose method a bracket opens.
-_BRACKETS: Final = {b"[": b"]", b"(": b")", b"<": b">", b"{": b"}"}
+#: Brackets that may close what an address stands in.
+_BRACKETS: Final = {b"]": b"[", b")": b"(", b">": b"<", b"}": b"{"}
+#: Where the next field begins, in Spring's layout and between separators.
+_NEXT_FIELD: Final = re.compile(
+    rb";(?=(?:client|session|user|headers|payload)=)|(?P<separator>[,;|])(?=\d{3}(?P=separator))"
+)
 #: What separates an address from the next word of a sentence.
-_COMMA: Final = re.compile(rb"[,;](?=\s)")
+_COMMA: Final = re.compile(rb"[,;:](?=\s)")
 _OPENERS: Final = b" \t\"'|<>[](){},;`^\x01\x1e\x1f"
 
 _STATUS_LABELLED: Final = re.compile(
@@ -272,12 +276,10 @@ def _ending(line: bytes, start: int, opener: bytes, method: re.Match[bytes] | No
         _TornError: A quote opened it, or its request, and does not close.
     """
     quote = opener if opener in (b'"', b"'") else b""
-    bracket = b""
     before = line[max(start - _BEFORE, 0) : start]
     if not quote and method and not before[method.end("method") :].strip(b" "):
         called = before[: method.start()][-1:]
         quote = called if called in (b'"', b"'") else b""
-        bracket = _BRACKETS.get(called, b"")
     if quote:
         closing = re.compile(rb"(?<!\\)(?:\\\\)*\\?" + quote).search(line, start)
         if closing is None:
@@ -287,7 +289,12 @@ def _ending(line: bytes, start: int, opener: bytes, method: re.Match[bytes] | No
     closed = re.compile(_CLOSERS.get(opener, rb"[\s\"'`]")).search(line, start)
     end = closed.start() if closed else len(line)
     end -= bool(end > start and _COMMA.match(line, end - 1))
-    end -= bool(bracket and line[start:end].endswith(bracket))
+    bracket = line[end - 1 : end]
+    opening = _BRACKETS.get(bracket)
+    if opening and line.count(opening, 0, start) > line.count(bracket, 0, start):
+        end -= line.count(bracket, start, end) > line.count(opening, start, end)
+    field = _NEXT_FIELD.search(line, start, end)
+    end = field.start() if field else end
     return end, line[start:end]
 
 

@@ -19,16 +19,21 @@ _TIME: Final = (
 )
 _BEFORE: Final = rb'(?:[\[("]?' + _TIME + rb'[\])"]?\s*(?:[,;|:-]\s*)?(?<![0-9]))?'
 _QUERY_NAME: Final = rb"[A-Za-z_\xc2][\w.%\[\]\xa4-]*"
-#: The rest of an address, whose blanks may be raw; but no fields of a log: a status, a client, a duration, an arrow.
-_TEXT: Final = (
-    rb"(?:(?!\s(?:(?:20[0-46]|30[1-478]|40[0-59]|410|422|429|499|50[0-4])(?:\s|\Z)|(?:\d{1,3}\.){3}\d{1,3}"
-    rb"|\d+(?:\.\d+)?\s?ms\b|\|\s|[-=]>\s)).)*?"
+_STATUS: Final = rb"(?:20[0-46]|30[1-478]|40[0-59]|410|422|429|499|50[0-4])"
+#: Where the fields of a log begin behind an address: after a blank, or between separators.
+_FIELDS: Final = (
+    rb"(?:\s(?![^\r\n]*&[\w.%\[\]-]+=)(?:[\"\[({<|]|" + _STATUS + rb"(?:\s|\Z)|(?:\d{1,3}\.){3}\d{1,3}|[-=]>"
+    rb"|\d+(?:\.\d+)?\s?(?:m?s|[kM]?B|bytes)\b|[^\s/=]+/\S|[\w-]+(?:\.[\w-]+)+(?:\s|\Z)|[\w.-]+=)"
+    + b"".join(rb"|" + mark + _STATUS + mark for mark in (rb",", rb";", rb"\|"))
+    + rb")"
 )
+#: The rest of an address, whose blanks may be raw.
+_TEXT: Final = rb"(?:(?!" + _FIELDS + rb").)*?"
 _LINE: Final = (
     rb'(?!.*" )'
     + _BEFORE
     + rb'"?(?:(?P<method>GET|POST|HEAD|PUT|OPTIONS)[ \t:]+)?'
-    + rb'(?:(?P<target>https?://[^\s"]+|https?://\S'
+    + rb"(?:(?P<target>https?://"
     + _TEXT
     + rb"|/[^\s?]*(?:\?"
     + _TEXT
