@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from etl.errors import EtlError
-    from etl.options import Options
+    from etl.options import Options, Unknown
     from etl.rules.ruleset import Ruleset
     from etl.rules.ruleset_file import parse_ruleset
     from etl.rules.vendors import shipped_ruleset
@@ -76,8 +76,10 @@ def run(
     log_format: str | None = None,
     max_record_bytes: int | None = None,
     timezone: str = "UTC",
+    collect_path: str | None = None,
     columns: Mapping[str, str] | None = None,
     formats: str | Path | None = None,
+    unknown: Unknown | None = None,
     min_matched: float | None = None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -92,8 +94,11 @@ def run(
         log_format: An nginx `log_format` or Apache `LogFormat`.
         max_record_bytes: Longer records are rejected.
         timezone: IANA name of the zone of times that say none.
+        collect_path: The path of postbacks, instead of the ruleset's; it may leave out account and integration.
         columns: What columns of tables and keys of JSON hold: `{"payload": "body", "received_at": "created"}`.
         formats: A TOML file with formats of one's own.
+        unknown: What happens if an input is in no known format: `skip` or `fail`. By default `fail` for an input that
+            is named, `skip` for one that is found in a folder.
         min_matched: Least share of an input's records that must be in its format, from 0 to 1.
         **options: Fields of `Options`: default_currency, account, integration, pii, since, until, statuses.
 
@@ -115,8 +120,10 @@ def run(
             log_format=log_format,
             max_record_bytes=max_record_bytes,
             timezone=timezone,
+            collect_path=collect_path,
             columns=columns,
             formats=None if formats is None else str(formats),
+            unknown=unknown,
             min_matched=min_matched,
             **options,
         )
@@ -133,8 +140,10 @@ def load(
     log_format: str | None = None,
     max_record_bytes: int | None = None,
     timezone: str = "UTC",
+    collect_path: str | None = None,
     columns: Mapping[str, str] | None = None,
     formats: str | Path | None = None,
+    unknown: Unknown | None = None,
     min_matched: float | None = None,
     reload: bool = False,
     dry_run: bool = False,
@@ -151,8 +160,11 @@ def load(
         log_format: An nginx `log_format` or Apache `LogFormat`.
         max_record_bytes: Longer records are rejected.
         timezone: IANA name of the zone of times that say none.
+        collect_path: The path of postbacks, instead of the ruleset's; it may leave out account and integration.
         columns: What columns of tables and keys of JSON hold.
         formats: A TOML file with formats of one's own.
+        unknown: What happens if an input is in no known format: `skip` or `fail`. By default `fail` for an input that
+            is named, `skip` for one that is found in a folder.
         min_matched: Least share of an input's records that must be in its format, from 0 to 1.
         reload: Known inputs are read again, by the present rules.
         dry_run: Nothing is written; the report says what would be.
@@ -175,8 +187,10 @@ def load(
         log_format=log_format,
         max_record_bytes=max_record_bytes,
         timezone=timezone,
+        collect_path=collect_path,
         columns=columns,
         formats=None if formats is None else str(formats),
+        unknown=unknown,
         min_matched=min_matched,
         **options,
     )

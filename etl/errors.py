@@ -72,6 +72,10 @@ class FormatError(UsageError):
     """An input is in no known format, or a log format lacks a field that the job needs."""
 
 
+class UnknownInputError(FormatError):
+    """An input is in no known format, or in one that is known and not read."""
+
+
 class RulesetError(UsageError):
     """A ruleset file is invalid."""
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Pii = Literal["hash", "keep", "drop"]
 
+#: What happens if an input is in no known format.
+Unknown = Literal["skip", "fail"]
+
 PII_MODES: Final[tuple[Pii, ...]] = ("hash", "keep", "drop")
 
 #: Longer records are rejected.
@@ -29,14 +32,15 @@ class Flag(NamedTuple):
         name: The flag, such as `--log-timezone`.
         metavar: What its help calls the value; None: the choices are shown.
         help: One sentence.
-        kind: Of the text as typed: any text, several texts, a path, a count from 1, or a mode of `PII_MODES`.
+        kind: Of the text as typed: any text, several texts, a path, a count from 1, a mode of `PII_MODES`, or a mode of
+            `Unknown`.
         default: The default as typed, which the help shows; None: the option may be left out.
     """
 
     name: str
     metavar: str | None
     help: str
-    kind: Literal["text", "texts", "path", "count", "pii"] = "text"
+    kind: Literal["text", "texts", "path", "count", "pii", "unknown"] = "text"
     default: Any = None
 
 
@@ -90,6 +94,7 @@ class InputOptions:
         format: The name of a format, or `auto`.
         log_format: An nginx `log_format` or Apache `LogFormat`.
         timezone: IANA name of the zone of times that have none.
+        collect_path: Template of a postback's path, instead of the ruleset's (rules 1.1).
         columns: What columns of tables and keys of JSON hold: `{"payload": "body", "received_at": "created"}`. The role
             `record` names a column of whole records. A time may have a layout: `{"received_at": "Time:%d.%m.%Y"}`.
         formats: A TOML file with the user's own formats.
@@ -104,6 +109,12 @@ class InputOptions:
     )
     timezone: str = field(
         default="UTC", metadata=_spelled("--log-timezone", "ZONE", "Zone of times that have none.", default="UTC")
+    )
+    collect_path: str | None = field(
+        default=None,
+        metadata=_spelled(
+            "--collect-path", "PATH", "Path of postbacks, such as /pb/{integration}, instead of the ruleset's."
+        ),
     )
     columns: Mapping[str, str] = field(
         default_factory=dict,
@@ -122,6 +133,9 @@ class RunOptions(Options, InputOptions):
 
     Attributes:
         ruleset: The rules; None: the endpoint's page.
+        unknown: What happens if an input is in no known format: `skip` or `fail`. None: `fail` for an input that is
+            named; `skip` for one that is found in a folder, an archive or by a pattern, and for named ones if most are
+            read.
         min_matched: The least share of an input's records that must be in its format, from 0 to 1.
         max_record_bytes: Longer records are rejected.
         jobs: Processes to work in.
@@ -130,6 +144,15 @@ class RunOptions(Options, InputOptions):
     ruleset: Ruleset | None = field(
         default=None,
         metadata=_spelled("--ruleset", "NAME|FILE", "A shop's ruleset, such as shopify, or your own as TOML."),
+    )
+    unknown: Unknown | None = field(
+        default=None,
+        metadata=_spelled(
+            "--unknown",
+            None,
+            "Inputs in no known format; by default, named ones fail, and those found in a folder are skipped.",
+            kind="unknown",
+        ),
     )
     min_matched: float | None = field(
         default=None,

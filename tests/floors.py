@@ -78,7 +78,7 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "line_ends locations decompress archives inputs",
+                "line_ends utf16 locations decompress archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
@@ -113,8 +113,8 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "engine counts hash_set parquet publish published_tables staged_parts tasks stage_inputs"
-                " quiet_inputs run",
+                "engine counts hash_set parquet publish published_tables staged_parts tasks unknown_inputs"
+                " stage_inputs quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),
@@ -137,7 +137,7 @@ FLOORS: Final = (
             _room(
                 "reports",
                 "what inputs hold, what another ruleset would change, the rules",
-                "inspect rulebook what_if",
+                "record_counts inspect rulebook what_if",
             ),
             _room(
                 "reports/audit",

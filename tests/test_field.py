@@ -18,12 +18,7 @@ TRUTH: Final[dict[str, dict[str, Any]]] = (
     json.loads((FIELD / "truth.json").read_text(encoding="utf-8")) if FIELD.exists() else {}
 )
 INPUTS: Final = [
-    pytest.param(
-        path,
-        TRUTH.get(path.name, {}),
-        id=path.name,
-        marks=[pytest.mark.xfail(strict=True, reason="UTF-16 is refused")] if "utf16" in path.name else (),
-    )
+    pytest.param(path, TRUTH.get(path.name, {}), id=path.name)
     for path in sorted(FIELD.glob("*"))
     if path.is_file() and path.suffix != ".toml" and path.name not in ("README.md", "truth.json")
 ]

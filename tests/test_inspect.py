@@ -119,15 +119,15 @@ def test_tables_documents_and_parquet(tmp_path: Path) -> None:
 
 
 def test_one_input_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text("some text jane@example.com\n" * 3, encoding="utf-8")
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(b"some text jane@example.com\n" * 3)[:-9])
     (tmp_path / "b.log").write_text(LINE.format("click_id=a"), encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
-    finished = run("inspect", tmp_path, code=2)
+    finished = run("inspect", tmp_path, code=1)
     assert len(finished.stderr.decode().splitlines()) == 2
-    assert b"no known format" in finished.stdout
+    assert b"cannot be read" in finished.stdout
     assert b"combined, 100.0%" in finished.stdout
     assert b"jane@" not in finished.stdout + finished.stderr
-    first, second = json.loads(run("inspect", tmp_path, "--json", code=2).stdout)
+    first, second = json.loads(run("inspect", tmp_path, "--json", code=1).stdout)
     assert (list(first), second["format"]) == (["path", "problem", "hint"], "combined")
     assert sorted(tmp_path.rglob("*")) == before
 

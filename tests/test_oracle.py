@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ import etl
 from etl.schema import TABLES
 from tests import adversary, oracle
 from tests.effort import draws, thorough
+from tests.unwrapping import CARRIERS
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 SEEDS = range(draws(1, 6))
@@ -39,7 +41,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def ours(data: bytes, kind: str, options: dict[str, Any], switches: dict[str, Any], folder: Path) -> dict[str, Any]:
     (folder / "input").write_bytes(data)
     ruleset = replace(etl.Ruleset(), **switches)
-    summary = etl.run([folder / "input"], folder / "out", format=adversary.FORMATS[kind], ruleset=ruleset, **options)
+    read = {"format": adversary.FORMATS[kind], **options}
+    summary = etl.run([folder / "input"], folder / "out", ruleset=ruleset, **read)
     tables = {table.name: pl.read_parquet(folder / "out" / table.name) for table in TABLES}
     numbers = dict(tables["conversions"].select("conversion_id", "record_no").iter_rows())
     conversions = tables["conversions"].drop("conversion_id", "source", "source_digest", "byte_offset").to_dicts()
@@ -110,3 +113,32 @@ def invented(kind: str) -> bytes:
 def test_the_samples(setting: str, tmp_path: Path) -> None:
     check(gzip.decompress((SAMPLES / "access.log.gz").read_bytes()), "log", setting, tmp_path)
     check((SAMPLES / "webhooks.jsonl").read_bytes(), "jsonl", setting, tmp_path)
+
+
+def readable(seed: int) -> list[str]:
+    """Lines of the adversary that JSON can hold, and in which the oracle finds a request."""
+    options = oracle.Options()
+    texts = []
+    for line in adversary.log_lines(seed, 300).split(b"\n"):
+        found = oracle.read_log_line(1, line, options) if line.isascii() and b"\r" not in line else None
+        if isinstance(found, oracle.Request):
+            texts.append(line.decode())
+    return texts
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_what_a_carrier_carries_becomes_what_it_would_be_alone(name: str, tmp_path: Path) -> None:
+    wrap, unwrap = CARRIERS[name]
+    options, switches = SETTINGS["keep"]
+    for seed in range(draws(1, 6)):
+        rng = random.Random(f"{name} {seed}")
+        lines = wrap(readable(seed), rng)
+        got = ours(
+            "".join(line + "\n" for line in lines).encode(), "log", {**options, "format": "auto"}, switches, tmp_path
+        )
+        carried = "".join(text + "\n" for text in unwrap(lines)).encode()
+        expected = oracle.run(carried, "log", oracle.Options(**options, **switches))._asdict()
+        for table in ("conversions", "rejections", "items", "passthroughs"):
+            rows = [{key: value for key, value in row.items() if key != "raw"} for row in expected[table]]
+            assert_same_rows(got[table], rows, carried, "log")
+        assert got["skipped"] == expected["skipped"]

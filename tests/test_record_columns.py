@@ -21,6 +21,7 @@ from etl.sources.readers.timestamps import read_any
 from tests.carried import LINE, TEXTS, assert_alike, requests_of, wrap
 
 DELIMITERS: Final = {"csv": ",", "tsv": "\t", "semicolon": ";"}
+KINDS: Final = (*DELIMITERS, "postgres_copy")
 HAPROXY: Final = (
     "192.0.2.1:4000 [01/May/2024:12:00:0{0}.000] web~ app/s1 0/0/0/1/1 200 2 - - ---- 1/1/0/0/0 0/0 "
     '"GET /acme/collect/shop?click_id=a{0} HTTP/1.1"'
@@ -32,6 +33,17 @@ def table_of(names: list[str], rows: list[list[str]], delimiter: str = ",") -> b
     stream = io.StringIO()
     csv.writer(stream, delimiter=delimiter, lineterminator="\n").writerows([names, *rows])
     return stream.getvalue().encode("utf-8", "surrogateescape")
+
+
+#: What a dump of Postgres escapes in a cell.
+COPIED: Final = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+
+
+def copied_table(names: list[str], row: list[str]) -> bytes:
+    """The bytes of a table in a dump of Postgres."""
+    cells = ("".join(COPIED.get(letter, letter) for letter in cell) for cell in row)
+    text = f"COPY public.logs ({', '.join(names)}) FROM stdin;\n" + "\t".join(cells) + "\n"
+    return text.encode("utf-8", "surrogateescape")
 
 
 @pytest.mark.parametrize("export", EXPORTS, ids=lambda export: export.name)
@@ -54,7 +66,7 @@ def test_a_table_of_parts_of_requests_carries_no_records(tmp_path: Path) -> None
     assert requests["query"].to_list() == [None, "click_id=a"]
 
 
-@pytest.mark.parametrize("kind", DELIMITERS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("row", "sample"), TEXTS)
 def test_a_record_in_a_cell_is_what_it_is_alone(row: Format, sample: bytes, kind: str, tmp_path: Path) -> None:
     held_in_a_cell(row, sample, (), kind, tmp_path)
@@ -66,7 +78,7 @@ def test_a_carrier_in_a_cell_is_opened(tmp_path: Path) -> None:
     carriers = [row for row in CARRIERS if row.samples]
     for _ in range(100):
         row, sample = chance.choice(samples)
-        held_in_a_cell(row, sample, (chance.choice(carriers),), chance.choice(list(DELIMITERS)), tmp_path)
+        held_in_a_cell(row, sample, (chance.choice(carriers),), chance.choice(KINDS), tmp_path)
 
 
 def held_in_a_cell(row: Format, sample: bytes, carriers: tuple[Carrier, ...], kind: str, folder: Path) -> None:
@@ -77,7 +89,8 @@ def held_in_a_cell(row: Format, sample: bytes, carriers: tuple[Carrier, ...], ki
     if not record:
         return
     text = record.decode("utf-8", "surrogateescape")
-    data = table_of(["_time", "_raw", "host"], [["2024-05-01T12:00:00Z", text, "web-1"]], DELIMITERS[kind])
+    names, cells = ["_time", "_raw", "host"], ["2024-05-01T12:00:00Z", text, "web-1"]
+    data = table_of(names, [cells], DELIMITERS[kind]) if kind in DELIMITERS else copied_table(names, cells)
     found, carried = requests_of(data, folder)
     assert found.carriers[:1] == (kind,), data
     header, request = carried.to_dicts()

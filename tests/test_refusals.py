@@ -10,6 +10,9 @@ from etl.sources.format import Settings
 from etl.sources.formats.unsupported import BY_HEAD, BY_LINE
 
 KNOWN: dict[str, bytes] = {
+    "excel_xlsx": b"PK\x03\x04\x14\0\0\0" + bytes(22) + b"[Content_Types].xml",
+    "encrypted_zip": b"PK\x03\x04\x14\0\x01\0" + bytes(22) + b"a.log",
+    "inner_zip": b"PK\x03\x04\x14\0\0\0" + bytes(22) + b"a.log",
     "excel_xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00\x00",
     "mitmproxy": b"2345:7:version;2:20#4:type;4:http;",
     "clickbank_encrypted": b'{"notification":"aGVsbG8=","iv":"AAAA"}\n',

@@ -12,13 +12,14 @@ import typer
 from etl.cli import messages, options
 
 if TYPE_CHECKING:
-    from etl.reports.inspect import Failure, Gap, Inspection
+    from etl.reports.inspect import Failure, Inspection
+    from etl.reports.record_counts import Gap
 
 #: How many gaps and integrations are shown; JSON has all of them.
 _SHOWN: Final = 5
 
 
-@options.with_options(*options.READING, "ruleset")
+@options.with_options(*options.READING, "ruleset", "unknown")
 def inspect(
     inputs: options.Inputs,
     full: Annotated[bool, typer.Option("--full", help="Read all of each input, not only a sample.")] = False,
@@ -29,23 +30,32 @@ def inspect(
 ) -> None:
     """Show each input's format, size, time range, gaps and postbacks. Writes nothing."""
     from etl.cli import terminal
+    from etl.errors import UnknownInputError
     from etl.reports.inspect import Failure, inspect_inputs
+    from etl.runner.unknown_inputs import UnknownInput, describe_unknown, refuse_unknown
 
     request = typed.request(inputs, Path())
     messages.warn_if_slow()
-    failures = []
+    failures, unknown, read = [], [], []
     shown = []
-    for found in inspect_inputs(inputs, request.reading, request.ruleset, is_full=full):
-        if isinstance(found, Failure):
+    for found in inspect_inputs(request, is_full=full):
+        if not isinstance(found, Failure):
+            read.append(found.input)
+        elif isinstance(found.error, UnknownInputError):
+            unknown.append(UnknownInput(found.input, found.error))
+        else:
             failures.append(found)
         if as_json:
             shown.append(found.as_data())
-        else:
+        elif not isinstance(found, Failure) or not isinstance(found.error, UnknownInputError):
             _print(found)
     if as_json:
         terminal.write_json(shown)
     if failures:
         raise failures[0].error
+    refuse_unknown(unknown, read, request.unknown)
+    if unknown:
+        messages.warn(describe_unknown(unknown))
 
 
 def _print(found: Inspection | Failure) -> None:
@@ -87,7 +97,7 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
     if counts.without_body:
         what = f"{counts.without_body:,} POST requests, {counts.without_body / counts.postbacks:.1%} of the postbacks"
         facts.append(("warning", f"{what}, were logged without a body"))
-    return facts
+    return [*facts, *(("warning", warning) for warning in found.warnings)]
 
 
 def _decompressed(found: Inspection, about: str) -> str:

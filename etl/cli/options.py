@@ -37,8 +37,15 @@ class PiiMode(enum.StrEnum):
     DROP = "drop"
 
 
+class UnknownMode(enum.StrEnum):
+    """What happens if an input is in no known format."""
+
+    SKIP = "skip"
+    FAIL = "fail"
+
+
 #: The options of reading inputs, in the order of the help.
-READING: Final = ("format", "log_format", "timezone", "columns", "formats")
+READING: Final = ("format", "log_format", "timezone", "collect_path", "columns", "formats")
 
 #: The options of a run, a load and a backfill.
 RUN: Final = tuple(FLAGS)
@@ -130,6 +137,7 @@ _TYPES: Final[dict[str, Any]] = {
     "path": Path | None,
     "count": int | None,
     "pii": PiiMode,
+    "unknown": UnknownMode | None,
 }
 
 
@@ -308,6 +316,7 @@ READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "until": partial(read_instant, "--until"),
     "statuses": read_statuses,
     "ruleset": read_ruleset,
+    "unknown": lambda mode: mode and mode.value,
     "min_matched": read_share,
     "max_record_bytes": read_size,
     "jobs": lambda count: count or os.cpu_count() or 1,

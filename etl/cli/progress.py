@@ -17,13 +17,13 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 
 @contextmanager
 def report_progress(*, is_quiet: bool) -> Iterator[Progress]:
-    """Yields the progress of a run: events if messages are JSON, nothing if quiet, else a bar or plain lines."""
+    """Yields the progress of a run: events if messages are JSON, warnings alone if quiet, else a bar or plain lines."""
     if messages.MODE.is_json or not is_quiet:
         messages.warn_if_slow()
     if messages.MODE.is_json:
         yield _events(is_quiet=is_quiet)
     elif is_quiet:
-        yield SILENT
+        yield SILENT._replace(warn=messages.warn)
     else:
         with _bar() if sys.stderr.isatty() else _lines() as progress:
             yield progress

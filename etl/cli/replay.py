@@ -11,7 +11,7 @@ from etl.cli import messages, options
 from etl.cli.load import Into
 
 
-@options.with_options("ruleset")
+@options.with_options("ruleset", "collect_path")
 def replay(
     into: Into,
     reason: Annotated[

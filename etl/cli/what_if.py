@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 #: The options that decide what records become, apart from the ruleset.
-_OPTIONS: Final = (*options.READING, "min_matched", "default_currency", "account", "integration", "pii", "jobs")
+_JUDGING: Final = ("default_currency", "account", "integration", "pii")
+_OPTIONS: Final = (*options.READING, "unknown", "min_matched", *_JUDGING, "jobs")
 
 
 @options.with_options(*_OPTIONS)
@@ -46,7 +47,7 @@ def what_if(
     from etl.errors import InterruptedRunError, UsageError
     from etl.reports.what_if import compare_rulesets
 
-    rulesets = _read_both(ruleset)
+    rulesets = _read_both(ruleset, typed.parsed().collect_path)
     if changes is not None and not changes.absolute().parent.is_dir():
         raise UsageError(f"--changes {str(changes)!r} names a folder that does not exist.", "Make the folder first.")
     try:
@@ -62,13 +63,15 @@ def what_if(
         terminal.print_facts(title, rows, {}, 32)
 
 
-def _read_both(names: list[str]) -> tuple[Ruleset, Ruleset]:
+def _read_both(names: list[str], collect_path: str | None) -> tuple[Ruleset, Ruleset]:
     """Reads the two rulesets to compare; a single name is compared with the page's rules."""
     from etl.errors import UsageError
+    from etl.sources.settings import with_collect_path
 
     if len(names) > 2:
         raise UsageError(f"--ruleset is given {len(names)} times.", "Give it twice, or once to compare with the page.")
-    first, second = (options.read_ruleset(name) for name in ([None, *names] if len(names) == 1 else names))
+    given = (options.read_ruleset(name) for name in ([None, *names] if len(names) == 1 else names))
+    first, second = (with_collect_path(one, collect_path) for one in given)
     if first.digest == second.digest:
         raise UsageError(f"{first.name} and {second.name} are the same rules.", "Name two rulesets that differ.")
     return first, second

@@ -193,7 +193,7 @@ def _is_ipv4(buffer: memoryview, start: int, end: int) -> bool:
 
 
 def _is_odd_client(buffer: memoryview, start: int, end: int) -> bool:
-    """Whether a client that is no IPv4 address may be two texts glued: it ends like one, or is no IPv6 address."""
+    """Whether a client that is no IPv4 address has a port, or may be two texts glued: it is no IPv6 address then."""
     dots = colons = pairs = length = longest = 0
     for place in range(start, end):
         byte = buffer[place]
@@ -205,7 +205,7 @@ def _is_odd_client(buffer: memoryview, start: int, end: int) -> bool:
         length = 0 if byte in (_DOT, _COLON) else length + 1
         longest = max(longest, length)
     if colons:
-        return dots > 3 or pairs > 1 or colons > 7 or longest > 4
+        return (dots == 3 and colons == 1) or dots > 3 or pairs > 1 or colons > 7 or longest > 4
     return dots > 0 and _is_digit(buffer[end - 1])
 
 

@@ -9,70 +9,56 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import polars as pl
-
 from etl.errors import EtlError
-from etl.options import Options
-from etl.rules import page
+from etl.reports.record_counts import RecordCounts
 from etl.rules.ruleset import Ruleset
+from etl.runner.quiet_inputs import Ends, find_warnings
+from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.sources.detection import Detected
 from etl.sources.format import LINES, PARQUET
-from etl.sources.planning import SPLIT_BYTES, ReadOptions, describe_times, find_format, plan_splits
+from etl.sources.planning import SPLIT_BYTES, describe_times, find_format, plan_splits
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split, read_split
 from etl.sources.storage.decompress import Survey, open_decompressed, survey, survey_beginning
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import is_seekable
-from etl.steps.address_columns import hide_in_columns
-from etl.steps.pipeline import route_requests
 
 #: Size of a sample: the beginning of an input, or windows spread over it.
 HEAD_BYTES: Final = 4 * 2**20
 WINDOWS: Final = 8
 WINDOW_BYTES: Final = HEAD_BYTES // WINDOWS
 
-#: A silence is a gap if it lasts longer than `GAP`, and longer than `GAP_FACTOR` times the mean time between records.
-GAP: Final = timedelta(hours=1)
-GAP_FACTOR: Final = 20
-
-#: Faults of records that no format needs to match.
-_WITHOUT_CONTENT: Final = ("blank", "comment", "header")
-_SKIPS: Final = tuple(reason.code for reason in page.SKIPS)
-
-
-class Gap(NamedTuple):
-    """A silence, from the minute of the last record before it to the minute of the first record after it."""
-
-    start: datetime
-    end: datetime
-
 
 class Inspection(NamedTuple):
     """The report on one input.
 
     Attributes:
-        path: Name of the input.
+        input: The input.
         detected: Its format.
         survey: Its size and compression.
         is_whole: Whether all of the input was read; otherwise `counts` are those of a sample.
         records: How many records the input holds; an estimate if it was not read whole.
         time: How its times are read.
         counts: Counts of the records that were read.
+        warnings: What a person should know of the records that were read.
     """
 
-    path: str
+    input: Input
     detected: Detected
     survey: Survey
     is_whole: bool
     records: int
     time: str
     counts: RecordCounts
+    warnings: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """Name of the input."""
+        return self.input.source
 
     def as_data(self) -> dict[str, Any]:
         """Converts the report to dicts and lists."""
@@ -102,127 +88,47 @@ class Inspection(NamedTuple):
                 {"account_id": account, "integration": integration, "postbacks": count}
                 for (account, integration), count in counts.integrations.most_common()
             ],
+            "warnings": list(self.warnings),
         }
 
 
 class Failure(NamedTuple):
     """An input that cannot be inspected, with the error."""
 
-    path: str
+    input: Input
     error: EtlError
+
+    @property
+    def path(self) -> str:
+        """Name of the input."""
+        return self.input.source
 
     def as_data(self) -> dict[str, Any]:
         """Converts the failure to a dict."""
         return {"path": self.path, "problem": self.error.problem, "hint": self.error.hint}
 
 
-@dataclass
-class RecordCounts:
-    """Counts of the records that were read of an input.
-
-    Attributes:
-        records: Number of records.
-        malformed: Records that cannot be read.
-        postbacks: Records that are postbacks.
-        without_body: Postbacks whose body was not logged.
-        skipped: Records that are not postbacks, by reason.
-        methods: Postbacks by HTTP method.
-        statuses: Postbacks by HTTP status.
-        integrations: Postbacks by (account, integration).
-        first: The earliest time of a record.
-        last: The latest time of a record.
-        minutes: For each part that was read without a break: records by minute since 1970.
-    """
-
-    records: int = 0
-    malformed: int = 0
-    postbacks: int = 0
-    without_body: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    methods: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[str] = field(default_factory=Counter)
-    integrations: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
-    first: datetime | None = None
-    last: datetime | None = None
-    minutes: list[Counter[int]] = field(default_factory=lambda: [Counter()])
-
-    @property
-    def matched(self) -> float | None:
-        """The share of records that match the detected format; None if no record needs to match."""
-        candidates = self.records - sum(self.skipped[reason] for reason in _WITHOUT_CONTENT)
-        return (candidates - self.malformed) / candidates if candidates else None
-
-    def add(self, requests: pl.DataFrame, ruleset: Ruleset) -> None:
-        """Adds records to the counts.
-
-        Args:
-            requests: Rows of `schema.REQUESTS`.
-            ruleset: The rules; the collect path separates postbacks from other requests.
-        """
-        routed = route_requests(requests, ruleset, Options())
-        fault = routed["fault"]
-        is_postback = fault.is_null() | fault.is_in(("malformed_body", "body_not_logged"))
-        postbacks = routed.filter(is_postback)
-        self.records += routed.height
-        self.malformed += int((fault == "malformed_record").sum())
-        self.postbacks += postbacks.height
-        self.without_body += int((fault == "body_not_logged").sum())
-        self.skipped.update(_value_counts(fault.filter(fault.is_in(_SKIPS).fill_null(False))))
-        self.methods.update(_value_counts(postbacks["http_method"].drop_nulls()))
-        self.statuses.update(_value_counts(postbacks["http_status"].drop_nulls().cast(pl.String)))
-        owners = hide_in_columns(postbacks.group_by("account_id", "integration").len(), "hash")
-        self.integrations.update({(account, slug): count for account, slug, count in owners.iter_rows()})
-        self._add_times(routed["received_at"].drop_nulls())
-
-    def _add_times(self, times: pl.Series) -> None:
-        """Adds times of receipt to the time range and to the records by minute."""
-        if times.is_empty():
-            return
-        first, last = (moment for moment in (times.min(), times.max()) if isinstance(moment, datetime))
-        self.first = min(first, self.first or first)
-        self.last = max(last, self.last or last)
-        self.minutes[-1].update(_value_counts(times.cast(pl.Int64) // 60_000_000))
-
-    def gaps(self) -> list[Gap]:
-        """Finds the gaps within each part that was read without a break, sorted by time."""
-        found = []
-        for part in self.minutes:
-            minutes = sorted(part)
-            if len(minutes) > 1:
-                usual = timedelta(minutes=(minutes[-1] - minutes[0]) / part.total())
-                least = max(GAP, GAP_FACTOR * usual)
-                found += [
-                    Gap(_minute_start(a), _minute_start(b))
-                    for a, b in pairwise(minutes)
-                    if timedelta(minutes=b - a) > least
-                ]
-        return sorted(set(found))
-
-
-def inspect_inputs(
-    arguments: list[str], reading: ReadOptions, ruleset: Ruleset, *, is_full: bool = False
-) -> Iterator[Inspection | Failure]:
+def inspect_inputs(request: RunRequest, *, is_full: bool = False) -> Iterator[Inspection | Failure]:
     """What each of the inputs holds, in their order. An input that cannot be inspected does not hide the others.
 
     Args:
-        arguments: Files, folders, globs, addresses of object stores, or `-`.
-        reading: What the user says of how they are read.
-        ruleset: Whose collect path tells postbacks from other requests.
+        request: The inputs, how they are read, and the rules.
         is_full: Whether all of an input is read.
 
     Raises:
         EtlError: An argument names nothing.
     """
-    with found_inputs(arguments, Path(os.devnull)) as inputs:
+    with found_inputs(list(request.inputs), Path(os.devnull)) as inputs:
         for item in inputs:
             try:
-                yield _inspect_input(item, reading, ruleset, is_full=is_full)
+                yield _inspect_input(item, request, is_full=is_full)
             except EtlError as error:
-                yield Failure(item.source, error)
+                yield Failure(item, error)
 
 
-def _inspect_input(item: Input, reading: ReadOptions, ruleset: Ruleset, *, is_full: bool) -> Inspection:
+def _inspect_input(item: Input, request: RunRequest, *, is_full: bool) -> Inspection:
     """Inspects one input; an input that fits in the sample is read whole."""
+    reading, ruleset = request.reading, request.ruleset
     if is_full:
         surveyed, is_whole = survey(item.path, item.source, SPLIT_BYTES), True
     else:
@@ -242,7 +148,9 @@ def _inspect_input(item: Input, reading: ReadOptions, ruleset: Ruleset, *, is_fu
         with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
             records = parquet_tables.count_rows(stream, item.source)
     time = describe_times(detected, reading.settings.timezone)
-    return Inspection(item.source, detected, surveyed, is_whole, records, time, counts)
+    ends = Ends(counts.conversions, counts.rejections, counts.timed)
+    warnings = tuple(find_warnings(PlannedInput(item, surveyed, None, detected), ends, request))
+    return Inspection(item, detected, surveyed, is_whole, records, time, counts, warnings)
 
 
 def _read_sample(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:
@@ -278,14 +186,6 @@ def _read_part(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:
         if read_bytes >= split.end - split.start:
             break
     return read_bytes
-
-
-def _value_counts(values: pl.Series) -> dict[Any, int]:
-    return dict(values.value_counts().iter_rows())
-
-
-def _minute_start(minute: int) -> datetime:
-    return datetime.fromtimestamp(minute * 60, UTC)
 
 
 def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:

@@ -164,7 +164,7 @@ def compare_rulesets(
     outs = request.out / "a", request.out / "b"
     with found_inputs(list(request.inputs), request.out) as inputs:
         first, second = (
-            run_job(replace(request, out=out, ruleset=ruleset), progress, inputs)
+            run_job(replace(request.under(ruleset), out=out), progress, inputs)
             for out, ruleset in zip(outs, rulesets, strict=True)
         )
     comparison = Comparison(rulesets, (first, second))

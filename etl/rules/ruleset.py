@@ -82,6 +82,27 @@ class BodyPath(NamedTuple):
         return f"{first}" + "".join(f"[{step}]" for step in rest)
 
 
+#: A path without query, of words and placeholders.
+_COLLECT_PATH: Final = re.compile(r"(?:[^\s?#{}]|\{account\}|\{integration\})+")
+
+
+def is_collect_path(text: str) -> bool:
+    """Whether a text can be a collect path: a path with a fixed word, and with each placeholder once at most.
+
+    Examples:
+        >>> [is_collect_path(text) for text in ("/pb.php", "/{account}/pb", "/{account}", "/{slug}/pb", "/pb?x=1")]
+        [True, True, False, False, False]
+    """
+    is_once = text.count("{account}") < 2 and text.count("{integration}") < 2
+    return is_once and "://" not in text and bool(_COLLECT_PATH.fullmatch(text) and word_of(text))
+
+
+def word_of(collect_path: str) -> str:
+    """Returns the longest word of a collect path; empty if it has none."""
+    words = re.findall(r"[A-Za-z0-9_-]+", re.sub(r"\{\w+\}", "/", collect_path))
+    return max(words, key=len, default="")
+
+
 @dataclass(frozen=True)
 class Ruleset:
     """The rules of one run, immutable. `Ruleset()` holds the rules of the page. `SWITCHES` describes the switches.
@@ -190,5 +211,4 @@ class Ruleset:
     @property
     def collect_word(self) -> bytes:
         """The longest word of the collect path; every postback's log line contains it, whatever the log escapes."""
-        words = re.findall(r"[A-Za-z0-9_-]+", re.sub(r"\{\w+\}", "/", self.collect_path))
-        return max(words, key=len, default="").encode()
+        return word_of(self.collect_path).encode()

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from etl.errors import RulesetError
 from etl.rules import page
-from etl.rules.ruleset import ASCII_LOWER, SWITCHES, BodyPath, Ruleset, fold
+from etl.rules.ruleset import ASCII_LOWER, SWITCHES, BodyPath, Ruleset, fold, is_collect_path
 
 _WINDOW: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _STEP: Final = re.compile(r"(?:^|\.)([^.\[\]]+)|\[([0-9]{1,6})\]|\[([^\[\]=]+)=([^\[\]]+)\]", re.ASCII)
@@ -161,8 +161,7 @@ class _Reader:
     def _collect_path(self, value: object) -> str:
         """Returns the collect path, if it has a fixed word and contains each placeholder once at most."""
         text = self._text("collect_path", value)
-        is_repeated = any(text.count(placeholder) > 1 for placeholder in ("{account}", "{integration}"))
-        if is_repeated or not Ruleset(collect_path=text).collect_word:
+        if not is_collect_path(text):
             raise self._error(
                 f"collect_path = {text!r} is not accepted",
                 "Accepted values: a path with a fixed word, and with {account} and {integration} once at most.",

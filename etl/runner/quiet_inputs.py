@@ -1,4 +1,8 @@
-"""Finds what a run should warn of in an input: no postback at all, one and the same rejection, no time (rules 1.3d)."""
+"""Finds what a command should warn of in its inputs (rules 1.3d).
+
+No postback at all, one reason for all rejections, no time, or no known format: such inputs bring nothing, without being
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.runner.stage_inputs import PlannedInput, RunRequest
+from etl.runner.counts import Tally
+from etl.runner.stage_inputs import PlannedInput, Plans, Progress, RunRequest
+from etl.runner.unknown_inputs import describe_unknown
 from etl.sources.planning import plan_splits
 from etl.sources.splits import read_split
 
@@ -31,17 +37,37 @@ class Ends(NamedTuple):
     timed: int
 
 
+def warn_of_inputs(plans: Plans, tally: Tally, request: RunRequest, progress: Progress) -> None:
+    """Warns of each input that was read, by what its rows count, and of inputs that were left out, together."""
+    for plan in plans.planned:
+        source = plan.input.source
+        reasons = {reason: count for (name, reason), count in tally.ends.items() if name == source and reason}
+        ends = Ends(tally.ends[source, ""], reasons, tally.timed[source])
+        if not plan.same_as:
+            for warning in find_warnings(plan, ends, request):
+                progress.warn(warning)
+    warn_of_unknown(plans, progress)
+
+
+def warn_of_unknown(plans: Plans, progress: Progress) -> None:
+    """Warns of the inputs that were left out, together."""
+    if plans.unknown:
+        progress.warn(describe_unknown(plans.unknown))
+
+
 def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterator[str]:
     """Yields what a person should know of an input, each as a sentence."""
+    if not plan.survey.plain_bytes:
+        return
     source = plan.input.source
     judged = {reason: count for reason, count in ends.rejections.items() if reason != "malformed_record"}
     postbacks = ends.conversions + sum(judged.values())
     if not postbacks:
-        paths = ", ".join(_commonest_paths(plan, request))
-        common = f" The commonest paths with a query are {paths}." if paths else ""
+        paths = _commonest_paths(plan, request)
+        common = f" The commonest paths with a query are {', '.join(paths)}." if paths else ""
         yield (
             f"{source} holds no postback: no request to {request.ruleset.collect_path}.{common} Name another path by"
-            " collect_path in a ruleset; it may leave out {account} and {integration}."
+            f" --collect-path {paths[0] if paths else 'PATH'}; it may leave out {{account}} and {{integration}}."
         )
         return
     if not ends.conversions and len(judged) == 1 and postbacks > 1:

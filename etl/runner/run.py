@@ -21,10 +21,11 @@ from etl.runner.counts import Tally
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders, write_stream, written_rows
 from etl.runner.publish import Stage, staged
-from etl.runner.quiet_inputs import Ends, find_warnings
+from etl.runner.quiet_inputs import warn_of_inputs
 from etl.runner.stage_inputs import (
     SILENT,
     PlannedInput,
+    Plans,
     Progress,
     RunRequest,
     StagingArea,
@@ -41,6 +42,7 @@ from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import KEYS, TABLES
 from etl.sources.planning import describe_times
 from etl.sources.storage.inputs import Input, found_inputs
+from etl.sources.storage.locations import size_of
 from etl.steps.deduplication import DUPLICATES, find_duplicates
 
 #: Pieces a task of `find_suspects`: each task reads the hashes of the conversions that were held back once.
@@ -67,19 +69,20 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
     began = time.monotonic()
     looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
     with staged(request.out) as stage, looked_for as inputs:
-        jobs = jobs_for(inputs, request)
+        jobs = jobs_for(sum(size_of(item.path) for item in inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress)
             for item in surveyed:
                 if item.same_as:
                     progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")
-            planned = plan_inputs(surveyed, request)
+            planned, unknown = plan_inputs(surveyed, request)
             tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
             progress.begin("writing", 0)
             tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
         summary = _summarise(request, planned, tasks, reports, tally)
+        summary["left_out"] = [one.input.source for one in unknown]
         _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
-        _warn(planned, tally, request, progress)
+        warn_of_inputs(Plans(planned, unknown), tally, request, progress)
         progress.begin("publishing", 0)
         stage.publish(summary)
     return {
@@ -88,17 +91,6 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
         "seconds": round(time.monotonic() - began, 3),
         "peak_memory_bytes": peak_memory(jobs, reports),
     }
-
-
-def _warn(planned: list[PlannedInput], tally: Tally, request: RunRequest, progress: Progress) -> None:
-    """Warns of inputs without postbacks, with one reason for all rejections, or without times."""
-    for plan in planned:
-        source = plan.input.source
-        reasons = {reason: count for (name, reason), count in tally.ends.items() if name == source and reason}
-        ends = Ends(tally.ends[source, ""], reasons, tally.timed[source])
-        if not plan.same_as and plan.survey.plain_bytes:
-            for warning in find_warnings(plan, ends, request):
-                progress.warn(warning)
 
 
 def _write_tables(

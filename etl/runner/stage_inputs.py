@@ -8,23 +8,24 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.errors import FormatError, InputError
-from etl.options import Options, RunOptions
+from etl.errors import FormatError, InputError, UnknownInputError
+from etl.options import Options, RunOptions, Unknown
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Engine, Meter, OpenEngine
 from etl.runner.tasks import Task, TaskReport, Unmatched, peak_memory_bytes, transform_split
+from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.sources.detection import Detected
 from etl.sources.format import LINES
 from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
-from etl.sources.settings import make_settings
+from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input
 from etl.sources.storage.locations import size_of
@@ -48,6 +49,7 @@ class RunRequest:
         ruleset: The rules.
         options: The options of a transform.
         reading: How the inputs are read.
+        unknown: What happens if an input is in no known format; see `unknown_inputs.refuse_unknown`.
         min_matched: Least share of an input's records that must match its format. By default nine tenths, for inputs
             whose format was detected and of which more than five records do not match.
         jobs: Number of processes.
@@ -59,8 +61,14 @@ class RunRequest:
     ruleset: Ruleset = field(default_factory=Ruleset)
     options: Options = field(default_factory=Options)
     reading: ReadOptions = field(default_factory=ReadOptions)
+    unknown: Unknown | None = None
     min_matched: float | None = None
     jobs: int = 1
+
+    def under(self, ruleset: Ruleset) -> RunRequest:
+        """Returns this request under other rules, whose collect path the readers know then."""
+        settings = self.reading.settings._replace(collect_path=ruleset.collect_path)
+        return replace(self, ruleset=ruleset, reading=self.reading._replace(settings=settings))
 
 
 def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engine: OpenEngine) -> RunRequest:
@@ -68,21 +76,22 @@ def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engi
 
     Raises:
         FormatError: The file of formats is not valid.
-        UsageError: There is no such time zone, or no such role of a column.
+        UsageError: There is no such time zone, or no such role of a column, or the text is no collect path.
     """
-    ruleset = options.ruleset or Ruleset()
+    ruleset = with_collect_path(options.ruleset or Ruleset(), options.collect_path)
     settings = make_settings(options.timezone, options.columns, options.formats)
-    settings = settings._replace(collect_path=ruleset.collect_path)
-    return RunRequest(
+    request = RunRequest(
         inputs=tuple(inputs),
         out=out,
         open_engine=open_engine,
         ruleset=ruleset,
         options=options.transform_options,
         reading=ReadOptions(options.format, options.log_format, settings, options.max_record_bytes),
+        unknown=options.unknown,
         min_matched=options.min_matched,
         jobs=options.jobs,
     )
+    return request.under(ruleset)
 
 
 class Progress(NamedTuple):
@@ -121,6 +130,13 @@ class PlannedInput(NamedTuple):
     detected: Detected
 
 
+class Plans(NamedTuple):
+    """The inputs to read, in the order of their digests, and those in no known format, in the order of arguments."""
+
+    planned: list[PlannedInput]
+    unknown: list[UnknownInput]
+
+
 class StagingArea(NamedTuple):
     """The folder in which tables are staged.
 
@@ -138,9 +154,9 @@ def run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 
-def jobs_for(inputs: list[Input], request: RunRequest) -> int:
-    """Returns the number of processes to use for inputs, by their total size."""
-    return request.jobs if sum(size_of(item.path) for item in inputs) >= POOL_BYTES else 1
+def jobs_for(stored_bytes: int, request: RunRequest) -> int:
+    """Returns the number of processes to use for inputs of that total size."""
+    return request.jobs if stored_bytes >= POOL_BYTES else 1
 
 
 def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
@@ -168,13 +184,28 @@ def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) 
     return surveyed
 
 
-def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest) -> list[PlannedInput]:
-    """Detects the format of each input; returns the inputs in the order of their digests."""
-    planned = [
-        PlannedInput(*item, find_format(item.input, item.survey.codec, item.survey.samples, request.reading))
-        for item in surveyed
-    ]
-    return sorted(planned, key=lambda plan: plan.survey.digest)
+def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequence[Input] = ()) -> Plans:
+    """Detects the format of each input.
+
+    Args:
+        surveyed: The inputs.
+        request: How they are read.
+        others: Further inputs, whose format is known.
+
+    Raises:
+        UnknownInputError: An input is in no known format, and may not be left out.
+    """
+    planned: list[PlannedInput] = []
+    unknown: list[UnknownInput] = []
+    for item in surveyed:
+        try:
+            detected = find_format(item.input, item.survey.codec, item.survey.samples, request.reading)
+        except UnknownInputError as error:
+            unknown.append(UnknownInput(item.input, error))
+        else:
+            planned.append(PlannedInput(*item, detected))
+    refuse_unknown(unknown, [*(plan.input for plan in planned), *others], request.unknown)
+    return Plans(sorted(planned, key=lambda plan: plan.survey.digest), unknown)
 
 
 def transform_inputs(

@@ -11,6 +11,7 @@ import polars as pl
 
 from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
+from etl.rules.ruleset import word_of
 from etl.schema import INSTANT
 from etl.sources.carriers.joining import Joiner
 from etl.sources.carriers.known_carriers import Claims, levels_of
@@ -18,14 +19,12 @@ from etl.sources.carriers.opening import Level, Opened, Opener
 from etl.sources.carriers.table_carriers import NAMED, Cells, named_level, zone_of
 from etl.sources.format import Format, Settings
 from etl.sources.formats.registry import BY_NAME, FAMILIES, rows_of
+from etl.sources.readers import address_in_line
 from etl.sources.readers.csv_tables import CellReader, start_cells, start_copied_cells
 from etl.sources.readers.request_fields import instant_of
 from etl.sources.readers.second_records import is_second_record
 from etl.sources.record import Record
 from etl.sources.records.lines import Batch
-
-#: The word of a collect path, if the ruleset names none.
-_WORD: Final = b"/collect/"
 
 #: How a record of a log or a payload begins. Any other text without the collect path is an application's own line.
 _HEAD: Final = re.compile(
@@ -125,10 +124,11 @@ def complete(columns: dict[str, pl.Series], opened: Opened, settings: Settings) 
         received = received.fill_null(found)
     is_carried = np.array(opened.is_carried, bool)
     unread = np.flatnonzero(is_carried & (fault == "malformed_record").fill_null(value=False).to_numpy())
+    word = word_of(settings.collect_path).encode()
     lines = [
         i
         for i in unread.tolist()
-        if not _is_record(opened.records, i, settings.word or _WORD)
+        if not _is_record(opened.records, i, word)
         and not is_second_record(Record("malformed_record", columns["fault_message"][i]))
     ]
     places, faults = list(opened.faults), list(opened.faults.values())
@@ -147,6 +147,7 @@ def _is_record(records: Batch, i: int, word: bytes) -> bool:
 
 def claims_of(settings: Settings, row: Format | None) -> Claims:
     """Returns what formats say of a text that a carrier may hold."""
+    word = word_of(settings.collect_path).encode()
     own = own_claims(row, settings) or (lambda _record: False)
     names = ("json", *_CARRIED_TEXTS)
     rows = {name: [held for held in rows_of(name, settings) if held.name != "log_event"] for name in names}
@@ -174,7 +175,11 @@ def claims_of(settings: Settings, row: Format | None) -> Claims:
         """Whether a text is a request by itself: an object, or a time with an address."""
         return claims("json" if text[:1] == b"{" else "plain_text", text)
 
-    return Claims(own, is_whole, is_request, is_known, is_log)
+    def is_free(text: bytes) -> bool:
+        """Whether a text is a line in no format that can be read by its address."""
+        return word in text and address_in_line.claims(text, settings)
+
+    return Claims(own, is_whole, is_request, is_known, is_log, is_free)
 
 
 def is_object(line: bytes) -> bool:

@@ -9,21 +9,31 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from etl.columnar.delimited_rows import DELIMITERS
-from etl.errors import FormatError
+from etl.errors import UnknownInputError
 from etl.sources.carried import claims_of, is_object
 from etl.sources.carriers.known_carriers import CARRIERS, keeps_lines, recognised
 from etl.sources.carriers.opening import Level
 from etl.sources.carriers.table_carriers import NAMED
 from etl.sources.format import BLOCKS, DOCUMENTS, HEADED, LINES, MESSAGES, PARQUET, TABLE_ROWS, Format, Settings
-from etl.sources.formats.registry import BARE_DOCUMENTS, BARE_LINES, BY_NAME, FAMILIES, FORMATS, framing_of, rows_of
+from etl.sources.formats.registry import (
+    BARE_DOCUMENTS,
+    BARE_LINES,
+    BY_NAME,
+    FAMILIES,
+    FORMATS,
+    framing_of,
+    is_free_text,
+    rows_of,
+)
 from etl.sources.formats.unsupported import find_unsupported
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import address_in_line, csv_tables, json_matching, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
+from etl.sources.readers.text_lines import without_colours
 from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
 from etl.sources.records.json_documents import may_hold, read_documents
 from etl.sources.storage.decompress import SAMPLE_BYTES
@@ -77,12 +87,12 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
         settings: The user's settings; the user's own formats take precedence over built-in formats.
 
     Raises:
-        FormatError: No record matches a known format, or the format is known but not supported.
+        UnknownInputError: No record matches a known format, or the format is known but not supported.
     """
     sample = _sample(samples)
     unsupported = find_unsupported(sample.head, [line for line in sample.lines if line.strip()])
     if unsupported:
-        raise FormatError(f"{label} is {unsupported.what}.", unsupported.advice)
+        raise UnknownInputError(f"{label} is {unsupported.what}.", unsupported.advice)
     headed = next(
         (row for line in sample.lines for row in w3c.FORMATS if line[:1] == b"#" and w3c.claims(row, line)), None
     )
@@ -103,9 +113,9 @@ def detect(samples: tuple[bytes, ...], label: str, settings: Settings) -> Detect
         )
     )
     if found is None:
-        raise FormatError(
+        raise UnknownInputError(
             f"{label} is in no known format: none of its first {len(content)} lines matches one.",
-            "Name its format with --format NAME or --log-format, or leave the file out.",
+            "Name its format with --format NAME or --log-format, or the path of its postbacks with --collect-path.",
         )
     return found
 
@@ -154,7 +164,10 @@ def _sample(samples: tuple[bytes, ...]) -> Sample:
         lines.pop()
     for later in samples[1:]:
         lines += later.split(b"\n")[1:-1]
-    return Sample(head, [line.removesuffix(b"\r") for line in lines])
+    is_coloured = b"\x1b[" in head
+    return Sample(
+        head, [without_colours(line.removesuffix(b"\r")) if is_coloured else line.removesuffix(b"\r") for line in lines]
+    )
 
 
 @lru_cache(maxsize=8)
@@ -334,6 +347,11 @@ def _detect_table(sample: Sample, settings: Settings) -> Detected | None:
     return None
 
 
+def _is_free_text(settings: Settings, _row: Format, line: bytes) -> bool:
+    """Whether a line can be read by its address alone, by the user's collect path."""
+    return is_free_text(line, settings)
+
+
 def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detected | None:
     """Returns the text format that claims the most lines; None if no line is claimed.
 
@@ -344,6 +362,8 @@ def _detect_text(head: bytes, content: list[bytes], settings: Settings) -> Detec
         if best[0] >= len(content):
             break
         rows, claims = rows_of(name, settings), FAMILIES[name].claims
+        if name == "address_in_line":
+            claims = partial(_is_free_text, settings)
         votes = Counter(row.name for line in content for row in rows if claims(row, line))
         if votes.total() > best[0]:
             top = max(votes, key=lambda name: votes[name])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from etl.errors import FormatError, UsageError
+from etl.rules.ruleset import Ruleset, is_collect_path
 from etl.sources.format import Format, Settings
 from etl.sources.readers.column_guessing import ROLES
 from etl.sources.readers.escapes import ESCAPES
@@ -55,6 +57,22 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
         return Settings(timezone=timezone, columns=tuple(found.items()), formats=rows)
     found["received_at"] = timed[1].strip()
     return Settings(timezone, tuple(found.items()), f"layout {timed[2].strip()}", rows)
+
+
+def with_collect_path(ruleset: Ruleset, collect_path: str | None) -> Ruleset:
+    """Returns rules whose collect path is the given one, if any: an option stands before the ruleset (rules 1.1).
+
+    Raises:
+        UsageError: The text is no collect path.
+    """
+    if collect_path is None:
+        return ruleset
+    if not is_collect_path(collect_path):
+        raise UsageError(
+            f"--collect-path {collect_path!r} is not a path with a fixed word.",
+            "Give one such as /pb/{integration}, without query, and with {account} and {integration} once at most.",
+        )
+    return replace(ruleset, collect_path=collect_path)
 
 
 def check_zone(option: str, zone: str) -> None:

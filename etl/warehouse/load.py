@@ -12,9 +12,11 @@ import polars as pl
 from etl.errors import EtlError, UsageError
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine, TaskContext
+from etl.runner.quiet_inputs import warn_of_inputs, warn_of_unknown
 from etl.runner.run import value_sums
 from etl.runner.stage_inputs import (
     SILENT,
+    Plans,
     Progress,
     RunRequest,
     StagingArea,
@@ -34,7 +36,16 @@ from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import find_objects
 from etl.warehouse import file_storage, snapshots
 from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, files_of_parts, write_part
-from etl.warehouse.load_decisions import RELOAD, SKIP, Compare, Decision, decide, describe_decision
+from etl.warehouse.load_decisions import (
+    RELOAD,
+    SKIP,
+    Compare,
+    Decision,
+    decide,
+    describe_decision,
+    named_first,
+    skip_unknown,
+)
 from etl.warehouse.load_duplicates import DuplicateChanges, checked_dedup_settings, dedup_settings
 from etl.warehouse.load_history import Run, new_entries, rules_versions, updated_entries
 from etl.warehouse.row_changes import Change, apply, duplicate_changes
@@ -96,11 +107,15 @@ def load(
                 if snapshots.is_warehouse(into)
                 else LOADS.empty()
             )
-            return _report(into, _decide_inputs(inputs, request, known, progress, is_reload=is_reload))
+            decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
+            plans, decisions = _plan_decided(decisions, request)
+            warn_of_unknown(plans, progress)
+            return _report(into, decisions)
         with snapshots.open_for_writing(into) as warehouse:
             known = warehouse.scan("loads").collect()
             decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
-            done = _carry_out(decisions, request, warehouse, known, progress)
+            plans, decisions = _plan_decided(decisions, request)
+            done = _carry_out((plans, decisions), request, warehouse, known, progress)
             return _with_unread(_report(into, decisions) | done)
 
 
@@ -132,6 +147,14 @@ def _decide_inputs(
     return decide(surveyed, known, rules_versions(request), compare, is_reload=is_reload)
 
 
+def _plan_decided(decisions: list[Decision], request: RunRequest) -> tuple[Plans, list[Decision]]:
+    """Detects the format of each input that is to be read; returns the plans and the decisions, see `skip_unknown`."""
+    read = [named_first(decision) for decision in decisions if decision.action != SKIP]
+    known = [decision.surveyed.input for decision in decisions if decision.action == SKIP]
+    plans = plan_inputs(read, request, known)
+    return plans, skip_unknown(decisions, {one.input.source for one in plans.unknown})
+
+
 def _comparison(surveyed: list[SurveyedInput], known: pl.DataFrame) -> Compare:
     """Returns a function that digests the first bytes of an input, from the given inputs or from a former path."""
     at_hand = {item.survey.digest: item for item in surveyed}
@@ -153,19 +176,25 @@ def _comparison(surveyed: list[SurveyedInput], known: pl.DataFrame) -> Compare:
 
 
 def _carry_out(
-    decisions: list[Decision], request: RunRequest, warehouse: Warehouse, known: pl.DataFrame, progress: Progress
+    planned: tuple[Plans, list[Decision]],
+    request: RunRequest,
+    warehouse: Warehouse,
+    known: pl.DataFrame,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Carries the decisions out; returns `run_id` and the counts of the report."""
+    plans, decisions = planned
     read = [decision for decision in decisions if decision.action != SKIP]
     seen = [decision for decision in decisions if decision.is_new_name]
     if not read and not seen:
+        warn_of_unknown(plans, progress)
         return {}
     run = Run(run_id(), request)
     dedup = checked_dedup_settings(warehouse, request.ruleset) if read else warehouse.snapshot.dedup
     removed = frozenset(decision.digest for decision in read if decision.action == RELOAD).union(
         *(decision.replaces for decision in read)
     )
-    done = _read_inputs(run, read, warehouse, removed, progress)
+    done = _read_inputs(run, (plans, read), warehouse, removed, progress)
     progress.begin("publishing", 0)
     change = Change(
         run.run_id,
@@ -179,30 +208,28 @@ def _carry_out(
 
 
 def _read_inputs(
-    run: Run, read: list[Decision], warehouse: Warehouse, removed: frozenset[str], progress: Progress
+    run: Run,
+    planned: tuple[Plans, list[Decision]],
+    warehouse: Warehouse,
+    removed: frozenset[str],
+    progress: Progress,
 ) -> _LoadedRows:
     """Reads and transforms inputs, finds duplicates, and writes the files of new rows into the staging folder."""
     request = run.request
+    plans, read = planned
     stage = StagingArea(warehouse.folder("pieces"), keeps_raws=True)
-    inputs = [_with_first_name(decision) for decision in read]
-    jobs = jobs_for([item.input for item in inputs], request)
+    jobs = jobs_for(sum(plan.survey.stored_bytes for plan in plans.planned), request)
     with request.open_engine(jobs, progress.advance) as engine:
-        planned = plan_inputs(inputs, request)
-        tasks, reports = transform_inputs(planned, request, engine, progress, stage)
-        check_unchanged(planned, tasks, reports)
+        tasks, reports = transform_inputs(plans.planned, request, engine, progress, stage)
+        check_unchanged(plans.planned, tasks, reports)
         progress.begin("writing", 0)
         keys = [piece.path(stage.folder, "keys") for report in reports for piece in report.pieces]
         duplicates = duplicate_changes(warehouse, keys, removed, dedup_settings(request.ruleset))
         duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
         parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
-    entries = new_entries(run, read, planned, (tasks, reports), parts)
+    entries = new_entries(run, read, plans.planned, (tasks, reports), parts)
+    warn_of_inputs(plans, _tally_of(parts), request, progress)
     return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports))
-
-
-def _with_first_name(decision: Decision) -> SurveyedInput:
-    """Returns the input of a decision, named by the first of its names."""
-    surveyed = decision.surveyed
-    return SurveyedInput(surveyed.input._replace(source=decision.names[0]), surveyed.survey, None)
 
 
 def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[WrittenPart]:
@@ -217,9 +244,7 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
 
     `demoted` counts earlier conversions that became duplicates, `promoted` earlier duplicates that became conversions.
     """
-    tally = Tally()
-    for part in done.parts:
-        tally += part.tally
+    tally = _tally_of(done.parts)
     skipped = sum(
         (Counter({row["reason"]: row["count"]}) for counts in done.entries["skipped"] for row in counts), Counter[str]()
     )
@@ -241,6 +266,14 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
             for row in done.entries.select("digest", "records", "rejections").iter_rows(named=True)
         },
     }
+
+
+def _tally_of(parts: list[WrittenPart]) -> Tally:
+    """Counts the rows of all parts."""
+    tally = Tally()
+    for part in parts:
+        tally += part.tally
+    return tally
 
 
 def _count_of(rejections: list[dict[str, Any]]) -> int:

@@ -140,6 +140,22 @@ def _decision(
     return Decision(surveyed, SKIP, why, names, is_new_name, grew_from=grew_from)
 
 
+def named_first(decision: Decision) -> SurveyedInput:
+    """Returns the input of a decision, named by the first of its names."""
+    surveyed = decision.surveyed
+    return SurveyedInput(surveyed.input._replace(source=decision.names[0]), surveyed.survey, None)
+
+
+def skip_unknown(decisions: list[Decision], unknown: set[str]) -> list[Decision]:
+    """Returns the decisions, by which the inputs of the given names are skipped: they are in no known format."""
+    return [
+        decision._replace(action=SKIP, why="it is in no known format", is_new_name=False)
+        if decision.action != SKIP and decision.names[0] in unknown
+        else decision
+        for decision in decisions
+    ]
+
+
 def _grown_pairs(
     by_digest: dict[str, list[SurveyedInput]], known: dict[str, dict[str, Any]], compare: Compare
 ) -> list[tuple[_InputBytes, _InputBytes]]:

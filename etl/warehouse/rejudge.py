@@ -121,14 +121,19 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
     """
     origin = origin._replace(settings=origin.settings._replace(collect_path=ruleset.collect_path))
     before = with_received_date(rows).sort("source_digest", "record_no")
-    before = before.with_columns(redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"))
-    is_unjudged = pl.col("reason").is_in(UNJUDGED)
+    before = before.with_columns(
+        redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"),
+        is_unjudged=pl.col("reason").is_in(UNJUDGED),
+    )
+    is_unjudged = pl.col("is_unjudged")
     if not origin.is_self_contained:
         outcome = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(NEEDS_INPUT.name))
         return _rejudged(
             before.with_columns(outcome=outcome, now=pl.lit(None, pl.String)), Tables(*_NO_TABLES), before.clear()
         )
     judged = judge(_reread_requests(before, origin), ruleset, options)
+    is_payload = (before["reason"] == "unread_postback") & judged.routed["fault"].is_null()
+    before = before.with_columns(is_unjudged & ~is_payload)  # an alias may find its identity
     tables = _with_known_hashes(judged, options)
     now = _changed_rejections(before, tables.rejections)
     hidden = [] if options.pii == "keep" else _hidden_ids(before, judged, tables, (ruleset, options))
@@ -178,7 +183,7 @@ def _changed_rejections(before: pl.DataFrame, rejections: pl.DataFrame) -> pl.Da
     """Returns the new rejections that differ from the former rows; unjudged ones can differ only in `raw`."""
     raws = before.select("rejection_id", raw=pl.col("raw_now"))
     judged = rejections.drop("raw").join(raws, on="rejection_id", maintain_order="left")
-    unjudged = before.filter(pl.col("reason").is_in(UNJUDGED)).with_columns(raw=pl.col("raw_now"))
+    unjudged = before.filter("is_unjudged").with_columns(raw=pl.col("raw_now"))
     names = REJECTIONS.schema.names()
     now = pl.concat([judged.join(unjudged, on="rejection_id", how="anti").select(names), unjudged.select(names)])
     both = now.join(before.select(names), on="rejection_id", suffix="_before", maintain_order="left")

@@ -18,8 +18,6 @@ from etl.sources.storage.decompress import open_decompressed, sniff
 #: Lines above the header, such as a title and a period, are at most this many.
 _MOST_TITLES: Final = 20
 
-_BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-
 #: Whether names are those of an export's columns.
 IsHeader = Callable[[list[str]], bool]
 
@@ -37,7 +35,7 @@ def read_texts(path: Path, is_header: IsHeader) -> pl.DataFrame:
     """
     codec, _ = sniff(path, str(path))
     with open_decompressed(path, codec, str(path)) as (stream, _):
-        content = _as_utf8(stream.read())
+        content = stream.read().removeprefix(codecs.BOM_UTF8)
     try:
         texts = _read_content(content, is_header)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -48,18 +46,6 @@ def read_texts(path: Path, is_header: IsHeader) -> pl.DataFrame:
     if not texts.width:
         raise UsageError(f"{path} has no columns.", "Name a CSV file with a header, a Parquet file, or JSON lines.")
     return texts
-
-
-def _as_utf8(content: bytes) -> bytes:
-    """Returns a text without its byte order mark and in UTF-8, if the mark or its zero bytes show UTF-16."""
-    marked = next(((mark, encoding) for mark, encoding in _BOMS if content.startswith(mark)), None)
-    if marked:
-        mark, encoding = marked
-    elif content[1:2] == b"\0" and content[:1].isascii():
-        mark, encoding = b"", "utf-16-le"
-    else:
-        return content
-    return content[len(mark) :].decode(encoding, "replace").encode()
 
 
 def _read_content(content: bytes, is_header: IsHeader) -> pl.DataFrame:

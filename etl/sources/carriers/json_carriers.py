@@ -21,6 +21,11 @@ def _bytes_or_text(value: Any) -> bytes | None:
     return text_of(value)
 
 
+def _only_text(value: Any) -> bytes | None:
+    """Returns the bytes of a text or object, or of the only text of an array."""
+    return text_of(value[0] if isinstance(value, list) and len(value) == 1 else value)
+
+
 def _is_whole_docker(record: bytes) -> bool:
     """Whether a record, as Docker writes it, plainly ends with a line end."""
     end = record.find(rb'\n","stream":"')
@@ -154,6 +159,16 @@ JSON_CARRIERS: Final = (
         container=("results",),
     ),
     Carrier(
+        "splunk_hec",
+        "Event for Splunk's HTTP Event Collector",
+        "https://docs.splunk.com/Documentation/Splunk/latest/Data/FormateventsforHTTPEventCollector",
+        ((b'{"time":1714564800.123,"sourcetype":"nginx","event":{"click_id":"a"}}', (b'{"click_id":"a"}',)),),
+        marks=("event", "sourcetype|host|index", "time", _REQUESTS),
+        carried=("event",),
+        times=("time",),
+        is_clear=False,
+    ),
+    Carrier(
         "google_cloud",
         "Entry of Google Cloud Logging with a text or an object",
         "https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry",
@@ -178,9 +193,10 @@ JSON_CARRIERS: Final = (
         "Document of an Elasticsearch index, as a search or elasticdump writes it",
         "https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-search",
         ((b'{"_index":"logs","_id":"1","_score":1,"_source":{"click_id":"a"}}', (b'{"click_id":"a"}',)),),
-        marks=("_source", "_index|_id"),
-        carried=("_source",),
-        times=("_source.@timestamp",),
+        marks=("_source|fields.message|fields.event.original", "_index|_id"),
+        carried=("_source", "fields.event.original", "fields.message"),
+        times=("_source.@timestamp", "fields.@timestamp"),
+        decode=_only_text,
         container=("hits", "hits"),
     ),
     Carrier(
@@ -223,6 +239,23 @@ JSON_CARRIERS: Final = (
         marks=("@message",),
         carried=("@message",),
         times=("@timestamp",),
+    ),
+    Carrier(
+        "sqs_message",
+        "Message of an SQS queue, one a line",
+        "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Message.html",
+        (
+            (
+                b'{"MessageId":"1","ReceiptHandle":"r","Body":'
+                + _TEXT
+                + b',"Attributes":{"SentTimestamp":"1714564800000"}}',
+                _PAYLOAD,
+            ),
+            (b'{"messageId":"1","receiptHandle":"r","body":' + _TEXT + b"}", _PAYLOAD),
+        ),
+        marks=("Body|body", "ReceiptHandle|receiptHandle|MD5OfBody|md5OfBody"),
+        carried=("Body", "body"),
+        times=("Attributes.SentTimestamp", "attributes.SentTimestamp"),
     ),
     Carrier(
         "cloudwatch_results",

@@ -42,6 +42,7 @@ class Claims(NamedTuple):
         is_request: Whether it is a request by itself, so that a text within it is no record.
         is_known: Whether it is in any known format, or a payload.
         is_log: Whether it is in a format of logs or captures of requests.
+        is_free: Whether it is a line in no format that can be read by its address.
     """
 
     is_own: Callable[[bytes], bool]
@@ -49,6 +50,7 @@ class Claims(NamedTuple):
     is_request: Callable[[bytes], bool]
     is_known: Callable[[bytes], bool]
     is_log: Callable[[bytes], bool]
+    is_free: Callable[[bytes], bool]
 
 
 def recognised(records: list[bytes], claims: Claims) -> tuple[tuple[str, ...], list[bytes]]:
@@ -94,12 +96,12 @@ def _carrier_of(text: bytes, claims: Claims, depth: int = 0) -> tuple[str | None
     def is_record(inner: bytes) -> bool:
         """Whether a text is a record, or a carrier of one."""
         if is_whole:
-            return claims.is_whole(inner)
+            return claims.is_log(inner)
         return claims.is_known(inner) or _carrier_of(inner, claims, depth + 1)[0] is not None
 
     for row, level in _LEVELS[False, is_object]:
         held = _held(level, text)
-        if held and all(map(is_record, held)):
+        if held and all(is_record(inner) or (row.prefix is None and claims.is_free(inner)) for inner in held):
             return row.name, held
     return None, []
 

@@ -12,7 +12,11 @@ from etl.sources.carriers.carrier import CarriedPiece, Carrier, Pieces
 
 _COLOURS: Final = rb"(?:\x1b\[[\d;]*m)*"
 _ISO: Final = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
-_STAMP: Final = rb"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|(?P<time>" + _ISO + rb")) "
+_STAMP: Final = (
+    rb"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d+)?|(?P<time>" + _ISO + rb")) "
+)
+#: The number of a line before it: an address of IPv6 begins with such digits, too.
+_NUMBER: Final = rb"\d{1,9}:(?=(?:\d{1,3}\.){3}\d{1,3}[ ,:]|[{\[<\"])"
 _CRI: Final = re.compile(rb"(" + _ISO + rb" (stdout|stderr) )([FP])((?::\S*)? ?)(.*)", re.DOTALL)
 _LINE: Final = b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2'
 _PAYLOAD: Final = b'{"click_id": "a"}'
@@ -49,7 +53,13 @@ LINE_CARRIERS: Final = (
         "Lines of `docker compose logs`, with or without colours",
         "https://docs.docker.com/reference/cli/docker/compose/logs/",
         _samples(b"web-1  | ", b"\x1b[36mweb-1  |\x1b[0m ", b"\x1b[0;33;1mnginx.1    | \x1b[0m"),
-        prefix=_COLOURS + rb"[A-Za-z0-9][\w.-]{0,99} +" + _COLOURS + rb"\|" + _COLOURS + rb" ?" + _COLOURS,
+        prefix=_COLOURS
+        + rb"(?!(?:\d+\.){3}\d+ )[A-Za-z0-9][\w.-]{0,99} +"
+        + _COLOURS
+        + rb"\|"
+        + _COLOURS
+        + rb" ?"
+        + _COLOURS,
     ),
     Carrier(
         "kubectl",
@@ -65,9 +75,10 @@ LINE_CARRIERS: Final = (
         _samples(
             b"<190>1 2024-05-01T12:00:00.1Z web-1 nginx 812 - - ",
             b'120 <190>1 2024-05-01T12:00:00Z web-1 nginx 812 - [a@1 b="]\\""] ',
+            b"120 <190>1 2024-05-01T12:00:00Z host app web.1 - ",
         ),
         prefix=rb"(?:\d{1,7} )?<\d{1,3}>1 (?:-|(?P<time>\S+)) \S+ \S+ \S+ \S+"
-        rb" (?:-|(?:\[[^\s\]\"]+(?: [^\s=\]\"]+=\"(?:[^\"\\]|\\.)*\")*\])+) ?(?:\xef\xbb\xbf)?",
+        rb"(?: (?:-|(?:\[[^\s\]\"]+(?: [^\s=\]\"]+=\"(?:[^\"\\]|\\.)*\")*\])+))?(?: |$)(?:\xef\xbb\xbf)?",
     ),
     Carrier(
         "syslog",
@@ -76,6 +87,7 @@ LINE_CARRIERS: Final = (
         _samples(
             b"<134>May  1 12:00:00 web-1 nginx[7]: ",
             b"May 01 12:00:00 web-1 nginx: ",
+            b"May 01 12:00:00.123456 web-1 nginx[7]: ",
             b"2024-05-01T12:00:00+0000 web-1 nginx[7]: ",
         ),
         prefix=rb"(?:\d{1,7} )?" + _STAMP + rb"\S+ [A-Za-z(][\w./()-]*(?:\[\d+\])?: ",
@@ -103,6 +115,42 @@ LINE_CARRIERS: Final = (
         + _COLOURS
         + rb"[ \t]+"
         + _COLOURS,
+    ),
+    Carrier(
+        "dyno",
+        "Line of a program that runs on Heroku, Scalingo or Fly.io: time, program and line",
+        "https://devcenter.heroku.com/articles/logging#log-format",
+        _samples(b"2024-05-01T12:00:00.123456+00:00 app[web.1]: ", b"2024-05-01T12:00:00Z app[148e4563] fra [info]"),
+        prefix=rb"(?P<time>" + _ISO + rb") app\[[\w.-]+\](?:: | +[a-z]{3} +\[\w+\] ?)",
+        is_clear=False,
+    ),
+    Carrier(
+        "pm2",
+        "Line of `pm2 logs`: number, program, time and line",
+        "https://pm2.keymetrics.io/docs/usage/log-management/",
+        _samples(b"0|web  | ", b"12|my-app | 2024-05-01 12:00:00 +00:00: "),
+        prefix=_COLOURS + rb"\d+\|[\w.-]+ *\| ?" + _COLOURS + rb"(?:(?P<time>" + _ISO + rb"(?: [+-]\d\d:?\d\d)?): )?",
+        is_clear=False,
+    ),
+    Carrier(
+        "grep",
+        "Line that `grep` or `zgrep` found, behind the name of its file or its number",
+        "https://www.gnu.org/software/grep/manual/grep.html",
+        _samples(b"access.log:", b"/var/log/nginx/access.log-20240501.gz:12:", b"12:"),
+        prefix=rb"(?:(?=[^\s:]*[A-Za-z])[^\s:\"]*\.(?:log|txt|out|json|jsonl|csv|gz|bz2|xz|zst|\d+)(?:[.-]\w+){0,3}:(?:"
+        + _NUMBER
+        + rb")?|"
+        + _NUMBER
+        + rb")",
+        is_clear=False,
+    ),
+    Carrier(
+        "python_logging",
+        "Line of Python's logging in its basic layout: level, logger and line",
+        "https://docs.python.org/3/library/logging.html#logging.basicConfig",
+        _samples(b"INFO:aiohttp.access:"),
+        prefix=rb"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[\w.-]+:",
+        is_clear=False,
     ),
     Carrier(
         "aws_logs",

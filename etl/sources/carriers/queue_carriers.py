@@ -173,7 +173,7 @@ QUEUE_CARRIERS: Final = (
         "cloudwatch",
         "Batch of log events of CloudWatch Logs",
         "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html",
-        _unpack_list(_List("logEvents", ("logGroup", "messageType"), "message", ("timestamp",))),
+        _unpack_list(_List("logEvents", (), "message", ("timestamp",))),
         b'{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{"timestamp":1714564800000,"message":'
         + _TEXT
         + b"}]}",

@@ -14,10 +14,12 @@ _METHOD_KEYS: Final = ("request_method", "method", "verb", "http_method", "reque
 _STATUS_KEYS: Final = ("status", "response_status", "response", "status_code", "code", "http_status")
 _CLIENT_KEYS: Final = (
     *("cf_connecting_ip", "http_cf_connecting_ip", "remote_addr", "remote_ip", "client_ip", "clientip"),
-    *("client", "ip", "remote_address", "http_x_forwarded_for"),
+    *("client", "ip", "remote_address", "http_x_forwarded_for", "remoteIP", "remoteIp", "remoteAddress", "clientIp"),
+    *("clientIP", "remote", "source_ip", "src_ip", "src", "real_ip", "peer", "x_forwarded_for"),
 )
 _TIME_KEYS: Final = (
-    *("msec", "time_iso8601", "timestamp", "@timestamp", "time", "time_local", "datetime", "date", "ts"),
+    *("msec", "time_iso8601", "timestamp", "@timestamp", "time", "time_local", "datetime", "date", "ts", "dt", "at"),
+    *("date_time", "start_time", "startTime", "accept_date"),
 )
 _HOME_MADE: Final[dict[str, tuple[str, ...]]] = {
     "time": _TIME_KEYS,
@@ -99,7 +101,7 @@ HOME_MADE: Final[tuple[Format, ...]] = (
             "path|pathname|url|original_url|originalUrl ~ /|https?://",
             "|".join(_METHOD_KEYS) + r" ~ [A-Z]{3,7}$",
             "|".join(_STATUS_KEYS) + r" ~ \d{3}$",
-            "|".join(_CLIENT_KEYS),
+            "|".join((*(name for name in _CLIENT_KEYS if name != "remote"), "level", "latency", "duration", "elapsed")),
             "|".join(_TIME_KEYS),
             "!request|request_uri|uri|body|headers|received_at|bodyRaw|token_id|response_code",
             "!response_status|request_protocol|fastly_server|fastly_is_edge",
@@ -107,6 +109,62 @@ HOME_MADE: Final[tuple[Format, ...]] = (
         ),
         is_zoned=False,
     ),
+)
+
+#: Under each of these keys, an object describes the request.
+_WITHIN: Final = ("http", "request", "req", "meta.req", "context.request", "http_request")
+
+
+def _within(*names: str) -> tuple[str, ...]:
+    """Returns the key paths of names within an object that describes the request."""
+    return tuple(f"{outer}.{name}" for name in names for outer in _WITHIN)
+
+
+_NESTED_TARGETS: Final = _within(
+    "originalUrl", "original_url", "request_uri", "url", "uri", "target", "path", "fullUrl"
+)
+_NESTED_METHODS: Final = _within("method", "request_method", "verb")
+_HEADERS: Final = _within("headers.user-agent", "headers.User-Agent", "user_agent", "userAgent", "useragent")
+
+#: Home-made logs with objects within. They stand behind the captures of webhooks, whose requests are objects, too.
+NESTED: Final = Format(
+    "json_nested_log",
+    "json",
+    "Access log in JSON in which an object such as http, request or req describes the request, under any common keys",
+    _NGINX,
+    (
+        (
+            b'{"time":"2024-05-01T12:00:00Z","level":"INFO","msg":"request","http":{"method":"GET","url":'
+            b'"https://t.example.com/acme/collect/shop?click_id=a","status":200},"remote_addr":"192.0.2.7:53211"}'
+        ),
+    ),
+    keys={
+        "time": _TIME_KEYS,
+        "method": _NESTED_METHODS,
+        "target": _NESTED_TARGETS,
+        "query": _within("query", "query_string", "args", "querystring"),
+        "status": (
+            *_within("status", "status_code", "statusCode", "response.status"),
+            *("response.status", "response.status_code", "response.statusCode", "res.statusCode", "res.status"),
+            *("meta.res.statusCode", *_STATUS_KEYS),
+        ),
+        "client": (
+            *("client.ip", "client.address", "network.client.ip", "source.ip"),
+            *_within("ip", "remote_addr", "remote_ip", "client_ip", "clientIp", "remoteAddress", "remoteIp"),
+            *_CLIENT_KEYS,
+        ),
+        "agent": (*_HEADERS, *_HOME_MADE["agent"]),
+        "body": _within("body", "request_body", "payload"),
+    },
+    marks=(
+        "|".join(_NESTED_TARGETS) + " ~ /|https?://",
+        "|".join(_NESTED_METHODS) + r" ~ [A-Za-z]{3,7}$",
+        "|".join(name for name in _TIME_KEYS if name != "ts"),  # with which Caddy writes its records
+        "!click_id|clickid|click|ref_id|refid|ref|email|value|amount|conversion_type|event_name|body|query|queryString",
+        "!token_id|uuid|webhook|requestContext|httpRequest|pid|hostname|latencies|origin|logger",
+        "!url.original|url.path|url.full|client_ip|route_id|request.raw|request.bodySize|request.httpVersion",
+    ),
+    is_zoned=False,
 )
 
 _BIGQUERY: Final = "https://cloud.google.com/bigquery/docs/exporting-data"

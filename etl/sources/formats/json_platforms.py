@@ -243,8 +243,8 @@ PLATFORMS: Final[tuple[Format, ...]] = (
         keys={
             "time": ("requestTimeEpoch", "requestTime"),
             "method": ("httpMethod",),
-            "path": ("path",),
-            "query": ("queryString", "query"),
+            "path": ("path", "rawPath", "resourcePath"),
+            "query": ("queryString", "query", "querystring", "rawQueryString", "query_string"),
             "status": ("status",),
             "client": ("ip", "sourceIp"),
             "agent": ("userAgent",),

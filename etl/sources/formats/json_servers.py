@@ -10,6 +10,11 @@ _EVENT_LEVEL: Final = r"(?i)(?:trace|debug|info|notice|warn|warning|error|dpanic
 _CADDY_ACCESS: Final = r"logger ~ http\.log\.access"
 _AGENT_HEADERS: Final = ("request.headers.User-Agent", "request.headers.user-agent")
 
+_HAPROXY_REQUESTS: Final = (
+    "http_request|request|request_line|r|HU|hu|HP|hp|http_uri|http_request_uri|request_uri|uri|url|http_path|path"
+    "|http.request_uri|http.uri|http.path"
+)
+
 SERVERS: Final[tuple[Format, ...]] = (
     Format(
         "caddy",
@@ -76,9 +81,64 @@ SERVERS: Final[tuple[Format, ...]] = (
             "ts|time",
             "msg",
             f"!{_CADDY_ACCESS}",
-            "!RequestPath|RequestMethod|status|method|request_uri",
+            "!RequestPath|RequestMethod|status|method|request_uri|http|req",
         ),
         moment="none",
+    ),
+    Format(
+        "haproxy_json",
+        "json",
+        "HAProxy log in JSON, by a log-format of one's own, with common names or HAProxy's own for its variables",
+        "https://docs.haproxy.org/3.0/configuration.html#8.2.6",
+        (
+            (
+                b'{"timestamp":"01/May/2024:12:00:00.250","client_ip":"192.0.2.7","client_port":53211,"frontend_name":"web",'
+                b'"backend_name":"app","status_code":200,"http_request":"GET /acme/collect/shop?click_id=a HTTP/1.1"}'
+            ),
+            (
+                b'{"t":"01/May/2024:12:00:00.250","ci":"192.0.2.7","ft":"web~","b":"app","ST":"200","HM":"GET",'
+                b'"HP":"/acme/collect/shop","HQ":"?click_id=a"}'
+            ),
+        ),
+        keys={
+            "time": (*("accept_date", "timestamp", "time", "date_time", "date", "t", "tr", "T", "@timestamp"),),
+            "request": ("http_request", "request", "request_line", "r"),
+            "method": ("http_method", "method", "HM", "hm", "http_verb", "http.method"),
+            "target": (
+                "HU",
+                "hu",
+                "http_uri",
+                "http_request_uri",
+                "request_uri",
+                "uri",
+                "url",
+                "http.request_uri",
+                "http.uri",
+            ),
+            "path": ("HP", "hp", "http_path", "path", "http.path"),
+            "query": ("HQ", "hq", "http_query", "http_query_string", "query_string", "http.query"),
+            "status": (
+                "status_code",
+                "http_status",
+                "status",
+                "ST",
+                "st",
+                "http_status_code",
+                "http.status",
+                "http.status_code",
+            ),
+            "client": ("client_ip", "ci", "client_address", "src", "clientip", "client.ip", "client"),
+            "agent": ("user_agent", "http_user_agent", "useragent"),
+        },
+        marks=(
+            "frontend_name|frontend|ft|fe|haproxy_frontend_name|frontend_name_transport|haproxy_backend_name",
+            "accept_date|timestamp|time|date_time|date|t|tr|T|@timestamp",
+            f"{_HAPROXY_REQUESTS} ~ /|https?://|[A-Z]{{3,7}} /|[A-Z]{{3,7}} https?://",
+            "!click_id|clickid|ref_id|body|payload",
+        ),
+        time="any",
+        moment="start",
+        is_zoned=False,
     ),
     Format(
         "traefik_json",

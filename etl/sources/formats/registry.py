@@ -33,6 +33,7 @@ from etl.sources.readers import (
     w3c,
 )
 from etl.sources.readers.second_records import head_of, is_second_record
+from etl.sources.readers.text_lines import without_colours
 from etl.sources.record import Record
 
 BARE_LINES: Final = Format(
@@ -58,6 +59,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     *json_logs.FORMATS,
     *webhook_captures.FORMATS,
     *lambda_events.FORMATS,
+    json_logs.NESTED,
     *text.FORMATS,
     *w3c.FORMATS,
     *csv_tables.FORMATS,
@@ -73,10 +75,10 @@ BY_NAME: Final = {row.name: row for row in FORMATS}
 RETIRED: Final = {"docker": BARE_LINES, "log_wrapper": access_log.FORMATS[0]}
 
 
-def _is_free_text(_row: Format, line: bytes) -> bool:
+def is_free_text(line: bytes, settings: Settings) -> bool:
     """Whether a line can be read by its address alone, and no format claims it."""
     others = (row for row in FORMATS if FAMILIES[row.family].framing == LINES and row != address_in_line.FORMAT)
-    return not any(FAMILIES[row.family].claims(row, line) for row in others) and address_in_line.claims(line)
+    return not any(FAMILIES[row.family].claims(row, line) for row in others) and address_in_line.claims(line, settings)
 
 
 FAMILIES: Final[dict[str, Family]] = {
@@ -99,13 +101,19 @@ FAMILIES: Final[dict[str, Family]] = {
         csv_tables.claims_copy,
         start_layout_reader=csv_tables.start_copy_layout_reader,
     ),
-    "address_in_line": Family(LINES, address_in_line.start, _is_free_text),
+    "address_in_line": Family(LINES, address_in_line.start, lambda _row, line: is_free_text(line, Settings())),
     "parquet": Family(PARQUET, csv_tables.start_objects, lambda _row, _record: False),
 }
 
 
 #: A query or form that stands alone.
 _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
+
+#: A line as the only cell of a row.
+_CELL: Final = re.compile(rb'"(?:[^"]|"")*""(?:[^"]|"")*"')
+
+#: Faults of lines that colours or quotes may hide.
+_HIDDEN: Final = ("malformed_record", "unread_postback", "not_a_request")
 
 #: Families whose lines may be mixed in one file.
 _MIXED: Final = ("text", "access_log", "json")
@@ -147,7 +155,18 @@ def start_reader(row: Format, settings: Settings, *, is_carried: bool = False) -
 
     if row.family not in _TEXTS:
         return read
-    return address_in_line.read_last(read_any if others else read, _heads(settings, row), settings, is_free=is_free)
+    last = address_in_line.read_last(read_any if others else read, _heads(settings, row), settings, is_free=is_free)
+
+    def read_plain(record: bytes) -> Record:
+        """Reads a record again without the colours of a console, or the quotes of a cell, that hide what it is."""
+        parsed = last(record)
+        if parsed.fault not in _HIDDEN:
+            return parsed
+        if b"\x1b[" in record:
+            return last(without_colours(record))
+        return last(record[1:-1].replace(b'""', b'"')) if _CELL.fullmatch(record) else parsed
+
+    return read_plain
 
 
 def _heads(settings: Settings, row: Format) -> list[re.Pattern[bytes]]:

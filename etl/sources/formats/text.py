@@ -117,7 +117,9 @@ FORMATS: Final = (
         + _UNTIMED
         + rb"method=(?P<method>\S*) path=\"?(?P<target>.*?)\"? host=\S* (?:.*?fwd=\"?(?P<client>[^\" ]*)\"? )?"
         rb".*?status=(?P<status>\d*)(?: .*)?"
-        rb"|" + _ISO + rb" (?:app|heroku)\[(?!router)[\w.-]+\]: .*",
+        rb"|"
+        + _ISO
+        + rb" (?:heroku\[(?!router)[\w.-]+\]: .*|app\[[\w.-]+\]: (?!\{|\[?\d|https?://|/|\??[\w.-]+=|[A-Z]{3,7} /).*)",
     ),
     Format(
         "envoy",
@@ -199,12 +201,12 @@ FORMATS: Final = (
                 b'"/acme/collect/shop?click_id=a", "headers": {}}, "duration": 0.25, "status": 200}'
             ),
         ),
-        pattern=rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+)\t\w+\thttp\.log\.access\S*\t[^\t]*\t"
+        pattern=rb"(?P<time>\d{4}[/-]\d\d[/-]\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?|\d{10}(?:\.\d+)?)\t\w+\thttp\.log\.access\S*\t[^\t]*\t"
         rb'\{"request": \{"remote_ip": "(?P<address>[\da-fA-F.:]*)"(?:, "remote_port": "\d*")?(?:, "client_ip": "(?P<client>[\da-fA-F.:]*)")?'
         rb'.*?"method": "(?P<method>[A-Za-z_-]+)", "host": "[^"]*", '
         rb'"uri": "(?P<target>(?:[^"\\]|\\.)*)".*"status": (?P<status>\d+).*',
         escape="json",
-        time="layout %Y/%m/%d %H:%M:%S.%f",
+        time="any",
         is_zoned=False,
     ),
     Format(
@@ -219,9 +221,9 @@ FORMATS: Final = (
             ),
             b"192.0.2.7, -, 5/1/2024, 12:00:00, W3SVC1, WEB1, 198.51.100.1, 4, 120, 2, 200, 0, POST, /acme/collect/shop, -,",
         ),
-        pattern=rb"(?P<client>[\da-fA-F.:]+), [^,]*, (?P<time>\d\d?/\d\d?/\d{4}, \d\d?:\d\d:\d\d), [^,]*, [^,]*, [^,]*, \d+, \d+, "
+        pattern=rb"(?P<client>[\da-fA-F.:]+), [^,]*, (?P<time>\d\d?/\d\d?/(?:\d\d){1,2}, \d\d?:\d\d:\d\d), [^,]*, [^,]*, [^,]*, \d+, \d+, "
         rb"\d+, (?P<status>\d+), \d+, (?P<method>[A-Z]+), (?P<path>[^,]*), (?P<query>.*?),? ?",
-        time="layout %m/%d/%Y, %H:%M:%S",
+        time="any",
         is_zoned=False,
     ),
 )

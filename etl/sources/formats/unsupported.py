@@ -32,6 +32,24 @@ BY_HEAD: Final = (
         "Save the sheet as CSV and name that file.",
     ),
     _row(
+        "excel_xlsx",
+        rb"PK\x03\x04.*(?:\[Content_Types\]\.xml|xl/|docProps/)",
+        "an Excel workbook",
+        "Save the sheet as CSV and name that file.",
+    ),
+    _row(
+        "encrypted_zip",
+        rb"PK\x03\x04..[\x01\x03\x05\x07\x09\x0b\x0d\x0f]",
+        "an encrypted archive",
+        "Extract it with its password and name the extracted files.",
+    ),
+    _row(
+        "inner_zip",
+        rb"PK\x03\x04",
+        "a zip archive within another archive",
+        "Extract the outer archive and name the extracted files.",
+    ),
+    _row(
         "mitmproxy",
         rb"\d{2,9}:\d+:(?:version|type|backup|client_conn|request|response|error|id)[;,]|\d{2,9}:\d+:\w+;",
         "a file of mitmproxy flows",

@@ -171,15 +171,19 @@ def is_combined(line: bytes) -> bool:
     return bool(match and _AGENT.match(line, match.end()))
 
 
+#: The port behind an IPv4 address.
+_PORT: Final = re.compile(r"\A((?:\d{1,3}\.){3}\d{1,3}):\d{1,5}\Z")
+
+
 def _client(prefix: str) -> str | None:
     """Returns the client's address from the text before the time: the first word, or the word after a virtual host.
 
-    Quotes are removed; of a comma-separated list, the first address counts.
+    Quotes and the port are removed; of a comma-separated list, the first address counts.
     """
     tokens = prefix.replace('"', "").replace(",", " ").split()
     if len(tokens) > 3 and not _ADDRESS.fullmatch(tokens[0]) and _ADDRESS.fullmatch(tokens[1]):
         return tokens[1]
-    return _present(tokens[0]) if tokens else None
+    return _present(_PORT.sub(r"\1", tokens[0])) if tokens else None
 
 
 def _present(text: str) -> str | None:

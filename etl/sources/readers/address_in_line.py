@@ -51,7 +51,7 @@ FORMAT: Final = Format(
 _METHODS: Final = rb"(?:GET|POST|HEAD|PUT|PATCH|DELETE|OPTIONS)"
 #: A method that stands directly before an address, whose quote and label may stand between.
 _METHOD_BEFORE: Final = re.compile(
-    rb"(?<![\w-])(?P<method>" + _METHODS + rb")[\"']?[ \t:,|]{1,16}(?:\w{1,24}[=:])?[\"'\[(]?\Z"
+    rb"(?<![\w-])(?P<method>" + _METHODS + rb")[\"']?[ \t:,;|^\x01\x1e\x1f]{1,16}(?:\w{1,24}[=:])?[\"'\[(]?\Z"
 )
 _METHOD_LABELLED: Final = re.compile(rb"(?i:method)[\"']?\s?[=:]\s?[\"']?(" + _METHODS + rb")(?![\w-])")
 _REFERER: Final = re.compile(rb"(?i:referr?er)[\"']?\s?[=:]\s?[\"']?\Z")
@@ -63,8 +63,26 @@ _PROTOCOL: Final = re.compile(rb" HTTP/[\d.]+\Z")
 _BEFORE: Final = 64
 
 #: What opens an address, and what closes it then.
-_CLOSERS: Final = {b"[": rb"[\]\s]", b"(": rb"[)\s]", b"<": rb"[>\s]", b"{": rb"[}\s]", b"|": rb"[|\s]"}
-_OPENERS: Final = b" \t\"'|<>[](){},;`"
+_CLOSERS: Final = {
+    b"[": rb"[\]\s]",
+    b"(": rb"[)\s]",
+    b"<": rb"[>\s]",
+    b"{": rb"[}\s]",
+    b"|": rb"[|\s]",
+    b",": rb"[,\s]",
+    b";": rb"[;\s]",
+    b"^": rb"[\^\s]",
+    **dict.fromkeys((b"\x01", b"\x1e", b"\x1f"), rb"[\x01\x1e\x1f\s]"),
+}
+#: Brackets that may close what an address stands in.
+_BRACKETS: Final = {b"]": b"[", b")": b"(", b">": b"<", b"}": b"{"}
+#: Where the next field begins, in Spring's layout and between separators.
+_NEXT_FIELD: Final = re.compile(
+    rb";(?=(?:client|session|user|headers|payload)=)|(?P<separator>[,;|])(?=\d{3}(?P=separator))"
+)
+#: What separates an address from the next word of a sentence.
+_COMMA: Final = re.compile(rb"[,;:](?=\s)")
+_OPENERS: Final = b" \t\"'|<>[](){},;`^\x01\x1e\x1f"
 
 _STATUS_LABELLED: Final = re.compile(
     rb"(?<![\w-])(?i:[\w-]{0,16}status(?:_?code)?|response_code)[\"']?\s?[=:]\s?[\"']?(\d{3})(?!\w)"
@@ -75,7 +93,7 @@ _STATUS_ALONE: Final = re.compile(
 )
 _STATUSES: Final = frozenset((*map(int, HTTPStatus), 444, 499, *range(520, 531)))
 _CLIENT: Final = re.compile(
-    rb"(?<![\w.:/-])(?:((?:\d{1,3}\.){3}\d{1,3})(?::\d{1,5})?|\[?([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)\]?"
+    rb"(?:(?<![\w.:/-])|(?<=[A-Za-z_]:))(?:((?:\d{1,3}\.){3}\d{1,3})(?::\d{1,5})?|\[?([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)\]?"
     rb"(?:%\w+)?)(?![\w.-])"
 )
 _RUNS: Final = re.compile(rb"[0-9]+|[A-Za-z]+")
@@ -170,7 +188,7 @@ def read_last(read: Reader, heads: Iterable[re.Pattern[bytes]], settings: Settin
     return read_any
 
 
-def claims(line: bytes, settings: Settings = Settings()) -> bool:  # noqa: B008  a tuple never changes
+def claims(line: bytes, settings: Settings) -> bool:
     """Whether a line can be read by its address."""
     record = None if _is_json(line) else read_line(line, settings)
     return record is not None and record.fault is None
@@ -270,6 +288,13 @@ def _ending(line: bytes, start: int, opener: bytes, method: re.Match[bytes] | No
         return end, _PROTOCOL.sub(b"", line[start:end])
     closed = re.compile(_CLOSERS.get(opener, rb"[\s\"'`]")).search(line, start)
     end = closed.start() if closed else len(line)
+    end -= bool(end > start and _COMMA.match(line, end - 1))
+    bracket = line[end - 1 : end]
+    opening = _BRACKETS.get(bracket)
+    if opening and line.count(opening, 0, start) > line.count(bracket, 0, start):
+        end -= line.count(bracket, start, end) > line.count(opening, start, end)
+    field = _NEXT_FIELD.search(line, start, end)
+    end = field.start() if field else end
     return end, line[start:end]
 
 

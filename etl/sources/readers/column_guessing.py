@@ -49,15 +49,49 @@ GUESSES: Final[dict[str, tuple[str, ...]]] = {
         "postback_url",
         "cs_uri",
         "clientrequesturi",
+        "original_url",
+        "url_original",
+        "url_full",
+        "httprequest_requesturl",
     ),
     "request": ("request", "request_line"),
-    "query": ("query", "query_string", "querystring", "args", "qs", "raw_query"),
-    "path": ("path", "request_path", "endpoint", "clientrequestpath"),
+    "query": (
+        "query",
+        "query_string",
+        "querystring",
+        "args",
+        "qs",
+        "raw_query",
+        "cs_uri_query",
+        "url_query",
+        "request_query_string",
+    ),
+    "path": ("path", "request_path", "endpoint", "clientrequestpath", "cs_uri_stem", "url_path"),
     "received_at": (
         *("received_at", "received", "created_at", "created", "inserted_at", "logged_at", "request_time", "timestamp"),
         *("time", "datetime", "date", "event_time", "ts", "date_created", "time_micros", "edgestarttimestamp"),
+        *(
+            "timegenerated",
+            "timegenerated_utc",
+            "timestamp_utc",
+            "time_utc",
+            "date_utc",
+            "date_and_time",
+            "zeit",
+            "zeitstempel",
+        ),
+        *("zeitpunkt", "datum", "fecha", "horodatage"),
     ),
-    "http_method": ("http_method", "method", "request_method", "verb", "cs_method", "clientrequestmethod"),
+    "http_method": (
+        "http_method",
+        "method",
+        "request_method",
+        "verb",
+        "cs_method",
+        "clientrequestmethod",
+        "httprequest_requestmethod",
+        "http_request_method",
+    ),
     "http_status": (
         "http_status",
         "status_code",
@@ -65,9 +99,31 @@ GUESSES: Final[dict[str, tuple[str, ...]]] = {
         "response_code",
         "sc_status",
         "edgeresponsestatus",
+        "httprequest_status",
+        "http_response_status_code",
     ),
-    "client_ip": ("client_ip", "ip", "remote_addr", "remote_ip", "ip_address", "c_ip", "clientip"),
-    "user_agent": ("user_agent", "useragent", "agent", "ua", "cs_user_agent", "clientrequestuseragent"),
+    "client_ip": (
+        "client_ip",
+        "ip",
+        "remote_addr",
+        "remote_ip",
+        "ip_address",
+        "c_ip",
+        "clientip",
+        "source_ip",
+        "httprequest_remoteip",
+        "remote_address",
+    ),
+    "user_agent": (
+        "user_agent",
+        "useragent",
+        "agent",
+        "ua",
+        "cs_user_agent",
+        "clientrequestuseragent",
+        "user_agent_original",
+        "httprequest_useragent",
+    ),
 }
 _CONTENT_PATTERNS: Final = {
     "payload": re.compile(r"\s*(?:\{\s*(?:\"|\})|\"\{|\[|\??[\w.%\[\]+-]+=)"),
@@ -89,6 +145,16 @@ def folded(name: str) -> str:
         ('created_at', 'raw_body')
     """
     return re.sub(r"[\s-]+", "_", name.strip().strip("\ufeff\u200b").lower())
+
+
+def squeezed(name: str) -> str:
+    """Normalises a column's name further, for comparison with common names: letters and digits in lower case.
+
+    Examples:
+        >>> squeezed("Date/Time"), squeezed("url.original"), squeezed("CsUriStem"), squeezed("TimeGenerated [UTC]")
+        ('datetime', 'urloriginal', 'csuristem', 'timegeneratedutc')
+    """
+    return re.sub(r"[\W_]+", "", folded(name))
 
 
 def guess_columns(
@@ -126,10 +192,10 @@ def are_parameters(names: Iterable[str]) -> bool:
 
 def _columns_by_name(names: list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Finds a column for each role by common names; content columns must also look like the content."""
-    by_fold = {folded(name): name for name in reversed(names)}
+    by_name = {squeezed(name): name for name in reversed(names)}
     found: dict[str, str] = {}
     for role, guesses in GUESSES.items():
-        candidates = [by_fold[guess] for guess in guesses if guess in by_fold]
+        candidates = list(dict.fromkeys(by_name[name] for guess in guesses if (name := squeezed(guess)) in by_name))
         if role in _CONTENT_PATTERNS:
             filled = {name: texts for name in candidates if (texts := _texts(rows, name))}
             candidates = [

@@ -10,12 +10,12 @@ from typing import Any, Final
 from etl.columnar import json_codec
 from etl.columnar.delimited_rows import DELIMITERS, Layout, copy_cells, row_patterns
 from etl.sources.format import Format, LayoutReader, Reader, Settings
-from etl.sources.readers.column_guessing import GUESSES, are_parameters, folded, guess_columns, read_row
+from etl.sources.readers.column_guessing import GUESSES, are_parameters, folded, guess_columns, read_row, squeezed
 from etl.sources.readers.second_records import second_record
 from etl.sources.record import Record
 
 #: Column names that mark a header, besides the names of parameters.
-_KNOWN: Final = frozenset(name for guesses in GUESSES.values() for name in guesses)
+_KNOWN: Final = frozenset(squeezed(name) for guesses in GUESSES.values() for name in guesses)
 _NAME: Final = re.compile(r"[\w .()\[\]/#:@-]{1,64}")
 _SAMPLED: Final = 100
 
@@ -39,7 +39,7 @@ def is_header(cells: list[str]) -> bool:
     """Whether cells are distinct column names, at least one of which is known."""
     names = [folded(cell) for cell in cells]
     are_names = len(set(names)) == len(names) > 1 and all(_NAME.fullmatch(name) for name in names)
-    return are_names and (are_parameters(names) or not _KNOWN.isdisjoint(names))
+    return are_names and (are_parameters(names) or not _KNOWN.isdisjoint(map(squeezed, names)))
 
 
 def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tuple[tuple[str, str], ...] | None:

@@ -38,7 +38,7 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
         except json_codec.JsonError:
             return read_irregular(record)
         if not columns and (type(value) is not dict or top_keys.isdisjoint(value)):
-            return webhook_envelopes.read_value(value)
+            return webhook_envelopes.read_value(value, settings.collect_path)
         return read_value(record, value)
 
     def read_irregular(record: bytes) -> Record:
@@ -57,7 +57,9 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
         base = (
             read_in_format(record, value, row)
             if row
-            else webhook_envelopes.read_value(value if record else json_codec.without_surrogates(value))
+            else webhook_envelopes.read_value(
+                value if record else json_codec.without_surrogates(value), settings.collect_path
+            )
         )
         return _apply_columns(base, value, columns, settings) if columns and isinstance(value, dict) else base
 

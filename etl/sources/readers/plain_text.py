@@ -19,11 +19,25 @@ _TIME: Final = (
 )
 _BEFORE: Final = rb'(?:[\[("]?' + _TIME + rb'[\])"]?\s*(?:[,;|:-]\s*)?(?<![0-9]))?'
 _QUERY_NAME: Final = rb"[A-Za-z_\xc2][\w.%\[\]\xa4-]*"
+_STATUS: Final = rb"(?:20[0-46]|30[1-478]|40[0-59]|410|422|429|499|50[0-4])"
+#: Where the fields of a log begin behind an address: after a blank, or between separators.
+_FIELDS: Final = (
+    rb"(?:\s(?![^\r\n]*&[\w.%\[\]-]+=)(?:[\"\[({<|]|" + _STATUS + rb"(?:\s|\Z)|(?:\d{1,3}\.){3}\d{1,3}|[-=]>"
+    rb"|\d+(?:\.\d+)?\s?(?:m?s|[kM]?B|bytes)\b|[^\s/=]+/\S|[\w-]+(?:\.[\w-]+)+(?:\s|\Z)|[\w.-]+=)"
+    + b"".join(rb"|" + mark + _STATUS + mark for mark in (rb",", rb";", rb"\|"))
+    + rb")"
+)
+#: The rest of an address, whose blanks may be raw.
+_TEXT: Final = rb"(?:(?!" + _FIELDS + rb").)*?"
 _LINE: Final = (
     rb'(?!.*" )'
     + _BEFORE
     + rb'"?(?:(?P<method>GET|POST|HEAD|PUT|OPTIONS)[ \t:]+)?'
-    + rb'(?:(?P<target>https?://[^\s"]+|https?://\S.*?|/[^\s?]*(?:\?.*?)?)(?: HTTP/[\d.]+)?'
+    + rb"(?:(?P<target>https?://"
+    + _TEXT
+    + rb"|/[^\s?]*(?:\?"
+    + _TEXT
+    + rb")?)(?: HTTP/[\d.]+)?"
     + rb"|(?P<query>\??&?"
     + _QUERY_NAME
     + rb'=(?!.*\s[\w.-]+=).*?))"?\s*'
@@ -79,6 +93,8 @@ FORMATS: Final = (
 #: What Caddy writes between the date and the JSON of a request.
 _CONSOLE: Final = b"\thttp.log.access"
 
+#: What Monolog writes behind a record without further values.
+_EXTRA: Final = re.compile(rb"(?<=[\]}])(?: (?:\[\]|\{\}))+\s*\Z")
 _OPENER: Final = re.compile(rb"[{\[]\s*(?:[\"{}\]]|$)")
 _REQUEST: Final = re.compile(rb"(?:^|[\s\"])(?:(GET|POST|PUT)[ :]+)?(https?://\S+|/\S+)")
 
@@ -121,7 +137,7 @@ def start_dated(_rows: tuple[Format, ...], settings: Settings) -> Reader:
         if split is None:
             return Record("malformed_record", "No JSON after a date")
         before, content = split
-        record = webhook_envelopes.read_record(content)
+        record = webhook_envelopes.read_record(content, settings.collect_path)
         time = find_time(before.decode("utf-8", "replace"), settings.timezone)
         if record.received_at is None:
             record = record._replace(received_at=time)
@@ -140,7 +156,7 @@ def _split(block: bytes) -> tuple[bytes, bytes] | None:
     if not DATED.match(block):
         return None
     for opener in _OPENER.finditer(block):
-        content = block[opener.start() :].rstrip()
+        content = _EXTRA.sub(b"", block[opener.start() :]).rstrip()
         closed = content[: max(content.rfind(b"}"), content.rfind(b"]")) + 1]
         if opener[0][:1] == b"{" or json_codec.is_json(closed):
             return block[: opener.start()], closed or content

@@ -26,6 +26,19 @@ _TARGETS: Final = frozenset(("target", "path", "query"))
 _SECOND_GROUPS: Final = {"logged": "time", "escaped": "request", "address": "client", "code": "status"}
 
 
+_COLOURS: Final = re.compile(rb"\x1b\[[\d;]*m")
+
+
+def without_colours(line: bytes) -> bytes:
+    r"""Returns a line without the colours of a console.
+
+    Examples:
+        >>> without_colours(b"\x1b[36mGET\x1b[0m /")
+        b'GET /'
+    """
+    return _COLOURS.sub(b"", line)
+
+
 def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
     """Creates a reader for lines in any of the formats; lines that match no format are malformed."""
     builders = [(compiled(row), _record_builder(row, settings)) for row in rows]

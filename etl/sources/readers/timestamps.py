@@ -74,11 +74,15 @@ _WRITTEN: Final = (
     (re.compile(r"[A-Z][a-z]{2} \d\d?, \d{4} @ \d\d:\d\d:\d\d(?:\.\d+)?"), "%b %d, %Y @ %H:%M:%S"),
     (re.compile(r"\d\d?/\d\d?/\d{4},? \d\d?:\d\d:\d\d(?:\.\d+)? [AP]M"), "%m/%d/%Y %I:%M:%S %p"),
     (re.compile(r"\d\d?/\d\d?/\d\d,? \d\d?:\d\d:\d\d(?:\.\d+)? [AP]M"), "%m/%d/%y %I:%M:%S %p"),
+    (re.compile(r"\d\d?/\d\d?/\d{4}, \d\d?:\d\d:\d\d"), "%m/%d/%Y %H:%M:%S"),
+    (re.compile(r"\d\d?/\d\d?/\d\d, \d\d?:\d\d:\d\d"), "%m/%d/%y %H:%M:%S"),
+    (re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)?"), "%Y/%m/%d %H:%M:%S"),
+    (re.compile(r"\d\d?\.\d\d?\.\d{4},? \d\d:\d\d:\d\d"), "%d.%m.%Y %H:%M:%S"),
 )
 #: The fraction of a second.
 _FRACTION: Final = re.compile(r"(?<=:\d\d)\.(\d+)")
 #: A comma between the day and the time.
-_COMMA: Final = re.compile(r"(?<=/\d\d\d\d),|(?<=/\d\d),")
+_COMMA: Final = re.compile(r"(?<=[/.]\d\d\d\d),|(?<=/\d\d),")
 _SOUGHT: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|GMT)|[+-]\d\d:?\d\d)?"
     r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}" + "".join(f"|{pattern.pattern}" for pattern, _ in _WRITTEN)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
 from etl.columnar import json_codec
 from etl.rules.body_faults import not_an_object
-from etl.rules.page import WHITE_SPACE
+from etl.rules.page import COLLECT_PATH, WHITE_SPACE
 from etl.rules.ruleset import Ruleset
 from etl.rules.value_parsing import read_instant
 from etl.sources.readers.second_records import second_message
@@ -20,14 +20,17 @@ _REQUEST_KEYS: Final = frozenset(("method", "path", "url", "headers", "received_
 
 #: Envelope keys for the address of the request, in order of precedence.
 _TARGET_KEYS: Final = dict.fromkeys(("url", "path", "uri", "target", "request_uri"))
-_COLLECT: Final = re.compile(Ruleset().collect_pattern)
 
 #: Envelope keys for the sender's address, the likeliest first.
 ADDRESS_KEYS: Final = ("client_ip", "remote_addr", "remote_ip", "ip")
 
 
-def read_record(text: bytes) -> Record:
+def read_record(text: bytes, collect_path: str = COLLECT_PATH) -> Record:
     """Parses one JSON record: an envelope or a bare payload.
+
+    Args:
+        text: The record.
+        collect_path: Template of a postback's path.
 
     Source: the contract's "Envelopes and payloads"; rules 1.3.
 
@@ -44,14 +47,18 @@ def read_record(text: bytes) -> Record:
         value = json_codec.parse(text)
     except json_codec.JsonError:
         return Record("malformed_record", malformed_reason(text))
-    return read_value(value)
+    return read_value(value, collect_path)
 
 
-def read_value(value: Any) -> Record:
+def read_value(value: Any, collect_path: str) -> Record:
     """Turns a parsed JSON value into a record: an envelope or a bare payload."""
     if not isinstance(value, dict):
         return Record("malformed_body", not_an_object(value, "record"))
-    return _open_envelope(value) if is_envelope(value) or _has_collect_address(value) else Record(fields=value)
+    if is_envelope(value):
+        return _open_envelope(value, list(_targets(value, ("url", "path"))))
+    collect = _pattern(collect_path)
+    targets = [target for target in _targets(value, _TARGET_KEYS) if collect.search(target[0])]
+    return _open_envelope(value, targets) if targets else Record(fields=value)
 
 
 def is_envelope(value: dict[str, Any]) -> bool:
@@ -64,21 +71,21 @@ def may_hold_address(names: Collection[str]) -> bool:
     return not _TARGET_KEYS.keys().isdisjoint(names)
 
 
-def _has_collect_address(value: dict[str, Any]) -> bool:
-    """Whether an object has an address with the collect path: a serialiser leaves out a body that is undefined."""
-    addresses = (text for key in _TARGET_KEYS if isinstance(text := value.get(key), str))
-    return any(_COLLECT.search(_target(text)[0]) for text in addresses)
+def _targets(value: dict[str, Any], keys: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Yields path and query of the addresses that an object holds under the keys."""
+    return (_target(text) for key in keys if (text := _text(value.get(key))))
 
 
-def _open_envelope(envelope: dict[str, Any]) -> Record:
-    """Turns an envelope into a record."""
+@lru_cache(maxsize=16)
+def _pattern(collect_path: str) -> re.Pattern[str]:
+    return re.compile(Ruleset(collect_path=collect_path).collect_pattern)
+
+
+def _open_envelope(envelope: dict[str, Any], targets: list[tuple[str, str | None]]) -> Record:
+    """Turns an envelope into a record; of its addresses, the first path counts, and the first query."""
     query = envelope.get("query")
     query_fields = pairs(query) if query and isinstance(query, dict) else None
     query_text = (_text(query) or "").removeprefix("?")
-    keys = ("url", "path") if is_envelope(envelope) else _TARGET_KEYS
-    targets = [_target(text) for key in keys if (text := _text(envelope.get(key)))]
-    if not is_envelope(envelope):
-        targets = [one for one in targets if _COLLECT.search(one[0])]
     body, fields, fault = _body(envelope.get("body"))
     headers = envelope.get("headers")
     status = envelope.get("status", envelope.get("http_status"))
@@ -144,10 +151,13 @@ def _instant(value: Any) -> datetime | None:
 _SECOND: Final = re.compile(rb"(?<=[^:,\[\s])\s{0,9}(?P<object>\{)\s{0,9}\"")
 
 
+#: How JSON begins; a time in brackets begins no array.
+_JSON_START: Final = re.compile(rb"\s*(?:\{|\[\s*(?:[\[{\"\]]|$))")
+
+
 def malformed_reason(text: bytes) -> str:
     """Explains why a record is not valid JSON."""
-    head = text.lstrip()[:1]
-    if head not in (b"{", b"["):
+    if not _JSON_START.match(text):
         return "Not JSON: it begins with neither { nor ["
     second = _SECOND.search(text, 1)
     if second:

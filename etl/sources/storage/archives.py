@@ -23,7 +23,7 @@ _ARCHIVE_ERRORS: Final[tuple[type[Exception], ...]] = (
 
 
 def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path]) -> list[tuple[str, Location]] | None:
-    """Returns the names and locations of an archive's members, in archive order; None if it is not an archive.
+    """Returns the names and locations of an archive's members, in archive order; None if it is no readable archive.
 
     Args:
         location: The archive's location.
@@ -31,14 +31,14 @@ def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path
         spool: Copies a stream to a temporary file for the whole run, because a compressed tar has no random access.
 
     Raises:
-        InputError: The archive is broken, encrypted or empty, or an Excel workbook.
+        InputError: The archive is broken or empty.
     """
     codec, head = sniff(location, label)
     if not head.startswith(_ZIP) and not is_tar(head):
         return None
     try:
         if head.startswith(_ZIP):
-            members = _in_zip(location, label)
+            members = _in_zip(location)
         elif codec == "plain":
             members = _in_tar(location)
         else:
@@ -46,22 +46,20 @@ def members_of(location: Location, label: str, spool: Callable[[IO[bytes]], Path
                 members = _in_tar(spool(stream))
     except _ARCHIVE_ERRORS as error:
         raise InputError(f"{label} is an archive that cannot be read: {error}", "Pack it again.") from error
+    if members is None:
+        return None
     visible = [(name, place) for name, place in members if not _is_hidden(name)]
     if not visible:
         raise InputError(f"{label} is an archive without files.", "Name another archive.")
     return visible
 
 
-def _in_zip(location: Location, label: str) -> list[tuple[str, Location]]:
-    """Lists the files of a zip archive; raises `InputError` for Excel workbooks and encrypted archives."""
+def _in_zip(location: Location) -> list[tuple[str, Location]] | None:
+    """Lists the files of a zip archive; None for workbooks and encrypted archives, whose type detection refuses."""
     with open_location(location) as stored, zipfile.ZipFile(stored) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
-    if any(member.filename == _EXCEL for member in members):
-        raise InputError(
-            f"{label} is an Excel workbook, which is not supported.", "Save the sheet as CSV and name that file."
-        )
-    if any(member.flag_bits & 1 for member in members):
-        raise InputError(f"{label} is encrypted.", "Extract it with its password and name the extracted files.")
+    if any(member.filename == _EXCEL or member.flag_bits & 1 for member in members):
+        return None
     return [(member.filename, ZipMember(location, member.filename, member.file_size)) for member in members]
 
 

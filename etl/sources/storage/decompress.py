@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import numpy as np
 import zstandard
@@ -19,6 +19,7 @@ from isal import igzip, isal_zlib
 from etl.errors import InputError
 from etl.sources.storage.line_ends import ReturnCounter, has_return_ends, plain_sample
 from etl.sources.storage.locations import Location, is_seekable, open_location, size_of
+from etl.sources.storage.utf16 import BIG, LITTLE, Utf8Stream, utf16_of
 
 BLOCK_BYTES: Final = 4 * 2**20
 _HEAD_BYTES: Final = 512
@@ -37,12 +38,6 @@ _MAGIC: Final = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
 )
-_UNSUPPORTED: Final = (
-    (b"PK\x03\x04", "a zip archive within another archive", "Extract the outer archive and name the extracted files."),
-    (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
-    (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8, for example with iconv."),
-)
-
 #: isal's type stub declares this class as an instance.
 _INFLATE_ERROR: Final[type[Exception]] = isal_zlib.error  # type: ignore[assignment]
 
@@ -64,7 +59,8 @@ class Survey(NamedTuple):
     """The result of one pass over an input.
 
     Attributes:
-        codec: `plain`, `gzip`, `zstd`, `bzip2` or `xz`.
+        codec: `plain`, `gzip`, `zstd`, `bzip2` or `xz`; `utf-16-le` or `utf-16-be`; or two of them, such as
+            `gzip utf-16-le`.
         digest: SHA-256 of the decompressed bytes, hex.
         stored_bytes: Size as stored.
         plain_bytes: Size decompressed.
@@ -238,7 +234,6 @@ def _codec(location: Location, label: str) -> str:
         InputError: The input cannot be opened, or its type is not supported.
     """
     codec, head = sniff(location, label)
-    _refuse_unsupported(head, label)
     if is_tar(head):
         raise InputError(
             f"{label} is an archive within another archive.", "Extract the outer archive and name the extracted files."
@@ -247,7 +242,7 @@ def _codec(location: Location, label: str) -> str:
 
 
 def sniff(location: Location, label: str) -> tuple[str, bytes]:
-    """Returns the compression of an input and its first decompressed bytes; no bytes if decompression fails.
+    """Returns the codec of an input and its first decompressed bytes; no bytes if decompression fails.
 
     Raises:
         InputError: The input cannot be opened.
@@ -255,13 +250,14 @@ def sniff(location: Location, label: str) -> tuple[str, bytes]:
     with open_stored(location, label) as stored:
         head = stored.read(_HEAD_BYTES)
     codec = next((codec for magic, codec in _MAGIC if head.startswith(magic)), "plain")
-    if codec == "plain":
-        return codec, head
-    try:
-        with open_decompressed(location, codec, label) as (stream, _):
-            return codec, stream.read(_HEAD_BYTES)
-    except InputError:
-        return codec, b""
+    if codec != "plain":
+        try:
+            with open_decompressed(location, codec, label) as (stream, _):
+                head = stream.read(_HEAD_BYTES)
+        except InputError:
+            return codec, b""
+    utf16 = utf16_of(head)
+    return f"{codec} {utf16}".removeprefix("plain ") if utf16 else codec, head
 
 
 def is_tar(head: bytes) -> bool:
@@ -292,32 +288,30 @@ def open_decompressed(location: Location, codec: str, label: str) -> Iterator[De
 
     Args:
         location: The input's location.
-        codec: The input's compression.
+        codec: The input's codec; see `Survey`.
         label: The input's name in messages.
 
     Raises:
         InputError: The input cannot be read; also raised while the stream is read.
     """
+    *packed, last = codec.split()
+    if last in (LITTLE, BIG):
+        with open_decompressed(location, "".join(packed) or "plain", label) as (stream, position):
+            yield DecompressedStream(cast("Any", Utf8Stream(stream, last)), position)
+        return
     with open_stored(location, label) as stored:
         if codec == "gzip":
-            stream: Any = igzip.IGzipFile(fileobj=stored)  # type: ignore[no-untyped-call]
+            opened: Any = igzip.IGzipFile(fileobj=stored)  # type: ignore[no-untyped-call]
         elif codec == "zstd":
             decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
-            stream = decompressor.stream_reader(stored, read_across_frames=True)
+            opened = decompressor.stream_reader(stored, read_across_frames=True)
         elif codec == "bzip2":
-            stream = bz2.BZ2File(stored)
+            opened = bz2.BZ2File(stored)
         elif codec == "xz":
-            stream = lzma.LZMAFile(stored)
+            opened = lzma.LZMAFile(stored)
         else:
-            stream = stored
-        yield DecompressedStream(stream, stored.tell)
-
-
-def _refuse_unsupported(head: bytes, label: str) -> None:
-    """Raises `InputError` if the first bytes are those of a type that is not supported."""
-    for magic, what, hint in _UNSUPPORTED:
-        if head.startswith(magic):
-            raise InputError(f"{label} is {what}, which is not supported.", hint)
+            opened = stored
+        yield DecompressedStream(opened, stored.tell)
 
 
 def _unreadable(label: str, error: BaseException) -> InputError:

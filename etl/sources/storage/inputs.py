@@ -21,10 +21,17 @@ STANDARD_INPUT = "-"
 
 
 class Input(NamedTuple):
-    """One input: its name as the tables show it, and the location of its bytes."""
+    """One input.
+
+    Attributes:
+        source: Its name as the tables show it.
+        path: The location of its bytes.
+        is_found: Whether it was found in a folder or an archive, under a prefix or by a pattern, and not named.
+    """
 
     source: str
     path: Location
+    is_found: bool = False
 
 
 @contextmanager
@@ -50,7 +57,8 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
         for argument in arguments:
             for item in _find_named(argument, out.resolve(), spool):
                 for member in _expand_archive(item, spool):
-                    found.setdefault(_identity(member), member)
+                    known = found.setdefault(_identity(member), member)
+                    found[_identity(member)] = known._replace(is_found=known.is_found and member.is_found)
         yield list(found.values())
 
 
@@ -59,14 +67,17 @@ def _find_named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) ->
     if argument == STANDARD_INPUT:
         return [Input(STANDARD_INPUT, spool(sys.stdin.buffer))]
     if "://" in argument:
-        return [Input(f"{item.store}/{item.path}", item) for item in find_objects(argument)]
+        objects = [Input(f"{item.store}/{item.path}", item) for item in find_objects(argument)]
+        return [item._replace(is_found=item.source != argument) for item in objects]
     return _find_files(argument, out)
 
 
 def _expand_archive(item: Input, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
     """Returns the members of an archive as inputs, or the input itself if it is not an archive."""
     members = members_of(item.path, item.source, spool)
-    return [item] if members is None else [Input(f"{item.source}/{name}", place) for name, place in members]
+    return (
+        [item] if members is None else [Input(f"{item.source}/{name}", place, is_found=True) for name, place in members]
+    )
 
 
 def _identity(item: Input) -> Location:
@@ -89,7 +100,7 @@ def _find_files(argument: str, out: Path) -> list[Input]:
         files = sorted(Path(name) for name in glob.iglob(argument, recursive=True) if Path(name).is_file())  # noqa: PTH207
         if not files:
             raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it.")
-    return [Input(_display_name(file), file) for file in files]
+    return [Input(_display_name(file), file, is_found=file != path) for file in files]
 
 
 def _display_name(file: Path) -> str:
