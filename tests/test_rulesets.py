@@ -23,7 +23,7 @@ from tests.places import SHARED, reads_shared
 ROOT = Path(__file__).parents[1]
 WEBHOOKS = SHARED / "corpora" / "webhooks"
 
-NAMES = ["clickbank", "digistore24", "shopify", "thrivecart", "woocommerce"]
+NAMES = ["clickbank", "digistore24", "paypal", "shopify", "stripe", "thrivecart", "tracker", "woocommerce"]
 
 
 def test_the_shipped_rulesets_are_these() -> None:
@@ -46,7 +46,7 @@ def test_a_shipped_ruleset_only_extends_the_page(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_shipped_ones() -> None:
-    with pytest.raises(RulesetError, match="clickbank, digistore24, shopify"):
+    with pytest.raises(RulesetError, match="clickbank, digistore24, paypal"):
         etl.shipped_ruleset("magento")
 
 

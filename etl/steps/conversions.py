@@ -61,7 +61,7 @@ def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.Da
 
 
 def build_conversions(
-    postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, options: Options
+    postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, ruleset: Ruleset, options: Options
 ) -> pl.DataFrame:
     """Builds the columns of accepted postbacks that depend on their parameters.
 
@@ -69,6 +69,7 @@ def build_conversions(
         postbacks: The accepted postbacks: rows of `schema.REQUESTS`.
         verdicts: Rows of `judge_postbacks` for these postbacks.
         fields: Fields of these postbacks.
+        ruleset: Gives the unit of timestamps.
         options: Gives the treatment of personal values.
 
     Returns:
@@ -78,7 +79,7 @@ def build_conversions(
     return pl.concat(
         [
             verdicts,
-            read_times(fields, postbacks["received_at"]),
+            read_times(fields, postbacks["received_at"], ruleset),
             describe_person(fields, options),
             pl.DataFrame(
                 [
@@ -132,18 +133,27 @@ def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
     is_positive = value_parsing.is_positive_number(fields.params.values.gather(commissions)).to_numpy()
     has_purchase_value[fields.params.rows[commissions[is_positive]]] = True
     rules = (
-        ("event_name", pl.col("event_name").is_not_null(), pl.col("event_name").str.strip_chars()),
+        (
+            "event_name",
+            pl.col("event_name").is_not_null(),
+            pl.coalesce("listed", pl.col("event_name").str.strip_chars()),
+        ),
         ("conversion_type", pl.col("conversion_type").is_not_null(), pl.col("mapped")),
         ("automatic_commission", pl.col("has_purchase_value"), pl.lit(page.AUTOMATIC_PURCHASE)),
         ("automatic_lead", pl.lit(value=True), pl.lit(page.AUTOMATIC_DEFAULT)),
     )
+    names = fields.texts["event_name"]
+    is_listed = ruleset.event_name_match == "listed"
+    listed = map_distinct(names, mapped) if is_listed else pl.repeat(None, len(names), dtype=pl.String, eager=True)
     event = event_rule = pl.lit(None, pl.String)
     for name, applies, found in reversed(rules):
         event = pl.when(applies).then(found).otherwise(event)
         event_rule = pl.when(applies).then(pl.lit(name)).otherwise(event_rule)
     return (
         fields.texts.select("event_name", "conversion_type")
-        .with_columns(mapped=map_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
+        .with_columns(
+            mapped=map_distinct(types, mapped), listed=listed, has_purchase_value=pl.Series(has_purchase_value)
+        )
         .select(event=event, event_rule=event_rule)
     )
 
@@ -182,20 +192,21 @@ def _scale_minor_units(amounts: pl.DataFrame, fields: Fields, ruleset: Ruleset) 
     """Divides values in minor units by the power of ten of their currency; null where that is unknown (rules 4.1a)."""
     if not ruleset.minor_units:
         return amounts
-    digits = dict(ruleset.minor_unit_digits)
     is_minor = map_distinct(
         fields.param_names("value"), lambda name: fold(name) in ruleset.minor_unit_names, pl.Boolean()
     ).fill_null(False)
-    powers = map_distinct(
-        amounts["currency"].set(~is_minor, None),
-        lambda code: digits.get(code, value_parsing.minor_unit_digits(code)),
-        pl.Int64(),
-    )
-    scaled = [
-        value_parsing.amount(amounts[name].cast(pl.String) + "e-" + powers.cast(pl.String)).alias(name)
-        for name in ("value", "value_repaired")
-    ]
+    currencies = amounts["currency"].set(~is_minor, None)
+    scaled = [in_major_units(amounts[name], currencies, ruleset) for name in ("value", "value_repaired")]
     return amounts.with_columns(column.zip_with(is_minor, amounts[column.name]) for column in scaled)
+
+
+def in_major_units(amounts: pl.Series, currencies: pl.Series, ruleset: Ruleset) -> pl.Series:
+    """Divides amounts by the power of ten of their currency's minor unit; null where that is unknown (rules 4.1a)."""
+    digits = dict(ruleset.minor_unit_digits)
+    powers = map_distinct(
+        currencies, lambda code: digits.get(code, value_parsing.minor_unit_digits(code)), pl.Int64()
+    ).cast(pl.String)
+    return value_parsing.amount(amounts.cast(pl.String) + "e-" + powers).alias(amounts.name)
 
 
 def _repaired(text: str, ruleset: Ruleset) -> RepairedAmount:
@@ -220,13 +231,17 @@ def _currency_meant() -> pl.Expr:
     return meant
 
 
-def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
+def read_times(fields: Fields, received_at: pl.Series, ruleset: Ruleset) -> pl.DataFrame:
     """Returns occurred_at, its rule, occurred_at_repaired, and timestamp_text and timestamp_fault for findings.
+
+    With `timestamp_unit = "milliseconds"`, timestamps in seconds count too; no number is an instant in both units.
 
     Source: "Transaction and Timing"; rules 6.2.
     """
     texts = fields.texts["timestamp"]
     instant = value_parsing.epoch_instant(texts)
+    if ruleset.timestamp_unit == "milliseconds":
+        instant = instant.fill_null(value_parsing.epoch_instant(value_parsing.thousandth(texts)))
     other = pl.Struct({"fault": pl.String, "instant": INSTANT})
     repaired = map_distinct(
         texts.set(instant.is_not_null(), None),

@@ -52,7 +52,7 @@ def list_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset,
         ruleset: The rules.
         options: The options of the transform.
     """
-    filled = build_conversions(judged.postbacks, judged.verdicts, judged.fields, options)
+    filled = build_conversions(judged.postbacks, judged.verdicts, judged.fields, ruleset, options)
     (row,) = protect_match_key(filled, options).to_dicts()
     postback = JudgedPostback(judged, row, uses, ruleset, options)
     steps = _STEPS if judged.tables.conversions.height else _STEPS[: -len(_OF_CONVERSIONS)]
