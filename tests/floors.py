@@ -70,7 +70,7 @@ FLOORS: Final = (
             _room(
                 "steps",
                 "requests to tables, one step a module",
-                "parameter_table record_ids parameters met_conditions field_resolution junk_values issues"
+                "parameter_table record_ids parameters met_conditions field_resolution money junk_values issues"
                 " address_columns conversions nested_identities items passthroughs deduplication unread_postbacks"
                 " rejections pipeline",
             ),

@@ -21,6 +21,7 @@ from etl.errors import EtlError
 from etl.options import Options
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
+from etl.rules.vendors.recognition import Signature, recognise_input
 from etl.sources.detection import Detected
 from etl.sources.format import LINES, PARQUET
 from etl.sources.planning import SPLIT_BYTES, ReadOptions, describe_times, find_format, plan_splits
@@ -30,6 +31,8 @@ from etl.sources.storage.decompress import Survey, open_decompressed, survey, su
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.locations import is_seekable
 from etl.steps.address_columns import hide_in_columns
+from etl.steps.field_resolution import resolve_aliases
+from etl.steps.parameters import explode_params, parse_bodies
 from etl.steps.pipeline import route_requests
 
 #: Size of a sample: the beginning of an input, or windows spread over it.
@@ -64,6 +67,7 @@ class Inspection(NamedTuple):
         records: How many records the input holds; an estimate if it was not read whole.
         time: How its times are read.
         counts: Counts of the records that were read.
+        looks_like: What its postbacks look like, and how many of those that were read.
     """
 
     path: str
@@ -73,6 +77,7 @@ class Inspection(NamedTuple):
     records: int
     time: str
     counts: RecordCounts
+    looks_like: tuple[Signature, int] | None = None
 
     def as_data(self) -> dict[str, Any]:
         """Converts the report to dicts and lists."""
@@ -93,6 +98,7 @@ class Inspection(NamedTuple):
             "time": {"zone": self.time, "first": counts.first, "last": counts.last},
             "gaps": [{"start": gap.start, "end": gap.end} for gap in counts.gaps()],
             "postbacks": counts.postbacks,
+            "looks_like": self.looks_like and {"ruleset": self.looks_like[0].ruleset, "postbacks": self.looks_like[1]},
             "skipped": dict(sorted(counts.skipped.items())),
             "malformed_records": counts.malformed,
             "bodies_not_logged": counts.without_body,
@@ -129,6 +135,7 @@ class RecordCounts:
         methods: Postbacks by HTTP method.
         statuses: Postbacks by HTTP status.
         integrations: Postbacks by (account, integration).
+        unread: Postbacks by the name of a parameter that the ruleset does not read.
         first: The earliest time of a record.
         last: The latest time of a record.
         minutes: For each part that was read without a break: records by minute since 1970.
@@ -142,6 +149,7 @@ class RecordCounts:
     methods: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     integrations: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
     first: datetime | None = None
     last: datetime | None = None
     minutes: list[Counter[int]] = field(default_factory=lambda: [Counter()])
@@ -172,6 +180,9 @@ class RecordCounts:
         self.statuses.update(_value_counts(postbacks["http_status"].drop_nulls().cast(pl.String)))
         owners = hide_in_columns(postbacks.group_by("account_id", "integration").len(), "hash")
         self.integrations.update({(account, slug): count for account, slug, count in owners.iter_rows()})
+        bodies = parse_bodies(postbacks)
+        params = explode_params(bodies, ruleset.parameter_order, ruleset.followed_paths, ruleset.body_charset)
+        self.unread.update(dict(resolve_aliases(params, bodies.height, ruleset).unrecognised.iter_rows()))
         self._add_times(routed["received_at"].drop_nulls())
 
     def _add_times(self, times: pl.Series) -> None:
@@ -192,7 +203,7 @@ class RecordCounts:
                 usual = timedelta(minutes=(minutes[-1] - minutes[0]) / part.total())
                 least = max(GAP, GAP_FACTOR * usual)
                 found += [
-                    Gap(_minute_start(a), _minute_start(b))
+                    Gap(*(datetime.fromtimestamp(minute * 60, UTC) for minute in (a, b)))
                     for a, b in pairwise(minutes)
                     if timedelta(minutes=b - a) > least
                 ]
@@ -242,7 +253,8 @@ def _inspect_input(item: Input, reading: ReadOptions, ruleset: Ruleset, *, is_fu
         with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
             records = parquet_tables.count_rows(stream, item.source)
     time = describe_times(detected, reading.settings.timezone)
-    return Inspection(item.source, detected, surveyed, is_whole, records, time, counts)
+    looks_like = recognise_input(counts.unread, ruleset)
+    return Inspection(item.source, detected, surveyed, is_whole, records, time, counts, looks_like)
 
 
 def _read_sample(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:
@@ -282,10 +294,6 @@ def _read_part(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:
 
 def _value_counts(values: pl.Series) -> dict[Any, int]:
     return dict(values.value_counts().iter_rows())
-
-
-def _minute_start(minute: int) -> datetime:
-    return datetime.fromtimestamp(minute * 60, UTC)
 
 
 def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:

@@ -61,14 +61,13 @@ SWITCHES: Final = (
     Switch("item_field_names", ("folded", "exact"), "rules 8.1"),
     Switch("event_name_match", ("verbatim", "listed"), "rules 5.1"),
     Switch("timestamp_unit", ("seconds", "milliseconds"), "rules 6.2"),
-    Switch("array_bodies", ("rejected", "split"), "rules 1.3"),
 )
 
 #: Fields of `Ruleset` that later versions added. Rulesets that do not use them keep the digest that earlier runs
 #: recorded.
 _LATER: Final = (
     *("paths", "minor_units", "minor_unit_digits", "left_out", "test_order", "body_charset"),
-    *("event_name_match", "timestamp_unit", "array_bodies"),
+    *("event_name_match", "timestamp_unit"),
 )
 #: Fields that decide nothing.
 _WITHOUT_EFFECT: Final = ("name", "recognition")
@@ -128,7 +127,6 @@ class Ruleset:
     minor_unit_digits: tuple[tuple[str, int], ...] = ()
     event_name_match: str = "verbatim"
     timestamp_unit: str = "seconds"
-    array_bodies: str = "rejected"
     left_out: tuple[Condition, ...] = ()
     test_order: tuple[Condition, ...] = ()
     body_charset: str | None = None

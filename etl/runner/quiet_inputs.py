@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.rules.vendors.recognition import recognise_input
 from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.sources.planning import plan_splits
 from etl.sources.splits import read_split
@@ -24,11 +26,13 @@ class Ends(NamedTuple):
         conversions: Number of conversions.
         rejections: Number of rejections by reason.
         timed: Number of postbacks with a time of receipt.
+        unread: Number of postbacks by the name of a parameter that no rule reads.
     """
 
     conversions: int
     rejections: dict[str, int]
     timed: int
+    unread: Mapping[str, int] = MappingProxyType({})
 
 
 def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterator[str]:
@@ -46,6 +50,10 @@ def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterat
         return
     if not ends.conversions and len(judged) == 1 and postbacks > 1:
         yield f"{source}: all {postbacks:,} postbacks are rejected for one reason, {next(iter(judged))}."
+    found = recognise_input(ends.unread, request.ruleset)
+    if found:
+        looks_like, count = found
+        yield f"{source}: {looks_like.advise(count)}."
     if not ends.timed:
         yield f"{source}: no postback has a time, so received_at is null; name it by --columns received_at=NAME."
 

@@ -79,7 +79,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
             tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
         summary = _summarise(request, planned, tasks, reports, tally)
         _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
-        _warn(planned, tally, request, progress)
+        _warn(planned, tally, _unread_names(tasks, reports), request, progress)
         progress.begin("publishing", 0)
         stage.publish(summary)
     return {
@@ -90,12 +90,22 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
     }
 
 
-def _warn(planned: list[PlannedInput], tally: Tally, request: RunRequest, progress: Progress) -> None:
-    """Warns of inputs without postbacks, with one reason for all rejections, or without times."""
+def _unread_names(tasks: list[Task], reports: list[TaskReport]) -> dict[str, Counter[str]]:
+    """Returns, for each input, the parameters that no rule reads and how many postbacks have them."""
+    unread: dict[str, Counter[str]] = {}
+    for task, report in zip(tasks, reports, strict=True):
+        unread.setdefault(task.split.source, Counter()).update(report.unrecognised)
+    return unread
+
+
+def _warn(
+    planned: list[PlannedInput], tally: Tally, unread: dict[str, Counter[str]], request: RunRequest, progress: Progress
+) -> None:
+    """Warns of inputs without postbacks, with one reason for all rejections, of a known vendor, or without times."""
     for plan in planned:
         source = plan.input.source
         reasons = {reason: count for (name, reason), count in tally.ends.items() if name == source and reason}
-        ends = Ends(tally.ends[source, ""], reasons, tally.timed[source])
+        ends = Ends(tally.ends[source, ""], reasons, tally.timed[source], unread.get(source, Counter()))
         if not plan.same_as and plan.survey.plain_bytes:
             for warning in find_warnings(plan, ends, request):
                 progress.warn(warning)

@@ -18,9 +18,9 @@ from etl.rules import value_parsing
 from etl.rules.page import WHITE_SPACE
 from etl.rules.ruleset import Ruleset, fold
 from etl.schema import ITEMS
-from etl.steps.conversions import in_major_units
 from etl.steps.field_resolution import Fields
 from etl.steps.issues import as_findings
+from etl.steps.money import in_major_units
 
 _LAST_POSITION: Final = 2**31 - 1
 _TOLERANCE: Final = Decimal("0.01")

@@ -40,12 +40,17 @@ def leave_out(routed: pl.DataFrame, params: Params, ruleset: Ruleset) -> tuple[p
     Returns:
         The requests, in which the fault of postbacks that are left out says so; the parameters of the other postbacks.
     """
-    rows = find_met(params, ruleset.left_out)["row"].unique().to_numpy()
-    if not len(rows):
+    met = find_met(params, ruleset.left_out).unique("row", keep="first", maintain_order=True)
+    if met.is_empty():
         return routed, params
+    rows = met["row"].to_numpy()
     places = routed["fault"].is_null().arg_true()
     is_kept = np.ones(len(places), np.bool_)
     is_kept[rows] = False
     index = np.flatnonzero(is_kept[params.rows])
-    left = routed.with_columns(routed["fault"].scatter(places.gather(rows), LEFT_OUT))
+    why = met.select(pl.format("{} is {}", "name", "value")).to_series()
+    left = routed.with_columns(
+        routed["fault"].scatter(places.gather(rows), LEFT_OUT),
+        routed["fault_message"].scatter(places.gather(rows), why),
+    )
     return left, params.at(index, (np.cumsum(is_kept) - 1)[params.rows[index]])

@@ -17,9 +17,9 @@ from etl.reports.explain.wording import USE
 from etl.rules import page
 from etl.rules.parameter_names import Meaning, meaning_of
 from etl.rules.ruleset import Ruleset, fold
-from etl.steps.conversions import read_amounts
 from etl.steps.field_resolution import IDENTITY_EMAIL, field_columns, resolve_aliases
 from etl.steps.items import build_items
+from etl.steps.money import read_amounts
 from etl.steps.pipeline import Judged
 
 _PAGE_NAMES: Final = {

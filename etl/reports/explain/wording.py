@@ -60,7 +60,7 @@ EVENTS: Final = (
 EVENT: Final = {row.code: row for row in EVENTS}
 
 TIMES: Final = (
-    Wording("parameter", "from the timestamp, in seconds", "Transaction and Timing; rules 6.2"),
+    Wording("parameter", "from the timestamp", "Transaction and Timing; rules 6.2"),
     Wording(
         "received", "no timestamp in seconds was sent, so the time received is used", "Limits and Defaults; rules 6.2"
     ),

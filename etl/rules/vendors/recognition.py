@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -22,6 +22,11 @@ class Signature(NamedTuple):
     def advice(self) -> str:
         """What to do with such a record."""
         return f"looks like {self.what}: --ruleset {self.ruleset}"
+
+    def advise(self, count: int) -> str:
+        """Says how many postbacks look so, and what to do with them."""
+        looks = "postback looks" if count == 1 else "postbacks look"
+        return f"{count:,} {looks} like {self.what}: --ruleset {self.ruleset}"
 
 
 @cache
@@ -51,4 +56,26 @@ def recognise(names: Collection[str], ruleset: Ruleset) -> Signature | None:
         if one.ruleset != ruleset.name and one.names <= folded.keys():
             unread = [name for name in one.names if not meaning_of(folded[name], ruleset).is_recognised]
             return one if unread else None
+    return None
+
+
+def recognise_input(unread: Mapping[str, int], ruleset: Ruleset) -> tuple[Signature, int] | None:
+    """Returns what postbacks of an input look like, and how many do at most.
+
+    Args:
+        unread: Parameters that the ruleset in use does not read, and how many postbacks have them.
+        ruleset: The ruleset in use.
+
+    Examples:
+        >>> found, count = recognise_input({"object": 3, "type": 4, "livemode": 3, "data": 3}, Ruleset())
+        >>> found.ruleset, count
+        ('stripe', 3)
+    """
+    folded: dict[str, int] = {}
+    for name, count in unread.items():
+        folded[fold(name)] = folded.get(fold(name), 0) + count
+    for one in signatures():
+        names = [name for name in one.names if not meaning_of(name, ruleset).is_recognised]
+        if one.ruleset != ruleset.name and names and folded.keys() >= set(names):
+            return one, min(folded[name] for name in names)
     return None
