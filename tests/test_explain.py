@@ -50,8 +50,10 @@ TOLD = {
         "shopify",
     ],
     "an event of a vendor": [
-        '{"object": "event", "type": "charge.refunded", "created": 1714557600, "livemode": false, "data": {"object": {'
-        '"id": "ch_1", "amount_refunded": 500, "currency": "jpy", "metadata": {"click_id": "abc"}}}}',
+        (
+            '{"object": "event", "type": "charge.refunded", "created": 1714557600, "livemode": false, "data": {'
+            '"object": {"id": "ch_1", "amount_refunded": 500, "currency": "jpy", "metadata": {"click_id": "abc"}}}}'
+        ),
         "--ruleset",
         "stripe",
     ],
