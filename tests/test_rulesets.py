@@ -153,7 +153,8 @@ def test_what_is_no_order_of_its_own_is_rejected_and_kept(path: str, tmp_path: P
 
 STRIPE = (
     '{"id": "evt_1", "object": "event", "type": "checkout.session.completed", "livemode": true, "data":'
-    ' {"object": {"id": "cs_1", "amount_total": 1999, "currency": "usd", "client_reference_id": "k1", "payment_status": "paid"}}}\n'
+    ' {"object": {"id": "cs_1", "amount_total": 1999, "currency": "usd", "client_reference_id": "k1",'
+    ' "payment_status": "paid"}}}\n'
 )
 
 
