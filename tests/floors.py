@@ -47,10 +47,10 @@ FLOORS: Final = (
             _room(
                 "rules",
                 "the page as rows, the ruleset, how names and values are read",
-                "page rulings placeholders ruleset ruleset_file parameter_names lost_separators value_parsing"
-                " amount_repair timestamp_repair body_faults",
+                "page rulings placeholders body_paths body_charsets ruleset ruleset_file parameter_names"
+                " lost_separators value_parsing amount_repair timestamp_repair body_faults",
             ),
-            _room("rules/vendors", "rulesets that ship with the tool", "__init__"),
+            _room("rules/vendors", "rulesets that ship with the tool", "__init__ recognition"),
         ),
     ),
     Floor("options", (_room("", "every option of a run", "options"),)),
@@ -71,7 +71,7 @@ FLOORS: Final = (
             _room(
                 "steps",
                 "requests to tables, one step a module",
-                "parameter_table record_ids parameters field_resolution junk_values issues"
+                "parameter_table record_ids parameters met_conditions field_resolution money junk_values issues"
                 " address_columns conversions nested_identities items passthroughs deduplication unread_postbacks"
                 " rejections pipeline",
             ),

@@ -49,6 +49,16 @@ TOLD = {
         "--ruleset",
         "shopify",
     ],
+    "an event of a vendor": [
+        (
+            '{"object": "event", "type": "charge.refunded", "created": 1714557600, "livemode": false, "data": {'
+            '"object": {"id": "ch_1", "amount_refunded": 500, "currency": "jpy", "metadata": {"click_id": "abc"}}}}'
+        ),
+        "--ruleset",
+        "stripe",
+    ],
+    "a postback that is left out": [URL + "subid=abc&payout=2&status=hold", "--ruleset", "tracker"],
+    "a vendor that is recognised": [URL + "subid=abc&payout=2&status=sale"],
     "a log line": [LINE.format("click_id=abc&event=Trial%20Start&conversion_type=x").strip()],
     "no identity": [URL + "clickId2=abc&value=5"],
     "an unknown type": [URL + "click_id=abc&conversion_type=purchas&xat_a=1"],
@@ -119,7 +129,6 @@ def test_every_wording_issue_and_reason_is_told_somewhere() -> None:
         "the query, given as an object",
         "the body, a form",
         "not three letters: kept as sent",
-        "from the timestamp, in seconds",
     }
 
 

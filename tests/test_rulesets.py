@@ -12,18 +12,42 @@ import pytest
 import etl
 from etl.columnar.field_lists import fields_of
 from etl.errors import RulesetError
+from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names
+from etl.rules.vendors.recognition import Signature, recognise, signatures
 from etl.schema import REQUESTS
 from etl.steps.parameters import explode_params
 from tests import adversary
 from tests.case_files import FOLDER, shown
+from tests.commands import run
 from tests.places import SHARED, reads_shared
 
 ROOT = Path(__file__).parents[1]
 WEBHOOKS = SHARED / "corpora" / "webhooks"
 
-NAMES = ["clickbank", "digistore24", "shopify", "thrivecart", "woocommerce"]
+NAMES = sorted(
+    [
+        "admitad",
+        "anytrack-woocommerce",
+        "awin",
+        "clickbank",
+        "digistore24",
+        "everflow",
+        "hotmart",
+        "impact",
+        "kajabi",
+        "paypal",
+        "rakuten",
+        "shareasale",
+        "shopify",
+        "stripe",
+        "thrivecart",
+        "tracker",
+        "tune",
+        "woocommerce",
+    ]
+)
 
 
 def test_the_shipped_rulesets_are_these() -> None:
@@ -46,7 +70,7 @@ def test_a_shipped_ruleset_only_extends_the_page(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_shipped_ones() -> None:
-    with pytest.raises(RulesetError, match="clickbank, digistore24, shopify"):
+    with pytest.raises(RulesetError, match="clickbank, digistore24, everflow"):
         etl.shipped_ruleset("magento")
 
 
@@ -125,3 +149,47 @@ def test_a_real_order_is_what_it_says(path: str, tmp_path: Path) -> None:
 def test_what_is_no_order_of_its_own_is_rejected_and_kept(path: str, tmp_path: Path) -> None:
     etl.run([WEBHOOKS / path], tmp_path / "out", ruleset=etl.shipped_ruleset("shopify"))
     assert pl.read_parquet(tmp_path / "out" / "rejections")["reason"].to_list() == ["missing_identity"]
+
+
+STRIPE = (
+    '{"id": "evt_1", "object": "event", "type": "checkout.session.completed", "livemode": true, "data":'
+    ' {"object": {"id": "cs_1", "amount_total": 1999, "currency": "usd", "client_reference_id": "k1",'
+    ' "payment_status": "paid"}}}\n'
+)
+
+
+def test_inspect_run_and_explain_name_the_ruleset_that_would_read_an_input(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text(STRIPE * 2, encoding="utf-8")
+    looks = "look like a Stripe event: --ruleset stripe"
+    inspected = run("inspect", tmp_path / "events.jsonl").stdout.decode()
+    assert f"2 postbacks {looks}" in inspected
+    warned = run("run", tmp_path / "events.jsonl", "--out", tmp_path / "out").stderr.decode()
+    assert f"events.jsonl: 2 postbacks {looks}." in warned
+    assert "The record looks like a Stripe event: --ruleset stripe." in run("explain", STRIPE).stdout.decode()
+
+
+def test_what_the_ruleset_in_use_reads_is_not_recognised(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text(STRIPE, encoding="utf-8")
+    common = (tmp_path / "events.jsonl", "--ruleset", "stripe")
+    assert "looks like" not in run("inspect", *common).stdout.decode()
+    assert "looks like" not in run("run", *common, "--out", tmp_path / "out").stderr.decode()
+    house = etl.parse_ruleset('[aliases]\nclick_id = ["subid"]\nvalue = ["payout"]\n', "house.toml")
+    assert recognise(["subid", "payout"], Ruleset()) is not None
+    assert recognise(["subid", "payout"], house) is None
+
+
+@pytest.mark.parametrize("signature", signatures(), ids=lambda one: f"{one.ruleset} {sorted(one.names)}")
+def test_a_vendor_is_recognised_by_two_names_that_the_page_does_not_read(signature: Signature) -> None:
+    unread = [name for name in signature.names if not meaning_of(name, Ruleset()).is_recognised]
+    assert len(unread) >= 2
+    assert signature.what.startswith(("a ", "an "))
+    assert not all(meaning_of(name, Ruleset()).is_recognised for name in signature.names)
+
+
+def test_every_ruleset_is_recognised_by_something() -> None:
+    assert sorted({one.ruleset for one in signatures()}) == NAMES
+
+
+def test_a_record_that_is_left_out_says_by_which_parameter() -> None:
+    explained = run("explain", "subid=k1&payout=2&status=rejected", "--ruleset", "tracker").stdout.decode()
+    assert "left_out_by_ruleset (status is rejected)" in explained

@@ -35,7 +35,7 @@ def test_everything_occurs(sample: tuple[dict[str, Any], dict[str, pl.DataFrame]
     assert set(conversions["name_rule"].drop_nulls()) == {"parts", "full_name"}
     assert {value for value, _ in page.EVENTS} <= {text.lower() for text in conversions["conversion_type"].drop_nulls()}
     unsampled = {"lost_separator", "placeholder_word", "unusable_email", "unusable_phone"}  # cases show them
-    unsampled |= {"timestamp_nanoseconds", "timestamp_text"}
+    unsampled |= {"timestamp_nanoseconds", "timestamp_text", "test_order"}
     assert set(summary["issues"]) == {issue.code for issue in ISSUES} - unsampled
     assert set(summary["rejections"]["by_reason"]) == {reason.code for reason in page.REJECTIONS} - {"unread_postback"}
     elsewhere = {"outside_period", "no_received_at", "other_status", "header"}

@@ -66,7 +66,7 @@ def _print(found: Inspection | Failure) -> None:
     terminal.print_facts(found.path, facts, _STYLES, 12)
 
 
-_STYLES: Final = {"warning": "bold yellow", "problem": "bold red"}
+_STYLES: Final = {"advice": "bold yellow", "warning": "bold yellow", "problem": "bold red"}
 
 
 def _facts(found: Inspection) -> list[tuple[str, str]]:
@@ -94,6 +94,9 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
             ("statuses", _list_counts(counts.statuses)),
             ("integrations", _list_counts(owners, _SHOWN)),
         ]
+    if found.looks_like:
+        looks_like, count = found.looks_like
+        facts.append(("advice", looks_like.advise(count)))
     if counts.without_body:
         what = f"{counts.without_body:,} POST requests, {counts.without_body / counts.postbacks:.1%} of the postbacks"
         facts.append(("warning", f"{what}, were logged without a body"))

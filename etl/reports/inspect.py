@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from etl.errors import EtlError
 from etl.reports.record_counts import RecordCounts
 from etl.rules.ruleset import Ruleset
+from etl.rules.vendors.recognition import Signature, recognise_input
 from etl.runner.quiet_inputs import Ends, find_warnings
 from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.sources.detection import Detected
@@ -44,6 +45,7 @@ class Inspection(NamedTuple):
         time: How its times are read.
         counts: Counts of the records that were read.
         warnings: What a person should know of the records that were read.
+        looks_like: What its postbacks look like, and how many of those that were read.
     """
 
     input: Input
@@ -54,6 +56,7 @@ class Inspection(NamedTuple):
     time: str
     counts: RecordCounts
     warnings: tuple[str, ...]
+    looks_like: tuple[Signature, int] | None = None
 
     @property
     def path(self) -> str:
@@ -79,6 +82,7 @@ class Inspection(NamedTuple):
             "time": {"zone": self.time, "first": counts.first, "last": counts.last},
             "gaps": [{"start": gap.start, "end": gap.end} for gap in counts.gaps()],
             "postbacks": counts.postbacks,
+            "looks_like": self.looks_like and {"ruleset": self.looks_like[0].ruleset, "postbacks": self.looks_like[1]},
             "skipped": dict(sorted(counts.skipped.items())),
             "malformed_records": counts.malformed,
             "bodies_not_logged": counts.without_body,
@@ -150,7 +154,8 @@ def _inspect_input(item: Input, request: RunRequest, *, is_full: bool) -> Inspec
     time = describe_times(detected, reading.settings.timezone)
     ends = Ends(counts.conversions, counts.rejections, counts.timed)
     warnings = tuple(find_warnings(PlannedInput(item, surveyed, None, detected), ends, request))
-    return Inspection(item, detected, surveyed, is_whole, records, time, counts, warnings)
+    looks_like = recognise_input(counts.unread, ruleset)
+    return Inspection(item, detected, surveyed, is_whole, records, time, counts, warnings, looks_like)
 
 
 def _read_sample(split: Split, counts: RecordCounts, ruleset: Ruleset) -> int:

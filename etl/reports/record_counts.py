@@ -48,6 +48,7 @@ class RecordCounts:
         conversions: Postbacks that are conversions.
         rejections: Rejected records by reason.
         timed: Postbacks with a time of receipt.
+        unread: Postbacks by the name of a parameter that the ruleset does not read.
         first: The earliest time of a record.
         last: The latest time of a record.
         minutes: For each part that was read without a break: records by minute since 1970.
@@ -64,6 +65,7 @@ class RecordCounts:
     conversions: int = 0
     rejections: Counter[str] = field(default_factory=Counter)
     timed: int = 0
+    unread: Counter[str] = field(default_factory=Counter)
     first: datetime | None = None
     last: datetime | None = None
     minutes: list[Counter[int]] = field(default_factory=lambda: [Counter()])
@@ -98,6 +100,7 @@ class RecordCounts:
         self.conversions += judged.tables.conversions.height
         self.rejections.update(_value_counts(rejections["reason"]))
         self.timed += sum(int(rows["received_at"].count()) for rows in (judged.tables.conversions, rejections))
+        self.unread.update(dict(judged.tables.unrecognised.iter_rows()))
         self._add_times(routed["received_at"].drop_nulls())
 
     def _add_times(self, times: pl.Series) -> None:

@@ -141,6 +141,7 @@ SKIPS: Final = (
     Reason("outside_period", "received before --since or not before --until", "rules 1.1"),
     Reason("no_received_at", "no time received to compare with --since or --until", "rules 1.1"),
     Reason("other_status", "an HTTP status that --status excludes", "rules 1.1"),
+    Reason("left_out_by_ruleset", "the ruleset leaves records with such a type or status out", "rules 11.2"),
 )
 
 #: Characters of Unicode's White_Space property. Trimming removes them; a value of nothing else is empty (rules 1.6).

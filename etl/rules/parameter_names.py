@@ -35,6 +35,7 @@ class Meaning(NamedTuple):
         is_purchase_alias: Whether a positive value of the parameter makes the conversion a Purchase.
         near_miss: The accepted name that was probably meant, if the name is not recognised.
         is_path_root: Whether a path of the ruleset leads into the parameter's JSON value.
+        is_condition: Whether a condition of the ruleset looks at the parameter.
     """
 
     core: int = -1
@@ -48,11 +49,13 @@ class Meaning(NamedTuple):
     is_purchase_alias: bool = False
     near_miss: str | None = None
     is_path_root: bool = False
+    is_condition: bool = False
 
     @property
     def is_recognised(self) -> bool:
         """Whether the ruleset uses a parameter of this name."""
-        return self.core >= 0 or self.exact >= 0 or self.container >= 0 or self.is_passthrough or self.is_path_root
+        is_looked_at = self.is_passthrough or self.is_path_root or self.is_condition
+        return self.core >= 0 or self.exact >= 0 or self.container >= 0 or is_looked_at
 
 
 _NAMES_SCHEMA: Final = pl.Schema(
@@ -68,6 +71,7 @@ _NAMES_SCHEMA: Final = pl.Schema(
         "is_purchase_alias": pl.Boolean(),
         "near_miss": pl.String(),
         "is_path_root": pl.Boolean(),
+        "is_condition": pl.Boolean(),
         "is_recognised": pl.Boolean(),
     }
 )
@@ -110,6 +114,7 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
         is_passthrough,
         folded == page.PURCHASE_ALIAS,
         is_path_root=name in ruleset.path_roots,
+        is_condition=folded in ruleset.condition_names,
     )
     return meaning if meaning.is_recognised else meaning._replace(near_miss=_find_near_miss(name, ruleset))
 

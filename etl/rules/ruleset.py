@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from etl.rules import page
+from etl.rules.body_paths import BodyPath, Condition
 
 #: Version of the rulings in `rules.md`. It grows with a release by which a record may become other rows: a warehouse
 #: then says which inputs were judged by earlier rulings, and CHANGELOG.md says what changes.
@@ -58,28 +59,30 @@ SWITCHES: Final = (
     Switch("dedup_scope", ("event", "transaction", "off"), "rules 6.3"),
     Switch("items_names", ("folded", "exact"), "rules 8.1"),
     Switch("item_field_names", ("folded", "exact"), "rules 8.1"),
+    Switch("event_name_match", ("verbatim", "listed"), "rules 5.1"),
+    Switch("timestamp_unit", ("seconds", "milliseconds"), "rules 6.2"),
 )
 
+#: Fields of `Ruleset` that later versions added. Rulesets that do not use them keep the digest that earlier runs
+#: recorded.
+_LATER: Final = (
+    *("paths", "minor_units", "minor_unit_digits", "left_out", "test_order", "body_charset"),
+    *("event_name_match", "timestamp_unit"),
+)
+#: Fields that decide nothing.
+_WITHOUT_EFFECT: Final = ("name", "recognition")
 
-class BodyPath(NamedTuple):
-    """A path into a JSON body whose value is read as a parameter.
+
+class Recognition(NamedTuple):
+    """How records that a ruleset reads are recognised, whatever ruleset is in use.
 
     Attributes:
-        written: The path as the ruleset file writes it.
-        parameter: The name of the parameter.
-        steps: Each step is a member's name, the index of an element, or (name, text): the first element whose member
-            of that name has that text.
+        what: What such a record is, with its article, for messages.
+        names: Sets of parameter names; a record that has all names of one set is recognised.
     """
 
-    written: str
-    parameter: str
-    steps: tuple[str | int | tuple[str, str], ...]
-
-    @property
-    def form_name(self) -> str:
-        """The path as PHP names it in a form: `customer[email]` for `customer.email`."""
-        first, *rest = (step if isinstance(step, (str, int)) else "=".join(step) for step in self.steps)
-        return f"{first}" + "".join(f"[{step}]" for step in rest)
+    what: str
+    names: tuple[tuple[str, ...], ...]
 
 
 #: A path without query, of words and placeholders.
@@ -119,6 +122,10 @@ class Ruleset:
         minor_units: Parameters whose values count in minor units of their currency, such as cents.
         minor_unit_digits: Currencies whose minor unit is not that of ISO 4217, and the power of ten that it is.
         dedup_window: How long after the kept record a repetition counts as a duplicate; None means for ever.
+        left_out: Conditions on records that are skipped.
+        test_order: Conditions on records that are tests of their vendor.
+        body_charset: Name of the character encoding of forms, or `{parameter}` where a parameter names it. None: UTF-8.
+        recognition: How the records of its vendor are recognised; None if nothing recognises them.
     """
 
     name: str = "builtin"
@@ -139,6 +146,12 @@ class Ruleset:
     item_field_names: str = "folded"
     minor_units: tuple[str, ...] = ()
     minor_unit_digits: tuple[tuple[str, int], ...] = ()
+    event_name_match: str = "verbatim"
+    timestamp_unit: str = "seconds"
+    left_out: tuple[Condition, ...] = ()
+    test_order: tuple[Condition, ...] = ()
+    body_charset: str | None = None
+    recognition: Recognition | None = None
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -150,10 +163,10 @@ class Ruleset:
 
     def digest_under(self, version: int) -> str:
         """Returns the digest that this ruleset has under a version of the rulings; version 1 had no number."""
-        rules = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
-        for later in ("paths", "minor_units", "minor_unit_digits"):
-            if not rules[later]:
-                del rules[later]  # rulesets without these keep the digest that earlier runs recorded
+        rules = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _WITHOUT_EFFECT}
+        for later in _LATER:
+            if rules[later] == getattr(Ruleset, later):
+                del rules[later]
         if version > 1:
             rules["rules_version"] = version
         rules["dedup_window"] = self.dedup_window and self.dedup_window.total_seconds()
@@ -169,15 +182,37 @@ class Ruleset:
         return ranks
 
     @cached_property
+    def followed_paths(self) -> tuple[BodyPath, ...]:
+        """The paths whose values are read as parameters, and those that only conditions look at."""
+        read = {path.written for path in self.paths}
+        conditions = (condition.path for condition in (*self.left_out, *self.test_order))
+        return (*self.paths, *{path.written: path for path in conditions if path.written not in read}.values())
+
+    @cached_property
+    def condition_names(self) -> frozenset[str]:
+        """The folded names of parameters that conditions look at, as JSON and forms name them."""
+        paths = [condition.path for condition in (*self.left_out, *self.test_order)]
+        return frozenset(fold(name) for path in paths for name in (path.written, path.form_name))
+
+    @cached_property
     def minor_unit_names(self) -> frozenset[str]:
         """The folded names of parameters in minor units, as JSON and forms name them."""
         forms = {path.written: path.form_name for path in self.paths}
         return frozenset(fold(name) for written in self.minor_units for name in (written, forms.get(written, written)))
 
     @cached_property
+    def has_minor_prices(self) -> bool:
+        """Whether the prices of items count in minor units: `minor_units` names one, such as `items.price`."""
+        containers = {fold(name) for name in self.item_containers.accepted}
+        containers |= {fold(path.written) for path in self.paths if fold(path.parameter) in containers}
+        prices = {fold(name) for field in self.item_fields if field.name == "price" for name in field.accepted}
+        named = (fold(written.replace("[]", "")).rpartition(".") for written in self.minor_units)
+        return any(before in containers and name in prices for before, _, name in named)
+
+    @cached_property
     def path_roots(self) -> frozenset[str]:
         """The top-level names of a body whose values the paths lead into."""
-        return frozenset(str(path.steps[0]) for path in self.paths if len(path.steps) > 1)
+        return frozenset(str(path.steps[0]) for path in self.followed_paths if len(path.steps) > 1)
 
     @property
     def collect_pattern(self) -> str:

@@ -3,7 +3,7 @@
 Top-level keys set the switches, the name, the collect path and the deduplication window. `[aliases]` adds names for
 fields, `[paths]` reads values inside a JSON body as parameters, `[events]` adds conversion types, and `[item_aliases]`
 adds names for an item's fields. Added names rank after the page's names, so a file extends the page but never
-overrides it.
+overrides it. `[left_out]` and `[test_order]` name values by which records are skipped, or are tests.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from etl.errors import RulesetError
 from etl.rules import page
-from etl.rules.ruleset import ASCII_LOWER, SWITCHES, BodyPath, Ruleset, fold, is_collect_path
+from etl.rules.body_charsets import codec_of
+from etl.rules.body_paths import BodyPath, Condition, steps_of
+from etl.rules.ruleset import ASCII_LOWER, SWITCHES, Recognition, Ruleset, fold, is_collect_path
 
+_PARAMETER: Final = re.compile(r"\{[^{}]+\}")
 _WINDOW: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
-_STEP: Final = re.compile(r"(?:^|\.)([^.\[\]]+)|\[([0-9]{1,6})\]|\[([^\[\]=]+)=([^\[\]]+)\]", re.ASCII)
 _WINDOW_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -48,9 +50,18 @@ class _Reader:
 
     def ruleset(self, entries: dict[str, Any]) -> Ruleset:
         """Returns the ruleset of a parsed file."""
-        tables = ("aliases", "paths", "events", "item_aliases", "minor_unit_digits")
+        tables = ("aliases", "paths", "events", "item_aliases", "minor_unit_digits", "left_out", "test_order")
         switches = {switch.key: switch.accepted for switch in SWITCHES}
-        known = ("name", "collect_path", *switches, "dedup_window", "minor_units", *tables)
+        known = (
+            "name",
+            "collect_path",
+            *switches,
+            "dedup_window",
+            "minor_units",
+            "body_charset",
+            *tables,
+            "recognition",
+        )
         for key in entries:
             if key not in known:
                 raise self._error(f"unknown key {key!r}", f"Known keys: {', '.join(known)}.")
@@ -74,6 +85,10 @@ class _Reader:
             paths=self._paths(entries.get("paths", {})),
             minor_units=tuple(self._lists("minor", {"units": entries.get("minor_units", [])})["units"]),
             minor_unit_digits=self._digits(entries.get("minor_unit_digits", {})),
+            left_out=self._conditions("left_out", entries.get("left_out", {})),
+            test_order=self._conditions("test_order", entries.get("test_order", {})),
+            body_charset=self._charset(entries.get("body_charset")),
+            recognition=self._recognition(entries.get("recognition")),
         )
         self._check_claims(ruleset)
         self._check_paths(ruleset)
@@ -132,7 +147,7 @@ class _Reader:
             raise self._error(f"paths = {table!r} is not accepted", "Accepted values: a table; write it as [paths].")
         paths = []
         for written, parameter in table.items():
-            steps = _steps(written)
+            steps = steps_of(written)
             if not steps:
                 raise self._error(
                     f"paths.{written!r} is not a path",
@@ -140,6 +155,34 @@ class _Reader:
                 )
             paths.append(BodyPath(written, self._text(f"paths.{written!r}", parameter), steps))
         return tuple(paths)
+
+    def _conditions(self, key: str, table: object) -> tuple[Condition, ...]:
+        """Returns the conditions of a table: parameter or path -> values."""
+        conditions = []
+        for written, values in self._lists(key, table).items():
+            steps = steps_of(written)
+            if not steps:
+                raise self._error(f"{key}.{written!r} is not a parameter or path", "Write it as in [paths].")
+            conditions.append(Condition(BodyPath(written, "", steps), tuple(values)))
+        return tuple(conditions)
+
+    def _charset(self, value: object) -> str | None:
+        """Returns the character encoding of forms, if it is known or names a parameter."""
+        if value is None or (isinstance(value, str) and (_PARAMETER.fullmatch(value) or codec_of(value))):
+            return value
+        raise self._error(
+            f"body_charset = {value!r} is not accepted",
+            'Accepted values: an encoding such as "windows-1252", or "{charset}" for the parameter that names it.',
+        )
+
+    def _recognition(self, table: object) -> Recognition | None:
+        """Returns how records are recognised: `what` and `names`."""
+        if table is None:
+            return None
+        if not isinstance(table, dict) or table.keys() != {"what", "names"} or not isinstance(table["names"], list):
+            raise self._error(f"recognition = {table!r} is not accepted", "Accepted values: what and names.")
+        names = self._lists("recognition", {f"names[{place}]": names for place, names in enumerate(table["names"])})
+        return Recognition(self._text("recognition.what", table["what"]), tuple(map(tuple, names.values())))
 
     def _check_paths(self, ruleset: Ruleset) -> None:
         """Raises if a path's parameter is unknown, or if the path's own name is an accepted name already."""
@@ -229,19 +272,3 @@ def _alias_fields() -> list[str]:
 def _extended(fields: tuple[page.Field, ...], added: dict[str, list[str]]) -> tuple[page.Field, ...]:
     """Returns the fields with the added names after their accepted names."""
     return tuple(field._replace(accepted=(*field.accepted, *added.get(field.name, ()))) for field in fields)
-
-
-def _steps(written: str) -> tuple[str | int | tuple[str, str], ...]:
-    """Returns the steps of a path; an empty tuple where the path cannot be parsed.
-
-    Examples:
-        >>> _steps("customer.address.zip"), _steps("codes[0]"), _steps("notes[name=click_id].value")
-        (('customer', 'address', 'zip'), ('codes', 0), ('notes', ('name', 'click_id'), 'value'))
-        >>> _steps("a..b"), _steps("[0]"), _steps("order[total]")
-        ((), (), ())
-    """
-    found = list(_STEP.finditer(written))
-    is_whole = "".join(step[0] for step in found) == written
-    if not is_whole or not found or not found[0][1]:
-        return ()
-    return tuple(step[1] or (int(step[2]) if step[2] else (step[3], step[4])) for step in found)

@@ -150,6 +150,17 @@ def epoch_instant(texts: pl.Series) -> pl.Series:
     )
 
 
+def thousandth(texts: pl.Series) -> pl.Series:
+    """Returns the thousandth of numbers of 12 or 13 digits with an optional fraction, as text; null for other text.
+
+    Examples:
+        >>> thousandth(pl.Series(["1714564800123", " 1714564800123.45 ", "1714564800", None])).to_list()
+        ['1714564800.123', '1714564800.12345', None, None]
+    """
+    digits = texts.str.strip_chars().str.extract_groups(r"^([0-9]{9,10})([0-9]{3})(?:\.([0-9]*))?$").struct.unnest()
+    return digits["1"] + "." + digits["2"] + digits["3"].fill_null("")
+
+
 def read_iso8601(text: str) -> datetime | None:
     """Parses `YYYY-MM-DD[(T| )HH:MM[:SS[.digits]][zone]]` as a UTC instant; None for other text.
 

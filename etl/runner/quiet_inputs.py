@@ -7,13 +7,16 @@ wrong.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.rules.vendors.recognition import recognise_input
 from etl.runner.counts import Tally
 from etl.runner.stage_inputs import PlannedInput, Plans, Progress, RunRequest
+from etl.runner.tasks import Task, TaskReport
 from etl.runner.unknown_inputs import describe_unknown
 from etl.sources.planning import plan_splits
 from etl.sources.splits import read_split
@@ -30,23 +33,43 @@ class Ends(NamedTuple):
         conversions: Number of conversions.
         rejections: Number of rejections by reason.
         timed: Number of postbacks with a time of receipt.
+        unread: Number of postbacks by the name of a parameter that no rule reads.
     """
 
     conversions: int
     rejections: dict[str, int]
     timed: int
+    unread: Mapping[str, int] = MappingProxyType({})
 
 
-def warn_of_inputs(plans: Plans, tally: Tally, request: RunRequest, progress: Progress) -> None:
-    """Warns of each input that was read, by what its rows count, and of inputs that were left out, together."""
+def warn_of_inputs(
+    plans: Plans, tally: Tally, unread: Mapping[str, Mapping[str, int]], request: RunRequest, progress: Progress
+) -> None:
+    """Warns of each input that was read, by what its rows count, and of inputs that were left out, together.
+
+    Args:
+        plans: The inputs.
+        tally: Counts of the written rows.
+        unread: For each input, the output of `unread_names`.
+        request: The rules and how inputs are read.
+        progress: Receives the warnings.
+    """
     for plan in plans.planned:
         source = plan.input.source
         reasons = {reason: count for (name, reason), count in tally.ends.items() if name == source and reason}
-        ends = Ends(tally.ends[source, ""], reasons, tally.timed[source])
+        ends = Ends(tally.ends[source, ""], reasons, tally.timed[source], unread.get(source, {}))
         if not plan.same_as:
             for warning in find_warnings(plan, ends, request):
                 progress.warn(warning)
     warn_of_unknown(plans, progress)
+
+
+def unread_names(tasks: list[Task], reports: list[TaskReport]) -> dict[str, Counter[str]]:
+    """Returns, for each input, the parameters that no rule reads and how many postbacks have them."""
+    unread: dict[str, Counter[str]] = {}
+    for task, report in zip(tasks, reports, strict=True):
+        unread.setdefault(task.split.source, Counter()).update(report.unrecognised)
+    return unread
 
 
 def warn_of_unknown(plans: Plans, progress: Progress) -> None:
@@ -72,6 +95,10 @@ def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterat
         return
     if not ends.conversions and len(judged) == 1 and postbacks > 1:
         yield f"{source}: all {postbacks:,} postbacks are rejected for one reason, {next(iter(judged))}."
+    found = recognise_input(ends.unread, request.ruleset)
+    if found:
+        looks_like, count = found
+        yield f"{source}: {looks_like.advise(count)}."
     if not ends.timed:
         yield f"{source}: no postback has a time, so received_at is null; name it by --columns received_at=NAME."
 

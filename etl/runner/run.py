@@ -21,7 +21,7 @@ from etl.runner.counts import Tally
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders, write_stream, written_rows
 from etl.runner.publish import Stage, staged
-from etl.runner.quiet_inputs import warn_of_inputs
+from etl.runner.quiet_inputs import unread_names, warn_of_inputs
 from etl.runner.stage_inputs import (
     SILENT,
     PlannedInput,
@@ -82,7 +82,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
         summary = _summarise(request, planned, tasks, reports, tally)
         summary["left_out"] = [one.input.source for one in unknown]
         _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
-        warn_of_inputs(Plans(planned, unknown), tally, request, progress)
+        warn_of_inputs(Plans(planned, unknown), tally, unread_names(tasks, reports), request, progress)
         progress.begin("publishing", 0)
         stage.publish(summary)
     return {

@@ -1,6 +1,6 @@
 """Derives the columns of conversions from fields: identity, event, value, time and traits.
 
-`judge_postbacks` processes all postbacks, with `decide_identity`, `decide_event` and `read_amounts`. Then
+`judge_postbacks` processes all postbacks, with `decide_identity`, `decide_event` and `money.read_amounts`. Then
 `build_conversions` processes the accepted postbacks, with `read_times` and `describe_person`. Each function returns one
 row for each postback and looks at no other row.
 """
@@ -16,19 +16,17 @@ from etl.columnar.factorize import map_distinct
 from etl.options import Options
 from etl.privacy import trait_hashes
 from etl.rules import page, value_parsing
-from etl.rules.amount_repair import SHARED_SIGNS, RepairedAmount, repair_amount
-from etl.rules.lost_separators import find_swallowed
-from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
+from etl.rules.ruleset import ASCII_LOWER, Ruleset
 from etl.rules.timestamp_repair import repair_timestamp
-from etl.schema import INSTANT, MONEY
+from etl.schema import INSTANT
 from etl.steps.field_resolution import IDENTITY_EMAIL, Fields
 from etl.steps.junk_values import is_unhashable
+from etl.steps.money import read_amounts
 
 #: Identity fields in order of precedence: match_type, and the column of `Fields.texts` (rules 3.1).
 IDENTITIES: Final = (("click_id", "click_id"), ("ref_id", "ref_id"), ("email", IDENTITY_EMAIL))
 
 
-_REPAIRED: Final = pl.Struct(dict(zip(RepairedAmount._fields, (MONEY, pl.String(), pl.String()), strict=True)))
 _HASHED_TRAITS: Final = tuple(dict.fromkeys(row.trait for row in trait_hashes.HASHES))
 
 
@@ -61,7 +59,7 @@ def judge_postbacks(fields: Fields, ruleset: Ruleset, options: Options) -> pl.Da
 
 
 def build_conversions(
-    postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, options: Options
+    postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fields, ruleset: Ruleset, options: Options
 ) -> pl.DataFrame:
     """Builds the columns of accepted postbacks that depend on their parameters.
 
@@ -69,6 +67,7 @@ def build_conversions(
         postbacks: The accepted postbacks: rows of `schema.REQUESTS`.
         verdicts: Rows of `judge_postbacks` for these postbacks.
         fields: Fields of these postbacks.
+        ruleset: Gives the unit of timestamps.
         options: Gives the treatment of personal values.
 
     Returns:
@@ -78,7 +77,7 @@ def build_conversions(
     return pl.concat(
         [
             verdicts,
-            read_times(fields, postbacks["received_at"]),
+            read_times(fields, postbacks["received_at"], ruleset),
             describe_person(fields, options),
             pl.DataFrame(
                 [
@@ -132,101 +131,42 @@ def decide_event(fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
     is_positive = value_parsing.is_positive_number(fields.params.values.gather(commissions)).to_numpy()
     has_purchase_value[fields.params.rows[commissions[is_positive]]] = True
     rules = (
-        ("event_name", pl.col("event_name").is_not_null(), pl.col("event_name").str.strip_chars()),
+        (
+            "event_name",
+            pl.col("event_name").is_not_null(),
+            pl.coalesce("listed", pl.col("event_name").str.strip_chars()),
+        ),
         ("conversion_type", pl.col("conversion_type").is_not_null(), pl.col("mapped")),
         ("automatic_commission", pl.col("has_purchase_value"), pl.lit(page.AUTOMATIC_PURCHASE)),
         ("automatic_lead", pl.lit(value=True), pl.lit(page.AUTOMATIC_DEFAULT)),
     )
+    names = fields.texts["event_name"]
+    is_listed = ruleset.event_name_match == "listed"
+    listed = map_distinct(names, mapped) if is_listed else pl.repeat(None, len(names), dtype=pl.String, eager=True)
     event = event_rule = pl.lit(None, pl.String)
     for name, applies, found in reversed(rules):
         event = pl.when(applies).then(found).otherwise(event)
         event_rule = pl.when(applies).then(pl.lit(name)).otherwise(event_rule)
     return (
         fields.texts.select("event_name", "conversion_type")
-        .with_columns(mapped=map_distinct(types, mapped), has_purchase_value=pl.Series(has_purchase_value))
+        .with_columns(
+            mapped=map_distinct(types, mapped), listed=listed, has_purchase_value=pl.Series(has_purchase_value)
+        )
         .select(event=event, event_rule=event_rule)
     )
 
 
-def read_amounts(fields: Fields, ruleset: Ruleset, default_currency: str | None) -> pl.DataFrame:
-    """Returns value, currency, currency_defaulted and what was meant, and value_text and currency_fault for findings.
-
-    Source: "Conversion Value"; rules 4.1 to 4.3.
-    """
-    texts = fields.texts["value"]
-    value = value_parsing.amount(texts)
-    unread = texts.set(value.is_not_null(), None)
-    sent = fields.texts["currency"]
-    read = pl.Struct({"currency": pl.String, "fault": pl.String})
-    currency = map_distinct(sent, value_parsing.read_currency, read).struct.unnest()
-    repaired = map_distinct(unread, lambda text: _repaired(text, ruleset)._asdict(), _REPAIRED).struct.unnest()
-    return (
-        pl.DataFrame(
-            {
-                "value": value,
-                "value_text": texts,
-                "value_repaired": repaired["value"],
-                "currency": currency["currency"].fill_null(pl.lit(default_currency, pl.String)),
-                "currency_defaulted": sent.is_null(),
-                "currency_fault": currency["fault"],
-                "currency_repaired": repaired["currency"],
-                "shared_sign": repaired["shared_sign"],
-            }
-        )
-        .with_columns(currency_repaired=_currency_meant())
-        .pipe(_scale_minor_units, fields, ruleset)
-    )
-
-
-def _scale_minor_units(amounts: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> pl.DataFrame:
-    """Divides values in minor units by the power of ten of their currency; null where that is unknown (rules 4.1a)."""
-    if not ruleset.minor_units:
-        return amounts
-    digits = dict(ruleset.minor_unit_digits)
-    is_minor = map_distinct(
-        fields.param_names("value"), lambda name: fold(name) in ruleset.minor_unit_names, pl.Boolean()
-    ).fill_null(False)
-    powers = map_distinct(
-        amounts["currency"].set(~is_minor, None),
-        lambda code: digits.get(code, value_parsing.minor_unit_digits(code)),
-        pl.Int64(),
-    )
-    scaled = [
-        value_parsing.amount(amounts[name].cast(pl.String) + "e-" + powers.cast(pl.String)).alias(name)
-        for name in ("value", "value_repaired")
-    ]
-    return amounts.with_columns(column.zip_with(is_minor, amounts[column.name]) for column in scaled)
-
-
-def _repaired(text: str, ruleset: Ruleset) -> RepairedAmount:
-    """Mends an unreadable amount; of one that swallowed other parameters only the number before them (rules 2.7)."""
-    swallowed = find_swallowed(text, ruleset)
-    if not swallowed:
-        return repair_amount(text)
-    plain = value_parsing.read_amount(swallowed.before)
-    return RepairedAmount(repair_amount(swallowed.before).value if plain is None else plain)
-
-
-def _currency_meant() -> pl.Expr:
-    """Returns the currency that a value's text says; a shared sign means the row's own currency where that uses it."""
-    meant = pl.col("currency_repaired")
-    for row in SHARED_SIGNS:
-        own = (
-            pl.when(pl.col("currency").is_in(row.currencies))
-            .then("currency")
-            .otherwise(pl.lit(row.otherwise, pl.String))
-        )
-        meant = pl.when(pl.col("shared_sign") == row.sign).then(own).otherwise(meant)
-    return meant
-
-
-def read_times(fields: Fields, received_at: pl.Series) -> pl.DataFrame:
+def read_times(fields: Fields, received_at: pl.Series, ruleset: Ruleset) -> pl.DataFrame:
     """Returns occurred_at, its rule, occurred_at_repaired, and timestamp_text and timestamp_fault for findings.
+
+    With `timestamp_unit = "milliseconds"`, timestamps in seconds count too; no number is an instant in both units.
 
     Source: "Transaction and Timing"; rules 6.2.
     """
     texts = fields.texts["timestamp"]
     instant = value_parsing.epoch_instant(texts)
+    if ruleset.timestamp_unit == "milliseconds":
+        instant = instant.fill_null(value_parsing.epoch_instant(value_parsing.thousandth(texts)))
     other = pl.Struct({"fault": pl.String, "instant": INSTANT})
     repaired = map_distinct(
         texts.set(instant.is_not_null(), None),

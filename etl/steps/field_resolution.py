@@ -111,7 +111,7 @@ def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
         params=params,
         texts=pl.DataFrame([values[index].alias(name) for name, index in by_field.items()]),
         winners=by_field,
-        conflicts=_conflicts(params, candidates.at(contested), winners[cells[contested]], names),
+        conflicts=_conflicts(params, candidates.at(contested), winners[cells[contested]], names, ruleset),
         structures=params.frame(structures).select("row", parameter="name"),
         near_misses=params.frame(near)
         .select("row", "name", near_miss=meanings["near_miss"].gather(params.numbers[near]))
@@ -196,9 +196,15 @@ class _Candidates(NamedTuple):
         return winners, contested
 
 
-def _conflicts(params: Params, candidates: _Candidates, winners: Positions, names: list[str]) -> pl.DataFrame:
-    """Returns the fields that several non-empty parameters with different texts could fill (rules 2.3)."""
-    is_loser = candidates.params != winners
+def _conflicts(
+    params: Params, candidates: _Candidates, winners: Positions, names: list[str], ruleset: Ruleset
+) -> pl.DataFrame:
+    """Returns the fields that several non-empty parameters with different texts could fill (rules 2.3).
+
+    Two paths of the ruleset do not conflict: the ruleset says which of them is read where both lead to a value.
+    """
+    is_path = np.array([name in ruleset.path_ranks for name in params.names], np.bool_)[params.numbers]
+    is_loser = (candidates.params != winners) & ~(is_path[winners] & is_path[candidates.params])
     winning, losing = params.frame(winners[is_loser]), params.frame(candidates.params[is_loser])
     fields = pl.Series(names, dtype=pl.String).gather(candidates.fields[is_loser])
     return (

@@ -18,6 +18,7 @@ from etl.rules.ruleset import Ruleset
 from etl.rules.timestamp_repair import UNITS
 from etl.steps.field_resolution import Fields
 from etl.steps.junk_values import TRAITS, Junk, find_junk
+from etl.steps.met_conditions import find_met
 
 
 class Issue(NamedTuple):
@@ -67,6 +68,7 @@ ISSUES: Final = (
     Issue("invalid_item_price", "an item's price is not a plain number", "8.2"),
     Issue("invalid_item_quantity", "an item's quantity is not a plain number", "8.2"),
     Issue("items_total_mismatch", "the items' price × quantity do not add up to the value", "8.4"),
+    Issue("test_order", "the record is a test of its sender, as the ruleset says", "11.2"),
 )
 
 _ORDER: Final = pl.Enum([issue.code for issue in ISSUES])
@@ -178,6 +180,7 @@ def find_issues(conversions: pl.DataFrame, fields: Fields, ruleset: Ruleset) -> 
         *_lost_separators(conversions, fields, ruleset),
         *_value_findings(conversions, fields),
         *apply_rules(conversions),
+        *_test_orders(fields, ruleset),
     ]
 
 
@@ -194,6 +197,14 @@ def _lost_separators(conversions: pl.DataFrame, fields: Fields, ruleset: Ruleset
             found += [(row, parameter, name) for name in (swallowed.names if swallowed else ())]
     rows = pl.DataFrame(found, schema={"row": pl.UInt32, "parameter": pl.String, "detail": pl.String}, orient="row")
     return [as_findings(rows, "lost_separator")]
+
+
+def _test_orders(fields: Fields, ruleset: Ruleset) -> list[pl.DataFrame]:
+    """Finds the postbacks that are tests of their sender (rules 11.2), each by its first sign."""
+    if not ruleset.test_order:
+        return []
+    met = find_met(fields.params, ruleset.test_order).unique("row", keep="first", maintain_order=True)
+    return [as_findings(met.rename({"name": "parameter", "value": "detail"}), "test_order")]
 
 
 def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFrame]:

@@ -20,6 +20,7 @@ from etl.rules.ruleset import Ruleset, fold
 from etl.schema import ITEMS
 from etl.steps.field_resolution import Fields
 from etl.steps.issues import as_findings
+from etl.steps.money import in_major_units
 
 _LAST_POSITION: Final = 2**31 - 1
 _TOLERANCE: Final = Decimal("0.01")
@@ -55,7 +56,7 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
 
     Args:
         fields: Fields of the whole batch.
-        conversions: row and value of the postbacks that are conversions.
+        conversions: row, value and currency of the postbacks that are conversions.
         ruleset: The rules.
 
     Returns:
@@ -65,11 +66,15 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
     Source: "Items Array"; rules 8.
     """
     rows, contents, distinct = _contents(fields, _sent_params(fields, conversions))
+    currencies = pl.Series([None] * len(distinct), dtype=pl.String)
+    if ruleset.has_minor_prices:
+        contents, distinct, currencies = _by_currency(rows, contents, distinct, conversions)
     read = [_read_content(content, ruleset) for content in distinct]
     texts = _item_texts([elements for elements, _ in read], ruleset)
-    items = texts.with_columns(
-        price=value_parsing.amount(texts["price"]), quantity=value_parsing.amount(texts["quantity"])
-    )
+    price, quantity = (value_parsing.amount(texts[name]) for name in ("price", "quantity"))
+    if ruleset.has_minor_prices:
+        price = in_major_units(price, currencies.gather(texts["content"]), ruleset)
+    items = texts.with_columns(price, quantity)
     lengths = np.array([len(elements) for elements, _ in read], np.int64)
     index = _item_indices(lengths, contents)
     table = items[index].with_columns(row=pl.Series(np.repeat(rows, lengths[contents]), dtype=pl.UInt32))
@@ -109,6 +114,21 @@ def _contents(fields: Fields, index: Positions) -> tuple[Positions, Positions, l
     sent, bounds = kinds.tolist(), [*starts.tolist(), len(index)]
     contents = [found.setdefault(tuple(sent[start:end]), len(found)) for start, end in pairwise(bounds)]
     return rows, np.array(contents, np.int64), [tuple(known[kind] for kind in content) for content in found]
+
+
+def _by_currency(
+    rows: Positions, contents: Positions, distinct: list[_Content], conversions: pl.DataFrame
+) -> tuple[Positions, list[_Content], pl.Series]:
+    """Numbers the contents anew, so that each belongs to conversions of one currency.
+
+    Returns:
+        The number of each row's content, the distinct contents, and the currency of each of these.
+    """
+    sent = pl.DataFrame({"row": rows, "content": contents}).cast({"row": pl.UInt32})
+    known = sent.join(conversions.select("row", "currency"), on="row", how="left", maintain_order="left")
+    kinds = known.select("content", "currency").unique(maintain_order=True).with_row_index("kind")
+    found = known.join(kinds, on=("content", "currency"), nulls_equal=True, how="left", maintain_order="left")
+    return found["kind"].cast(pl.Int64).to_numpy(), [distinct[kind] for kind in kinds["content"]], kinds["currency"]
 
 
 def _read_params(fields: Fields, index: Positions) -> list[_ItemParam]:

@@ -9,12 +9,15 @@ import polars as pl
 
 from etl.columnar import json_codec
 from etl.columnar.field_lists import fields_of
+from etl.rules.body_charsets import in_utf8
 from etl.rules.body_faults import BYTE_ORDER_MARK, read_body
-from etl.rules.ruleset import BodyPath
+from etl.rules.body_paths import BodyPath
 from etl.steps.parameter_table import Params, split_forms
 
 #: A body whose first byte after white space is `{` or `[` is meant as JSON; a JSON string may hold an object.
 _LOOKS_LIKE_JSON: Final = '^\ufeff?[ \\t\\r\\n]*(?:[{\\[]|"[ \\t\\r\\n\ufeff\\\\a-z0-9]*\\{)'
+
+_BYTES_ABOVE_ASCII: Final = "%[89A-Fa-f][0-9A-Fa-f]"
 
 
 def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
@@ -48,17 +51,30 @@ def parse_bodies(requests: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def explode_params(postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = ()) -> Params:
+def explode_params(
+    postbacks: pl.DataFrame, parameter_order: str, paths: tuple[BodyPath, ...] = (), charset: str | None = None
+) -> Params:
     """Returns the parameters of postbacks in the order of the request.
 
     Args:
         postbacks: Output of `parse_bodies`: rows of `schema.REQUESTS`.
         parameter_order: `query_first` or `body_first` (rules 1.4).
         paths: Paths into JSON bodies; their values follow the body's own parameters.
+        charset: The character encoding of forms, as `Ruleset.body_charset`.
     """
-    query = [split_forms(postbacks["query"]), _field_params(postbacks["query_fields"], is_json=False)]
-    body = [split_forms(postbacks["body"]), follow_paths(_field_params(postbacks["fields"], is_json=True), paths)]
+    forms = {name: _recoded(postbacks[name], charset) for name in ("query", "body")}
+    query = [split_forms(forms["query"]), _field_params(postbacks["query_fields"], is_json=False)]
+    body = [split_forms(forms["body"]), follow_paths(_field_params(postbacks["fields"], is_json=True), paths)]
     return Params.merged([*query, *body] if parameter_order == "query_first" else [*body, *query])
+
+
+def _recoded(forms: pl.Series, charset: str | None) -> pl.Series:
+    """Returns forms whose percent escapes are UTF-8, of forms in another character encoding."""
+    if charset is None:
+        return forms
+    has_bytes = forms.str.contains(_BYTES_ABOVE_ASCII).fill_null(False)
+    recoded = [in_utf8(form, charset) for form in forms.filter(has_bytes)]
+    return forms.scatter(has_bytes.arg_true(), pl.Series(recoded, dtype=pl.String))
 
 
 def _field_params(fields: pl.Series, *, is_json: bool) -> Params:

@@ -20,6 +20,7 @@ from etl.steps.deduplication import dedup_keys
 from etl.steps.field_resolution import Fields, resolve_aliases
 from etl.steps.issues import find_issues, list_issues
 from etl.steps.items import build_items
+from etl.steps.met_conditions import leave_out
 from etl.steps.parameters import explode_params, parse_bodies
 from etl.steps.passthroughs import build_passthroughs
 from etl.steps.record_ids import record_ids
@@ -108,19 +109,20 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     """
     ruleset, options = ruleset or Ruleset(), options or Options()
     routed = parse_bodies(route_requests(requests, ruleset, options))
+    postbacks = routed.filter(routed["fault"].is_null())
+    params = explode_params(postbacks, ruleset.parameter_order, ruleset.followed_paths, ruleset.body_charset)
+    if ruleset.left_out:
+        routed, params = leave_out(routed, params, ruleset)
+        postbacks = routed.filter(routed["fault"].is_null())
     is_skipped = routed["fault"].is_in(_SKIPS).fill_null(False)
-    is_postback = routed["fault"].is_null()
-    postbacks = routed.filter(is_postback)
-    unreadable = reject_records(routed.filter(~is_postback & ~is_skipped), ruleset)
-
-    params = explode_params(postbacks, ruleset.parameter_order, ruleset.paths)
+    unreadable = reject_records(routed.filter(routed["fault"].is_not_null() & ~is_skipped), ruleset)
     fields = resolve_aliases(params, postbacks.height, ruleset)
     verdicts = _mark_unread(judge_postbacks(fields, ruleset, options), postbacks, ruleset)
     refused = reject_postbacks(postbacks, verdicts, fields, ruleset)
 
     is_accepted = ~verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
     accepted, filled = postbacks.filter(is_accepted), fields.filter(is_accepted)
-    conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, options)
+    conversions = build_conversions(accepted, verdicts.filter(is_accepted), filled, ruleset, options)
     items, items_findings = build_items(fields, conversions, ruleset)
     passthroughs, passthroughs_findings = build_passthroughs(fields, conversions)
     found = [*find_issues(conversions, filled, ruleset), *items_findings, *passthroughs_findings]

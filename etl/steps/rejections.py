@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from etl.columnar.factorize import map_distinct
@@ -11,6 +12,7 @@ from etl.rules import page
 from etl.rules.body_faults import other_kind
 from etl.rules.parameter_names import is_within_one_edit
 from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
+from etl.rules.vendors.recognition import recognise
 from etl.schema import REJECTIONS
 from etl.steps.field_resolution import Fields
 from etl.steps.nested_identities import find_identity
@@ -87,20 +89,35 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
             type=map_distinct(types, lambda text: suggest_type(text, ruleset)),
             kind=pl.col("body").map_elements(other_kind, return_dtype=pl.String),
             nested=pl.Series([find_identity(one, ruleset) for one in nested], dtype=pl.String),
+            preset=_name_presets(fields, is_refused, ruleset),
             reading=_suggest_readings(postbacks.filter(is_refused), refused["unread_postback"], ruleset),
         )
         .join(names, on="row", how="left", maintain_order="left")
     )
-    instead = pl.coalesce("name", "nested", "kind")
+    instead = pl.coalesce("name", "preset", "nested", "kind")
     return _as_rejections(
         rejected.with_columns(
             reasons=pl.concat_list(
                 pl.when(reason).then(pl.lit(reason)) for reason in REFUSAL_REASONS
             ).list.drop_nulls(),
-            suggestion=pl.coalesce("reading", pl.when("missing_identity").then(instead), "type"),
+            suggestion=pl.coalesce("reading", pl.when("missing_identity").then(instead), "type", "preset"),
         ).with_columns(message=pl.col("reasons").list.first().replace_strict(_MESSAGES, return_dtype=pl.String)),
         "layout",
     )
+
+
+def _name_presets(fields: Fields, is_refused: pl.Series, ruleset: Ruleset) -> pl.Series:
+    """Returns, for each refused postback, the shipped ruleset that would read it; null where none is recognised."""
+    rows = is_refused.arg_true()
+    sent = fields.params.frame(np.flatnonzero(is_refused.to_numpy()[fields.params.rows]))
+    listed = sent.group_by("row").agg(pl.col("name").unique().sort().str.join("\0"))
+    known = pl.DataFrame({"row": rows}).join(listed, on="row", how="left", maintain_order="left")["name"]
+
+    def advice(names: str) -> str | None:
+        found = recognise(names.split("\0"), ruleset)
+        return found.advice if found else None
+
+    return map_distinct(known, advice)
 
 
 def reject_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 from etl.errors import EtlError, UsageError
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine, TaskContext
-from etl.runner.quiet_inputs import warn_of_inputs, warn_of_unknown
+from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_unknown
 from etl.runner.run import value_sums
 from etl.runner.stage_inputs import (
     SILENT,
@@ -228,7 +228,7 @@ def _read_inputs(
         duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
         parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, plans.planned, (tasks, reports), parts)
-    warn_of_inputs(plans, _tally_of(parts), request, progress)
+    warn_of_inputs(plans, _tally_of(parts), unread_names(tasks, reports), request, progress)
     return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports))
 
 

@@ -18,6 +18,7 @@ from etl.reports.explain.targets import Target, find_target
 from etl.reports.explain.wording import ORIGINS
 from etl.rules import page
 from etl.rules.ruleset import RULES_VERSION, Ruleset
+from etl.rules.vendors.recognition import recognise
 from etl.sources.planning import ReadOptions, describe_times
 from etl.steps.pipeline import Judged, judge
 
@@ -56,7 +57,11 @@ def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options)
         steps=tuple(_without_addresses(step, options) for step in (*steps, ended)),
         outcome=outcome,
         tables=tables,
-        notes=(*target.notes, *_difference_notes(target, outcome, tables, ruleset)),
+        notes=(
+            *target.notes,
+            *_difference_notes(target, outcome, tables, ruleset),
+            *_recognition_notes(judged, ruleset),
+        ),
     )
 
 
@@ -169,6 +174,12 @@ def _outcome_lines(outcome: str, judged: Judged, tables: dict[str, list[dict[str
             )
         )
     return lines
+
+
+def _recognition_notes(judged: Judged, ruleset: Ruleset) -> list[str]:
+    """Notes which shipped ruleset would read more of the record, if one is recognised (rules 11.2)."""
+    found = recognise(judged.fields.params.names.to_list(), ruleset)
+    return [f"The record {found.advice}."] if found else []
 
 
 def _difference_notes(

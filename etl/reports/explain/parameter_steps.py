@@ -17,9 +17,9 @@ from etl.reports.explain.wording import USE
 from etl.rules import page
 from etl.rules.parameter_names import Meaning, meaning_of
 from etl.rules.ruleset import Ruleset, fold
-from etl.steps.conversions import read_amounts
 from etl.steps.field_resolution import IDENTITY_EMAIL, field_columns, resolve_aliases
 from etl.steps.items import build_items
+from etl.steps.money import read_amounts
 from etl.steps.pipeline import Judged
 
 _PAGE_NAMES: Final = {
@@ -84,6 +84,8 @@ def _uses(
         yield _passthrough(param, params, judged)
     if meaning.is_path_root and not places and meaning.container < 0:
         yield None, "path_root", None
+    elif meaning.is_condition and not places and meaning.container < 0:
+        yield None, "condition", None
     if not meaning.is_recognised:
         use = "empty" if not param.is_sent else "near_miss" if meaning.near_miss else "unread"
         yield None, use, meaning.near_miss
@@ -185,9 +187,9 @@ def item_sources(judged: Judged, ruleset: Ruleset) -> set[int]:
     trial_places = [[place for place, pair in enumerate(pairs) if pair != omitted] for omitted in (None, *places)]
     rows = np.repeat(np.arange(len(trial_places)), [len(kept) for kept in trial_places])
     trials = params.at(np.array([place for kept in trial_places for place in kept], np.int64), rows)
-    value = read_amounts(judged.fields, ruleset, None)["value"]
+    amounts = read_amounts(judged.fields, ruleset, None).select("value", "currency")
     accepted = pl.DataFrame({"row": pl.Series(range(len(trial_places)), dtype=pl.UInt32)}).with_columns(
-        value=value.new_from_index(0, len(trial_places))
+        amount.new_from_index(0, len(trial_places)) for amount in amounts
     )
     items, _ = build_items(resolve_aliases(trials, len(trial_places), ruleset), accepted, ruleset)
     found = {row: [item[1:] for item in group] for row, group in groupby(items.rows(), key=lambda item: item[0])}

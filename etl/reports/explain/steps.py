@@ -15,7 +15,8 @@ from etl.privacy.trait_hashes import HASHES
 from etl.reports.explain.explanation import Line, ParameterUse, Step
 from etl.reports.explain.wording import CURRENCY_FAULT, EVENT, NAME, TIME
 from etl.rules import page
-from etl.rules.ruleset import Ruleset
+from etl.rules.ruleset import Ruleset, fold
+from etl.rules.value_parsing import read_amount
 from etl.schema import CONVERSIONS
 from etl.steps.conversions import build_conversions, protect_match_key
 from etl.steps.issues import ISSUES
@@ -52,7 +53,7 @@ def list_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset,
         ruleset: The rules.
         options: The options of the transform.
     """
-    filled = build_conversions(judged.postbacks, judged.verdicts, judged.fields, options)
+    filled = build_conversions(judged.postbacks, judged.verdicts, judged.fields, ruleset, options)
     (row,) = protect_match_key(filled, options).to_dicts()
     postback = JudgedPostback(judged, row, uses, ruleset, options)
     steps = _STEPS if judged.tables.conversions.height else _STEPS[: -len(_OF_CONVERSIONS)]
@@ -122,12 +123,15 @@ def _event(postback: JudgedPostback) -> list[Line]:
 def _value(postback: JudgedPostback) -> list[Line]:
     """Explains the value and the currency (rules 4)."""
     row = postback.row
+    is_minor = fold(row["value_param"] or "") in postback.ruleset.minor_unit_names
     if row["value_text"] is None:
         why = "no value was sent"
+    elif row["value"] is None and is_minor and read_amount(row["value_text"]) is not None:
+        why = f"{row['value_param']}={row['value_text']!r} counts in minor units of a currency that is not known"
     elif row["value"] is None:
         why = f"{row['value_param']}={row['value_text']!r} is not a plain number, and no other alias is tried"
     else:
-        why = f"from {row['value_param']}"
+        why = f"from {row['value_param']}" + (", which counts in minor units; rules 4.1a" if is_minor else "")
     lines = [Line("value", plain(row["value"]), why, "Conversion Value; rules 4.1")]
     if row["value_repaired"] is not None:
         why = "the value that was clearly meant; the column value stays null"

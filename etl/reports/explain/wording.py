@@ -29,6 +29,7 @@ USES: Final = (
     Wording("repeated", "the name was sent before, and the first value is kept", "rules 7.4"),
     Wording("refused", "a rejection has no items or passthroughs", "rules 8.5"),
     Wording("path_root", "the ruleset reads values inside it", "rules 11.1"),
+    Wording("condition", "the ruleset leaves records out, or knows tests, by its value", "rules 11.2"),
     Wording("bracket_in_json", "bracket names are read only in a query or form", "rules 8.1"),
     Wording("near_miss", "the name is not read", "rules 2.6"),
     Wording("unread", "the name is not read", "rules 2.6"),
@@ -59,7 +60,7 @@ EVENTS: Final = (
 EVENT: Final = {row.code: row for row in EVENTS}
 
 TIMES: Final = (
-    Wording("parameter", "from the timestamp, in seconds", "Transaction and Timing; rules 6.2"),
+    Wording("parameter", "from the timestamp", "Transaction and Timing; rules 6.2"),
     Wording(
         "received", "no timestamp in seconds was sent, so the time received is used", "Limits and Defaults; rules 6.2"
     ),
