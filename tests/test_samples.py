@@ -38,7 +38,7 @@ def test_everything_occurs(sample: tuple[dict[str, Any], dict[str, pl.DataFrame]
     unsampled |= {"timestamp_nanoseconds", "timestamp_text", "test_order"}
     assert set(summary["issues"]) == {issue.code for issue in ISSUES} - unsampled
     assert set(summary["rejections"]["by_reason"]) == {reason.code for reason in page.REJECTIONS} - {"unread_postback"}
-    elsewhere = {"outside_period", "no_received_at", "other_status", "header"}
+    elsewhere = {"outside_period", "no_received_at", "other_status", "header", "left_out_by_ruleset"}
     assert set(summary["skipped"]["by_reason"]) == {reason.code for reason in page.SKIPS} - elsewhere
     assert set(tables["rejections"]["duplicate_kind"].drop_nulls()) == {"identical", "conflicting"}
 
