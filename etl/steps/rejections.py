@@ -12,7 +12,7 @@ from etl.rules import page
 from etl.rules.body_faults import other_kind
 from etl.rules.parameter_names import is_within_one_edit
 from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
-from etl.rules.vendors.recognition import recognise
+from etl.rules.vendors.recognition import may_recognise, recognise
 from etl.schema import REJECTIONS
 from etl.steps.field_resolution import Fields
 from etl.steps.nested_identities import find_identity
@@ -109,6 +109,8 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
 def _name_presets(fields: Fields, is_refused: pl.Series, ruleset: Ruleset) -> pl.Series:
     """Returns, for each refused postback, the shipped ruleset that would read it; null where none is recognised."""
     rows = is_refused.arg_true()
+    if not len(rows) or not may_recognise(fields.params.names.to_list()):
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(rows))
     sent = fields.params.frame(np.flatnonzero(is_refused.to_numpy()[fields.params.rows]))
     listed = sent.group_by("row").agg(pl.col("name").unique().sort().str.join("\0"))
     known = pl.DataFrame({"row": rows}).join(listed, on="row", how="left", maintain_order="left")["name"]

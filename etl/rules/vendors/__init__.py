@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from etl.errors import RulesetError
 from etl.rules.ruleset import Ruleset
@@ -30,7 +32,22 @@ def shipped_ruleset(name: str) -> Ruleset:
         raise RulesetError(
             f"no ruleset {name!r} ships with the tool.", f"Shipped rulesets: {', '.join(shipped_names())}."
         )
-    return parse_ruleset(files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
+    return parse_ruleset(_text_of(name), name)
+
+
+def shipped_recognition(name: str) -> dict[str, Any]:
+    """Returns the table `[recognition]` of a shipped ruleset, without reading its rules; empty if it has none.
+
+    Examples:
+        >>> shipped_recognition("stripe")["what"]
+        'a Stripe event'
+    """
+    table: dict[str, Any] = tomllib.loads(_text_of(name)).get("recognition", {})
+    return table
+
+
+def _text_of(name: str) -> str:
+    return files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 
 def find_ruleset(text: str) -> Ruleset:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset, fold
-from etl.rules.vendors import shipped_names, shipped_ruleset
+from etl.rules.vendors import shipped_names, shipped_recognition
 
 
 class Signature(NamedTuple):
@@ -32,14 +32,19 @@ class Signature(NamedTuple):
 @cache
 def signatures() -> tuple[Signature, ...]:
     """Returns the signatures in the files of the shipped rulesets, those with the most names first."""
-    known = ((name, shipped_ruleset(name).recognition) for name in shipped_names())
+    tables = ((name, shipped_recognition(name)) for name in shipped_names())
     found = (
-        Signature(name, facts.what, frozenset(map(fold, names)))
-        for name, facts in known
-        if facts
-        for names in facts.names
+        Signature(name, table["what"], frozenset(map(fold, names)))
+        for name, table in tables
+        for names in table.get("names", ())
     )
     return tuple(sorted(found, key=lambda one: -len(one.names)))
+
+
+def may_recognise(names: Collection[str]) -> bool:
+    """Whether some of the names could together recognise a record."""
+    folded = set(map(fold, names))
+    return any(one.names <= folded for one in signatures())
 
 
 def recognise(names: Collection[str], ruleset: Ruleset) -> Signature | None:
