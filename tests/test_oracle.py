@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -86,8 +88,17 @@ def check(data: bytes, kind: str, setting: str, folder: Path) -> None:
     expected = oracle.run(data, kind, oracle.Options(**options, **switches))._asdict()
     for name in ("conversions", "rejections", "items", "passthroughs"):
         assert_same_rows(got[name], expected[name], data, kind)
-    for name in ("skipped", "unrecognised"):
-        assert sorted(got[name].items() ^ expected[name].items()) == [], name
+    assert got["skipped"] == expected["skipped"]
+    assert named(got["unrecognised"]) == named(expected["unrecognised"])
+
+
+def named(counts: dict[str, int]) -> Counter[str]:
+    """Counts of names; of a text that was taken for a name, the oracle does not know how it is redacted."""
+    found = Counter[str]()
+    for name, count in counts.items():
+        is_name = name != "redacted" and re.fullmatch(r"[\w.,\[\]()$@%+*/| -]{0,100}", name)
+        found[name if is_name else "(text)"] += count
+    return found
 
 
 def test_torn_and_padded_lines(tmp_path: Path) -> None:
@@ -121,7 +132,7 @@ def readable(seed: int) -> list[str]:
     texts = []
     for line in adversary.log_lines(seed, 300).split(b"\n"):
         found = oracle.read_log_line(1, line, options) if line.isascii() and b"\r" not in line else None
-        if isinstance(found, oracle.Request):
+        if isinstance(found, oracle.Request) and found.origin.received_at is not None:  # else the carrier's time counts
             texts.append(line.decode())
     return texts
 

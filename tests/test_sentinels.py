@@ -97,8 +97,8 @@ def test_a_sentinel_is_found_however_it_is_encoded() -> None:
 
 @pytest.mark.parametrize("pii", ["hash", "drop"])
 def test_a_run_writes_nothing_personal(pii: str, tmp_path: Path) -> None:
-    corpus = Corpus(draws(1, 4))
-    inputs = inputs_of(corpus, corpus.groups(draws(20, 1)), tmp_path / "in", *(SOME if pii == "drop" else ()))
+    corpus = Corpus(draws(1, 2))
+    inputs = inputs_of(corpus, corpus.groups(draws(20, 5)), tmp_path / "in", *(SOME if pii == "drop" else ()))
     out = tmp_path / "out"
     told = ("--metrics", out / "m.prom", "--openlineage", out / "lineage.jsonl", "--summary", out / "summary.json")
     out.mkdir()
@@ -120,7 +120,7 @@ def test_a_run_over_each_format_and_carrier_alone_writes_nothing_personal(pii: s
 @pytest.mark.parametrize("pii", ["hash", pytest.param("drop", marks=thorough)])
 def test_commands_show_nothing_personal(pii: str, tmp_path: Path) -> None:
     corpus = Corpus(1)
-    inputs = inputs_of(corpus, corpus.groups(draws(60, 10)), tmp_path / "in", *SOME)
+    inputs = inputs_of(corpus, corpus.groups(draws(60, 20)), tmp_path / "in", *SOME)
     house = tmp_path / "house.toml"
     house.write_text(HOUSE, encoding="utf-8")
     out, tables = tmp_path / "out", tmp_path / "out" / "tables"
@@ -139,7 +139,7 @@ def test_commands_show_nothing_personal(pii: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("pii", ["hash", pytest.param("drop", marks=thorough)])
 def test_a_warehouse_holds_nothing_personal(pii: str, tmp_path: Path) -> None:
     corpus = Corpus(1)
-    inputs = inputs_of(corpus, corpus.groups(draws(60, 10)), tmp_path / "in", *SOME)
+    inputs = inputs_of(corpus, corpus.groups(draws(60, 20)), tmp_path / "in", *SOME)
     house = tmp_path / "house.toml"
     house.write_text(HOUSE, encoding="utf-8")
     warehouse, options = tmp_path / "warehouse", (*TOLERANT, "--pii", pii)
@@ -174,7 +174,7 @@ def test_a_warehouse_holds_nothing_personal(pii: str, tmp_path: Path) -> None:
 )
 def test_a_killed_command_leaves_nothing_personal(where: str, words: tuple[str, str], tmp_path: Path) -> None:
     corpus = Corpus(1)
-    inputs = inputs_of(corpus, corpus.groups(draws(60, 10)), tmp_path / "in", *SOME)
+    inputs = inputs_of(corpus, corpus.groups(draws(60, 20)), tmp_path / "in", *SOME)
     (tmp_path / "left").mkdir()
     command = [
         sys.executable,
