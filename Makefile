@@ -60,7 +60,7 @@ types: $(READY) ## Check types (3 minutes)
 
 check: export HISTORIES := 208
 check: export THOROUGH := 1
-check: $(AIRFLOW)/.ready lint types test site ## Style, types, all tests (16 minutes), documents: what CI runs
+check: $(AIRFLOW)/.ready lint types test site ## Style, types, all tests (20 minutes), documents: what CI runs
 
 docs: $(READY) ## Write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py

@@ -68,6 +68,10 @@ _SYNTAXES: Final = (
 )
 
 
+#: Every separator of a syntax contains one of these.
+_SEPARATOR: Final = re.compile("""["'>:=]""")
+
+
 class _Hider(Protocol):
     """What hides a value: the trait of a name, and the placeholder of a value."""
 
@@ -88,6 +92,8 @@ def is_structured(text: str) -> bool:
 
 def hide_named(text: str, hider: _Hider) -> str:
     """Replaces what follows each personal name of a text."""
+    if not _SEPARATOR.search(text):
+        return text
     parts, place = [], 0
     for name in _NAME.finditer(text):
         trait = hider.trait(name[0]) if name.start() >= place else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
 
 from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset, fold
@@ -27,6 +27,9 @@ class Signature(NamedTuple):
         """Says how many postbacks look so, and what to do with them."""
         looks = "postback looks" if count == 1 else "postbacks look"
         return f"{count:,} {looks} like {self.what}: --ruleset {self.ruleset}"
+
+
+_folded: Final = lru_cache(4096)(fold)
 
 
 @cache
@@ -56,7 +59,7 @@ def recognise(names: Collection[str], ruleset: Ruleset) -> Signature | None:
         'looks like a Stripe event: --ruleset stripe'
         >>> recognise(("click_id", "payout"), Ruleset())
     """
-    folded = {fold(name): name for name in names}
+    folded = {_folded(name): name for name in names}
     for one in signatures():
         if one.ruleset != ruleset.name and one.names <= folded.keys():
             unread = [name for name in one.names if not meaning_of(folded[name], ruleset).is_recognised]
