@@ -29,7 +29,8 @@ TWICE: Final = Doubt(
     "one id in several integrations", "if a pixel and a server report the same sales, count one of the integrations"
 )
 
-#: One row per kind and integration; of `TWICE`, the integration is the names of all, and one of each id is no record.
+#: One row per kind and integration. A row of `TWICE` names all integrations that share ids, and its records and money
+#: are those of all but the first of them.
 DOUBTFUL: Final = pl.Schema(
     {
         "kind": pl.String(),
