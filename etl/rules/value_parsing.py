@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl.columnar.factorize import map_distinct
+from etl.columnar.string_buffers import series_of
 from etl.rules.page import WHITE_SPACE
 from etl.schema import INSTANT, MONEY
 
@@ -242,7 +243,7 @@ def _parse_valid_utc(texts: pl.Series) -> pl.Series:
     except pa.ArrowInvalid:
         times = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
         return times.dt.replace_time_zone("UTC")
-    return pl.Series(pl.from_arrow(times))
+    return series_of(times)
 
 
 @lru_cache(maxsize=4096)

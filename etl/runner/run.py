@@ -118,8 +118,8 @@ def _stage_duplicates(
     Returns:
         The pieces, and by task number the duplicates that were not held back.
     """
-    held = [piece.read_held(stage, "keys", ["key_hash"]) for piece in pieces]
-    write_stream(pl.concat([KEYS.empty().select("key_hash"), *held]).unique(maintain_order=True), stage / REPEATED)
+    held = pl.concat([KEYS.empty()["key_hash"], *(piece.read_hashes(stage, held=True) for piece in pieces)])
+    write_stream(held.unique(maintain_order=True).to_frame(), stage / REPEATED)
     calls = [(pieces[i : i + _PIECES_PER_CALL], stage) for i in range(0, len(pieces), _PIECES_PER_CALL)]
     suspects = pl.concat([SUSPECTS.to_frame(), *engine.map(find_suspects, calls)])
     groups = range(suspects.height // _SUSPECTS_PER_GROUP + 1)

@@ -13,13 +13,15 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.columnar.string_buffers import series_of
 from etl.runner.counts import Tally
 from etl.runner.engine import TaskContext
 from etl.runner.parquet import read_stream, write_stream, write_table
 from etl.schema import KEYS, TABLES
+from etl.steps.deduplication import NOT_SHARED, SHARED, keys_of
 from etl.steps.rejections import reject_duplicates
 
-#: The tables of conversions and of their details.
+#: The tables of conversions and of their details. They are staged as Parquet files, which may be published as they are.
 _CONVERTED: Final = ("conversions", "items", "passthroughs")
 
 #: The frames of `pipeline.Tables` that are staged.
@@ -27,9 +29,6 @@ STAGED: Final = (*_CONVERTED, "rejections", "keys")
 
 #: One row is a key that may be a duplicate, with its piece, and whether its conversion is held back.
 SUSPECTS: Final = pl.Schema({**KEYS.schema, "task": pl.Int64(), "number": pl.Int64(), "is_held": pl.Boolean()})
-
-#: The staged tables that are Parquet files: these become published files as they are, and a warehouse scans the keys.
-_PARQUET: Final = (*_CONVERTED, "keys")
 
 #: The staged file with the key hashes of all conversions that are held back.
 REPEATED: Final = "repeated.arrow"
@@ -61,18 +60,40 @@ class Piece(NamedTuple):
 
     def path(self, stage: Path, name: str) -> Path:
         """Returns the path of a table of this piece."""
-        suffix = "parquet" if name in _PARQUET else "arrow"
+        suffix = "parquet" if name in _CONVERTED else "arrow"
         return stage / f"{self.task:06d}-{self.number:04d}.{name}.{suffix}"
 
     def read(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Reads a table of this piece."""
         path = self.path(stage, name)
-        return pl.read_parquet(path, columns=columns, glob=False) if name in _PARQUET else read_stream(path, columns)
+        return pl.read_parquet(path, columns=columns, glob=False) if name in _CONVERTED else read_stream(path, columns)
 
     def write(self, stage: Path, name: str, rows: pl.DataFrame) -> None:
-        """Writes a table of this piece."""
-        write = write_table if name in _PARQUET else write_stream
-        write(rows, self.path(stage, name))
+        """Writes a table of this piece; of keys only the columns that conversions do not have."""
+        write = write_table if name in _CONVERTED else write_stream
+        write(rows.select(NOT_SHARED) if name in ("keys", "held.keys") else rows, self.path(stage, name))
+
+    def read_hashes(self, stage: Path, *, held: bool = False) -> pl.Series:
+        """Reads the column `key_hash` of the keys that are held back, or of the others."""
+        if held and not self.held:
+            return KEYS.empty()["key_hash"]
+        return read_stream(self.path(stage, "held.keys" if held else "keys"), ["key_hash"])["key_hash"]
+
+    def read_keys(self, stage: Path, hashes: pl.Series | None = None, *, held: bool = False) -> pl.DataFrame:
+        """Reads the keys that are held back, or the others: rows of `schema.KEYS`.
+
+        Args:
+            stage: The staging folder.
+            hashes: Only keys with one of these hashes.
+            held: Which keys.
+        """
+        if held and not self.held:
+            return KEYS.empty()
+        prefix = "held." if held else ""
+        keys = self.read(stage, f"{prefix}keys")
+        if hashes is not None:
+            keys = keys.filter(keys["key_hash"].is_in(hashes.implode()))
+        return keys_of(self.read(stage, f"{prefix}conversions", SHARED), keys) if keys.height else KEYS.empty()
 
     def read_held(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Reads the rows of a table that are held back."""
@@ -104,11 +125,10 @@ def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Path) -> pl
         pieces: The pieces whose keys are searched.
         stage: The staging folder, which holds the pieces and the file `REPEATED`.
     """
-    repeated = read_stream(stage / REPEATED)["key_hash"].implode()
+    repeated = read_stream(stage / REPEATED)["key_hash"]
     suspects = []
     for piece in pieces:
-        not_held = piece.read(stage, "keys").filter(pl.col("key_hash").is_in(repeated))
-        for rows, is_held in ((not_held, False), (piece.read_held(stage, "keys"), True)):
+        for rows, is_held in ((piece.read_keys(stage, repeated), False), (piece.read_keys(stage, held=True), True)):
             place = {"task": piece.task, "number": piece.number, "is_held": is_held}
             suspects.append(_compacted(rows.with_columns(pl.lit(v, SUSPECTS[k]).alias(k) for k, v in place.items())))
     return pl.concat(suspects)
@@ -116,7 +136,8 @@ def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Path) -> pl
 
 def _compacted(rows: pl.DataFrame) -> pl.DataFrame:
     """Copies rows into new memory, since polars keeps the texts of rows that a filter dropped (see bench/README.md)."""
-    return pl.DataFrame(pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
+    oldest = pl.CompatLevel.oldest()
+    return pl.DataFrame([series_of(column.to_arrow(compat_level=oldest)).alias(column.name) for column in rows])
 
 
 def parts_of(pieces: list[Piece], records: int) -> list[list[Piece]]:

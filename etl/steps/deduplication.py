@@ -25,15 +25,20 @@ DUPLICATES: Final = pl.Schema(
     {"conversion_id": pl.String(), "duplicate_of": pl.String(), "duplicate_kind": pl.String()}
 )
 
-#: Columns of keys that are copied from conversions unchanged.
-_COPIED: Final = [name for name in KEYS.schema if name not in ("event", "transaction_key", "key_hash", "match_digest")]
+#: Columns of keys that conversions do not have; a ruleset may leave the event out of the key.
+_OWN: Final = ("event", "transaction_key", "key_hash", "match_digest")
+NOT_SHARED: Final = ["conversion_id", *(name for name in _OWN if name != "transaction_key")]
+#: Columns of keys that are copied from conversions unchanged, and those columns of conversions that keys come from.
+_COPIED: Final = [name for name in KEYS.schema if name not in _OWN]
+SHARED: Final = [*_COPIED, "transaction_id"]
 
 
-def dedup_keys(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
+def dedup_keys(conversions: pl.DataFrame, sent: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     """Returns the deduplication keys of conversions that have a usable transaction_id (rules 6.3).
 
     Args:
-        conversions: Conversions with ids and lineage; `match_key` as sent.
+        conversions: Rows of `schema.CONVERSIONS`.
+        sent: The same conversions with all texts as sent: these are hashed.
         ruleset: Gives the scope of deduplication.
 
     Returns:
@@ -41,15 +46,34 @@ def dedup_keys(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     """
     if ruleset.dedup_scope == "off":
         return KEYS.empty()
-    ids = conversions["transaction_id"]
+    ids = sent["transaction_id"]
     is_key = ids.is_not_null() & ~placeholders.is_junk_id(ids)
     event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
-    return (
-        conversions.select(*_COPIED, "match_key", event=event, transaction_key=ids.str.strip_chars())
-        .filter(is_key)
-        .with_columns(key_hash=stable_hash(*_KEY), match_digest=stable_hash("match_key"))
-        .select(KEYS.schema.names())
+    transaction_key = pl.col("transaction_id").str.strip_chars()
+    columns = [
+        *("account_id", "integration", "match_key"),
+        event.alias("event"),
+        transaction_key.alias("transaction_key"),
+    ]
+    hashes = (
+        sent.select(columns).filter(is_key).select(key_hash=stable_hash(*_KEY), match_digest=stable_hash("match_key"))
     )
+    keys = conversions.select(*_COPIED, event=event, transaction_key=transaction_key).filter(is_key)
+    return keys.with_columns(hashes).select(KEYS.schema.names())
+
+
+def keys_of(conversions: pl.DataFrame, staged: pl.DataFrame) -> pl.DataFrame:
+    """Returns the keys of conversions from the columns of keys that conversions do not have.
+
+    Args:
+        conversions: Rows of `schema.CONVERSIONS`, or at least the columns `SHARED`.
+        staged: `NOT_SHARED`, some of the conversions.
+
+    Returns:
+        Rows of `schema.KEYS`, in the order of `staged`.
+    """
+    shared = conversions.select(*_COPIED, transaction_key=pl.col("transaction_id").str.strip_chars())
+    return staged.join(shared, on="conversion_id", how="left", maintain_order="left").select(KEYS.schema.names())
 
 
 def repeated_hashes(key_hashes: list[pl.Series]) -> pl.Series:

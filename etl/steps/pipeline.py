@@ -145,10 +145,11 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
         "items": items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
         "passthroughs": passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.schema.names()),
         "rejections": rejections.with_columns(raws).select(REJECTIONS.schema.names()),
-        "keys": dedup_keys(whole, ruleset),
     }
+    hidden = {name: hide_in_columns(rows, options.pii) for name, rows in sent.items()}
     tables = Tables(
-        **{name: hide_in_columns(rows, options.pii) for name, rows in sent.items()},
+        **hidden,
+        keys=dedup_keys(hidden["conversions"], whole, ruleset),
         skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
         unrecognised=hide_in_names(fields.unrecognised, options.pii, ruleset),
     )

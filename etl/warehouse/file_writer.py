@@ -83,8 +83,8 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Writte
     counts: list[dict[str, InputCounts]] = []
     judged: list[dict[str, pl.DataFrame]] = []
     for piece in pieces:
-        names = ("conversions", "items", "passthroughs", "rejections", "keys", "raws")
-        rows = {table: piece.read(stage, table) for table in names}
+        names = ("conversions", "items", "passthroughs", "rejections", "raws")
+        rows = {table: piece.read(stage, table) for table in names} | {"keys": piece.read_keys(stage)}
         counts.append(_counted(rows))
         judged.append(_without_duplicates(rows, duplicates))
     whole = {table: pl.concat(rows[table] for rows in judged) for table in judged[0]}

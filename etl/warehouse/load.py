@@ -46,7 +46,7 @@ from etl.warehouse.load_decisions import (
     named_first,
     skip_unknown,
 )
-from etl.warehouse.load_duplicates import DuplicateChanges, checked_dedup_settings, dedup_settings
+from etl.warehouse.load_duplicates import DuplicateChanges, StagedPieces, checked_dedup_settings, dedup_settings
 from etl.warehouse.load_history import Run, new_entries, rules_versions, updated_entries
 from etl.warehouse.row_changes import Change, apply, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
@@ -223,8 +223,8 @@ def _read_inputs(
         tasks, reports = transform_inputs(plans.planned, request, engine, progress, stage)
         check_unchanged(plans.planned, tasks, reports)
         progress.begin("writing", 0)
-        keys = [piece.path(stage.folder, "keys") for report in reports for piece in report.pieces]
-        duplicates = duplicate_changes(warehouse, keys, removed, dedup_settings(request.ruleset))
+        staged = StagedPieces([piece for report in reports for piece in report.pieces], stage.folder)
+        duplicates = duplicate_changes(warehouse, staged, removed, dedup_settings(request.ruleset))
         duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
         parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, plans.planned, (tasks, reports), parts)

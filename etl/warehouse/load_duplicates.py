@@ -15,6 +15,7 @@ import polars as pl
 
 from etl.errors import UsageError
 from etl.rules.ruleset import Ruleset
+from etl.runner.staged_parts import Piece
 from etl.steps.address_columns import hide_in_columns
 from etl.steps.deduplication import DUPLICATES, find_duplicates, repeated_hashes
 from etl.warehouse.snapshots import Warehouse
@@ -40,6 +41,16 @@ class DuplicateChanges(NamedTuple):
     demoted: pl.DataFrame
     promoted: pl.DataFrame
     changed: pl.DataFrame
+
+
+class StagedPieces(NamedTuple):
+    """Pieces of new rows, and the folder in which they are staged."""
+
+    pieces: list[Piece]
+    folder: Path
+
+
+NOTHING_STAGED: Final = StagedPieces([], Path())
 
 
 def dedup_settings(ruleset: Ruleset) -> dict[str, Any]:
@@ -75,13 +86,17 @@ def as_stored(keys: pl.DataFrame) -> pl.DataFrame:
 
 
 def compare_keys(
-    warehouse: Warehouse, staged: list[Path], removed: pl.DataFrame, digests: frozenset[str], window: timedelta | None
+    warehouse: Warehouse,
+    staged: StagedPieces,
+    removed: pl.DataFrame,
+    digests: frozenset[str],
+    window: timedelta | None,
 ) -> DuplicateChanges:
     """Compares new and removed keys with the keys of the warehouse.
 
     Args:
         warehouse: The warehouse before the change.
-        staged: Files of new keys: rows of `schema.KEYS`.
+        staged: The pieces with new keys.
         removed: Rows of `delta.FILES`: the files of the table `keys` that may hold keys of removed inputs.
         digests: Digests of the removed inputs.
         window: Window of the deduplication.
@@ -89,7 +104,7 @@ def compare_keys(
     Returns:
         The duplicates that change.
     """
-    new_hashes = [as_stored(pl.read_parquet(path, columns=["key_hash", "match_digest"]))["key_hash"] for path in staged]
+    new_hashes = [piece.read_hashes(staged.folder).reinterpret(signed=True) for piece in staged.pieces]
     prefixes = [prefix_of(digest) for digest in digests]
     is_removed = id_prefix("conversion_id").is_in(prefixes)
     lost = warehouse.scan("keys", removed).filter(is_removed).select("key_hash").unique().collect()["key_hash"]
@@ -100,7 +115,8 @@ def compare_keys(
     touched = pl.concat([known.collect(engine="streaming")["key_hash"], repeated, lost]).unique()
     is_touched = pl.col("key_hash").is_in(touched.implode())
     history = hide_in_columns(keys.filter(is_touched).select(_COMPARED).collect(engine="streaming"), "hash")
-    news = [as_stored(pl.read_parquet(path)).filter(is_touched).select(_COMPARED) for path in staged]
+    hashes = touched.reinterpret(signed=False)
+    news = [as_stored(piece.read_keys(staged.folder, hashes)).select(_COMPARED) for piece in staged.pieces]
     fresh = pl.concat([pl.DataFrame(schema={name: STORED_KEYS.schema[name] for name in _COMPARED}), *news])
     left = history.filter(~is_removed)
     return _difference(

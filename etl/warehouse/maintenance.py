@@ -15,6 +15,7 @@ from etl.runner.stage_inputs import run_id
 from etl.warehouse import delta, snapshots
 from etl.warehouse.delta import FileChanges
 from etl.warehouse.file_writer import write_rows
+from etl.warehouse.load_duplicates import NOTHING_STAGED
 from etl.warehouse.load_history import find_load
 from etl.warehouse.row_changes import Change, apply, commit_all, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
@@ -129,7 +130,7 @@ def forget(named: str, warehouse_address: str) -> dict[str, Any]:
     with snapshots.open_for_writing(warehouse_address) as warehouse:
         row = find_load(warehouse, named)
         change = Change(run_id(), removed=frozenset({row["digest"]}))
-        duplicates = duplicate_changes(warehouse, [], change.removed, warehouse.snapshot.dedup)
+        duplicates = duplicate_changes(warehouse, NOTHING_STAGED, change.removed, warehouse.snapshot.dedup)
         apply(warehouse, change, duplicates, warehouse.snapshot.dedup)
         moved = {"promoted": duplicates.promoted.height, "demoted": duplicates.demoted.height}
         return {"run_id": change.run, "digest": row["digest"], "names": row["names"], **moved}

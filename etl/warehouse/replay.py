@@ -28,7 +28,7 @@ from etl.schema import SUMMABLE
 from etl.sources.reread import origin_of
 from etl.warehouse import snapshots
 from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, counts_of_parts, files_of_parts, write_part
-from etl.warehouse.load_duplicates import DuplicateChanges, checked_dedup_settings
+from etl.warehouse.load_duplicates import DuplicateChanges, StagedPieces, checked_dedup_settings
 from etl.warehouse.load_history import as_counts
 from etl.warehouse.rejudge import CHANGED, NOT_JUDGED, OUTCOMES, PASSED, SAME, SKIPPED, rejudge
 from etl.warehouse.row_changes import Change, apply, duplicate_changes
@@ -132,7 +132,7 @@ def _rejudge_all(
             for name, table in {**found.tables, "outcomes": moved}.items():
                 pieces[-1].write(folder, name, table)
         progress.advance(size * rows.height // records, rows.height)
-    duplicates = duplicate_changes(warehouse, [piece.path(folder, "keys") for piece in pieces], frozenset(), dedup)
+    duplicates = duplicate_changes(warehouse, StagedPieces(pieces, folder), frozenset(), dedup)
     duplicates.new.write_parquet(folder / "duplicates.parquet")
     totals = pl.concat(counts).group_by(_COUNTED).agg(pl.col("count").sum()).sort(_COUNTED, nulls_last=True)
     return _Rejudged(folder, pieces, totals, pl.concat(removed_keys), duplicates)

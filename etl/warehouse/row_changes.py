@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -18,7 +17,7 @@ from etl.steps.rejections import reject_duplicates
 from etl.warehouse import delta, file_storage
 from etl.warehouse.delta import Addition, FileChanges
 from etl.warehouse.file_writer import DETAILS, withheld_rows, write_rows
-from etl.warehouse.load_duplicates import DuplicateChanges, compare_keys, dedup_window
+from etl.warehouse.load_duplicates import DuplicateChanges, StagedPieces, compare_keys, dedup_window
 from etl.warehouse.snapshots import Warehouse, commit_snapshot, new_snapshot
 from etl.warehouse.table_layout import (
     BY_NAME,
@@ -69,18 +68,18 @@ class TableEdit:
 
 
 def duplicate_changes(
-    warehouse: Warehouse, keys: list[Path], removed: frozenset[str], dedup: dict[str, Any] | None
+    warehouse: Warehouse, staged: StagedPieces, removed: frozenset[str], dedup: dict[str, Any] | None
 ) -> DuplicateChanges:
     """Finds the duplicates that change when inputs are removed and staged keys are added.
 
     Args:
         warehouse: The warehouse before the change.
-        keys: Files of new keys.
+        staged: The pieces with new keys.
         removed: Digests of the removed inputs.
         dedup: Scope and window of the deduplication.
     """
     files = files_that_may_hold(BY_NAME["keys"], warehouse.files["keys"], _no_rows(), removed)
-    return compare_keys(warehouse, keys, files, removed, dedup_window(dedup))
+    return compare_keys(warehouse, staged, files, removed, dedup_window(dedup))
 
 
 def files_that_may_hold(
