@@ -78,14 +78,7 @@ def replacements(values: pl.DataFrame, pii: Pii) -> pl.Series:
     """
     if pii == "drop" or not values.height:
         return pl.Series([DROPPED]).new_from_index(0, values.height)
-    parts = []
-    usable = values["text"].set(trait_hashes.are_junk(values["text"]), None)
-    for part in values.with_columns(usable).with_row_index("place").partition_by("trait"):
-        trait = part["trait"][0]
-        texts = part["text"].set(~trait_hashes.are_usable(trait, part["text"]), None)
-        hashed = trait_hashes.sha256_of(trait_hashes.HASH_OF[trait], texts, part["country"])
-        parts.append(part.select("place", text=HASHED + pl.lit(hashed)))
-    return pl.concat(parts).sort("place")["text"].fill_null(DROPPED)
+    return (HASHED + trait_hashes.digests_of(values)).fill_null(DROPPED)
 
 
 def decoded(text: str) -> str:

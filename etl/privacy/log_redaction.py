@@ -12,7 +12,7 @@ import numpy as np
 
 from etl.columnar import access_log_parser
 from etl.columnar.access_log_parser import CLOCK_TO_METHOD
-from etl.columnar.string_buffers import Bytes, Positions, texts_of
+from etl.columnar.string_buffers import Bytes, Positions, Truths, texts_of
 
 #: A line whose text before the time matches is not regular here: the redactor of single records would find JSON or a
 #: parameter in it.
@@ -43,13 +43,14 @@ class LineParts(NamedTuple):
     ends: Positions
 
 
-def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> LineParts:
+def regular_lines(buffer: Bytes, starts: Positions, ends: Positions, is_wanted: Truths | None = None) -> LineParts:
     """Returns the positions of the parts of the regular lines of a batch.
 
     Args:
         buffer: Bytes of the lines, with one byte between two lines.
         starts: First byte of each line.
         ends: One past the last byte of each line.
+        is_wanted: Which lines are looked for; by default all.
 
     Examples:
         >>> line = b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /a?b=c HTTP/1.1" 200 2'
@@ -60,7 +61,8 @@ def regular_lines(buffer: Bytes, starts: Positions, ends: Positions) -> LinePart
     found = np.zeros((len(access_log_parser.FOUND), len(starts)), np.int64)
     kinds = np.empty(len(starts), np.uint8)
     access_log_parser.read_lines(buffer.data, starts, ends, b"", found, kinds)
-    numbers = np.flatnonzero(kinds != access_log_parser.IRREGULAR)
+    is_regular = kinds != access_log_parser.IRREGULAR
+    numbers = np.flatnonzero(is_regular if is_wanted is None else is_regular & is_wanted)
     is_odd = texts_of(buffer, starts[numbers], found[0, numbers] - CLOCK_TO_METHOD).str.contains(_ODD)
     numbers = numbers[~is_odd.to_numpy()]
     targets, _, path_ends, target_ends = found[:4, numbers]

@@ -29,7 +29,9 @@ _BODY_NAMES: Final = frozenset(("body", "rawbody", "requestbody", "postdata", "p
 _STEPS: Final = re.compile(r"[\[\]().]+[0-9]*")
 
 #: A name that contains the name of one of these traits holds that trait: `customer_email`, `phone2`.
-_PARTIAL_NAMES: Final = ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
+_PARTIAL_NAMES: Final = {
+    fold(trait): trait for trait in ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
+}
 
 #: A text without `::` and with at most 6 colons contains no IPv6 address, which has seven.
 _COLONS_OF_A_LINE: Final = 6
@@ -107,7 +109,7 @@ class NamedValueRedactor(AddressRedactor):
             return ADDRESS
         if last in self.traits:
             return self.traits[last]
-        return next((trait for trait in _PARTIAL_NAMES if fold(trait) in key), None)
+        return next((trait for part, trait in _PARTIAL_NAMES.items() if part in key), None)
 
     def scrub(self, text: str) -> str:
         """Replaces client addresses in a text by `-`, and e-mail addresses by placeholders."""

@@ -58,53 +58,42 @@ def redact_raws(
     """
     if pii == "keep" or not len(raws):
         return raws
-    if is_unread is not None and is_unread.any():
-        return _redact_parts(raws, pii, ruleset, layouts, is_unread)
-    if layouts is not None and layouts.null_count() < len(layouts):
-        return _redact_rows(raws, layouts, Redactor(ruleset, pii))
-    if len(raws) < MIN_BATCH:
-        return _redact_each(raws, Redactor(ruleset, pii))
-    objects, texts = redact_objects(raws, Redactor(ruleset, pii), pii)
+    redactor = Redactor(ruleset, pii)
+    unread = pl.repeat(False, len(raws), eager=True) if is_unread is None else is_unread
+    if layouts is None:
+        layouts = pl.repeat(None, len(raws), dtype=pl.String, eager=True)
+    if layouts.null_count() < len(layouts) or len(raws) < MIN_BATCH:
+        return _redact_each(raws, redactor, layouts, unread)
+    read = (~unread).arg_true()
+    objects, texts = redact_objects(raws.gather(read), redactor, pii)
+    objects = read.gather(objects)
     others = np.delete(np.arange(len(raws)), objects)
     if not len(others):
         return texts.alias(raws.name)
-    lines = _redact_lines(raws.gather(others), Redactor(ruleset, pii), pii)
+    lines = _redact_lines(raws.gather(others), unread.gather(others).to_numpy(), Redactor(ruleset, pii), pii)
     return raws.clone().scatter(objects, texts).scatter(others, lines)
 
 
-def _redact_parts(
-    raws: pl.Series, pii: Pii, ruleset: Ruleset, layouts: pl.Series | None, is_unread: pl.Series
-) -> pl.Series:
-    """Redacts the records that could not be read as broken texts, and the others by their grammar."""
-    unread, read = is_unread.arg_true(), (~is_unread).arg_true()
-    redactor = Redactor(ruleset, pii)
-    broken = redactor.fill([redactor.unread_text(raw) for raw in raws.gather(unread)])
-    others = redact_raws(raws.gather(read), pii, ruleset, None if layouts is None else layouts.gather(read))
-    return raws.clone().scatter(unread, broken).scatter(read, others)
-
-
-def _redact_rows(raws: pl.Series, layouts: pl.Series, redactor: Redactor) -> pl.Series:
-    """Redacts records one at a time, rows of tables by their layouts."""
+def _redact_each(raws: pl.Series, redactor: Redactor, layouts: pl.Series, is_unread: pl.Series) -> pl.Series:
+    """Redacts records one at a time: rows of tables by their layouts, those that could not be read as broken texts."""
     templates = [
-        redactor.template(raw) if layout is None else redactor.row(raw, layout_of(layout))
-        for raw, layout in zip(raws, layouts, strict=True)
+        redactor.unread_text(raw)
+        if is_broken
+        else redactor.template(raw)
+        if layout is None
+        else redactor.row(raw, layout_of(layout))
+        for raw, layout, is_broken in zip(raws, layouts, is_unread, strict=True)
     ]
     return redactor.fill(templates).alias(raws.name)
 
 
-def _redact_each(raws: pl.Series, redactor: Redactor) -> pl.Series:
-    """Redacts records that are no rows of tables, one at a time."""
-    return redactor.fill([redactor.template(raw) for raw in raws]).alias(raws.name)
-
-
-def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
+def _redact_lines(raws: pl.Series, is_unread: Truths, redactor: Redactor, pii: Pii) -> pl.Series:
     """Redacts the regular access-log lines together, and all other records one at a time."""
     buffer, ends = join_bytes(raws, " ")
     starts = np.append(0, ends + 1)[:-1]
-    lines = regular_lines(buffer, starts, ends)
-    if not len(lines.numbers):
-        return _redact_each(raws, redactor)
+    lines = regular_lines(buffer, starts, ends, ~is_unread)
     others = np.delete(np.arange(len(starts)), lines.numbers)
+    broken, others = others[is_unread[others]], others[~is_unread[others]]
     params = _params(buffer, lines, redactor)
     written = [
         templates_of(buffer, lines.starts, lines.clocks, redactor.scrub),
@@ -112,6 +101,7 @@ def _redact_lines(raws: pl.Series, redactor: Redactor, pii: Pii) -> pl.Series:
         templates_of(buffer, *_suspects(buffer, params), redactor.piece),
         templates_of(buffer, lines.target_ends, lines.ends, redactor.line_text),
         templates_of(buffer, starts[others], ends[others], redactor.template),
+        templates_of(buffer, starts[broken], ends[broken], redactor.unread_text),
     ]
     splices = Splices.merged([_replacements(buffer, params, pii), *fill_templates(written, redactor.fill)])
     return spliced(buffer, starts, ends, splices)
@@ -129,9 +119,8 @@ def redact_again(raws: pl.Series, pii: Pii, ruleset: Ruleset, layout: str | None
     redactor = AddedTraitsRedactor(ruleset, pii)
     if pii == "keep" or not redactor.traits:
         return raws
-    if layout is None:
-        return _redact_each(raws, redactor)
-    return _redact_rows(raws, pl.Series([layout]).new_from_index(0, len(raws)), redactor)
+    layouts = pl.Series([layout], dtype=pl.String).new_from_index(0, len(raws))
+    return _redact_each(raws, redactor, layouts, pl.repeat(False, len(raws), eager=True))
 
 
 class _QueryParams(NamedTuple):

@@ -54,6 +54,30 @@ def sha256_of(trait_hash: TraitHash, texts: pl.Series, countries: pl.Series | No
     return _hash_columns((trait_hash,), texts, us)[0]
 
 
+def digests_of(values: pl.DataFrame) -> pl.Series:
+    """Returns the digest of each value of a trait, as in the trait's first hash column; null where it has none.
+
+    Few values cost most by the number of calls of polars, so that all traits are hashed together.
+
+    Args:
+        values: trait, text (as sent) and country (of the person, as sent).
+    """
+    parts = values.with_columns(text=values["text"].set(are_junk(values["text"]), None)).with_row_index("place")
+    whole = pl.concat(_with_forms(part) for part in parts.partition_by("trait")).sort("place")
+    return _digests(whole["form"], whole["text"])
+
+
+def _with_forms(values: pl.DataFrame) -> pl.DataFrame:
+    """Adds the normal forms of the values of one trait, column `form`; the text of an unusable value becomes null."""
+    trait, texts = values["trait"][0], values["text"]
+    row = HASH_OF[trait]
+    usable = texts.set(~are_usable(trait, texts), None) if trait in _USABLE else texts
+    forms = row.normalise(usable)
+    if row.normalise_in_us is not None and (us := is_us(values["country"])).any():
+        forms = row.normalise_in_us(usable).zip_with(us, forms)
+    return values.with_columns(usable, forms.alias("form"))
+
+
 def hash_columns(person: pl.DataFrame) -> list[pl.Series]:
     """Returns all columns of HASHES.
 
