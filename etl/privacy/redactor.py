@@ -55,6 +55,8 @@ _NESTING: Final = re.compile(r"[=?{\[@\\<]|%(?:7B|5B|3D|3F|25|40|3A|5C|3C)", re.
 #: A part of a value that no encoding leaves.
 _UNENCODED: Final = re.compile(r'["<>]')
 _MAX_LAYERS: Final = 4
+#: Words in which there is nothing to find: no address, pair, JSON, or base64.
+_WORDS: Final = re.compile(r"(?!.*(?:[A-Za-z0-9+/]{16}|\.[0-9]{1,3}\.))[\w .,;!?#$*+/()-]*")
 
 #: A name as senders write names; a longer one is a text.
 _NAME_LENGTH: Final = 100
@@ -296,8 +298,9 @@ class Redactor(NamedValueRedactor):
 
         The text may be base64, JSON, a URL or a form; or free text, in which a name announces what follows it.
         """
-        in_base64 = self._base64(text, name)
-        if in_base64:
+        is_plain = _WORDS.fullmatch(text) and not self._is_unread and name != "body"
+        in_base64 = text if is_plain else self._base64(text, name)
+        if in_base64 is not None:
             return in_base64
         if text.lstrip().startswith(OPENERS):
             try:

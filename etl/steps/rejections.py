@@ -12,7 +12,7 @@ from etl.rules import page
 from etl.rules.body_faults import other_kind
 from etl.rules.parameter_names import is_within_one_edit
 from etl.rules.ruleset import ASCII_LOWER, Ruleset, fold
-from etl.rules.vendors.recognition import may_recognise, recognise
+from etl.rules.vendors.recognition import signatures
 from etl.schema import REJECTIONS
 from etl.steps.field_resolution import Fields
 from etl.steps.nested_identities import find_identity
@@ -80,15 +80,16 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
         .group_by("row", maintain_order=True)
         .agg(name=pl.format("{} is not read; {} would be", "name", "near_miss").first())
     )
-    lacking = postbacks["fields"].filter(is_refused).to_list()
-    nested = [one if is_lacking else None for one, is_lacking in zip(lacking, refused["missing_identity"], strict=True)]
+    bodies = postbacks["fields"].filter(is_refused)
+    has_structures = bodies.list.eval(pl.element().struct.field("is_structure").any()).list.first().fill_null(False)
+    bodies = bodies.set(~(has_structures & refused["missing_identity"]), None).to_list()
     rejected = (
         postbacks.filter(is_refused)
         .with_columns(
             *refused,
             type=map_distinct(types, lambda text: suggest_type(text, ruleset)),
-            kind=pl.col("body").map_elements(other_kind, return_dtype=pl.String),
-            nested=pl.Series([find_identity(one, ruleset) for one in nested], dtype=pl.String),
+            kind=pl.when(pl.col("body").str.contains(r"^\s*(?:<|--)")).then("body").map_elements(other_kind, pl.String),
+            nested=pl.Series([find_identity(one, ruleset) if one else None for one in bodies], dtype=pl.String),
             preset=_name_presets(fields, is_refused, ruleset),
             reading=_suggest_readings(postbacks.filter(is_refused), refused["unread_postback"], ruleset),
         )
@@ -107,19 +108,29 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
 
 
 def _name_presets(fields: Fields, is_refused: pl.Series, ruleset: Ruleset) -> pl.Series:
-    """Returns, for each refused postback, the shipped ruleset that would read it; null where none is recognised."""
-    rows = is_refused.arg_true()
-    if not len(rows) or not may_recognise(fields.params.names.to_list()):
-        return pl.Series([None], dtype=pl.String).new_from_index(0, len(rows))
-    sent = fields.params.frame(np.flatnonzero(is_refused.to_numpy()[fields.params.rows]))
-    listed = sent.group_by("row").agg(pl.col("name").unique().sort().str.join("\0"))
-    known = pl.DataFrame({"row": rows}).join(listed, on="row", how="left", maintain_order="left")["name"]
+    """Returns, for each refused postback, the shipped ruleset that would read it; null where none is recognised.
 
-    def advice(names: str) -> str | None:
-        found = recognise(names.split("\0"), ruleset)
-        return found.advice if found else None
-
-    return map_distinct(known, advice)
+    Source: rules 11.2; `vendors.recognition.recognise` says the same of one record.
+    """
+    rows = np.flatnonzero(is_refused)
+    advice = np.full(len(rows), None, object)
+    names = [fold(name) for name in fields.params.names]
+    possible = [one for one in signatures() if one.ruleset != ruleset.name and one.names.issubset(names)]
+    if len(rows) and possible:
+        index = np.flatnonzero(is_refused.to_numpy()[fields.params.rows])
+        row, number = np.searchsorted(rows, fields.params.rows[index]), fields.params.numbers[index]
+        is_unread = ~fields.meanings["is_recognised"].to_numpy()[number]
+        for one in reversed(possible):
+            places = {name: place for place, name in enumerate(one.names)}
+            place = np.array([places.get(name, -1) for name in names])[number]
+            of_vendor = place >= 0
+            is_sent, is_new = np.zeros((len(rows), len(places)), np.bool_), np.zeros(len(rows), np.bool_)
+            is_sent[row[of_vendor], place[of_vendor]] = True
+            is_new[row[of_vendor & is_unread]] = True
+            is_meant = is_sent.all(axis=1)
+            advice[is_meant] = None
+            advice[is_meant & is_new] = one.advice
+    return pl.Series(advice, dtype=pl.String)
 
 
 def reject_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:

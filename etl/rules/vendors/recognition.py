@@ -44,12 +44,6 @@ def signatures() -> tuple[Signature, ...]:
     return tuple(sorted(found, key=lambda one: -len(one.names)))
 
 
-def may_recognise(names: Collection[str]) -> bool:
-    """Whether some of the names could together recognise a record."""
-    folded = set(map(fold, names))
-    return any(one.names <= folded for one in signatures())
-
-
 def recognise(names: Collection[str], ruleset: Ruleset) -> Signature | None:
     """Returns what a record with these parameters looks like; None where the ruleset in use reads all that shows it.
 
