@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from etl.columnar.field_lists import fields_of
 from etl.errors import RulesetError
 from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset
-from etl.rules.vendors import find_ruleset, shipped_names
+from etl.rules.vendors import find_ruleset, shipped_names, shipped_recognition, shipped_ruleset
 from etl.rules.vendors.recognition import Signature, recognise, signatures
 from etl.schema import REQUESTS
+from etl.steps.field_resolution import resolve_aliases
 from etl.steps.parameters import explode_params
+from etl.steps.rejections import name_presets
 from tests import adversary
 from tests.case_files import FOLDER, shown
 from tests.commands import run
@@ -193,3 +197,31 @@ def test_every_ruleset_is_recognised_by_something() -> None:
 def test_a_record_that_is_left_out_says_by_which_parameter() -> None:
     explained = run("explain", "subid=k1&payout=2&status=rejected", "--ruleset", "tracker").stdout.decode()
     assert "left_out_by_ruleset (status is rejected)" in explained
+
+
+def test_the_table_of_recognition_is_found_without_parsing_the_rest() -> None:
+    for name in shipped_names():
+        whole = tomllib.loads(files("etl.rules.vendors").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+        assert shipped_recognition(name) == whole.get("recognition", {}), name
+
+
+@pytest.mark.parametrize("ruleset", [Ruleset(), shipped_ruleset("tracker"), shipped_ruleset("stripe")])
+def test_batches_name_the_presets_that_single_records_name(ruleset: Ruleset) -> None:
+    chance = random.Random(ruleset.name)
+    signed = [sorted(one.names) for one in signatures()]
+    others = ["note", "value", "Sub_Id", "PAYOUT", "txid"]
+    records = [
+        {*chance.choice(signed)[: chance.choice((1, 2, 9))], *chance.sample(others, chance.randrange(4))}
+        for _ in range(300)
+    ]
+    bodies = fields_of(dict.fromkeys(sorted(names), "1") for names in records)
+    nothing = [None] * len(records)
+    postbacks = pl.DataFrame(
+        {name: bodies if name == "fields" else nothing for name in ("query", "query_fields", "body", "fields")},
+        schema_overrides={name: REQUESTS.schema[name] for name in ("query", "query_fields", "body")},
+    )
+    fields = resolve_aliases(explode_params(postbacks, "query_first"), postbacks.height, ruleset)
+    found = [recognise(names, ruleset) for names in records]
+    advice = name_presets(fields, pl.repeat(True, len(records), eager=True), ruleset).to_list()
+    assert advice == [one and one.advice for one in found]
+    assert len(set(advice)) > 3

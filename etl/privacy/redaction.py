@@ -61,17 +61,22 @@ def redact_raws(
     redactor = Redactor(ruleset, pii)
     unread = pl.repeat(False, len(raws), eager=True) if is_unread is None else is_unread
     if layouts is None:
-        layouts = pl.repeat(None, len(raws), dtype=pl.String, eager=True)
+        layouts = _no_layouts(raws)
     if layouts.null_count() < len(layouts) or len(raws) < MIN_BATCH:
         return _redact_each(raws, redactor, layouts, unread)
-    read = (~unread).arg_true()
-    objects, texts = redact_objects(raws.gather(read), redactor, pii)
-    objects = read.gather(objects)
+    read = np.flatnonzero(~unread)
+    found, texts = redact_objects(raws.gather(read), redactor, pii)
+    objects = read[found]
     others = np.delete(np.arange(len(raws)), objects)
     if not len(others):
         return texts.alias(raws.name)
     lines = _redact_lines(raws.gather(others), unread.gather(others).to_numpy(), Redactor(ruleset, pii), pii)
     return raws.clone().scatter(objects, texts).scatter(others, lines)
+
+
+def _no_layouts(raws: pl.Series) -> pl.Series:
+    """Returns the layouts of records that are no rows of tables."""
+    return pl.repeat(None, len(raws), dtype=pl.String, eager=True)
 
 
 def _redact_each(raws: pl.Series, redactor: Redactor, layouts: pl.Series, is_unread: pl.Series) -> pl.Series:
@@ -92,6 +97,10 @@ def _redact_lines(raws: pl.Series, is_unread: Truths, redactor: Redactor, pii: P
     buffer, ends = join_bytes(raws, " ")
     starts = np.append(0, ends + 1)[:-1]
     lines = regular_lines(buffer, starts, ends, ~is_unread)
+    if not len(lines.numbers):
+        return _redact_each(
+            raws, redactor, pl.repeat(None, len(raws), dtype=pl.String, eager=True), pl.Series(is_unread)
+        )
     others = np.delete(np.arange(len(starts)), lines.numbers)
     broken, others = others[is_unread[others]], others[~is_unread[others]]
     params = _params(buffer, lines, redactor)

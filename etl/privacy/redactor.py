@@ -59,8 +59,8 @@ _MAX_LAYERS: Final = 4
 _WORDS: Final = re.compile(r"(?!.*(?:[A-Za-z0-9+/]{16}|\.[0-9]{1,3}\.))[\w .,;!?#$*+/()-]*")
 
 #: A name as senders write names; a longer one is a text.
-_NAME_LENGTH: Final = 100
-PLAIN_NAME: Final = re.compile(rf"[\w.,\[\]()$@%+*/| -]{{0,{_NAME_LENGTH}}}")
+NAME_LENGTH: Final = 100
+PLAIN_NAME: Final = re.compile(r"[\w.,\[\]()$@%+*/| -]*")
 
 #: In the prefix of an object there are fewer braces.
 _PREFIX_OPENERS: Final = 3
@@ -328,7 +328,9 @@ class Redactor(NamedValueRedactor):
 
     def name(self, name: str) -> str:
         """Returns the template of a name, which may be a whole text that was taken for a form."""
-        if len(name) <= _NAME_LENGTH and name.isidentifier():  # the usual name contains no address
+        if len(name) > NAME_LENGTH:
+            return self._broken(name)
+        if name.isidentifier():  # the usual name contains no address
             return name
         return self.scrub(name) if PLAIN_NAME.fullmatch(name) else self._broken(name)
 

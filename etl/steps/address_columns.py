@@ -9,7 +9,7 @@ import polars as pl
 from etl.columnar.string_buffers import lists_of
 from etl.options import Pii
 from etl.privacy.addresses import DROPPED, MARK, hide_addresses
-from etl.privacy.redactor import PLAIN_NAME, Redactor
+from etl.privacy.redactor import NAME_LENGTH, PLAIN_NAME, Redactor
 from etl.rules.ruleset import Ruleset
 
 #: The columns of all tables whose texts come from the record; `source`, the path of the input, is the user's own.
@@ -58,7 +58,8 @@ def hide_in_names(counts: pl.DataFrame, pii: Pii, ruleset: Ruleset) -> pl.DataFr
         ruleset: Its aliases of personal traits are personal too.
     """
     names = counts["name"]
-    texts = (~names.str.contains(f"^{PLAIN_NAME.pattern}$")).arg_true()
+    is_name = names.str.contains(f"^{PLAIN_NAME.pattern}$") & (names.str.len_chars() <= NAME_LENGTH)
+    texts = (~is_name).arg_true()
     if pii == "keep":
         return counts
     redactor = Redactor(ruleset, pii)

@@ -82,7 +82,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
     )
     bodies = postbacks["fields"].filter(is_refused)
     has_structures = bodies.list.eval(pl.element().struct.field("is_structure").any()).list.first().fill_null(False)
-    bodies = bodies.set(~(has_structures & refused["missing_identity"]), None).to_list()
+    bodies = bodies.set(~(has_structures & refused["missing_identity"]), None)
     rejected = (
         postbacks.filter(is_refused)
         .with_columns(
@@ -90,7 +90,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
             type=map_distinct(types, lambda text: suggest_type(text, ruleset)),
             kind=pl.when(pl.col("body").str.contains(r"^\s*(?:<|--)")).then("body").map_elements(other_kind, pl.String),
             nested=pl.Series([find_identity(one, ruleset) if one else None for one in bodies], dtype=pl.String),
-            preset=_name_presets(fields, is_refused, ruleset),
+            preset=name_presets(fields, is_refused, ruleset),
             reading=_suggest_readings(postbacks.filter(is_refused), refused["unread_postback"], ruleset),
         )
         .join(names, on="row", how="left", maintain_order="left")
@@ -107,7 +107,7 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
     )
 
 
-def _name_presets(fields: Fields, is_refused: pl.Series, ruleset: Ruleset) -> pl.Series:
+def name_presets(fields: Fields, is_refused: pl.Series, ruleset: Ruleset) -> pl.Series:
     """Returns, for each refused postback, the shipped ruleset that would read it; null where none is recognised.
 
     Source: rules 11.2; `vendors.recognition.recognise` says the same of one record.
@@ -130,7 +130,7 @@ def _name_presets(fields: Fields, is_refused: pl.Series, ruleset: Ruleset) -> pl
             is_meant = is_sent.all(axis=1)
             advice[is_meant] = None
             advice[is_meant & is_new] = one.advice
-    return pl.Series(advice, dtype=pl.String)
+    return pl.Series(advice.tolist(), dtype=pl.String)
 
 
 def reject_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:

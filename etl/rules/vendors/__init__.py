@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from etl.errors import RulesetError
 from etl.rules.ruleset import Ruleset
 from etl.rules.ruleset_file import parse_ruleset
+
+_RECOGNITION: Final = re.compile(r"^\[recognition\]\n((?:(?!\[).*\n)*)", re.MULTILINE)
 
 
 def shipped_names() -> list[str]:
@@ -36,14 +39,16 @@ def shipped_ruleset(name: str) -> Ruleset:
 
 
 def shipped_recognition(name: str) -> dict[str, Any]:
-    """Returns the table `[recognition]` of a shipped ruleset, without reading its rules; empty if it has none.
+    """Returns the table `[recognition]` of a shipped ruleset; empty if it has none.
+
+    Only the lines of this table are parsed, up to the next table: every run reads the tables of all shipped rulesets.
 
     Examples:
         >>> shipped_recognition("stripe")["what"]
         'a Stripe event'
     """
-    table: dict[str, Any] = tomllib.loads(_text_of(name)).get("recognition", {})
-    return table
+    lines = _RECOGNITION.search(_text_of(name))
+    return tomllib.loads(lines[1]) if lines else {}
 
 
 def _text_of(name: str) -> str:
