@@ -82,14 +82,16 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
     )
     bodies = postbacks["fields"].filter(is_refused)
     has_structures = bodies.list.eval(pl.element().struct.field("is_structure").any()).list.first().fill_null(False)
-    bodies = bodies.set(~(has_structures & refused["missing_identity"]), None)
+    index = (has_structures & refused["missing_identity"]).arg_true()
+    nested = pl.repeat(None, len(bodies), dtype=pl.String, eager=True)
+    nested = nested.scatter(index, [find_identity(body, ruleset) for body in bodies.gather(index).to_list()])
     rejected = (
         postbacks.filter(is_refused)
         .with_columns(
             *refused,
             type=map_distinct(types, lambda text: suggest_type(text, ruleset)),
             kind=pl.when(pl.col("body").str.contains(r"^\s*(?:<|--)")).then("body").map_elements(other_kind, pl.String),
-            nested=pl.Series([find_identity(one, ruleset) if one else None for one in bodies], dtype=pl.String),
+            nested=nested,
             preset=name_presets(fields, is_refused, ruleset),
             reading=_suggest_readings(postbacks.filter(is_refused), refused["unread_postback"], ruleset),
         )
