@@ -256,21 +256,30 @@ def write_views(buffer: memoryview, starts: Positions, ends: Positions, part_bit
             views[i, 3] = start & ((1 << part_bits) - 1)
 
 
-def mark_bytes(buffer: memoryview, ends: Positions, table: Marks, marks: Marks) -> None:
-    """Joins for each text what a table says of its bytes.
+def mark_bytes(views: Views, buffer: memoryview, part: int, table: Marks, marks: Marks) -> None:
+    """Joins for each text what a table says of its bytes. Call it for each buffer of a column.
 
     Args:
-        buffer: Texts that follow each other, from the first byte on.
-        ends: One past the last byte of each text.
+        views: An Arrow string view for each text.
+        buffer: One of the buffers that the views lead to.
+        part: The number of this buffer. The first call, with 0, marks the texts within the views too.
         table: Bits of each byte.
         marks: Output: for each text the bits of all its bytes.
     """
-    place = 0
-    for i in range(len(ends)):
+    for i in range(len(views)):
+        length = views[i, 0]
         bits = 0
-        while place < ends[i]:
-            bits |= table[buffer[place]]
-            place += 1
+        if length <= _INLINE:
+            if part > 0:
+                continue
+            for place in range(length):
+                bits |= table[views[i, 1 + place // 4] >> (8 * (place % 4)) & 255]
+        elif views[i, 2] == part:
+            start = views[i, 3]
+            for place in range(start, start + length):
+                bits |= table[buffer[place]]
+        else:
+            continue
         marks[i] = bits
 
 

@@ -98,12 +98,18 @@ def first_bytes(texts: pl.Series) -> Bytes:
         >>> first_bytes(pl.Series(["a", "", None, "{b}"])).tolist()
         [97, 0, 0, 123]
     """
-    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
-    views = np.frombuffer(array.buffers()[1] or b"", np.uint8)[16 * array.offset :].reshape(-1, 16)[: len(texts)]
-    firsts = views[:, 4].copy()
+    views, _ = _views(texts)
+    firsts = views.view(np.uint8)[:, 4].copy()
     if texts.null_count():
         firsts[texts.is_null().to_numpy()] = 0
     return firsts
+
+
+def _views(texts: pl.Series) -> tuple[npt.NDArray[np.uint32], list[pa.Buffer]]:
+    """Returns the Arrow string views of a column, four numbers each, and the buffers that they lead to; no copies."""
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
+    _, views, *buffers = array.buffers()
+    return np.frombuffer(views or b"", np.uint32)[4 * array.offset :].reshape(-1, 4)[: len(texts)], buffers
 
 
 def byte_marks(texts: pl.Series, table: Bytes) -> Bytes:
@@ -116,12 +122,15 @@ def byte_marks(texts: pl.Series, table: Bytes) -> Bytes:
     Examples:
         >>> table = np.zeros(256, np.uint8)
         >>> table[ord("=")], table[ord("%")] = 1, 2
-        >>> byte_marks(pl.Series(["a=%", "b", None, "="]), table).tolist()
+        >>> byte_marks(pl.Series(["a=%", "b", None, "= and more than twelve"]), table).tolist()
         [3, 0, 0, 1]
     """
-    buffer, places = utf8_bytes(texts)
-    marks = np.empty(len(texts), np.uint8)
-    byte_loops.mark_bytes(buffer.data, places[1:], table, marks)
+    views, buffers = _views(texts)
+    marks = np.zeros(len(texts), np.uint8)
+    for part, buffer in enumerate(buffers or [pa.py_buffer(b"")]):
+        byte_loops.mark_bytes(views, np.frombuffer(buffer, np.uint8).data, part, table, marks)
+    if texts.null_count():
+        marks[texts.is_null().to_numpy()] = 0
     return marks
 
 
