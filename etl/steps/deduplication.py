@@ -39,9 +39,9 @@ def dedup_keys(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     Returns:
         Rows of `schema.KEYS`.
     """
-    if ruleset.dedup_scope == "off":
-        return KEYS.empty()
     ids = conversions["transaction_id"]
+    if ruleset.dedup_scope == "off" or ids.null_count() == len(ids):
+        return KEYS.empty()
     is_key = ids.is_not_null() & ~placeholders.is_junk_id(ids)
     event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
     return (
@@ -80,6 +80,8 @@ def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.D
     Returns:
         Rows of `DUPLICATES`.
     """
+    if not keys.height:
+        return DUPLICATES.to_frame()
     ordered = keys.sort(*_SENT_KEY, *_ORDER, nulls_last=True)
     if window is None:
         kept = ordered.select(pl.col("conversion_id").first().over(_SENT_KEY)).to_series()

@@ -19,6 +19,8 @@ from etl.steps.parameter_table import Params
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"
 
+_FALSE: Final = pl.Series([False])
+
 
 class Fields(NamedTuple):
     """The fields of a batch of postbacks, filled from their parameters.
@@ -51,10 +53,8 @@ class Fields(NamedTuple):
 
     def is_junk(self, code: str, field: str) -> pl.Series:
         """Returns for each postback whether the value that fills a field is junk of one kind."""
-        truths = self.junk.get(code)
-        return pl.Series(
-            np.zeros(len(self.winners[field]), np.bool_) if truths is None else truths[self.winners[field]]
-        )
+        truths, winners = self.junk.get(code), self.winners[field]
+        return _FALSE.new_from_index(0, len(winners)) if truths is None else pl.Series(truths[winners])
 
     def param_names(self, field: str) -> pl.Series:
         """Returns for each postback the name, as spelled, of the parameter that fills a field; null for none."""

@@ -132,6 +132,8 @@ def apply_rules(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.
 
 def as_findings(rows: pl.DataFrame, code: str) -> pl.DataFrame:
     """Makes each row of a frame a finding of one code; `parameter` and `detail` are null if the frame lacks them."""
+    if not rows.height:
+        return FINDINGS.to_frame()
     missing = [_NULL.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
     return rows.with_columns(missing).select(
         pl.col("row").cast(pl.UInt32), pl.lit(code, _ORDER).alias("code"), "parameter", "detail"
