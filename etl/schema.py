@@ -48,6 +48,11 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
 
     @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return [column.name for column in self.columns]
+
+    @property
     def schema(self) -> pl.Schema:
         """The columns as a polars schema."""
         return pl.Schema({column.name: column.dtype for column in self.columns})

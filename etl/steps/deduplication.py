@@ -26,7 +26,10 @@ DUPLICATES: Final = pl.Schema(
 )
 
 #: Columns of keys that are copied from conversions unchanged.
-_COPIED: Final = [name for name in KEYS.schema if name not in ("event", "transaction_key", "key_hash", "match_digest")]
+_COPIED: Final = [name for name in KEYS.names if name not in ("event", "transaction_key", "key_hash", "match_digest")]
+
+#: The keys of conversions without transaction ids.
+_NO_KEYS: Final = KEYS.empty()
 
 
 def dedup_keys(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
@@ -41,14 +44,14 @@ def dedup_keys(conversions: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     """
     ids = conversions["transaction_id"]
     if ruleset.dedup_scope == "off" or ids.null_count() == len(ids):
-        return KEYS.empty()
+        return _NO_KEYS
     is_key = ids.is_not_null() & ~placeholders.is_junk_id(ids)
     event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
     return (
         conversions.select(*_COPIED, "match_key", event=event, transaction_key=ids.str.strip_chars())
         .filter(is_key)
         .with_columns(key_hash=stable_hash(*_KEY), match_digest=stable_hash("match_key"))
-        .select(KEYS.schema.names())
+        .select(KEYS.names)
     )
 
 

@@ -106,10 +106,10 @@ def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
     near = np.flatnonzero(is_unread & is_near)
     counts = pl.Series("count", np.bincount(params.numbers[is_unread], minlength=len(params.names)), dtype=pl.Int64)
     by_field = {name: winners[i * height : (i + 1) * height] for i, name in enumerate(names)}
-    values = _with_null(params.values)
+    texts = _with_null(params.values)[winners]
     return Fields(
         params=params,
-        texts=pl.DataFrame([values[index].alias(name) for name, index in by_field.items()]),
+        texts=pl.DataFrame([texts[i * height : (i + 1) * height].alias(name) for i, name in enumerate(names)]),
         winners=by_field,
         conflicts=_conflicts(params, candidates.at(contested), winners[cells[contested]], names, ruleset),
         structures=params.frame(structures).select("row", parameter="name"),
@@ -131,6 +131,8 @@ def _find_junk(values: pl.Series, winners: dict[str, Positions]) -> Iterator[tup
         for field in fields:
             is_used[winners[field]] = True
         index, unusable = np.flatnonzero(is_used[:-1]), np.zeros(len(values), np.bool_)
+        if not len(index):
+            continue
         unusable[index] = ~trait_hashes.are_usable(trait, values.gather(index)).to_numpy()
         yield f"unusable_{trait}", unusable
 

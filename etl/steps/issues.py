@@ -214,7 +214,7 @@ def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFr
     is_digest = np.append(trait_hashes.are_prehashed(fields.params.values).to_numpy(), False)
     prehashed = (
         Junk("prehashed_trait", _repeat(name, conversions.height), pl.Series(is_digest[fields.winners[name]]))
-        for name in TRAITS
+        for name in (TRAITS if is_digest.any() else ())
     )
     return [
         as_findings(

@@ -86,7 +86,7 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
     table = items[places].with_columns(row=pl.Series(np.repeat(rows, lengths[contents]), dtype=pl.UInt32))
     faulty = [(row, name) for row, content in zip(rows, contents, strict=True) for name in read[content][1]]
     malformed = pl.DataFrame(faulty, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
-    return table.select("row", *ITEMS.schema.names()[1:]), [
+    return table.select("row", *ITEMS.names[1:]), [
         as_findings(malformed, "malformed_items"),
         *(_invalid_numbers(table, texts[name].gather(places), name) for name in ("price", "quantity")),
         as_findings(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),

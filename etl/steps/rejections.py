@@ -25,8 +25,9 @@ REFUSAL_REASONS: Final = ("unread_postback", "missing_identity", "unknown_conver
 #: Columns that the rejection of a refused postback shares with conversions.
 _SHARED: Final = ("match_type", "match_key", "event", "conversion_type", "value", "currency", "transaction_id")
 
-#: The rejections of a batch in which no record is rejected, which is the usual one.
-_NO_RECORDS: Final = REJECTIONS.empty().with_columns(layout=pl.lit(None, pl.String))
+#: The rejections of a batch in which no record is rejected, or none as a duplicate.
+_NO_DUPLICATES: Final = REJECTIONS.empty()
+_NO_RECORDS: Final = _NO_DUPLICATES.with_columns(layout=pl.lit(None, pl.String))
 
 _IDENTITY_NAMES: Final = frozenset(
     name for field in page.CORE_FIELDS if field.name in {"click_id", "ref_id", "email"} for name in field.accepted
@@ -139,7 +140,7 @@ def reject_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:
         Rows of `schema.REJECTIONS`.
     """
     if not duplicates.height:
-        return REJECTIONS.empty()
+        return _NO_DUPLICATES
     reason = "duplicate_transaction"
     return _as_rejections(
         duplicates.with_columns(
