@@ -122,8 +122,12 @@ def invented(kind: str) -> bytes:
 
 @pytest.mark.parametrize("setting", ["the page", *(pytest.param(name, marks=thorough) for name in [*SETTINGS][1:])])
 def test_the_samples(setting: str, tmp_path: Path) -> None:
-    check(gzip.decompress((SAMPLES / "access.log.gz").read_bytes()), "log", setting, tmp_path)
-    check((SAMPLES / "webhooks.jsonl").read_bytes(), "jsonl", setting, tmp_path)
+    """Of the samples, `make test` takes every fifth line."""
+    for kind, data in (
+        ("log", gzip.decompress((SAMPLES / "access.log.gz").read_bytes())),
+        ("jsonl", (SAMPLES / "webhooks.jsonl").read_bytes()),
+    ):
+        check(b"".join(data.splitlines(keepends=True)[:: draws(5, 1)]), kind, setting, tmp_path)
 
 
 def readable(seed: int) -> list[str]:
