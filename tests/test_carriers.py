@@ -61,7 +61,7 @@ def test_a_carried_record_is_what_it_is_alone(row: Format, tmp_path: Path) -> No
 def test_a_record_in_two_carriers_is_what_it_is_alone(tmp_path: Path) -> None:
     chance = random.Random(18)
     samples: list[Any] = [param.values[1] for param in TEXTS]
-    pairs = [(chance.choice(samples), (chance.choice(OPENED), chance.choice(OPENED))) for _ in range(draws(40, 150))]
+    pairs = [(chance.choice(samples), (chance.choice(OPENED), chance.choice(OPENED))) for _ in range(draws(20, 150))]
     held_alike(pairs, tmp_path)
 
 
@@ -198,7 +198,7 @@ def test_an_input_with_pieces_gives_the_same_rows_from_any_splits(
 ) -> None:
     monkeypatch.setattr(decompress, "BLOCK_BYTES", 50)
     chance = random.Random(3)
-    for name in ("docker", "cri") * draws(5, 20):
+    for name in ("docker", "cri") * draws(2, 20):
         data = "".join(written_in_pieces(name, chance, number) for number in range(chance.randint(1, 40))).encode()
         path = tmp_path / "input"
         path.write_bytes(data)

@@ -51,8 +51,8 @@ def test_a_run_writes_four_tables_and_says_so_on_standard_error(log: Path, tmp_p
     ("arguments", "code"),
     [
         pytest.param(["run", "{log}", "--out", "{out}", "-q", "--max-rejected", "1"], 0, marks=thorough),
-        (["run", "{log}.none", "--out", "{out}"], 1),
-        (["run", "{log}", "--out", "{out}", "--nonsense"], 2),
+        pytest.param(["run", "{log}.none", "--out", "{out}"], 1, marks=thorough),
+        pytest.param(["run", "{log}", "--out", "{out}", "--nonsense"], 2, marks=thorough),
         (["run", "{log}", "--out", "{out}", "-q", "--max-rejected", "0"], 3),
         pytest.param(["schema", "items"], 0, marks=thorough),
         (["--version"], 0),
@@ -68,7 +68,9 @@ def test_the_installed_command_says_and_returns_what_these_tests_see(
     assert (installed.returncode, installed.stdout, installed.stderr) == (code, here.stdout, here.stderr)
 
 
-@pytest.mark.parametrize("command", [["schema"], ["explain", "click_id=a", "--json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [["schema"], pytest.param(["explain", "click_id=a", "--json"], marks=thorough)], ids=" ".join
+)
 def test_a_reader_that_has_gone_away_is_no_defect(command: list[str]) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
