@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -59,7 +60,12 @@ class Table(NamedTuple):
 
     def empty(self) -> pl.DataFrame:
         """Returns a frame with all columns and no rows."""
-        return pl.DataFrame(schema=self.schema)
+        return _empty(self)
+
+
+@cache
+def _empty(table: Table) -> pl.DataFrame:
+    return pl.DataFrame(schema=table.schema)
 
 
 TEXT: Final = pl.String()

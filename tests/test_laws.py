@@ -189,7 +189,7 @@ def test_in_which_order_keys_are_met_plays_no_part(
     records_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = draws(40, 200)
-    monkeypatch.setattr(lines, "BATCH_BYTES", 30 * count)
+    monkeypatch.setattr(lines, "BATCH_BYTES", draws(2_000, 6_000))
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", count // 5)
     monkeypatch.setattr(run, "ROWS_PER_PIECE", records_per_part)
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, count), mtime=0))

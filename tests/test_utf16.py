@@ -14,6 +14,8 @@ import polars as pl
 import pytest
 
 import etl
+from etl.reports import inspect
+from etl.reports.explain import targets
 from etl.sources.storage.utf16 import Utf8Stream
 from tests.commands import run
 from tests.effort import IS_THOROUGH, draws
@@ -46,7 +48,7 @@ def tables_of(data: bytes, folder: Path) -> tuple[dict[str, Any], dict[str, pl.D
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_rows_are_those_of_utf_8(name: str, tmp_path: Path) -> None:
-    """In each byte order, marked and not, plain and packed; `make test` takes every third way, another for each text."""
+    """In each byte order, marked or not, plain or packed: `make test` takes a third of the ways for each."""
     _, expected = tables_of(TEXTS[name].encode(), tmp_path)
     assert expected["conversions"].height
     turn, ways = list(TEXTS).index(name) % 3, [*product(MARKS.values(), (bytes, gzip.compress))]
@@ -57,8 +59,12 @@ def test_the_rows_are_those_of_utf_8(name: str, tmp_path: Path) -> None:
         assert summary["inputs"][0]["compression"] == ("gzip " if pack is gzip.compress else "") + kind
 
 
-def test_a_long_log_is_one_split_and_can_be_inspected(tmp_path: Path) -> None:
-    count = draws(30_000, 150_000)
+def test_a_log_longer_than_a_split_is_one_split_and_can_be_inspected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = draws(15_000, 150_000)
+    for module in (inspect, targets):
+        monkeypatch.setattr(module, "SPLIT_BYTES", 1 << 20)
     text = "".join(LINE.format(f"click_id=é{i}&pad={'x' * 60}") for i in range(count))
     (tmp_path / "a.log").write_bytes(("\ufeff" + text).encode("utf-16-le"))
     (sample,) = json.loads(run("inspect", tmp_path / "a.log", "--json").stdout)
