@@ -28,7 +28,7 @@ from etl.sources.storage import decompress
 from etl.sources.storage.decompress import survey
 from etl.sources.storage.inputs import Input
 from tests.carried import CARRIED, LINE, TEXTS, assert_alike, requests_of, wrap
-from tests.effort import draws
+from tests.effort import IS_THOROUGH, draws
 
 SOURCES: Final = Path(etl.__file__).parent / "sources"
 OPENED: Final = [row for row in CARRIERS if row.samples]
@@ -54,8 +54,10 @@ def test_an_input_of_a_carrier_is_found_to_be_carried_by_it(
 
 @pytest.mark.parametrize("row", CARRIED, ids=lambda row: row.name)
 def test_a_carried_record_is_what_it_is_alone(row: Format, tmp_path: Path) -> None:
+    """In each carrier; `make test` takes a third of the carriers for each format, other ones for the next."""
     samples = [param.values[1] for param in TEXTS if param.values[0] is row]
-    held_alike([(sample, (carrier,)) for sample in samples for carrier in OPENED], tmp_path)
+    opened = OPENED if IS_THOROUGH else OPENED[CARRIED.index(row) % 3 :: 3]
+    held_alike([(sample, (carrier,)) for sample in samples for carrier in opened], tmp_path)
 
 
 def test_a_record_in_two_carriers_is_what_it_is_alone(tmp_path: Path) -> None:

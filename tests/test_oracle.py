@@ -140,7 +140,7 @@ def readable(seed: int) -> list[str]:
     """Lines of the adversary that JSON can hold, and in which the oracle finds a request."""
     options = oracle.Options()
     texts = []
-    for line in adversary.log_lines(seed, 300).split(b"\n"):
+    for line in adversary.log_lines(seed, draws(100, 300)).split(b"\n"):
         found = oracle.read_log_line(1, line, options) if line.isascii() and b"\r" not in line else None
         if isinstance(found, oracle.Request) and found.origin.received_at is not None:  # else the carrier's time counts
             texts.append(line.decode())

@@ -25,9 +25,10 @@ REFUSAL_REASONS: Final = ("unread_postback", "missing_identity", "unknown_conver
 #: Columns that the rejection of a refused postback shares with conversions.
 _SHARED: Final = ("match_type", "match_key", "event", "conversion_type", "value", "currency", "transaction_id")
 
-#: The rejections of a batch in which no record is rejected, or none as a duplicate.
+#: The rejections of a batch in which no record is rejected, or none as a duplicate. Made without an expression: polars
+#: starts its threads for the first one, and a process with threads cannot be forked.
 _NO_DUPLICATES: Final = REJECTIONS.empty()
-_NO_RECORDS: Final = _NO_DUPLICATES.with_columns(layout=pl.lit(None, pl.String))
+_NO_RECORDS: Final = pl.DataFrame(schema={**REJECTIONS.schema, "layout": pl.String})
 
 _IDENTITY_NAMES: Final = frozenset(
     name for field in page.CORE_FIELDS if field.name in {"click_id", "ref_id", "email"} for name in field.accepted
