@@ -17,7 +17,7 @@ from tests.records import EMAIL, HIDDEN, LINE, RECORDS
 KINDS = {"jsonl": "{", "plain_text": "conversion_type="}
 
 
-@pytest.mark.parametrize("pii", ["hash", "drop"])
+@pytest.mark.parametrize("pii", ["hash", pytest.param("drop", marks=thorough)])
 @pytest.mark.parametrize("label", RECORDS)
 def test_nothing_personal_is_written(label: str, pii: str, tmp_path: Path) -> None:
     (tmp_path / "input").write_text(RECORDS[label] + "\n", encoding="utf-8")
