@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -48,13 +49,23 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
 
     @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return [column.name for column in self.columns]
+
+    @property
     def schema(self) -> pl.Schema:
         """The columns as a polars schema."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     def empty(self) -> pl.DataFrame:
         """Returns a frame with all columns and no rows."""
-        return pl.DataFrame(schema=self.schema)
+        return _empty(self)
+
+
+@cache
+def _empty(table: Table) -> pl.DataFrame:
+    return pl.DataFrame(schema=table.schema)
 
 
 TEXT: Final = pl.String()

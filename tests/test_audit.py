@@ -18,6 +18,7 @@ from etl.reports.audit.catalogue import ANSWERS, BY_NAME
 from etl.reports.audit.report import as_json, make_report
 from tests import planted
 from tests.commands import run
+from tests.effort import thorough
 from tests.published import query
 from tests.records import LINE
 
@@ -417,7 +418,7 @@ def test_markup_and_control_characters_are_text(tmp_path: Path) -> None:
         (None, ["{folder}", "--answer", "sales"], 2, "funnel, match_quality"),
         (None, ["{folder}", "--timezone", "Mars"], 2, "Europe/Berlin"),
         (None, ["{folder}", "--ruleset", "nothing"], 2, "nothing"),
-        (None, ["{folder}", "--html", "missing/report.html"], 1, "cannot be written"),
+        pytest.param(None, ["{folder}", "--html", "missing/report.html"], 1, "cannot be written", marks=thorough),
         ("manifest", ["{folder}"], 2, "no tables were published"),
         ("garbled", ["{folder}"], 1, "cannot be read"),
         ("table", ["{folder}"], 2, "no table 'items'"),

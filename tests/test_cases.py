@@ -62,7 +62,7 @@ def run(case: dict[str, Any], text: str, folder: Path) -> Ran:
 # --- cases of the same rules are lines of one input --------------------------------------------------------------
 
 #: What is known of a whole input only, and where a record lies in it.
-OF_INPUTS = {"error", "skipped", "unrecognised", "raw_lacks", "raw_has"}
+OF_INPUTS = {"error", "skipped", "unrecognised"}
 OF_PLACES = {"byte_offset", "source_digest"}
 
 

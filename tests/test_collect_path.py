@@ -13,21 +13,26 @@ from etl.errors import UsageError
 from etl.sources.carriers.known_carriers import CARRIERS
 from etl.sources.formats.registry import FORMATS
 from tests.commands import assert_refused, run
+from tests.effort import thorough
 from tests.records import LINE
 
 #: As long as the path of the samples, because some carriers count bytes.
 OWN, PAGE = b"/postback/for/shop", b"/acme/collect/shop"
+
+#: The first format of each family that has a sample with the path.
+FIRST = {row.family: row for row in reversed(FORMATS) if any(PAGE in sample for sample in row.samples)}
+
+#: Samples of formats and of carriers. `make test` takes a format of each family, and every fourth carrier.
 SAMPLES = [
-    pytest.param(sample, id=f"{row.name} {i}")
+    pytest.param(sample, id=f"{row.name} {i}", marks=[thorough] if i or row is not FIRST[row.family] else [])
     for row in FORMATS
-    for i, sample in enumerate(row.samples)
-    if PAGE in sample and row.name != "ngrok"  # whose path is within Base64, too
+    for i, sample in enumerate(one for one in row.samples if PAGE in one)
+    if row.name != "ngrok"  # whose path is within Base64, too
 ]
 CARRIED = [
-    pytest.param(sample, id=f"{row.name} {i}")
-    for row in CARRIERS
-    for i, (sample, _) in enumerate(row.samples)
-    if PAGE in sample
+    pytest.param(sample, id=f"{row.name} {i}", marks=[thorough] if i or turn % 4 else [])
+    for turn, row in enumerate(CARRIERS)
+    for i, sample in enumerate(one for one, _ in row.samples if PAGE in one)
 ]
 
 

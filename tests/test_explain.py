@@ -157,8 +157,8 @@ def test_json_has_one_shape() -> None:
 
 
 def test_a_row_that_was_written_is_what_its_record_becomes(sample_tables: Path) -> None:
-    conversions = pl.read_parquet(sample_tables / "conversions").gather_every(300)
-    rejections = pl.read_parquet(sample_tables / "rejections").group_by("reason").head(2)
+    conversions = pl.read_parquet(sample_tables / "conversions").gather_every(draws(1200, 300))
+    rejections = pl.read_parquet(sample_tables / "rejections").group_by("reason").head(draws(1, 2))
     assert rejections["reason"].n_unique() == len(page.REJECTIONS) - 1  # no sample is an unread postback
     for table, rows in (("conversions", conversions), ("rejections", rejections)):
         for row in rows.to_dicts():
@@ -174,11 +174,11 @@ def test_a_row_that_was_written_is_what_its_record_becomes(sample_tables: Path) 
 
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_whatever_a_record_holds_it_can_be_told(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "input").write_bytes(GENERATORS[kind](7, draws(6, 40)))
+    (tmp_path / "input").write_bytes(GENERATORS[kind](7, draws(4, 40)))
     etl.run([tmp_path / "input"], tmp_path / "out", format=FORMATS[kind])
     tables = [pl.read_parquet(tmp_path / "out" / name) for name in ("conversions", "rejections")]
     places = [place for table in tables for place in table.to_series()]
-    assert len(places) > draws(2, 20)
+    assert len(places) > draws(1, 20)
     for place in places:
         assert "\nnotes\n" not in tell(f"{tmp_path / 'out'}:{place}")
 
@@ -292,10 +292,11 @@ def test_nothing_personal_is_told(label: str, tmp_path: Path) -> None:
     record = RECORDS[label].partition("\n")[0]
     kind = "jsonl" if record.startswith("{") else "combined"
     (tmp_path / "input").write_text(RECORDS[label] + "\n", encoding="utf-8")
-    for pii in ("hash", "drop"):
-        for flags in ([], ["--json"]):
+    turn = list(RECORDS).index(label)
+    for pii in ("hash", "drop") if IS_THOROUGH else ("hash" if turn % 3 else "drop",):
+        for flags in ([], ["--json"]) if IS_THOROUGH else (["--json"] if turn % 4 == 3 else [],):
             told = tell(record, "--format", kind, "--pii", pii, *flags)
-            if pii == "hash" or IS_THOROUGH:
+            if turn % 2 or IS_THOROUGH:
                 told += tell(f"{tmp_path / 'input'}:1", "--pii", pii, "--format", kind, *flags)
             assert [text for text in HIDDEN if text in told] == []
 

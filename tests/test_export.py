@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,20 @@ from tests.effort import thorough
 from tests.warehouses import assert_full_disk_is_told, held, lines
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with inputs and a warehouse of them, which no test changes."""
+    folder = tmp_path_factory.mktemp("loaded")
     for day in (1, 2, 3):
-        (tmp_path / f"{day}.log").write_bytes(lines((day, "a", f"t{day}"), (day, "b", f"u{day}"), (day, "c", "t1")))
-    (tmp_path / "dump.jsonl").write_text('{"click_id": "without a time"}\n', encoding="utf-8")
-    etl.load([tmp_path / "*.log", tmp_path / "dump.jsonl"], tmp_path / "warehouse")
-    return tmp_path / "warehouse"
+        (folder / f"{day}.log").write_bytes(lines((day, "a", f"t{day}"), (day, "b", f"u{day}"), (day, "c", "t1")))
+    (folder / "dump.jsonl").write_text('{"click_id": "without a time"}\n', encoding="utf-8")
+    etl.load([folder / "*.log", folder / "dump.jsonl"], folder / "warehouse")
+    return folder
+
+
+@pytest.fixture
+def warehouse(loaded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(loaded / "warehouse", tmp_path / "warehouse"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -70,11 +78,11 @@ def test_any_tool_reads_it_by_its_partitions(warehouse: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("has_rows_without_a_time", [False, True])
-def test_pandas_reads_it(has_rows_without_a_time: bool, warehouse: Path, tmp_path: Path) -> None:
+def test_pandas_reads_it(has_rows_without_a_time: bool, loaded: Path, warehouse: Path, tmp_path: Path) -> None:
     """By a folder's name alone where every row has a day: Arrow makes categories of days, which cannot be null."""
     pandas = pytest.importorskip("pandas")
     if not has_rows_without_a_time:
-        forget(str(tmp_path / "dump.jsonl"), str(warehouse))
+        forget(str(loaded / "dump.jsonl"), str(warehouse))
     export(str(warehouse), tmp_path / "out")
     how = {"partitioning": pyarrow.dataset.partitioning(flavor="hive")} if has_rows_without_a_time else {}
     frame = pandas.read_parquet(tmp_path / "out" / "conversions", **how)
@@ -122,7 +130,7 @@ def test_the_same_rows_make_the_same_bytes(warehouse: Path, tmp_path: Path) -> N
     assert left == right
 
 
-def test_days_are_asked_for_and_others_stay(warehouse: Path, tmp_path: Path) -> None:
+def test_days_are_asked_for_and_others_stay(loaded: Path, warehouse: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(str(warehouse), out, date(2024, 5, 2), date(2024, 5, 3))
     assert sorted(path.name for path in (out / "conversions").iterdir()) == [
@@ -131,8 +139,8 @@ def test_days_are_asked_for_and_others_stay(warehouse: Path, tmp_path: Path) -> 
     ]
     run("export", "--into", warehouse, "--out", out, "--since", "2024-05-03")
     assert rows(out, "conversions").height == 5
-    forget(str(tmp_path / "2.log"), str(warehouse))
-    forget(str(tmp_path / "3.log"), str(warehouse))
+    forget(str(loaded / "2.log"), str(warehouse))
+    forget(str(loaded / "3.log"), str(warehouse))
     assert told(export(str(warehouse), out, date(2024, 5, 3))) == (0, 1, 2)
     assert [path.name for path in sorted((out / "conversions").iterdir())] == [
         "received_date=2024-05-02",
@@ -212,15 +220,15 @@ def test_what_no_export_wrote_is_refused_and_untouched(make: Any, words: str, wa
     assert contents(tmp_path / "out") == before
 
 
-def test_an_export_that_cannot_be_is_refused(warehouse: Path, tmp_path: Path) -> None:
+def test_an_export_that_cannot_be_is_refused(loaded: Path, warehouse: Path, tmp_path: Path) -> None:
     assert_refused(run("export", "--into", tmp_path / "none", "--out", tmp_path / "out", code=2), "is not a warehouse")
     inside = run("export", "--into", warehouse, "--out", warehouse / "out", code=2)
     assert_refused(inside, "lies in the warehouse")
     odd = run("export", "--into", warehouse, "--out", tmp_path / "out", "--since", "May", code=2)
     assert_refused(odd, "--since 'May' is not a day")
     export(str(warehouse), tmp_path / "out")
-    etl.load([tmp_path / "1.log"], tmp_path / "other")
+    etl.load([loaded / "1.log"], tmp_path / "other")
     with pytest.raises(EtlError, match="holds an export of"):
         export(str(tmp_path / "other"), tmp_path / "out")
-    refused = run("run", tmp_path / "1.log", "--out", tmp_path / "out", code=2)
+    refused = run("run", loaded / "1.log", "--out", tmp_path / "out", code=2)
     assert_refused(refused, "did not write")

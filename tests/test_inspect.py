@@ -15,6 +15,7 @@ import pytest
 
 import etl
 from tests.commands import on_terminal, run
+from tests.effort import thorough
 from tests.records import HOSTILE, LINE
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +61,7 @@ def test_what_is_said_is_what_a_run_finds(tmp_path: Path) -> None:
     assert skipped == summary["skipped"]["by_reason"]
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("pack", [bytes, pytest.param(gzip.compress, marks=thorough)], ids=["plain", "gzip"])
 def test_a_sample_says_what_it_is_and_all_of_it_can_be_read(pack: Any, tmp_path: Path) -> None:
     text = log_of([BEGIN + timedelta(seconds=20 * i) for i in range(60_000)], f"click_id=a&pad={'x' * 40}")
     (tmp_path / "a.log").write_bytes(pack(text.encode()))

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import etl
+from tests.effort import thorough
 
 BENCH = Path(__file__).parents[1] / "bench"
 sys.path.insert(0, str(BENCH))
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [FORMS[0], pytest.param(FORMS[1], marks=thorough)])
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_writes_the_same_tables(name: str, form: str, folder: Path, tmp_path: Path) -> None:
     pytest.importorskip(PEERS[name][1])

@@ -19,8 +19,8 @@ from etl.warehouse.replay import replay
 from etl.warehouse.verify import verify
 from tests import adversary
 from tests.commands import assert_refused, run
-from tests.effort import draws, thorough
-from tests.warehouses import assert_full_disk_is_told, held, tables
+from tests.effort import IS_THOROUGH, draws, thorough
+from tests.warehouses import assert_full_disk_is_told, held, in_order, tables
 
 HOUSE = 'name = "house"\n[events]\nnope = "Purchase"\n'
 RULES = etl.parse_ruleset(HOUSE, "house.toml")
@@ -62,9 +62,22 @@ def house(tmp_path: Path) -> Path:
 
 
 def reloaded(inputs: list[Path], folder: Path, **options: Any) -> dict[str, list[dict[str, Any]]]:
-    """What a reload by the rules would give: a warehouse into which the inputs were loaded by them at once."""
-    etl.load(inputs, folder, **options)
-    return tables(folder)
+    """What a reload by the rules would give: a warehouse into which the inputs were loaded by them at once.
+
+    `make test` takes what a run writes, which is the same (`test_warehouse_histories`) and costs half.
+    """
+    if IS_THOROUGH:
+        etl.load(inputs, folder, **options)
+        return tables(folder)
+    etl.run(inputs, folder, **options)
+    found = {table.name: pl.read_parquet(folder / table.name) for table in etl.schema.TABLES}
+    day = pl.col("received_at").dt.date().alias("received_date")
+    days = found["conversions"].select("conversion_id", day)
+    dated = {
+        name: rows.with_columns(day) if "received_at" in rows.columns else rows.join(days, on="conversion_id")
+        for name, rows in found.items()
+    }
+    return {name: in_order(rows) for name, rows in dated.items()}
 
 
 # --- the same as a reload -------------------------------------------------------------------------------------
@@ -244,16 +257,15 @@ HIDDEN = {
 }
 
 
-@pytest.mark.parametrize("query", HIDDEN.values(), ids=HIDDEN)
-def test_a_record_that_lacks_a_value_stays_what_it_is(query: str, tmp_path: Path) -> None:
+def test_a_record_that_lacks_a_value_stays_what_it_is(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
-    log.write_bytes(lines(query, "click_id=good"))
+    log.write_bytes(lines(*HIDDEN.values(), "click_id=good"))
     etl.load([log], tmp_path / "warehouse")
     before = tables(tmp_path / "warehouse")
     report = replay(str(tmp_path / "warehouse"), RULES)
-    assert (report["passed"], [one["count"] for one in report["left"]]) == (1, [1])
-    assert "--pii" in report["left"][0]["why"]
-    assert tables(tmp_path / "warehouse")["rejections"] == before["rejections"][:1]
+    assert (report["passed"], sum(one["count"] for one in report["left"])) == (1, len(HIDDEN))
+    assert [one["why"] for one in report["left"] if "--pii" not in one["why"]] == []
+    assert tables(tmp_path / "warehouse")["rejections"] == before["rejections"][: len(HIDDEN)]
 
 
 def test_json_as_text_is_not_taken_for_what_was_sent(tmp_path: Path) -> None:
@@ -412,11 +424,11 @@ PERSONAL = {
 
 
 @pytest.mark.parametrize("pii", [pytest.param("keep", marks=thorough), "hash", pytest.param("drop", marks=thorough)])
-@pytest.mark.parametrize("kind", INVENTED)
+@pytest.mark.parametrize("kind", ["combined", "jsonl", pytest.param("json", marks=thorough)])
 def test_adversarial_records(kind: str, pii: str, tmp_path: Path) -> None:
     """What is kept whole gives what a reload gives; of what is not, what passes is that but for what is not told."""
     path, warehouse = tmp_path / "input", tmp_path / "warehouse"
-    path.write_bytes(INVENTED[kind](3, draws(100, 400)))
+    path.write_bytes(INVENTED[kind](3, draws(50, 400)))
     options: dict[str, Any] = {"pii": pii, "format": kind, "default_currency": "EUR", "account": "a"}
     etl.load([path], warehouse, **options)
     before = {row["conversion_id"] for row in tables(warehouse)["conversions"]}

@@ -25,6 +25,7 @@ from etl.steps.rejections import name_presets
 from tests import adversary
 from tests.case_files import FOLDER, shown
 from tests.commands import run
+from tests.effort import draws, thorough
 from tests.places import SHARED, reads_shared
 
 ROOT = Path(__file__).parents[1]
@@ -101,9 +102,11 @@ def test_a_ruleset_without_paths_leaves_the_parameters_alone() -> None:
     assert explode_params(postbacks, "query_first", paths).frame()["name"].to_list() == ["a", "c", "a.b"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[thorough] if turn % 3 else []) for turn, name in enumerate(NAMES)]
+)
 def test_whatever_is_sent_the_records_balance(name: str, tmp_path: Path) -> None:
-    (tmp_path / "input").write_bytes(adversary.json_lines(7, 300))
+    (tmp_path / "input").write_bytes(adversary.json_lines(7, draws(60, 300)))
     summary = etl.run([tmp_path / "input"], tmp_path / "out", format="jsonl", ruleset=etl.shipped_ruleset(name))
     ended = summary["conversions"] + summary["rejections"]["total"] + summary["skipped"]["total"]
     assert summary["records"] == ended

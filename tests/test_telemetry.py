@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from etl.cli import messages
 from etl.telemetry.metrics import METRICS, PREFIX
 from tests.commands import run, start_process
+from tests.effort import thorough
 from tests.records import LINE
 
 LOG = (
@@ -429,7 +430,7 @@ def test_a_run_that_waits_for_a_silent_backend_can_be_stopped(log: Path, tmp_pat
     ("option", "library", "extra"),
     [
         ("--metrics", "prometheus_client", "metrics"),
-        ("--openlineage", "openlineage", "lineage"),
+        pytest.param("--openlineage", "openlineage", "lineage", marks=thorough),
     ],
 )
 def test_a_library_that_is_missing_is_named(option: str, library: str, extra: str, log: Path, tmp_path: Path) -> None:

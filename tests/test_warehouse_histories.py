@@ -42,8 +42,8 @@ from etl.warehouse.replay import replay
 from etl.warehouse.snapshots import open_for_reading, scan_pinned
 from etl.warehouse.verify import verify
 
-HISTORIES = int(os.environ.get("HISTORIES", "64"))
-STORED_HISTORIES = HISTORIES // 26
+HISTORIES = int(os.environ.get("HISTORIES", "24"))
+STORED_HISTORIES = HISTORIES // 24
 SHARDS = 16
 
 #: Calls that last, at the n-th of which a command is killed: the moves of files, the commits, the snapshot.

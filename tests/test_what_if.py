@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections import Counter
@@ -20,6 +21,7 @@ from etl.rules.ruleset import Ruleset
 from etl.runner import run as job
 from etl.runner import stage_inputs, tasks
 from tests.commands import on_terminal, run, run_process
+from tests.effort import draws
 from tests.records import HIDDEN, HOSTILE, LINE, RECORDS
 
 ROOT = Path(__file__).parents[1]
@@ -111,11 +113,19 @@ def counted(told: dict[str, Any]) -> tuple[Counter[Any], Counter[Any], int]:
     return records, money, told["changed"]
 
 
+def some_of_the_samples(folder: Path) -> list[Path]:
+    """Of the samples, every fifth line in `make test`, and all in `make check`."""
+    for path in SAMPLES:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        (folder / path.stem).write_bytes(b"".join(data.splitlines(keepends=True)[:: draws(5, 1)]))
+    return [folder / path.stem for path in SAMPLES]
+
+
 @pytest.mark.parametrize("inputs", ["invented", "samples"])
 def test_what_is_counted_is_what_two_runs_differ_in(
     inputs: str, log: Path, rules: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    files = [log] if inputs == "invented" else SAMPLES
+    files = [log] if inputs == "invented" else some_of_the_samples(tmp_path)
     flags = ("--ruleset", rules[0], "--ruleset", rules[1], "--changes", tmp_path / "c.parquet", "--json")
     told = json.loads(run("what-if", *files, *flags).stdout)
     rulesets = [etl.parse_ruleset(text, "x") for text in (LEFT, RIGHT)]
@@ -133,7 +143,7 @@ def test_what_is_counted_is_what_two_runs_differ_in(
 
 def test_any_number_of_ranges_says_the_same(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rulesets = etl.parse_ruleset(LEFT, "left"), etl.parse_ruleset(RIGHT, "right")
-    log.write_text(log.read_text(encoding="utf-8") * 40, encoding="utf-8")
+    log.write_text(log.read_text(encoding="utf-8") * draws(5, 40), encoding="utf-8")
 
     def compared(name: str) -> tuple[dict[str, Any], bytes]:
         request = stage_inputs.RunRequest(inputs=(str(log), str(SAMPLES[1])), out=tmp_path / name, open_engine=workers)
@@ -147,7 +157,7 @@ def test_any_number_of_ranges_says_the_same(log: Path, tmp_path: Path, monkeypat
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 50)
     monkeypatch.setattr(job, "ROWS_PER_PIECE", 50)
     assert compared("parts") == whole
-    assert whole[0]["changed"] > 200
+    assert whole[0]["changed"] > draws(25, 200)
 
 
 def test_one_ruleset_is_compared_with_the_page(log: Path, rules: tuple[Path, Path]) -> None:

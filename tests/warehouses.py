@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 import etl
+from etl.warehouse.snapshots import open_for_reading, scan_pinned
 
 LINE = (
     "192.0.2.7 - - [{0:02}/May/2024:12:00:00 +0000] "
@@ -43,12 +44,14 @@ def lines(*rows: tuple[int, str, str]) -> bytes:
 
 def tables(warehouse: Path | str) -> dict[str, list[dict[str, Any]]]:
     """The rows of the four tables."""
-    return {
-        table.name: etl.scan(str(warehouse), table.name).sort(pl.all()).collect().to_dicts()
-        if table.name in ("items", "passthroughs")
-        else etl.scan(str(warehouse), table.name).sort("source_digest", "record_no").collect().to_dicts()
-        for table in etl.schema.TABLES
-    }
+    opened = open_for_reading(str(warehouse))
+    return {table.name: in_order(scan_pinned(opened, table.name).collect()) for table in etl.schema.TABLES}
+
+
+def in_order(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table in an order that does not depend on the files they are in."""
+    key = pl.all() if "position" in rows.columns else pl.col("source_digest", "record_no")
+    return rows.sort(key).to_dicts()
 
 
 @contextmanager

@@ -24,14 +24,15 @@ def factorize(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
         >>> distinct.to_list(), numbers.to_list()
         (['b', 'a'], [0, None, 1, 0])
     """
-    present = texts.drop_nulls()
+    if not texts.null_count():
+        firsts, numbers = _factorize(texts)
+        return texts[firsts], pl.Series(numbers)
+    is_null = texts.is_null()
+    present = texts.filter(~is_null)
     firsts, numbers = _factorize(present)
-    if texts.null_count():
-        is_present = texts.is_not_null().to_numpy()
-        spread = np.zeros(len(texts), np.int32)
-        spread[is_present] = numbers
-        return present.gather(firsts), pl.Series(spread).set(pl.Series(~is_present), None)
-    return present.gather(firsts), pl.Series(numbers)
+    spread = np.zeros(len(texts), np.int32)
+    spread[~is_null.to_numpy()] = numbers
+    return present[firsts], pl.Series(spread).set(is_null, None)
 
 
 def _factorize(texts: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
@@ -69,7 +70,7 @@ def apply_to_distinct(texts: pl.Series, function: Callable[[pl.Series], pl.Serie
         ['a!', None, 'b!', 'a!']
     """
     distinct, numbers = factorize(texts)
-    return function(distinct).gather(numbers)
+    return function(distinct)[numbers]
 
 
 def map_distinct(texts: pl.Series, function: Callable[[str], Any], dtype: PolarsDataType = pl.String) -> pl.Series:

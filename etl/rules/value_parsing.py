@@ -216,6 +216,8 @@ def _convert_or_read(
     dtype: pl.DataType,
 ) -> pl.Series:
     """Converts the texts that match a pattern all at once, and calls `read` for each distinct text that does not."""
+    if texts.null_count() == len(texts):
+        return pl.Series(texts.name, [None], dtype=dtype).new_from_index(0, len(texts))
     is_plain = texts.str.contains(plain_pattern)
     plain = convert(texts.set(~is_plain.fill_null(False), None))
     if is_plain.all(ignore_nulls=True):

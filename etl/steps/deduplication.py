@@ -29,8 +29,11 @@ DUPLICATES: Final = pl.Schema(
 _OWN: Final = ("event", "transaction_key", "key_hash", "match_digest")
 NOT_SHARED: Final = ["conversion_id", *(name for name in _OWN if name != "transaction_key")]
 #: Columns of keys that are copied from conversions unchanged, and those columns of conversions that keys come from.
-_COPIED: Final = [name for name in KEYS.schema if name not in _OWN]
+_COPIED: Final = [name for name in KEYS.names if name not in _OWN]
 SHARED: Final = [*_COPIED, "transaction_id"]
+
+#: The keys of conversions without transaction ids.
+_NO_KEYS: Final = KEYS.empty()
 
 
 def dedup_keys(conversions: pl.DataFrame, sent: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
@@ -44,9 +47,9 @@ def dedup_keys(conversions: pl.DataFrame, sent: pl.DataFrame, ruleset: Ruleset) 
     Returns:
         Rows of `schema.KEYS`.
     """
-    if ruleset.dedup_scope == "off":
-        return KEYS.empty()
     ids = sent["transaction_id"]
+    if ruleset.dedup_scope == "off" or ids.null_count() == len(ids):
+        return _NO_KEYS
     is_key = ids.is_not_null() & ~placeholders.is_junk_id(ids)
     event = pl.col("event") if ruleset.dedup_scope == "event" else pl.lit(None, pl.String)
     transaction_key = pl.col("transaction_id").str.strip_chars()
@@ -59,7 +62,7 @@ def dedup_keys(conversions: pl.DataFrame, sent: pl.DataFrame, ruleset: Ruleset) 
         sent.select(columns).filter(is_key).select(key_hash=stable_hash(*_KEY), match_digest=stable_hash("match_key"))
     )
     keys = conversions.select(*_COPIED, event=event, transaction_key=transaction_key).filter(is_key)
-    return keys.with_columns(hashes).select(KEYS.schema.names())
+    return keys.with_columns(hashes).select(KEYS.names)
 
 
 def keys_of(conversions: pl.DataFrame, staged: pl.DataFrame) -> pl.DataFrame:
@@ -73,7 +76,7 @@ def keys_of(conversions: pl.DataFrame, staged: pl.DataFrame) -> pl.DataFrame:
         Rows of `schema.KEYS`, in the order of `staged`.
     """
     shared = conversions.select(*_COPIED, transaction_key=pl.col("transaction_id").str.strip_chars())
-    return staged.join(shared, on="conversion_id", how="left", maintain_order="left").select(KEYS.schema.names())
+    return staged.join(shared, on="conversion_id", how="left", maintain_order="left").select(KEYS.names)
 
 
 def repeated_hashes(key_hashes: list[pl.Series]) -> pl.Series:
@@ -104,6 +107,8 @@ def find_duplicates(keys: pl.DataFrame, window: timedelta | None = None) -> pl.D
     Returns:
         Rows of `DUPLICATES`.
     """
+    if not keys.height:
+        return DUPLICATES.to_frame()
     ordered = keys.sort(*_SENT_KEY, *_ORDER, nulls_last=True)
     if window is None:
         kept = ordered.select(pl.col("conversion_id").first().over(_SENT_KEY)).to_series()

@@ -19,6 +19,8 @@ from etl.steps.parameter_table import Params
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"
 
+_FALSE: Final = pl.Series([False])
+
 
 class Fields(NamedTuple):
     """The fields of a batch of postbacks, filled from their parameters.
@@ -51,10 +53,8 @@ class Fields(NamedTuple):
 
     def is_junk(self, code: str, field: str) -> pl.Series:
         """Returns for each postback whether the value that fills a field is junk of one kind."""
-        truths = self.junk.get(code)
-        return pl.Series(
-            np.zeros(len(self.winners[field]), np.bool_) if truths is None else truths[self.winners[field]]
-        )
+        truths, winners = self.junk.get(code), self.winners[field]
+        return _FALSE.new_from_index(0, len(winners)) if truths is None else pl.Series(truths[winners])
 
     def param_names(self, field: str) -> pl.Series:
         """Returns for each postback the name, as spelled, of the parameter that fills a field; null for none."""
@@ -106,10 +106,10 @@ def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
     near = np.flatnonzero(is_unread & is_near)
     counts = pl.Series("count", np.bincount(params.numbers[is_unread], minlength=len(params.names)), dtype=pl.Int64)
     by_field = {name: winners[i * height : (i + 1) * height] for i, name in enumerate(names)}
-    values = _with_null(params.values)
+    texts = _with_null(params.values)[winners]
     return Fields(
         params=params,
-        texts=pl.DataFrame([values[index].alias(name) for name, index in by_field.items()]),
+        texts=pl.DataFrame([texts[i * height : (i + 1) * height].alias(name) for i, name in enumerate(names)]),
         winners=by_field,
         conflicts=_conflicts(params, candidates.at(contested), winners[cells[contested]], names, ruleset),
         structures=params.frame(structures).select("row", parameter="name"),
@@ -131,6 +131,8 @@ def _find_junk(values: pl.Series, winners: dict[str, Positions]) -> Iterator[tup
         for field in fields:
             is_used[winners[field]] = True
         index, unusable = np.flatnonzero(is_used[:-1]), np.zeros(len(values), np.bool_)
+        if not len(index):
+            continue
         unusable[index] = ~trait_hashes.are_usable(trait, values.gather(index)).to_numpy()
         yield f"unusable_{trait}", unusable
 

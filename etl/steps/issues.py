@@ -132,6 +132,8 @@ def apply_rules(rows: pl.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[pl.
 
 def as_findings(rows: pl.DataFrame, code: str) -> pl.DataFrame:
     """Makes each row of a frame a finding of one code; `parameter` and `detail` are null if the frame lacks them."""
+    if not rows.height:
+        return FINDINGS.to_frame()
     missing = [_NULL.alias(name) for name in ("parameter", "detail") if name not in rows.columns]
     return rows.with_columns(missing).select(
         pl.col("row").cast(pl.UInt32), pl.lit(code, _ORDER).alias("code"), "parameter", "detail"
@@ -212,7 +214,7 @@ def _value_findings(conversions: pl.DataFrame, fields: Fields) -> list[pl.DataFr
     is_digest = np.append(trait_hashes.are_prehashed(fields.params.values).to_numpy(), False)
     prehashed = (
         Junk("prehashed_trait", _repeat(name, conversions.height), pl.Series(is_digest[fields.winners[name]]))
-        for name in TRAITS
+        for name in (TRAITS if is_digest.any() else ())
     )
     return [
         as_findings(

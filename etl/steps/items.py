@@ -28,6 +28,9 @@ _TOLERANCE: Final = Decimal("0.01")
 _SURE_TOTAL: Final = 1e9
 _EXACT: Final = Context(prec=120)
 
+#: The items of a batch without items.
+_NO_ITEMS: Final = pl.DataFrame(schema={"row": pl.UInt32} | dict(list(ITEMS.schema.items())[1:]))
+
 
 class _ItemParam(NamedTuple):
     """A parameter that holds items: index of its container name, name, value, index and field in brackets."""
@@ -65,7 +68,10 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
 
     Source: "Items Array"; rules 8.
     """
-    rows, contents, distinct = _contents(fields, _sent_params(fields, conversions))
+    index = _sent_params(fields, conversions)
+    if not len(index):
+        return _NO_ITEMS, []
+    rows, contents, distinct = _contents(fields, index)
     currencies = pl.Series([None] * len(distinct), dtype=pl.String)
     if ruleset.has_minor_prices:
         contents, distinct, currencies = _by_currency(rows, contents, distinct, conversions)
@@ -76,13 +82,13 @@ def build_items(fields: Fields, conversions: pl.DataFrame, ruleset: Ruleset) -> 
         price = in_major_units(price, currencies.gather(texts["content"]), ruleset)
     items = texts.with_columns(price, quantity)
     lengths = np.array([len(elements) for elements, _ in read], np.int64)
-    index = _item_indices(lengths, contents)
-    table = items[index].with_columns(row=pl.Series(np.repeat(rows, lengths[contents]), dtype=pl.UInt32))
+    places = _item_indices(lengths, contents)
+    table = items[places].with_columns(row=pl.Series(np.repeat(rows, lengths[contents]), dtype=pl.UInt32))
     faulty = [(row, name) for row, content in zip(rows, contents, strict=True) for name in read[content][1]]
     malformed = pl.DataFrame(faulty, schema={"row": pl.UInt32, "parameter": pl.String}, orient="row")
-    return table.select("row", *ITEMS.schema.names()[1:]), [
+    return table.select("row", *ITEMS.names[1:]), [
         as_findings(malformed, "malformed_items"),
-        *(_invalid_numbers(table, texts[name].gather(index), name) for name in ("price", "quantity")),
+        *(_invalid_numbers(table, texts[name].gather(places), name) for name in ("price", "quantity")),
         as_findings(_mismatches(items, rows, contents, conversions), "items_total_mismatch"),
     ]
 

@@ -85,8 +85,8 @@ class Params(NamedTuple):
         return pl.DataFrame(
             {
                 "row": pl.Series(self.rows[index], dtype=pl.UInt32),
-                "name": self.names.gather(self.numbers[index]),
-                "value": self.values.gather(index),
+                "name": self.names[self.numbers[index]],
+                "value": self.values[index],
                 "is_structure": self.is_structure[index],
                 "is_json": self.is_json[index],
             }

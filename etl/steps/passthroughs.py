@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import polars as pl
 
 from etl.columnar import json_codec
 from etl.columnar.factorize import map_distinct
 from etl.rules import page
+from etl.schema import PASSTHROUGHS
 from etl.steps.field_resolution import Fields
 from etl.steps.issues import as_findings
+
+#: The passthroughs of a batch without passthroughs.
+_NO_PASSTHROUGHS: Final = pl.DataFrame(schema={"row": pl.UInt32} | dict(list(PASSTHROUGHS.schema.items())[1:]))
 
 
 def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -27,6 +33,8 @@ def build_passthroughs(fields: Fields, conversions: pl.DataFrame) -> tuple[pl.Da
     """
     index = np.flatnonzero(fields.is_sent & fields.meaning("is_passthrough"))
     index = index[np.isin(fields.params.rows[index], conversions["row"].to_numpy())]
+    if not len(index):
+        return _NO_PASSTHROUGHS, []
     sent = fields.params.frame(index)
     structures = sent["value"].set(~sent["is_structure"], None)
     distinct = sent.with_columns(

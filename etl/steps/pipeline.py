@@ -141,10 +141,10 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     unread = rejections["reason"].is_in(("malformed_record", "unread_postback"))
     raws = redact_raws(rejections["raw"], options.pii, ruleset, rejections["layout"], unread)
     sent = {
-        "conversions": protect_match_key(whole, options).select(CONVERSIONS.schema.names()),
-        "items": items.join(ids, on="row", maintain_order="left").select(ITEMS.schema.names()),
-        "passthroughs": passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.schema.names()),
-        "rejections": rejections.with_columns(raws).select(REJECTIONS.schema.names()),
+        "conversions": protect_match_key(whole, options).select(CONVERSIONS.names),
+        "items": items.join(ids, on="row", maintain_order="left").select(ITEMS.names),
+        "passthroughs": passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.names),
+        "rejections": rejections.with_columns(raws).select(REJECTIONS.names),
     }
     hidden = {name: hide_in_columns(rows, options.pii) for name, rows in sent.items()}
     tables = Tables(

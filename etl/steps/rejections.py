@@ -25,6 +25,11 @@ REFUSAL_REASONS: Final = ("unread_postback", "missing_identity", "unknown_conver
 #: Columns that the rejection of a refused postback shares with conversions.
 _SHARED: Final = ("match_type", "match_key", "event", "conversion_type", "value", "currency", "transaction_id")
 
+#: The rejections of a batch in which no record is rejected, or none as a duplicate. Made without an expression: polars
+#: starts its threads for the first one, and a process with threads cannot be forked.
+_NO_DUPLICATES: Final = REJECTIONS.empty()
+_NO_RECORDS: Final = pl.DataFrame(schema={**REJECTIONS.schema, "layout": pl.String})
+
 _IDENTITY_NAMES: Final = frozenset(
     name for field in page.CORE_FIELDS if field.name in {"click_id", "ref_id", "email"} for name in field.accepted
 )
@@ -40,6 +45,8 @@ def reject_records(faulty: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     Returns:
         Rows of `schema.REJECTIONS` with `layout`, `raw` not yet redacted, without ids.
     """
+    if not faulty.height:
+        return _NO_RECORDS
     message = pl.coalesce("fault_message", pl.col("fault").replace_strict(_MESSAGES, return_dtype=pl.String))
     suggestion = _suggest_readings(faulty, faulty["fault"] == "unread_postback", ruleset)
     return _as_rejections(
@@ -73,6 +80,8 @@ def reject_postbacks(postbacks: pl.DataFrame, verdicts: pl.DataFrame, fields: Fi
     Source: rules 3.1, 5.2, 5.4.
     """
     is_refused = verdicts.select(pl.any_horizontal(REFUSAL_REASONS)).to_series()
+    if not is_refused.any():
+        return _NO_RECORDS
     refused = verdicts.select("row", *REFUSAL_REASONS, *_SHARED).filter(is_refused)
     types = refused["conversion_type"].set(~refused["unknown_conversion_type"], None)
     names = (
@@ -144,6 +153,8 @@ def reject_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Rows of `schema.REJECTIONS`.
     """
+    if not duplicates.height:
+        return _NO_DUPLICATES
     reason = "duplicate_transaction"
     return _as_rejections(
         duplicates.with_columns(

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable
 from datetime import date
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -18,7 +19,7 @@ import polars as pl
 from etl.errors import OutputError, UsageError
 from etl.warehouse import file_storage
 from etl.warehouse.file_storage import ConflictError, Place
-from etl.warehouse.table_layout import RECEIVED_DATE, StoredTable
+from etl.warehouse.table_layout import BY_NAME, RECEIVED_DATE, StoredTable
 
 #: One row is a Parquet file of a table: its path, rows, bytes and day, and its first and last key.
 FILES: Final = pl.Schema(
@@ -97,7 +98,7 @@ def create(place: Place, stored: StoredTable) -> None:
     """Creates a table without rows, as its version 0, unless it exists."""
     try:
         library().DeltaTable.create(
-            place.uri(stored.folder), _delta_schema(stored), mode="ignore", partition_by=_partitions(stored)
+            place.uri(stored.folder), _delta_schema(stored.name), mode="ignore", partition_by=_partitions(stored)
         )
     except (library().exceptions.DeltaError, OSError) as error:
         raise _table_error(place, stored, error) from error
@@ -182,7 +183,7 @@ def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, 
         table.create_write_transaction(
             [*removed, *added],
             "append",
-            _delta_schema(stored),
+            _delta_schema(stored.name),
             _partitions(stored),
             commit_properties=deltalake.CommitProperties(custom_metadata={"run": run}, max_commit_retries=0),
             post_commithook_properties=_commit_hooks(),
@@ -199,7 +200,7 @@ def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, 
 def _add_missing_columns(stored: StoredTable, table: Any) -> None:
     """Adds the columns that an opened table of an earlier version of this tool lacks, as a version of their own."""
     known = {field.name for field in table.schema().fields}
-    missing = [field for field in _delta_schema(stored).fields if field.name not in known]
+    missing = [field for field in _delta_schema(stored.name).fields if field.name not in known]
     if missing:
         table.alter.add_columns(missing, post_commithook_properties=_commit_hooks())
 
@@ -287,7 +288,8 @@ def _statistics(stored: StoredTable, addition: Addition) -> str:
     return json.dumps({"numRecords": addition.records, **bounds})
 
 
-def _delta_schema(stored: StoredTable) -> Any:
-    """Returns a table's schema as a Delta schema."""
-    empty = pl.DataFrame(schema=stored.schema)
+@cache
+def _delta_schema(name: str) -> Any:
+    """Returns the schema of the table of this name as a Delta schema."""
+    empty = pl.DataFrame(schema=BY_NAME[name].schema)
     return library().Schema.from_arrow(empty.to_arrow(compat_level=pl.CompatLevel.oldest()).schema)
