@@ -103,7 +103,7 @@ FLOORS: Final = (
             _room(
                 "sources",
                 "bytes to requests",
-                "settings framing carried record_columns detection splits planning reread",
+                "settings framing carried body_arrays record_columns detection splits planning reread",
             ),
         ),
     ),

@@ -18,7 +18,7 @@ from etl.columnar import json_codec
 from etl.rules.body_faults import not_an_object
 from etl.sources.readers.escapes import ESCAPES, client_address
 from etl.sources.readers.timestamps import TIMES, read_any, time_reader
-from etl.sources.readers.webhook_envelopes import pairs
+from etl.sources.readers.webhook_envelopes import array_text, pairs
 from etl.sources.record import Record, as_text, split_request, split_target
 
 _TEXTS: Final = ("request", "target", "url", "path", "query", "method", "agent", "client", "status", "date", "time")
@@ -126,7 +126,7 @@ def _body_record(body: Any, *, is_base64: bool) -> Record:
     if isinstance(body, dict):
         return Record(fields=body)
     if isinstance(body, list):
-        return Record("malformed_body", not_an_object(body))
+        return Record("malformed_body", not_an_object(body), body=array_text(body))
     raw = _bytes(_decode_nested_string(body))
     if is_base64:
         try:
