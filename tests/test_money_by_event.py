@@ -37,7 +37,7 @@ def test_what_a_run_and_its_audit_tell(log: Path, tmp_path: Path) -> None:
     run("audit", tmp_path / "out", "--html", tmp_path / "page.html")
     told.append((tmp_path / "page.html").read_text(encoding="utf-8"))
     for text in told:
-        assert "140" not in text
+        assert "140.00" not in text
         assert "Refund EUR 70" in text or "Refund: EUR 70" in text
     (answer,) = json.loads(run("audit", tmp_path / "out", "--json", "--answer", "funnel").stdout)["answers"]
     (whole,) = [row for row in answer["sheets"]["whole"] if row["measure"] == "conversions"]
@@ -47,7 +47,7 @@ def test_what_a_run_and_its_audit_tell(log: Path, tmp_path: Path) -> None:
 
 def test_what_if_tells_sums_by_event(log: Path, house: Path) -> None:
     text = run("what-if", log, "--ruleset", house).stdout.decode()
-    assert "140" not in text
+    assert "140.00" not in text
     assert "5 EUR of Purchase + 5 EUR of Refund" in text
     told = json.loads(run("what-if", log, "--ruleset", house, "--json").stdout)
     (group,) = next(one for one in told["changes"] if one["change"] == "conversion_gained")["by_integration"]
