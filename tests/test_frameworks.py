@@ -62,6 +62,23 @@ def test_a_request_is_one_record_though_two_lines_tell_of_it(name: str, tmp_path
         assert str(rows["received_at"][0]) == "2024-05-01 12:00:00.123000+00:00"
 
 
+@pytest.mark.parametrize("name", ["an array of lines", "journalctl -o json-seq", "Fluent Bit's output"])
+def test_lines_in_other_notations_are_read(name: str, tmp_path: Path) -> None:
+    lines = [f'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET {TARGET.format(key)} HTTP/1.1" 200 2' for key in "abc"]
+    texts = {
+        "an array of lines": json.dumps(lines, indent=1),
+        "journalctl -o json-seq": "".join(
+            "\x1e" + json.dumps({"__CURSOR": "s", "MESSAGE": one}) + "\n" for one in lines
+        ),
+        "Fluent Bit's output": "".join(
+            f'[0] a: [[1714564800.1, {{}}], {{"log"=>{json.dumps(one)}}}]\n' for one in lines
+        ),
+    }
+    rows, _ = records(texts[name], tmp_path)
+    assert rows["match_key"].to_list() == ["a", "b", "c"]
+    assert str(rows["received_at"][0]) == "2024-05-01 12:00:00+00:00"
+
+
 def test_the_line_of_another_path_is_counted_once(tmp_path: Path) -> None:
     text = "".join(line.replace("{}", "a") + "\n" for line in LINES["koa"]) + "  <-- GET /x\n  --> GET /x 200 1ms 2b\n"
     _, summary = records(text, tmp_path)
