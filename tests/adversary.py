@@ -828,8 +828,11 @@ def body(rng: random.Random, *, brackets: bool) -> Any:
         return rng.choice(("", "", " ", "\n")) + text
     if chance < 0.9:
         return query_text(rng, flat_params(rng) + (bracket_params(rng) if brackets else []))
+    array = [json_params(rng), *rng.choice(([], [json_params(rng)], [Raw("5"), "click_id=1"], [[], None]))]
     return rng.choice(
         (
+            array,
+            dump(rng, array),
             None,
             "",
             " ",
@@ -913,6 +916,7 @@ def json_record(rng: random.Random, deepest: int) -> Any:
             "text",
             [],
             [Obj([("click_id", "1")])],
+            [json_params(rng, deepest=400), envelope(rng)],
             Obj(),
             Obj([("body", "click_id=1")]),
             Raw("1e400"),

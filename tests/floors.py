@@ -92,18 +92,20 @@ FLOORS: Final = (
             _room(
                 "sources/carriers",
                 "what stores or moves records of others, a row each",
-                "carrier line_carriers json_carriers queue_carriers opening table_carriers joining known_carriers",
+                "carrier line_carriers json_carriers queue_carriers telemetry_carriers opening"
+                " table_carriers joining known_carriers",
             ),
             _room(
                 "sources/formats",
                 "the formats, a row each",
-                "unsupported json_clouds json_platforms json_servers log_format text lambda_events webhook_captures"
+                "unsupported json_clouds json_platforms json_servers json_telemetry log_format text text_frameworks"
+                " lambda_events webhook_captures"
                 " json_logs registry",
             ),
             _room(
                 "sources",
                 "bytes to requests",
-                "settings framing carried record_columns detection splits planning reread",
+                "settings framing carried body_arrays record_columns detection splits planning reread",
             ),
         ),
     ),

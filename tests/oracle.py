@@ -37,6 +37,7 @@ class Options(NamedTuple):
     account: str | None = None
     integration: str | None = None
     pii: str = "hash"  # hash | keep | drop
+    array_bodies: str = "malformed"  # | records
     parameter_order: str = "query_first"  # | body_first
     alias_order: str = "listed"  # | payload
     email_identity: str = "folded"  # | exact
@@ -786,29 +787,49 @@ def texts_within(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def read_json_line(record_no: int, line: bytes, options: Options) -> Request | Rejected | Skip:
+def elements_of(payload: Any, options: Options) -> list[Any]:  # rules 1.3
+    """The payloads of a record: itself, or its elements, or the envelopes of the elements of an array in its body."""
+    is_request = isinstance(payload, dict) and (is_envelope(payload) or collect_addresses(payload))
+    body = payload.get("body") if is_request else payload
+    if options.array_bodies == "records" and is_request and isinstance(body, str) and not isinstance(body, Number):
+        try:
+            body = parse_json(body.removeprefix("\ufeff"))
+        except ValueError:
+            return [payload]
+    if options.array_bodies != "records" or not isinstance(body, list) or not body:
+        return [payload]
+    readable = [element if isinstance(element, dict) else [] for element in body]
+    return [{**payload, "body": element} for element in readable] if is_request else readable
+
+
+def read_json_line(record_no: int, line: bytes, options: Options) -> list[Request | Rejected | Skip]:
     try:
         payload = parse_json(utf8(line))
     except ValueError:
-        return Rejected(Origin(record_no), ["malformed_record"])
-    return read_payload(record_no, payload, options)
+        return [Rejected(Origin(record_no), ["malformed_record"])]
+    return [read_payload(i, one, options) for i, one in enumerate(elements_of(payload, options), record_no)]
 
 
-def read_lines(data: bytes, read: Callable[..., Any], options: Options) -> Iterator[Request | Rejected | Skip]:
+def read_lines(data: bytes, kind: str, options: Options) -> Iterator[Request | Rejected | Skip]:
     lines = data.split(b"\n")
-    for record_no, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
+    record_no = 1
+    for line in lines[:-1] if not lines[-1] else lines:
         line = re.sub(rb"\A(?:\0|\xef\xbb\xbf)+|[\0\r]+\Z", b"", line)  # noqa: PLW2901  # rules 1.3c
         if not trim(utf8(line)):
-            yield Skip("blank")  # rules 1.1
+            found: list[Request | Rejected | Skip] = [Skip("blank")]  # rules 1.1
         elif line.startswith(b"#"):
-            yield Skip("comment")
+            found = [Skip("comment")]
+        elif kind == "log":
+            found = [read_log_line(record_no, line, options)]
         else:
-            yield read(record_no, line, options)
+            found = read_json_line(record_no, line, options)
+        yield from found
+        record_no += len(found)
 
 
 def read_records(data: bytes, kind: str, options: Options) -> Iterator[Request | Rejected | Skip]:
     if kind != "json":
-        yield from read_lines(data, read_log_line if kind == "log" else read_json_line, options)
+        yield from read_lines(data, kind, options)
         return
     try:
         elements = parse_json(utf8(data), deepest=501)
@@ -817,8 +838,9 @@ def read_records(data: bytes, kind: str, options: Options) -> Iterator[Request |
     if not isinstance(elements, list):
         yield Rejected(Origin(1), ["malformed_record"])
         return
-    for record_no, element in enumerate(elements, 1):
-        yield read_payload(record_no, element, options)
+    payloads = (one for element in elements for one in elements_of(element, options))
+    for record_no, payload in enumerate(payloads, 1):
+        yield read_payload(record_no, payload, options)
 
 
 # --- names --------------------------------------------------------------------------------------------------

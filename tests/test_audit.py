@@ -400,7 +400,9 @@ def test_the_command_as_json_and_of_one_answer(small: Path) -> None:
     report = json.loads(run("audit", small, "--json", "--answer", "lead_trap").stdout)
     (answer,) = report["answers"]
     assert (answer["number"], answer["key"]) == (3, "lead_trap")
-    assert answer["sheets"]["senders"][0]["money"] == [{"currency": "EUR", "amount": "5"}]
+    assert answer["sheets"]["senders"][0]["money"] == [
+        {"currency": "EUR", "amount": "5", "by_event": [{"event": "Lead", "amount": "5"}]}
+    ]
     assert run("audit", small, "--quiet").stdout == b""
 
 

@@ -37,6 +37,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "exact e-mail": ({}, {"email_identity": "exact", "dedup_scope": "transaction"}),
     "window": ({}, {"dedup_window": timedelta(hours=1)}),
     "no deduplication": ({}, {"dedup_scope": "off"}),
+    "arrays": ({"account": "a"}, {"array_bodies": "records"}),
 }
 
 

@@ -14,6 +14,8 @@ KNOWN: dict[str, bytes] = {
     "encrypted_zip": b"PK\x03\x04\x14\0\x01\0" + bytes(22) + b"a.log",
     "inner_zip": b"PK\x03\x04\x14\0\0\0" + bytes(22) + b"a.log",
     "excel_xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00\x00",
+    "gcloud_yaml": b"---\ninsertId: a\nlogName: projects/p/logs/stdout\ntextPayload: x\n",
+    "journal_export": b"__CURSOR=s=1\n__REALTIME_TIMESTAMP=1714564800123456\n_HOSTNAME=web-1\nMESSAGE=x\n\n",
     "mitmproxy": b"2345:7:version;2:20#4:type;4:http;",
     "clickbank_encrypted": b'{"notification":"aGVsbG8=","iv":"AAAA"}\n',
     "event_xml": b'<Event xmlns="http://schemas.microsoft.com/win/2004/08/events/event"><System></System></Event>\n',

@@ -41,8 +41,13 @@ HEADED = [
     if b"collect" in line and re.search(rb"\d\d:\d\d|https?://", line)
 ]
 #: Where a torn line cannot be told from a whole one: its first words may be anything, or it ends behind a client, as
-#: behind the address of a proxy that stands before it.
-UNTOLD = {"aws_s3": rb"\S*(?: \S*(?: \[[^\]]*)?)?", "combined": rb"[\d.]+ |s\S*|shop\S* [\d.]+ ", "common": rb"[\d.]+ "}
+#: behind the address of a proxy that stands before it. A line without a time may end before its address.
+UNTOLD = {
+    "aws_s3": rb"\S*(?: \S*(?: \[[^\]]*)?)?",
+    "combined": rb"[\d.]+ |s\S*|shop\S* [\d.]+ ",
+    "common": rb"[\d.]+ ",
+    "aspnet": rb"(?:(?!https?://.).)*",
+}
 
 
 def another(line: bytes) -> bytes:

@@ -142,6 +142,8 @@ def print_outcome(outcome: Reconciliation, rows: int) -> None:
         out.print(Text(visible(sentence), style="bold"))
     print_frame(out, "Conversions", outcome.counts, 0)
     print_frame(out, "Money", outcome.totals, 0)
+    if outcome.events["event"].n_unique() > 1:
+        print_frame(out, "Our money by event", outcome.events, rows)
     print_frame(out, "Conversions by day", outcome.days, rows)
     print_frame(out, "Money by day", outcome.money, rows)
     print_frame(out, "Matched by", outcome.matched, 0)

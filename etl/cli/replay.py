@@ -69,5 +69,10 @@ def _shown(report: dict[str, Any]) -> list[str]:
 def _line(entry: dict[str, Any]) -> str:
     """Formats how many rejections of an input pass, with duplicates and money."""
     duplicates = f", {entry['duplicates']:,} of them duplicates" if entry["duplicates"] else ""
-    money = "".join(f", {currency or 'no currency'} {value}" for currency, value in entry["value_total"].items())
+    by_event = entry["value_by_event"]
+    money = "".join(
+        f", {f'{event} ' if len(by_event) > 1 else ''}{currency or 'no currency'} {value}"
+        for event, sums in by_event.items()
+        for currency, value in sums.items()
+    )
     return f"  {entry['path']}: {entry['passed']:,} of {entry['reason']} pass{duplicates}{money}"

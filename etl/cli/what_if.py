@@ -12,7 +12,7 @@ import typer
 from etl.cli import options
 
 if TYPE_CHECKING:
-    from etl.reports.what_if import Comparison, Group
+    from etl.reports.what_if import Comparison, EventSums, Group
     from etl.rules.ruleset import Ruleset
 
 
@@ -84,10 +84,12 @@ def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, str
     first, second = comparison.summaries
     names = " -> ".join(ruleset.name for ruleset in comparison.rulesets)
     rows = [(name, f"{_total(first[name]):,} -> {_total(second[name]):,}") for name in _TOTALS]
-    for currency in sorted(first["value_total"].keys() | second["value_total"].keys()):
-        values = [summary["value_total"].get(currency, "0") for summary in (first, second)]
+    sides = [summary["value_by_event"] for summary in (first, second)]
+    kinds = {(event, currency) for side in sides for event, sums in side.items() for currency in sums}
+    for event, currency in sorted(kinds):
+        values = [side.get(event, {}).get(currency, "0") for side in sides]
         if values[0] != values[1]:
-            rows.append((f"value {currency or 'without currency'}", " -> ".join(values)))
+            rows.append((f"value of {event}, {currency or 'without currency'}", " -> ".join(values)))
     yield f"{names}: {comparison.changed:,} of {first['records']:,} records change", rows
     for change in CHANGES:
         groups = comparison.groups(change.code)
@@ -126,11 +128,15 @@ def _both_sums(comparison: Comparison, group: Group) -> str:
     return " -> ".join(_sums(money.get(group, {})) for money in (comparison.money_a, comparison.money_b))
 
 
-def _sums(money: dict[str, Decimal]) -> str:
-    """Formats sums by currency, joined by plus signs."""
+def _sums(money: EventSums) -> str:
+    """Formats sums by currency, joined by plus signs; where several events have some, each by event."""
     from etl.cli.terminal import plain_amount
 
-    sums = (f"{plain_amount(value)} {currency}".strip() for currency, value in sorted(money.items()))
+    sums = (
+        f"{plain_amount(value)} {currency}".strip() + (f" of {event}" if len(money) > 1 else "")
+        for event, by_currency in sorted(money.items())
+        for currency, value in sorted(by_currency.items())
+    )
     return " + ".join(sums) or "no value"
 
 

@@ -35,6 +35,7 @@ _SUMMABLE: Final = 10**20
 
 #: The columns that are compared; `outcome` is `conversion`, the reason of a rejection, or `skipped`.
 VERDICT: Final = ("outcome", "event", "value", "currency", "match_type", "match_key")
+_MONEY: Final = ("value_total", "value_by_event")
 _RECORD_COLUMNS: Final = ("source", "record_no", "account_id", "integration", "received_at")
 
 
@@ -66,6 +67,10 @@ CHANGES: Final = (
 )
 
 
+#: Sums of values: event -> currency -> amount. A refund of 70 beside a sale of 70 is not 140.
+EventSums = dict[str, dict[str, Decimal]]
+
+
 class Group(NamedTuple):
     """The records of one integration that change in one way; `change` is the code of a `ChangeKind`."""
 
@@ -83,7 +88,7 @@ class Comparison:
         summaries: The summaries of the two runs.
         changed: How many records change.
         records: How many records each group has.
-        money_a: For each group, the sum of values under the first ruleset, by currency.
+        money_a: For each group, the sums of values under the first ruleset.
         money_b: The same under the second ruleset.
         examples: The first rows of `changed_rows`, by code of the change.
     """
@@ -92,8 +97,8 @@ class Comparison:
     summaries: tuple[dict[str, Any], dict[str, Any]]
     changed: int = 0
     records: Counter[Group] = field(default_factory=Counter)
-    money_a: dict[Group, dict[str, Decimal]] = field(default_factory=dict)
-    money_b: dict[Group, dict[str, Decimal]] = field(default_factory=dict)
+    money_a: dict[Group, EventSums] = field(default_factory=dict)
+    money_b: dict[Group, EventSums] = field(default_factory=dict)
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, changes: pl.DataFrame) -> None:
@@ -115,7 +120,7 @@ class Comparison:
             "records": self.summaries[0]["records"],
             "changed": self.changed,
             "totals": [
-                {name: summary[name] for name in ("conversions", "rejections", "skipped", "value_total")}
+                {name: summary[name] for name in ("conversions", "rejections", "skipped", *_MONEY)}
                 for summary in self.summaries
             ],
             "changes": [self._change_as_data(change) for change in CHANGES],
@@ -138,8 +143,10 @@ class Comparison:
                     "account_id": group.account_id,
                     "integration": group.integration,
                     "records": count,
-                    "money_a": self.money_a.get(group, {}),
-                    "money_b": self.money_b.get(group, {}),
+                    "money_a": _by_currency(self.money_a.get(group, {})),
+                    "money_b": _by_currency(self.money_b.get(group, {})),
+                    "by_event_a": self.money_a.get(group, {}),
+                    "by_event_b": self.money_b.get(group, {}),
                 }
                 for group, count in groups
             ],
@@ -262,16 +269,25 @@ def _join_sides(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _add_money(money: dict[Group, dict[str, Decimal]], changes: pl.DataFrame, code: str, side: str) -> None:
-    """Adds the values of one run to sums by integration and currency.
+def _by_currency(sums: EventSums) -> dict[str, Decimal]:
+    """Adds the sums of all events."""
+    totals: dict[str, Decimal] = {}
+    for by_currency in sums.values():
+        for currency, value in by_currency.items():
+            totals[currency] = totals.get(currency, Decimal(0)) + value
+    return totals
+
+
+def _add_money(money: dict[Group, EventSums], changes: pl.DataFrame, code: str, side: str) -> None:
+    """Adds the values of one run to sums by integration, event and currency.
 
     Values from `_SUMMABLE` on are added one by one in Python, because their sum may not fit in Decimal(38, 9).
     """
     value = pl.col(f"value_{side}")
     valued = changes.drop_nulls(f"value_{side}").with_columns(pl.col(f"currency_{side}").fill_null(""))
-    sums = valued.group_by("account_id", "integration", f"currency_{side}").agg(
+    sums = valued.group_by("account_id", "integration", f"event_{side}", f"currency_{side}").agg(
         value.filter(value.abs() < _SUMMABLE).sum().alias("sum"), value.filter(value.abs() >= _SUMMABLE).alias("large")
     )
-    for account, integration, currency, total, large in sums.iter_rows():
-        totals = money.setdefault(Group(code, account, integration), {})
+    for account, integration, event, currency, total, large in sums.sort(f"event_{side}").iter_rows():
+        totals = money.setdefault(Group(code, account, integration), {}).setdefault(event, {})
         totals[currency] = sum(large, totals.get(currency, Decimal(0)) + total)

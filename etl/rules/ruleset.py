@@ -52,6 +52,7 @@ class Switch(NamedTuple):
 
 
 SWITCHES: Final = (
+    Switch("array_bodies", ("malformed", "records"), "rules 1.3"),
     Switch("parameter_order", ("query_first", "body_first"), "rules 1.4"),
     Switch("alias_order", ("listed", "payload"), "rules 2.2"),
     Switch("email_identity", ("folded", "exact"), "rules 2.5"),
@@ -67,7 +68,7 @@ SWITCHES: Final = (
 #: recorded.
 _LATER: Final = (
     *("paths", "minor_units", "minor_unit_digits", "left_out", "test_order", "body_charset"),
-    *("event_name_match", "timestamp_unit"),
+    *("event_name_match", "timestamp_unit", "array_bodies"),
 )
 #: Fields that decide nothing.
 _WITHOUT_EFFECT: Final = ("name", "recognition")
@@ -148,6 +149,7 @@ class Ruleset:
     minor_unit_digits: tuple[tuple[str, int], ...] = ()
     event_name_match: str = "verbatim"
     timestamp_unit: str = "seconds"
+    array_bodies: str = "malformed"
     left_out: tuple[Condition, ...] = ()
     test_order: tuple[Condition, ...] = ()
     body_charset: str | None = None

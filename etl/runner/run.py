@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -165,12 +166,12 @@ def _summarise(
         "skipped": _by_reason(skipped),
         "issues": dict(sorted(tally.issues.items())),
         "unrecognised_parameters": dict(sorted(unrecognised.items(), key=lambda item: (-item[1], item[0]))),
-        **value_sums(tally),
+        **value_sums(tally.values),
     }
 
 
-def value_sums(tally: Tally) -> dict[str, Any]:
-    """Returns the sums of the conversions' values, as decimal numbers without an exponent.
+def value_sums(values: Mapping[tuple[str, str], Decimal]) -> dict[str, Any]:
+    """Returns sums of values by event and currency as decimal numbers without an exponent.
 
     Returns:
         `value_total`: the sums by currency. `value_by_event`: the same by event, then by currency, since a refund of 70
@@ -178,7 +179,7 @@ def value_sums(tally: Tally) -> dict[str, Any]:
     """
     totals: dict[str, Decimal] = {}
     by_event: dict[str, dict[str, str]] = {}
-    for (event, currency), value in sorted(tally.values.items()):
+    for (event, currency), value in sorted(values.items()):
         totals[currency] = totals.get(currency, Decimal(0)) + value
         by_event.setdefault(event, {})[currency] = plain_notation(value)
     total = {currency: plain_notation(value) for currency, value in sorted(totals.items())}

@@ -66,8 +66,10 @@ class RunRequest:
     jobs: int = 1
 
     def under(self, ruleset: Ruleset) -> RunRequest:
-        """Returns this request under other rules, whose collect path the readers know then."""
-        settings = self.reading.settings._replace(collect_path=ruleset.collect_path)
+        """Returns this request under other rules: the readers know then its collect path and how it reads arrays."""
+        settings = self.reading.settings._replace(
+            collect_path=ruleset.collect_path, has_array_bodies=ruleset.array_bodies == "records"
+        )
         return replace(self, ruleset=ruleset, reading=self.reading._replace(settings=settings))
 
 

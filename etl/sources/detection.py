@@ -38,7 +38,7 @@ from etl.sources.record_columns import RecordColumns, exported_records, guessed_
 from etl.sources.records.json_documents import may_hold, read_documents
 from etl.sources.storage.decompress import SAMPLE_BYTES
 
-_JSON_START: Final = re.compile(rb"\s*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
+_JSON_START: Final = re.compile(rb"[\s\x1e]*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"
 
 #: Families of text formats, which are detected line by line.
@@ -252,9 +252,9 @@ def _detect_json(sample: Sample, content: list[bytes], settings: Settings) -> De
 
 
 def _json_framing(head: bytes, lines: list[bytes]) -> str:
-    """Returns DOCUMENTS for an array or for objects over several lines, else LINES."""
+    """Returns DOCUMENTS for an array, for objects over several lines or behind separators (RFC 7464), else LINES."""
     objects = [line for line in lines if is_object(line)]
-    is_array = head.lstrip().startswith(b"[")
+    is_array = head.lstrip().startswith((b"[", b"\x1e"))
     return DOCUMENTS if is_array or len(objects) * 2 < len([line for line in lines if line.strip()]) else LINES
 
 

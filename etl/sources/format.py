@@ -86,6 +86,7 @@ class Settings(NamedTuple):
         word: A word that every postback's log line contains. Other well-formed lines are counted, not parsed. Empty:
             all lines are parsed.
         collect_path: Template of a postback's path, for lines that no format reads.
+        has_array_bodies: Whether each element of a body that is a JSON array is a record of its own.
     """
 
     timezone: str = "UTC"
@@ -95,6 +96,7 @@ class Settings(NamedTuple):
     is_cloudfront_encoded: bool = True
     word: bytes = b""
     collect_path: str = COLLECT_PATH
+    has_array_bodies: bool = False
 
 
 class Family(NamedTuple):

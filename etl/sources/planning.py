@@ -75,7 +75,8 @@ def plan_splits(
 ) -> Iterator[Split]:
     """Yields the splits of an input. Only formats of single lines are split; compressed inputs get few splits.
 
-    Where a carrier cuts records into pieces, splits begin where no record waits for its further pieces.
+    Where a carrier cuts records into pieces, splits begin where no record waits for its further pieces. Where the
+    bodies of records may be arrays of records, only reading them tells their numbers, so that the input is not split.
 
     Args:
         item: The input.
@@ -102,7 +103,9 @@ def plan_splits(
         found.carriers,
     )
     starts, first_records = surveyed.starts[::every], surveyed.first_lines[::every]
-    if found.framing != LINES:
+    if reading.settings.has_array_bodies:
+        starts, first_records = (0,), (1,)
+    elif found.framing != LINES:
         starts, first_records = whole_record_starts(whole, starts)
     for start, end, first in zip(starts, (*starts[1:], surveyed.plain_bytes), first_records, strict=True):
         yield whole._replace(start=start, end=end, first_record=first)

@@ -48,6 +48,11 @@ def split_target(target: bytes) -> tuple[str, str | None]:
     return path.decode("utf-8", "replace"), as_text(query) if mark else None
 
 
+def repetition(target: bytes) -> Record:
+    """Returns what a record is that repeats a request of another record: it has its path, but is no request."""
+    return Record("not_a_request", path=split_target(target)[0])
+
+
 def split_request(line: bytes) -> tuple[str, bytes] | None:
     """Splits a request line into method and target; None if it is not a valid request line (rules 1.1).
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from etl.columnar.delimited_rows import DELIMITERS
+from etl.sources.body_arrays import read_element
 from etl.sources.carried import carried_settings, complete, opener_of, outermost_row
 from etl.sources.carriers.known_carriers import BEFORE_DESCRIBED
 from etl.sources.carriers.opening import Opened
@@ -26,6 +27,7 @@ from etl.sources.formats.registry import BY_NAME, RETIRED, start_layout_reader, 
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.planning import ReadOptions
 from etl.sources.readers.csv_tables import has_numbered_columns
+from etl.sources.record import as_columns
 from etl.sources.records.lines import Batch
 from etl.sources.splits import batch_reader
 
@@ -87,6 +89,7 @@ def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[
         "columns": settings.columns,
         "time": settings.time,
         "carriers": found.carriers,
+        "has_array_bodies": settings.has_array_bodies,
         "formats": [_format_as_data(row) for row in settings.formats],
         "header": _header(found, settings, head),
     }
@@ -96,7 +99,13 @@ def origin_of(described: dict[str, Any]) -> Origin:
     """Restores an origin from its description by `describe_origin`."""
     own = tuple(_format_from_data(row) for row in described["formats"])
     columns = tuple((role, name) for role, name in described["columns"])
-    settings = Settings(described["timezone"], columns, described.get("time", Settings().time), own)
+    settings = Settings(
+        described["timezone"],
+        columns,
+        described.get("time", Settings().time),
+        own,
+        has_array_bodies=described.get("has_array_bodies", False),
+    )
     known = {row.name: row for row in own}
     name, log_format = described["format"], described["log_format"]
     row = compile_log_format(log_format) if log_format else known.get(name) or RETIRED.get(name) or BY_NAME[name]
@@ -109,7 +118,7 @@ def origin_json(described: dict[str, Any]) -> str:
     return json.dumps(described, sort_keys=True)
 
 
-def read_again(origin: Origin, raws: Iterable[str]) -> dict[str, pl.Series]:
+def read_again(origin: Origin, raws: Sequence[str]) -> dict[str, pl.Series]:
     """Parses raw records into the columns of `schema.REQUESTS` that a reader fills. Never raises, whatever the text.
 
     Args:
@@ -133,7 +142,17 @@ def read_again(origin: Origin, raws: Iterable[str]) -> dict[str, pl.Series]:
     columns = {name: values.gather(firsts) for name, values in columns.items()}
     columns["fault"] = columns["fault"].scatter(several, "malformed_record")
     columns["fault_message"] = columns["fault_message"].scatter(several, _SEVERAL)
-    return {name: values[len(before) :] for name, values in columns.items()}
+    columns = {name: values[len(before) :] for name, values in columns.items()}
+    return _with_elements(columns, raws, origin.settings.collect_path) if origin.settings.has_array_bodies else columns
+
+
+def _with_elements(columns: dict[str, pl.Series], raws: Sequence[str], path: str) -> dict[str, pl.Series]:
+    """Replaces what was read of elements of arrays, whose raw records are envelopes whatever the input's format is."""
+    found = {i: record for i, raw in enumerate(raws) if (record := read_element(raw, path))}
+    places = np.arange(len(raws))
+    places[list(found)] = np.arange(len(found)) + len(raws)
+    exact = as_columns(list(found.values()))
+    return {name: pl.concat([values, exact[name]], rechunk=True)[places] for name, values in columns.items()}
 
 
 def _batch(texts: list[bytes]) -> Batch:

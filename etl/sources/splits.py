@@ -12,6 +12,7 @@ import polars as pl
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.columnar.string_buffers import texts_of
 from etl.schema import REQUESTS
+from etl.sources.body_arrays import split_arrays
 from etl.sources.carried import carried_settings, complete, opened_batches, opener_of, outermost_row
 from etl.sources.carriers.joining import split_places
 from etl.sources.carriers.known_carriers import container_of, cutting
@@ -90,8 +91,10 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
                 before, reached = reached, min(position(), split.end) if split.codec == "plain" else position()
                 read_columns = complete(read(opened.records), opened, split.settings)
                 columns = {**read_columns, **_lineage(split, opened.raws), "layout": layouts(opened.raws)}
+                if split.settings.has_array_bodies:
+                    columns = split_arrays(columns, split.settings.collect_path)
                 yield _as_requests(columns, split, number), max(0, reached - before)
-                number += height
+                number += len(columns["raw"])
 
 
 def whole_record_starts(split: Split, starts: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -216,6 +219,10 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
         InputError: The input cannot be read.
     """
     wanted = places.sort("record_no")
+    if split.settings.has_array_bodies:
+        columns = ("record_no", "raw", "layout")
+        read = pl.concat([REQUESTS.empty().select(columns), *(rows.select(columns) for rows, _ in read_split(split))])
+        return read.join(wanted.select("record_no"), on="record_no", how="semi", maintain_order="left")
     if split.codec == "plain" and split.framing == LINES and not split.has_return_ends:
         raws = _lines_at(split, wanted["byte_offset"].to_list())
         return wanted.select("record_no", raw=raws, layout=pl.lit(None, pl.String))

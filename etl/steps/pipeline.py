@@ -180,7 +180,8 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
 
     Source: rules 1.1, 1.3d, 1.7; a request counts from `--since` on and before `--until`, by received_at.
     """
-    is_unread = find_unread(requests, requests["fault"].is_in(REQUESTLESS), ruleset)
+    is_requestless = requests["fault"].is_in(REQUESTLESS) & requests["path"].is_null()
+    is_unread = find_unread(requests, is_requestless, ruleset)
     requests = requests.with_columns(requests["fault"].set(is_unread, "unread_postback"))
     paths = requests["path"].unique()
     parts = paths.str.extract_groups(ruleset.collect_pattern)

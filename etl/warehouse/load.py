@@ -256,7 +256,7 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
         "skipped": skipped.total(),
         "skipped_by_reason": dict(sorted(skipped.items())),
         "issues": dict(sorted(tally.issues.items())),
-        **value_sums(tally),
+        **value_sums(tally.values),
         "duplicates": done.duplicates.new.height,
         "demoted": done.duplicates.demoted.height,
         "promoted": done.duplicates.promoted.height,

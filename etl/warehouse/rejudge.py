@@ -23,6 +23,7 @@ from etl.privacy.redaction import redact_again
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, REQUESTS
+from etl.sources.body_arrays import element_of
 from etl.sources.reread import Origin, read_again
 from etl.steps.field_resolution import IDENTITY_EMAIL
 from etl.steps.pipeline import Judged, Tables, judge
@@ -122,7 +123,7 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
     origin = origin._replace(settings=origin.settings._replace(collect_path=ruleset.collect_path))
     before = with_received_date(rows).sort("source_digest", "record_no")
     before = before.with_columns(
-        redact_again(before["raw"], options.pii, ruleset, origin.layout).alias("raw_now"),
+        _redacted_again(before["raw"], origin, ruleset, options).alias("raw_now"),
         is_unjudged=pl.col("reason").is_in(UNJUDGED),
     )
     is_unjudged = pl.col("is_unjudged")
@@ -159,10 +160,19 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
     return _rejudged(judged_rows.with_columns(now=pl.when("is_skipped").then("fault").otherwise("now")), tables, now)
 
 
+def _redacted_again(raws: pl.Series, origin: Origin, ruleset: Ruleset, options: Options) -> pl.Series:
+    """Returns raw records by the traits that the rules add; an element of an array is no row, even in a table."""
+    found = redact_again(raws, options.pii, ruleset, origin.layout)
+    if origin.layout is None or not origin.settings.has_array_bodies:
+        return found
+    is_element = pl.Series([element_of(raw) is not None for raw in raws], dtype=pl.Boolean)
+    return redact_again(raws, options.pii, ruleset).zip_with(is_element, found)
+
+
 def _reread_requests(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
     """Reads the raw records again: rows of `schema.REQUESTS` without raw text."""
     is_malformed = pl.col("reason").is_in(("malformed_record", "malformed_body"))
-    read = pl.DataFrame(read_again(origin, rows["raw"]))
+    read = pl.DataFrame(read_again(origin, rows["raw"].to_list()))
     is_unread = (rows["reason"] == "unread_postback") & read["fault"].is_not_null()
     known = rows.select(
         *(*_LINEAGE, *_KEPT_OF_ROW),

@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +22,7 @@ from etl.errors import AccountingError, UsageError
 from etl.options import Options
 from etl.rules.page import REJECTIONS
 from etl.rules.ruleset import Ruleset
-from etl.runner.run import plain_notation
+from etl.runner.run import value_sums
 from etl.runner.stage_inputs import SILENT, Progress, run_id
 from etl.runner.staged_parts import Piece, parts_of
 from etl.schema import SUMMABLE
@@ -83,8 +84,8 @@ def replay(
         The report: `run_id` (null if nothing was written), `warehouse` and `ruleset`. Numbers of rejections that were
         `judged`, and of these that `passed`, were `changed` or `skipped`, or stay the `same`; `left`, the numbers that
         could not be judged, and why. `inputs`: by input and reason the number that passed, the `duplicates` among
-        these, and the value of the others by currency. Numbers of earlier rows that were `demoted` to duplicates and
-        `promoted` to conversions.
+        these, and `value_total` and `value_by_event` of the others. Numbers of earlier rows that were `demoted` to
+        duplicates and `promoted` to conversions.
 
     Raises:
         UsageError: There is no such warehouse or reason, or the ruleset has other deduplication settings.
@@ -236,10 +237,10 @@ def _inputs(warehouse: Warehouse, rejudged: _Rejudged) -> list[dict[str, Any]]:
     """Returns, for each input and reason, the rejections that passed, their duplicates, and the value of the others."""
     names = warehouse.scan("loads").select("source", source_digest="digest").collect()
     found = [pl.DataFrame(schema=_VALUE_SUMS), *(_value_sums(rejudged, piece) for piece in rejudged.pieces)]
-    by = ("source_digest", "reason", "currency")
+    by = ("source_digest", "reason", "event", "currency")
     sums = pl.concat(found).group_by(by).agg(pl.col("count", "value").sum()).sort(by)
     kept = sums.group_by("source_digest", "reason", maintain_order=True).agg(
-        "currency", "value", unique=pl.col("count").sum()
+        "event", "currency", "value", unique=pl.col("count").sum()
     )
     passed = rejudged.counts.filter(pl.col("outcome") == PASSED.name).join(names, on="source_digest", how="left")
     rows = passed.join(kept, on=("source_digest", "reason"), how="left").sort("source", "source_digest", "reason")
@@ -250,20 +251,23 @@ def _inputs(warehouse: Warehouse, rejudged: _Rejudged) -> list[dict[str, Any]]:
             "reason": row["reason"],
             "passed": row["count"],
             "duplicates": row["count"] - (row["unique"] or 0),
-            "value_total": {
-                currency: plain_notation(value)
-                for currency, value in zip(row["currency"] or (), row["value"] or (), strict=True)
-                if value is not None
-            },
+            **value_sums(_values(row)),
         }
         for row in rows.iter_rows(named=True)
     ]
+
+
+def _values(row: dict[str, Any]) -> dict[tuple[str, str], Decimal]:
+    """Returns the values in a row of lists, by event and currency."""
+    lists = zip(row["event"] or (), row["currency"] or (), row["value"] or (), strict=True)
+    return {(event, currency): value for event, currency, value in lists if value is not None}
 
 
 _VALUE_SUMS: Final = pl.Schema(
     {
         "source_digest": pl.String(),
         "reason": pl.String(),
+        "event": pl.String(),
         "currency": pl.String(),
         "count": pl.Int64(),
         "value": pl.Decimal(38, 9),
@@ -272,13 +276,13 @@ _VALUE_SUMS: Final = pl.Schema(
 
 
 def _value_sums(rejudged: _Rejudged, piece: Piece) -> pl.DataFrame:
-    """Returns the number and value of the conversions that a piece adds, by input, reason and currency."""
-    conversions = piece.read(rejudged.folder, "conversions", ["conversion_id", "currency", "value"])
+    """Returns the number and value of the conversions that a piece adds, by input, reason, event and currency."""
+    conversions = piece.read(rejudged.folder, "conversions", ["conversion_id", "event", "currency", "value"])
     outcomes = piece.read(rejudged.folder, "outcomes", ["rejection_id", "source_digest", "reason"])
     kept = conversions.join(rejudged.duplicates.new, on="conversion_id", how="anti")
     rows = kept.join(outcomes, left_on="conversion_id", right_on="rejection_id")
     value = pl.when(pl.col("value").abs() < SUMMABLE).then("value")
-    sums = rows.group_by("source_digest", "reason", pl.col("currency").fill_null("")).agg(
+    sums = rows.group_by("source_digest", "reason", "event", pl.col("currency").fill_null("")).agg(
         count=pl.len().cast(pl.Int64), value=value.sum()
     )
     return sums.select(pl.col(name).cast(dtype) for name, dtype in _VALUE_SUMS.items())

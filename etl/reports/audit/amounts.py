@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
-from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, count_rows, with_issues
+from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, count_rows, sum_money, with_issues
 from etl.runner.published_tables import read
 from etl.schema import MONEY, SUMMABLE
 
@@ -39,10 +39,10 @@ def _unreadable(frames: Frames) -> pl.DataFrame:
     """
     keys = (*INTEGRATION_KEYS, "parameter", "shape")
     shape = pl.col("detail").str.slice(0, _LONGEST).str.replace_all("[0-9]+", "9")
-    by_currency = read(
+    sums = read(
         with_issues(frames.conversions, "invalid_value")
         .with_columns(shape=shape, currency=pl.coalesce("currency_repaired", "currency"))
-        .group_by(*keys, "currency")
+        .group_by(*keys, "currency", "event")
         .agg(
             pl.len().cast(pl.Int64).alias("conversions"),
             example=pl.col("detail").min(),
@@ -50,15 +50,11 @@ def _unreadable(frames: Frames) -> pl.DataFrame:
             value=pl.col("value_repaired").filter(pl.col("value_repaired").abs() < SUMMABLE).sum(),
         )
     )
+    examples = sums.group_by(keys).agg(pl.col("example").min(), pl.col("meant").sort_by("example").first())
+    money = sum_money(sums, *keys, counts=("conversions",)).rename({"value": "money_meant"})
     return (
-        by_currency.sort("currency")
-        .group_by(keys, maintain_order=True)
-        .agg(
-            pl.col("conversions").sum(),
-            pl.col("example").min(),
-            pl.col("meant").sort_by("example").first(),
-            money_meant=amounts(pl.col("value")),
-        )
+        money.join(examples, on=keys, nulls_equal=True)
+        .select(*keys, "conversions", "example", "meant", "money_meant")
         .sort("conversions", *keys, descending=[True, *([False] * 4)])
     )
 
@@ -70,21 +66,18 @@ def _item_sums(frames: Frames) -> pl.DataFrame:
         account_id, integration, conversions, values and items (money).
     """
     total = pl.col("detail").cast(MONEY, strict=False)
-    by_currency = read(
+    sums = read(
         with_issues(frames.conversions, "items_total_mismatch")
         .with_columns(items=pl.when(total.abs() < SUMMABLE).then(total))
-        .group_by(*INTEGRATION_KEYS, "currency")
+        .group_by(*INTEGRATION_KEYS, "currency", "event")
         .agg(
             pl.len().cast(pl.Int64).alias("conversions"),
             values=pl.col("value").filter(IS_SUMMABLE).sum(),
             items=pl.col("items").sum(),
         )
     )
-    return (
-        by_currency.sort("currency")
-        .group_by(INTEGRATION_KEYS, maintain_order=True)
-        .agg(pl.col("conversions").sum(), values=amounts(pl.col("values")), items=amounts(pl.col("items")))
-        .sort("conversions", *INTEGRATION_KEYS, descending=[True, False, False])
+    return sum_money(sums, *INTEGRATION_KEYS, counts=("conversions",), money=("values", "items")).sort(
+        "conversions", *INTEGRATION_KEYS, descending=[True, False, False]
     )
 
 

@@ -88,11 +88,11 @@ def _find_twice(frames: Frames) -> pl.DataFrame:
     """
     same = pl.struct("account_id", "event", pl.col("transaction_id").str.strip_chars()).hash(seed=0)
     sent = frames.conversions.filter(pl.col("transaction_id").is_not_null() & (pl.col("transaction_id") != "")).select(
-        *INTEGRATION_KEYS, "currency", value=pl.when(IS_SUMMABLE).then("value"), same=same
+        *INTEGRATION_KEYS, "currency", "event", value=pl.when(IS_SUMMABLE).then("value"), same=same
     )
     parts = 1 + int(read(sent.select(pl.len())).item()) // _ROWS_PER_PART
     found = [_find_repeated(read(sent.filter(pl.col("same") % parts == part))) for part in range(parts)]
-    counted = pl.concat(found).group_by(*INTEGRATION_KEYS, "currency").agg(pl.col("records", "value").sum())
+    counted = pl.concat(found).group_by(*INTEGRATION_KEYS, "currency", "event").agg(pl.col("records", "value").sum())
     return sum_currencies(counted, *INTEGRATION_KEYS, count="records")
 
 
@@ -104,6 +104,6 @@ def _find_repeated(rows: pl.DataFrame) -> pl.DataFrame:
     )
     return (
         shared.filter(names != pl.col("first"))
-        .group_by("account_id", "currency", integration="together")
+        .group_by("account_id", "currency", "event", integration="together")
         .agg(pl.len().cast(pl.Int64).alias("records"), pl.col("value").sum())
     )

@@ -9,7 +9,15 @@ import polars as pl
 from etl.reports.audit.doubtful_ids import CLICK_ID, REBILL, REBILL_DAYS, TWICE, find_doubtful
 from etl.reports.audit.measures import DAY_KEYS, JUNK_KEYS, Measure
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text, plural
-from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, count_rows, has_key_issue
+from etl.reports.audit.tables import (
+    INTEGRATION_KEYS,
+    IS_SUMMABLE,
+    Frames,
+    count_rows,
+    has_key_issue,
+    joined_money,
+    sum_money,
+)
 from etl.rules import placeholders
 from etl.runner.published_tables import read
 
@@ -69,23 +77,20 @@ def _gaps(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
         pl.lit(_GAPS[-1][1]),
     )
     kinds = ("identical", "conflicting")
-    by_currency = read(
+    sums = read(
         kept.join(
-            repetitions.select("duplicate_of", "duplicate_kind", "received_at", "value", "currency"), on="duplicate_of"
+            repetitions.select("duplicate_of", "duplicate_kind", "received_at", "value", "currency", "event"),
+            on="duplicate_of",
         )
-        .group_by("currency", gap=cases)
+        .group_by("currency", "event", gap=cases)
         .agg(
             *((pl.col("duplicate_kind") == kind).sum().cast(pl.Int64).alias(kind) for kind in kinds),
             value=pl.col("value").filter(IS_SUMMABLE).sum(),
         )
     )
     order = [name for _, name in _GAPS] + ["no time to compare"]
-    return (
-        by_currency.sort("currency")
-        .group_by("gap", maintain_order=True)
-        .agg(pl.col(kinds).sum(), money=amounts(pl.col("value")))
-        .sort(pl.col("gap").cast(pl.Enum(order)))
-    )
+    money = sum_money(sums, "gap", counts=kinds).rename({"value": "money"})
+    return money.sort(pl.col("gap").cast(pl.Enum(order)))
 
 
 def _repeated_ids(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
@@ -162,8 +167,7 @@ def _likely_by_sender(likely: pl.DataFrame) -> pl.DataFrame:
     Returns:
         account_id, integration, conversions, median_gap_seconds, money.
     """
-    money = likely.group_by(*INTEGRATION_KEYS, "currency").agg(pl.col("value").sum()).sort("currency")
-    sums = money.group_by(INTEGRATION_KEYS).agg(money=amounts(pl.col("value")))
+    sums = sum_money(likely, *INTEGRATION_KEYS).rename({"value": "money"})
     return (
         likely.group_by(INTEGRATION_KEYS)
         .agg(pl.len().cast(pl.Int64).alias("conversions"), median_gap_seconds=pl.col("gap").median())
@@ -207,8 +211,7 @@ def _summarise_doubts(doubtful: pl.DataFrame) -> list[str]:
     ):
         rows = doubtful.filter(pl.col("kind") == doubt.kind)
         if rows.height:
-            sums = rows.explode("money").select(pl.col("money").struct.unnest()).drop_nulls("amount")
-            total = sums.group_by("currency", maintain_order=True).agg(pl.col("amount").sum()).to_dicts()
+            total = joined_money(rows["money"])
             worth = f", worth {money_text(total)}" if total else ""
             records = plural(int(rows["records"].sum()), "record")
             sentences.append(f"Deduplication {says.format(f'{records}{worth}')}: {doubt.cure}.")

@@ -8,7 +8,7 @@ import polars as pl
 
 from etl.reports.audit.measures import DAY_KEYS, Measure
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
-from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts
+from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, sum_money
 from etl.rules import placeholders
 from etl.runner.published_tables import read
 
@@ -129,17 +129,12 @@ def _by_outcome(failures: pl.DataFrame, *keys: str) -> pl.DataFrame:
         The keys, failed, a count of each outcome, and lost (money of requests that never succeeded).
     """
     is_lost = pl.col("outcome") == "never_succeeded"
-    return (
-        failures.group_by(*keys, "currency")
-        .agg(
-            pl.col("requests").sum().alias("failed"),
-            *(_count_outcome(name) for name in _NAMES),
-            value=pl.col("value").filter(is_lost).sum(),
-        )
-        .sort("currency")
-        .group_by(keys, maintain_order=True)
-        .agg(pl.col("failed", *_NAMES).sum(), lost=amounts(pl.col("value")))
+    sums = failures.group_by(*keys, "currency", "event").agg(
+        pl.col("requests").sum().alias("failed"),
+        *(_count_outcome(name) for name in _NAMES),
+        value=pl.col("value").filter(is_lost).sum(),
     )
+    return sum_money(sums, *keys, counts=("failed", *_NAMES)).rename({"value": "lost"})
 
 
 def _summarise(totals: Totals, findings: Findings) -> list[str]:

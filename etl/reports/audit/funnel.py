@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text, plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
 from etl.reports.audit.tables import Frames, count_rows
 from etl.rules import page
 
@@ -62,14 +62,11 @@ def find_funnel(frames: Frames) -> Findings:
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     counts = dict(findings["stages"].select("stage", "count").iter_rows())
     rejections = {reason: totals.counts[reason] for reason in _REASONS if totals.counts[reason]}
-    events = findings["events"].filter(pl.col("money").list.len() > 0).select("event", "money")
-    by_event = "; ".join(f"{event} {money_text(money)}" for event, money in events.iter_rows())
     sentences = [
         (
             f"Of {counts['records']:,} records {counts['postbacks']:,} are postbacks, and {counts['conversions']:,} of"
             f" these became conversions{totals.worth('conversions')}."
         ),
-        *([f"By event that is {by_event}."] if events.height > 1 else []),
         f"{plural(totals.counts['rejections'], 'record was', 'records were')} rejected{totals.worth('rejections')}.",
     ]
     if rejections:

@@ -1,4 +1,4 @@
-"""Counts measures by account, integration, day and currency, in one pass over each table.
+"""Counts measures by account, integration, day, currency and event, in one pass over each table.
 
 A measure is a condition on one row of a table. Its count is a column of `days`, and so is the money of the rows that
 meet the condition, if the measure has money. Measures that need other rows too are counted in the modules of their
@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, has_issue, has_key_issue
+from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, has_issue, has_key_issue, sum_money
 from etl.rules import page, placeholders
 from etl.rules.timestamp_repair import UNITS
 from etl.runner.published_tables import read
 
 #: The key columns of `days`.
-DAY_KEYS: Final = ("account_id", "integration", "day", "currency")
+DAY_KEYS: Final = ("account_id", "integration", "day", "currency", "event")
 
 
 class Measure(NamedTuple):
@@ -141,7 +141,7 @@ MEASURES: Final = (
 
 
 def count_days(frames: Frames) -> pl.DataFrame:
-    """Counts every measure of `MEASURES` by account, integration, day and currency.
+    """Counts every measure of `MEASURES` by account, integration, day, currency and event.
 
     Returns:
         `DAY_KEYS`, a count (Int64) by the name of each measure, and `NAME_money` (Decimal) if the measure has money.
@@ -217,14 +217,7 @@ def measure_by(days: pl.DataFrame, keys: tuple[str, ...], measures: tuple[Measur
     """
     names = [measure.name for measure in measures]
     money = [f"{measure.name}_money" for measure in (*measures[1:], measures[0]) if measure.has_money]
-    return (
-        days.group_by(*keys, "currency")
-        .agg(pl.col(*names, *money).sum())
-        .sort("currency")
-        .group_by(*keys, maintain_order=True)
-        .agg(pl.col(*names).sum().cast(pl.Int64), *(amounts(pl.col(name)).alias(name) for name in money))
-        .sort(keys, nulls_last=True)
-    )
+    return sum_money(days, *keys, counts=names, money=money).sort(keys, nulls_last=True)
 
 
 def join_days(parts: list[pl.DataFrame]) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
@@ -39,7 +39,7 @@ class Totals(NamedTuple):
     """Sums of measures over all days and integrations: counts, and money by currency."""
 
     counts: dict[str, int]
-    money: dict[str, list[dict[str, object]]]
+    money: dict[str, list[dict[str, Any]]]
 
     @classmethod
     def of(cls, rows: pl.DataFrame) -> Totals:
@@ -101,11 +101,22 @@ def amount_text(value: Decimal) -> str:
     return f"{value:,.{digits}f}"
 
 
-def money_text(money: list[dict[str, object]] | None, most: int = _MOST_CURRENCIES) -> str:
-    """Formats amounts by currency: `EUR 1,234.50, USD 7.00 and 2 more`."""
-    parts = [f"{pair['currency'] or 'no currency'} {amount_text(Decimal(str(pair['amount'])))}" for pair in money or []]
+def money_text(money: list[dict[str, Any]] | None, most: int = _MOST_CURRENCIES) -> str:
+    """Formats amounts by currency: `EUR 1,234.50, USD 7.00 and 2 more`.
+
+    The amounts of a currency in which several events have money stand by event: `Purchase EUR 70.00, Refund EUR 70.00`.
+    """
+    parts = [part for whole in money or [] for part in _parts(whole)]
     rest = f" and {len(parts) - most} more" if len(parts) > most else ""
     return ", ".join(parts[:most]) + rest
+
+
+def _parts(whole: dict[str, Any]) -> list[str]:
+    """Formats the money of a currency: one amount, or one per event."""
+    currency = whole["currency"] or "no currency"
+    if len(whole["by_event"]) < 2:
+        return [f"{currency} {amount_text(whole['amount'])}"]
+    return [f"{part['event'] or 'no event'} {currency} {amount_text(part['amount'])}" for part in whole["by_event"]]
 
 
 def share_text(count: int, of: int) -> str:

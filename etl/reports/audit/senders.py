@@ -8,7 +8,7 @@ import polars as pl
 
 from etl.reports.audit.measures import JUNK_KEYS
 from etl.reports.audit.question import Answer, Findings, Sheet, Totals, plural, share_text
-from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, amounts, has_key_issue, sender_family
+from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, has_key_issue, sender_family, sum_money
 from etl.runner.published_tables import read
 
 _SENDER: Final = (*INTEGRATION_KEYS, "sender")
@@ -23,14 +23,7 @@ def find_senders(frames: Frames) -> Findings:
     not junk. `repeated` is the share of duplicates among the accepted postbacks.
     """
     counts = ["conversions", "rejections", "clicks", "sound", "repeated", "failed"]
-    by_sender = (
-        _count_senders(frames)
-        .group_by(*_SENDER, "currency")
-        .agg(pl.col(*counts, "value").sum())
-        .sort("currency")
-        .group_by(_SENDER, maintain_order=True)
-        .agg(pl.col(counts).sum(), money=amounts(pl.col("value")))
-    )
+    by_sender = sum_money(_count_senders(frames), *_SENDER, counts=counts).rename({"value": "money"})
     postbacks = pl.col("conversions") + pl.col("rejections")
     accepted = pl.col("conversions") + pl.col("repeated")
     scorecard = by_sender.select(
@@ -48,16 +41,16 @@ def find_senders(frames: Frames) -> Findings:
 
 
 def _count_senders(frames: Frames) -> pl.DataFrame:
-    """Counts conversions and rejections, and sums the values of conversions, by sender, currency and table."""
+    """Counts conversions and rejections, and sums the values of conversions, by sender, currency, event and table."""
     is_junk = has_key_issue(*(code for code, _, _ in JUNK_KEYS))
-    conversions = frames.conversions.group_by(*INTEGRATION_KEYS, sender_family(), "currency").agg(
+    conversions = frames.conversions.group_by(*INTEGRATION_KEYS, sender_family(), "currency", "event").agg(
         pl.len().cast(pl.Int64).alias("conversions"),
         clicks=(pl.col("match_type") == "click_id").sum().cast(pl.Int64),
         sound=(~is_junk).sum().cast(pl.Int64),
         failed=_FAILED.sum().cast(pl.Int64),
         value=pl.col("value").filter(IS_SUMMABLE).sum(),
     )
-    rejections = frames.rejections.group_by(*INTEGRATION_KEYS, sender_family(), "currency").agg(
+    rejections = frames.rejections.group_by(*INTEGRATION_KEYS, sender_family(), "currency", "event").agg(
         pl.len().cast(pl.Int64).alias("rejections"),
         repeated=(pl.col("reason") == "duplicate_transaction").sum().cast(pl.Int64),
         failed=_FAILED.sum().cast(pl.Int64),

@@ -19,6 +19,7 @@ from etl.reports.explain.wording import ORIGINS
 from etl.rules import page
 from etl.rules.ruleset import RULES_VERSION, Ruleset
 from etl.rules.vendors.recognition import recognise
+from etl.sources.body_arrays import element_of
 from etl.sources.planning import ReadOptions, describe_times
 from etl.steps.pipeline import Judged, judge
 
@@ -48,7 +49,7 @@ def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options)
     uses = list_uses(judged, ruleset, options) if judged.postbacks.height else ()
     steps = list_steps(judged, uses, ruleset, options) if judged.postbacks.height else ()
     outcome, tables = _outcome(judged, target)
-    record = _record_step(judged, target, ruleset, reading.settings.timezone)
+    record = _record_step(judged, target, ruleset, reading)
     ended = Step("outcome", tuple(_outcome_lines(outcome, judged, tables)))
     return Explanation(
         record=_without_addresses(record, options),
@@ -89,7 +90,7 @@ def _with_run_options(options: Options, row: dict[str, Any]) -> Options:
     )
 
 
-def _record_step(judged: Judged, target: Target, ruleset: Ruleset, timezone: str) -> Step:
+def _record_step(judged: Judged, target: Target, ruleset: Ruleset, reading: ReadOptions) -> Step:
     """Explains how the record was read: its source, format, time, request and integration."""
     (row,) = judged.routed.to_dicts()
     form = target.detected.row
@@ -101,11 +102,13 @@ def _record_step(judged: Judged, target: Target, ruleset: Ruleset, timezone: str
     if target.detected.carriers:
         carriers = ", ".join(target.detected.carriers)
         lines.insert(1, Line("carrier", carriers, "what holds the record, from the outside in", "rules 1.3b"))
+    if reading.settings.has_array_bodies and (element := element_of(row["raw"])):
+        lines.append(Line("element", element, "of the array in the body; each is a record of its own", "rules 1.3"))
     if target.detected.columns:
         columns = ", ".join(f"{role}={name}" for role, name in target.detected.columns)
         lines.append(Line("columns", columns, "guessed by name, or given by --columns", "--columns"))
     if row["fault"] != "malformed_record":
-        lines += _request_lines(row, describe_times(target.detected, timezone), form.moment, ruleset)
+        lines += _request_lines(row, describe_times(target.detected, reading.settings.timezone), form.moment, ruleset)
     if row["fault"] is not None:
         reason = _REASON[row["fault"]]
         return Step(

@@ -66,6 +66,15 @@ def compare_money(ours: pl.DataFrame, theirs: pl.DataFrame, *keys: str) -> pl.Da
     return _compare(_sums(ours, *keys), _sums(theirs, *keys), keys)
 
 
+def sum_events(ours: pl.DataFrame) -> pl.DataFrame:
+    """Counts and sums our rows with a value by event and currency: event, currency, conversions, ours (Decimal)."""
+    rows = ours.filter(pl.col("value").abs() < SUMMABLE)
+    sums = rows.group_by("event", "currency").agg(
+        pl.len().cast(pl.Int64).alias("conversions"), pl.col("value").sum().alias("ours")
+    )
+    return sums.sort("event", "currency", nulls_last=True)
+
+
 def compare_counts(ours: int, theirs: int) -> pl.DataFrame:
     """Compares two counts in one row: ours, theirs (Int64), gap (share of theirs), band."""
     sides = [pl.DataFrame({"whole": ["conversions"], "count": [count]}) for count in (ours, theirs)]

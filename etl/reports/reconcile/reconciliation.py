@@ -26,6 +26,7 @@ from etl.reports.reconcile.gaps import (
     compare_money,
     find_shift,
     in_period,
+    sum_events,
     with_days,
 )
 from etl.reports.reconcile.matching import OURS, Tolerance, Undressed, find_dressed, match
@@ -39,7 +40,7 @@ OUR_TIMES: Final = ("occurred_at", "received_at")
 #: Conversions so far outside the export's period are compared too: days have edges, and times may be shifted.
 _MARGIN: Final = timedelta(days=2)
 
-_FRAMES: Final = ("counts", "totals", "days", "money", "matched", "causes", "differences")
+_FRAMES: Final = ("counts", "totals", "events", "days", "money", "matched", "causes", "differences")
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,11 @@ class Reconciliation(NamedTuple):
         notes: What was assumed, and what limits the comparison.
         counts: ours, theirs (conversions), gap (share of theirs), band: one row.
         totals: currency, ours, theirs (money), gap, band.
+        events: event, currency, conversions, ours: the parts of our totals.
         days: day, ours, theirs, gap, band.
         money: day, currency, ours, theirs, gap, band.
         matched: by, rows.
-        causes: side, cause, currency, rows, value.
+        causes: side, cause, event (of ours), currency, rows, value.
         shift: How far their times are ahead; None if no shift is certain.
         differences: Rows of `causes.DIFFERENCES`.
     """
@@ -99,6 +101,7 @@ class Reconciliation(NamedTuple):
     notes: list[str]
     counts: pl.DataFrame
     totals: pl.DataFrame
+    events: pl.DataFrame
     days: pl.DataFrame
     money: pl.DataFrame
     matched: pl.DataFrame
@@ -142,6 +145,8 @@ def reconcile(request: ReconcileRequest) -> Reconciliation:
         notes.append(_describe_dress(undressed))
     sides = Sides(ours, theirs, pairs, _read_rejections(published, request), undressed.rows)
     compared = _compare(sides, in_period(ours, first, last), request)
+    if compared["events"]["event"].n_unique() > 1:
+        notes.append("Our money is of several events, which its sums add up; --event NAME compares those of one.")
     return Reconciliation(columns=export.columns, first=first, last=last, notes=notes, **compared)
 
 
@@ -167,6 +172,7 @@ def _compare(sides: Sides, ours: pl.DataFrame, request: ReconcileRequest) -> dic
     return {
         "counts": compare_counts(ours.height, sides.theirs.height),
         "totals": compare_money(valued, sides.theirs, "currency"),
+        "events": sum_events(valued),
         "days": compare_days(ours, sides.theirs),
         "money": compare_money(valued, sides.theirs, "day", "currency"),
         "matched": pairs["by"]
@@ -248,16 +254,16 @@ def _describe_dress(undressed: Undressed) -> str:
 
 
 def _count_causes(differences: pl.DataFrame) -> pl.DataFrame:
-    """Counts differences, and sums their values, by side, cause and currency."""
-    keys = ("side", "cause", "currency")
+    """Counts differences, and sums their values, by side, cause, event of ours and currency."""
+    keys = ("side", "cause", "event", "currency")
     value = pl.coalesce("their_value", "our_value")
     counted = (
         differences.lazy()
-        .select("side", "cause", currency=pl.coalesce("their_currency", "our_currency"), value=value)
+        .select("side", "cause", event="our_event", currency=pl.coalesce("their_currency", "our_currency"), value=value)
         .group_by(keys)
         .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("value").filter(pl.col("value").abs() < SUMMABLE).sum())
     )
-    return read(counted).sort("rows", *keys, descending=[True, False, False, False], nulls_last=True)
+    return read(counted).sort("rows", *keys, descending=[True, *([False] * len(keys))], nulls_last=True)
 
 
 def summarise(outcome: Reconciliation) -> list[str]:

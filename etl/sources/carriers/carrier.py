@@ -73,6 +73,7 @@ class Carrier(NamedTuple):
         decode: For carriers in JSON: turns the carried value into bytes; None if it holds no text.
         unpack: For carriers of several records in one JSON value: returns all of them; None if the value is no record
             of this carrier. Stands in the place of `marks`, `carried` and `times`.
+        open: For carriers in other notations: returns what a text carries; None if it is no record of this carrier.
         container: The keys that lead to the array of records, if the carrier writes one array.
         is_clear: Whether the form alone shows the carrier. If not, what it carries must be in a known format.
         pieces: How the carrier cuts long records; None if it does not.
@@ -88,6 +89,7 @@ class Carrier(NamedTuple):
     times: tuple[str, ...] = ()
     decode: Callable[[Any], bytes | None] = lambda value: text_of(value)  # noqa: PLW0108  defined below
     unpack: Callable[[Any], list[Content] | None] | None = None
+    open: Callable[[bytes], Content | None] | None = None
     container: tuple[str, ...] = ()
     is_clear: bool = True
     pieces: Pieces | None = None

@@ -11,9 +11,10 @@ from etl.sources.carriers.json_carriers import JSON_CARRIERS
 from etl.sources.carriers.line_carriers import LINE_CARRIERS
 from etl.sources.carriers.opening import MAX_DEPTH, MAX_INFLATED, Level, TooMuchError, inflated
 from etl.sources.carriers.queue_carriers import QUEUE_CARRIERS
+from etl.sources.carriers.telemetry_carriers import TELEMETRY_CARRIERS
 
 #: All carriers; of two that recognise a record, the first counts.
-CARRIERS: Final = (*LINE_CARRIERS, *QUEUE_CARRIERS, *JSON_CARRIERS)
+CARRIERS: Final = (*LINE_CARRIERS, *TELEMETRY_CARRIERS, *QUEUE_CARRIERS, *JSON_CARRIERS)
 BY_NAME: Final = {row.name: row for row in CARRIERS}
 
 #: The carriers that were looked for before inputs were described with their carriers.
@@ -22,7 +23,7 @@ BEFORE_DESCRIBED: Final = ("cri|docker_compose|syslog_5424|syslog|docker|message
 #: The carriers that may hold a text, by whether they are clear and whether the text begins as a JSON object.
 _LEVELS: Final = {
     (is_clear, is_object): tuple(
-        (row, Level((row,))) for row in CARRIERS if row.is_clear is is_clear and (is_object or row.prefix)
+        (row, Level((row,))) for row in CARRIERS if row.is_clear is is_clear and (is_object or row.prefix or row.open)
     )
     for is_clear in (True, False)
     for is_object in (True, False)

@@ -90,7 +90,7 @@ LINE_CARRIERS: Final = (
             b"May 01 12:00:00.123456 web-1 nginx[7]: ",
             b"2024-05-01T12:00:00+0000 web-1 nginx[7]: ",
         ),
-        prefix=rb"(?:\d{1,7} )?" + _STAMP + rb"\S+ [A-Za-z(][\w./()-]*(?:\[\d+\])?: ",
+        prefix=rb"(?:\d{1,7} )?" + _STAMP + rb"(?!\{)\S+ [A-Za-z(][\w./()-]*(?:\[\d+\])?: ",
     ),
     Carrier(
         "fluentd",

@@ -93,22 +93,27 @@ class Level:
 
     def __init__(self, rows: tuple[Carrier, ...]) -> None:
         self._prefixes = [re.compile(row.prefix, re.DOTALL) for row in rows if row.prefix]
+        self._openers = [row.open for row in rows if row.open]
         self._unpackers = [row.unpack for row in rows if row.unpack]
         self._keyed: list[tuple[Carrier, tuple[Mark, ...]]] = [
             (row, tuple(map(mark_of, row.marks))) for row in rows if row.marks
         ]
-        self.reads_json = bool(self._unpackers or self._keyed)
+        self._reads_json = bool(self._unpackers or self._keyed)
+        self.is_prefix = not self._reads_json and not self._openers
 
     def prefix_of(self, text: bytes) -> re.Match[bytes] | None:
         """Returns the match of the first prefix that a text begins with; None if there is none."""
         return next((match for prefix in self._prefixes if (match := prefix.match(text))), None)
 
-    def step(self, text: bytes) -> OpeningStep | None:
+    def step(self, text: bytes) -> OpeningStep | None:  # noqa: PLR0911  one way out a kind of carrier
         """Opens the first carrier that recognises a text; None if there is none."""
         match = self.prefix_of(text)
         if match:
             return OpeningStep([Content(text[match.end() :], _time_of(match))])
-        if not self.reads_json or text.lstrip()[:1] != b"{":
+        opened = next((content for opener in self._openers if (content := opener(text))), None)
+        if opened:
+            return OpeningStep([opened])
+        if not self._reads_json or text.lstrip()[:1] != b"{":
             return None
         value = _object(text)
         if value is None:
@@ -144,7 +149,7 @@ class Opener:
 
     def open(self, batch: Batch) -> Opened:
         """Opens the records of a batch. Never raises, whatever the bytes. Oversized records stay as they are."""
-        return self._open_any(batch) if any(level.reads_json for level in self._levels) else self._open_lines(batch)
+        return self._open_lines(batch) if all(level.is_prefix for level in self._levels) else self._open_any(batch)
 
     def _open_lines(self, batch: Batch) -> Opened:
         """Opens records whose carriers are prefixes: the texts begin later in the same bytes. Twin of `_open_any`."""

@@ -129,7 +129,7 @@ class Cells(Level):
         """
         super().__init__(())
         self._read, self._columns = read, columns
-        self.reads_json = True
+        self.is_prefix = False
 
     def step(self, text: bytes) -> OpeningStep:
         """Opens the cell that carries a record."""

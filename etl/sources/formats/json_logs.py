@@ -8,6 +8,7 @@ from etl.sources.format import Format
 from etl.sources.formats.json_clouds import CLOUDS
 from etl.sources.formats.json_platforms import PLATFORMS
 from etl.sources.formats.json_servers import SERVERS
+from etl.sources.formats.json_telemetry import TELEMETRY
 from etl.sources.readers.column_guessing import GUESSES, ROLES
 
 _METHOD_KEYS: Final = ("request_method", "method", "verb", "http_method", "request_type")
@@ -211,4 +212,4 @@ EXPORTS: Final[tuple[Format, ...]] = (
     ),
 )
 
-FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *CLOUDS, *PLATFORMS, *HOME_MADE, *EXPORTS)
+FORMATS: Final[tuple[Format, ...]] = (*SERVERS, *CLOUDS, *PLATFORMS, *TELEMETRY, *HOME_MADE, *EXPORTS)

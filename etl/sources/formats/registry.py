@@ -21,7 +21,7 @@ from etl.sources.format import (
     Reader,
     Settings,
 )
-from etl.sources.formats import json_logs, lambda_events, text, webhook_captures
+from etl.sources.formats import json_logs, lambda_events, text, text_frameworks, webhook_captures
 from etl.sources.readers import (
     access_log,
     address_in_line,
@@ -61,6 +61,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     *lambda_events.FORMATS,
     json_logs.NESTED,
     *text.FORMATS,
+    *text_frameworks.FRAMEWORKS,
     *w3c.FORMATS,
     *csv_tables.FORMATS,
     *plain_text.FORMATS,
@@ -158,12 +159,14 @@ def start_reader(row: Format, settings: Settings, *, is_carried: bool = False) -
     last = address_in_line.read_last(read_any if others else read, _heads(settings, row), settings, is_free=is_free)
 
     def read_plain(record: bytes) -> Record:
-        """Reads a record again without the colours of a console, or the quotes of a cell, that hide what it is."""
+        """Reads a record without the colours of a console, or the quotes of a cell, that hide what it is."""
+        if b"\x1b[" in record:
+            plain = last(without_colours(record))
+            if plain.fault not in _HIDDEN or plain.path is not None:
+                return plain
         parsed = last(record)
         if parsed.fault not in _HIDDEN:
             return parsed
-        if b"\x1b[" in record:
-            return last(without_colours(record))
         return last(record[1:-1].replace(b'""', b'"')) if _CELL.fullmatch(record) else parsed
 
     return read_plain

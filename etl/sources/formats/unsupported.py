@@ -50,6 +50,18 @@ BY_HEAD: Final = (
         "Extract the outer archive and name the extracted files.",
     ),
     _row(
+        "gcloud_yaml",
+        rb"---\r?\n(?:[^\n]*\n){0,80}?(?:insertId|logName): ",
+        "output of gcloud in YAML",
+        "Write it as JSON: gcloud logging read --format json, and name that file.",
+    ),
+    _row(
+        "journal_export",
+        rb"__(?:CURSOR|REALTIME_TIMESTAMP)=[^\n]*\n(?:[^\n]*\n){0,80}?_[A-Z_]+=",
+        "the journal in its export format",
+        "Write it as JSON: journalctl -o json, and name that file.",
+    ),
+    _row(
         "mitmproxy",
         rb"\d{2,9}:\d+:(?:version|type|backup|client_conn|request|response|error|id)[;,]|\d{2,9}:\d+:\w+;",
         "a file of mitmproxy flows",

@@ -64,18 +64,25 @@ class FormatMatcher(NamedTuple):
 
 
 def value_at(record: dict[str, Any], path: str, default: Any = None) -> Any:
-    """Returns the value at a dotted path of keys; a top-level key with that whole name takes precedence.
+    """Returns the value at a dotted path of keys; a key with the whole name takes precedence, also in an object within.
 
     Examples:
         >>> value_at({"a": {"b": 1}}, "a.b"), value_at({"a.b": 2}, "a.b"), value_at({"a": 1}, "a.b")
         (1, 2, None)
+        >>> value_at({"a": {"b.c": 3}}, "a.b.c")
+        3
     """
     if path in record:
         return record[path]
     if "." not in path:
         return default
-    value: Any = record
-    for key in _keys(path):
+    first, _, rest = path.partition(".")
+    value: Any = record.get(first, default)
+    if not isinstance(value, dict):
+        return default
+    if rest in value:
+        return value[rest]
+    for key in _keys(rest):
         if not isinstance(value, dict) or key not in value:
             return default
         value = value[key]

@@ -2,7 +2,7 @@
 
 The roles are those of `text_lines`, and also: `url`, the same as `target`; `query` and `body`, as text or object;
 `is_base64`, whether the body is base64; `date`, if it is separate from the time; `duration`, from the request's start
-to the time.
+to the time; `repeated`, the target of a request that another record describes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,23 @@ from etl.columnar import json_codec
 from etl.rules.body_faults import not_an_object
 from etl.sources.readers.escapes import ESCAPES, client_address
 from etl.sources.readers.timestamps import TIMES, read_any, time_reader
-from etl.sources.readers.webhook_envelopes import pairs
-from etl.sources.record import Record, as_text, split_request, split_target
+from etl.sources.readers.webhook_envelopes import array_text, pairs
+from etl.sources.record import Record, as_text, repetition, split_request, split_target
 
-_TEXTS: Final = ("request", "target", "url", "path", "query", "method", "agent", "client", "status", "date", "time")
+_TEXTS: Final = (
+    "request",
+    "target",
+    "url",
+    "path",
+    "query",
+    "method",
+    "agent",
+    "client",
+    "status",
+    "date",
+    "time",
+    "repeated",
+)
 _EPOCH: Final = re.compile(r"[0-9]{9,19}(?:\.[0-9]*)?")
 _DURATION: Final = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h|$)")
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
@@ -64,6 +77,8 @@ def record_of(roles: Mapping[str, Any], options: ParseOptions = ParseOptions()) 
         'not_a_request'
     """
     byte_values = {role: text for role in _TEXTS if role in roles and (text := options.unescape(_bytes(roles[role])))}
+    if "repeated" in byte_values:
+        return repetition(byte_values["repeated"])
     texts = {role: text.decode("utf-8", "replace") for role, text in byte_values.items()}
     received_at = _received_at(texts, roles.get("duration"), options)
     if received_at is None and "time" in texts:
@@ -126,7 +141,7 @@ def _body_record(body: Any, *, is_base64: bool) -> Record:
     if isinstance(body, dict):
         return Record(fields=body)
     if isinstance(body, list):
-        return Record("malformed_body", not_an_object(body))
+        return Record("malformed_body", not_an_object(body), body=array_text(body))
     raw = _bytes(_decode_nested_string(body))
     if is_base64:
         try:

@@ -4,6 +4,9 @@ The named groups of the pattern are roles: `request` (`METHOD target HTTP/1.1`),
 with `path` and `query`; `body`; `time`; `status`; `client` (the first address of a list, without port); `forwarded`,
 which takes precedence over `client`; `agent`. An empty group or `-` means no value.
 
+The group `repeated` is the target of a request that another line describes; such a line is no request. The group
+`second` is the head of a second record within the line.
+
 A pattern may have a second group for a role: `logged` for `time`, `escaped` for `request`, `address` for `client`,
 `code` for `status`. The second group counts if the first is empty.
 """
@@ -20,7 +23,7 @@ from etl.sources.readers.escapes import ESCAPES, client_address
 from etl.sources.readers.logged_bodies import logged_body
 from etl.sources.readers.second_records import find_second, glued_address, has_two_times, head_of, second_record
 from etl.sources.readers.timestamps import time_reader
-from etl.sources.record import Record, as_text, split_request, split_target
+from etl.sources.record import Record, as_text, repetition, split_request, split_target
 
 _TARGETS: Final = frozenset(("target", "path", "query"))
 _SECOND_GROUPS: Final = {"logged": "time", "escaped": "request", "address": "client", "code": "status"}
@@ -100,7 +103,7 @@ def _record_builder(row: Format, settings: Settings) -> Callable[[re.Match[bytes
     """Returns a function that turns a match of the format's pattern into a record."""
     unescape, read_time = ESCAPES[row.escape], time_reader(row.time)
 
-    def build(match: re.Match[bytes]) -> Record:
+    def build(match: re.Match[bytes]) -> Record:  # noqa: PLR0911  one way out a kind of line
         values = {role: unescape(text) for role, text in match.groupdict().items() if text not in (None, b"-", b"")}
         for second, role in _SECOND_GROUPS.items():
             if second in values:
@@ -120,6 +123,10 @@ def _record_builder(row: Format, settings: Settings) -> Callable[[re.Match[bytes
             user_agent=texts.get("agent"),
             body=as_text(values["body"]) if "body" in values else None,
         )
+        if "second" in values:
+            return second_record(match.start("second"))
+        if "repeated" in values:
+            return repetition(values["repeated"])
         if "request" in values or not _TARGETS & match.re.groupindex.keys():
             parts = split_request(values.get("request", b""))
             if parts is None:

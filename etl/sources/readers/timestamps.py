@@ -49,10 +49,15 @@ def in_zone(local: datetime, zone: str) -> datetime:
     return local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
+#: A blank between a time and its offset, as Serilog and Ruby write it.
+_OFFSET: Final = re.compile(r"(?<=[\d]) (?=[+-]\d\d:?\d\d\Z)")
+
+
 def _read_iso8601(text: str, zone: str) -> datetime | None:
     """Parses ISO 8601 with any number of fraction digits; a time without an offset is a local time in the zone."""
     try:
-        instant = datetime.fromisoformat(text.strip().replace(" UTC", "Z").replace(" GMT", "Z").replace(",", "."))
+        plain = _OFFSET.sub("", text.strip().replace(" UTC", "Z").replace(" GMT", "Z").replace(",", "."))
+        instant = datetime.fromisoformat(plain)
     except ValueError:
         return None
     return in_zone(instant, zone) if instant.tzinfo is None else instant.astimezone(UTC)
@@ -84,7 +89,7 @@ _FRACTION: Final = re.compile(r"(?<=:\d\d)\.(\d+)")
 #: A comma between the day and the time.
 _COMMA: Final = re.compile(r"(?<=[/.]\d\d\d\d),|(?<=/\d\d),")
 _SOUGHT: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|GMT)|[+-]\d\d:?\d\d)?"
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|GMT)| ?[+-]\d\d:?\d\d(?![\d.:-]))?"
     r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}" + "".join(f"|{pattern.pattern}" for pattern, _ in _WRITTEN)
 )
 

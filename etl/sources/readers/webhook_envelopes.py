@@ -53,12 +53,22 @@ def read_record(text: bytes, collect_path: str = COLLECT_PATH) -> Record:
 def read_value(value: Any, collect_path: str) -> Record:
     """Turns a parsed JSON value into a record: an envelope or a bare payload."""
     if not isinstance(value, dict):
-        return Record("malformed_body", not_an_object(value, "record"))
+        return Record("malformed_body", not_an_object(value, "record"), body=array_text(value))
     if is_envelope(value):
-        return _open_envelope(value, list(_targets(value, ("url", "path"))))
+        return open_envelope(value)
     collect = _pattern(collect_path)
     targets = [target for target in _targets(value, _TARGET_KEYS) if collect.search(target[0])]
     return _open_envelope(value, targets) if targets else Record(fields=value)
+
+
+def open_envelope(envelope: dict[str, Any]) -> Record:
+    """Turns an envelope of the contract into a record."""
+    return _open_envelope(envelope, list(_targets(envelope, ("url", "path"))))
+
+
+def array_text(value: Any) -> str | None:
+    """Returns the JSON text of an array, which a ruleset may read as records; None for other values."""
+    return json_codec.compact(json_codec.without_surrogates(value)) if isinstance(value, list) else None
 
 
 def is_envelope(value: dict[str, Any]) -> bool:
@@ -113,12 +123,12 @@ def _target(text: str) -> tuple[str, str | None]:
 
 
 def _body(body: Any) -> tuple[str | None, dict[str, Any] | None, str | None]:
-    """Returns the body as text, as an object, and what is wrong with it; at most one of the three is not None."""
+    """Returns the body as text, as an object, and what is wrong with it: an array has a text and is no object."""
     if isinstance(body, dict):
         return None, body, None
     if body is None or isinstance(body, str):
         return body or None, None, None
-    return None, None, not_an_object(body)
+    return array_text(body), None, not_an_object(body)
 
 
 def pairs(query: dict[str, Any]) -> list[tuple[str, Any]]:
