@@ -29,10 +29,11 @@ from etl.runner.stage_inputs import (
     Progress,
     RunRequest,
     StagingArea,
-    check_unchanged,
+    check_records,
     jobs_for,
     peak_memory,
     plan_inputs,
+    records_of,
     run_id,
     survey_inputs,
     transform_inputs,
@@ -149,9 +150,7 @@ def _summarise(
     """Returns the part of the summary that is the same in every run, which is also the manifest."""
     skipped = sum((report.skipped for report in reports), Counter[str]())
     unrecognised = sum((report.unrecognised for report in reports), Counter[str]())
-    records: Counter[str] = Counter()
-    for task, report in zip(tasks, reports, strict=True):
-        records[task.split.source] += report.records
+    records = records_of(tasks, reports)
     return {
         "ruleset": {
             "name": request.ruleset.name,
@@ -200,7 +199,8 @@ def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, tim
         "format": plan.detected.row.name,
         "compression": plan.survey.codec,
         "bytes": plan.survey.stored_bytes,
-        "records": 0 if plan.same_as else records[plan.input.source],
+        "records": 0 if plan.same_as else records[plan.survey.digest],
+        "records_surveyed": 0 if plan.same_as else plan.records,
         "time": describe_times(plan.detected, timezone),
         "bodies_not_logged": 0 if plan.same_as else tally.unlogged[plan.input.source],
         "unread_postbacks": 0 if plan.same_as else tally.unread[plan.input.source],
@@ -228,9 +228,8 @@ def _check_accounting(
 
     Raises:
         AccountingError: The numbers do not agree.
-        InputError: An input has changed since it was surveyed.
     """
-    check_unchanged(planned, tasks, reports)
+    check_records(planned, tasks, reports)
     ended = summary["conversions"] + summary["rejections"]["total"] + summary["skipped"]["total"]
     if summary["records"] != ended:
         raise AccountingError(

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.errors import FormatError, InputError, UnknownInputError
+from etl.errors import AccountingError, FormatError, UnknownInputError
 from etl.options import Options, RunOptions, Unknown
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
@@ -23,8 +25,7 @@ from etl.runner.engine import Engine, Meter, OpenEngine
 from etl.runner.tasks import Task, TaskReport, Unmatched, peak_memory_bytes, transform_split
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.sources.detection import Detected
-from etl.sources.format import LINES
-from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input
@@ -122,12 +123,13 @@ class SurveyedInput(NamedTuple):
 
 
 class PlannedInput(NamedTuple):
-    """An input, the survey of its bytes, and its format."""
+    """An input, the survey of its bytes, its format, and its number of records by the survey, where that shows it."""
 
     input: Input
     survey: Survey
     same_as: str | None
     detected: Detected
+    records: int | None = None
 
 
 class Plans(NamedTuple):
@@ -203,7 +205,7 @@ def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequ
         except UnknownInputError as error:
             unknown.append(UnknownInput(item.input, error))
         else:
-            planned.append(PlannedInput(*item, detected))
+            planned.append(PlannedInput(*item, detected, count_surveyed(item.input, item.survey, detected)))
     refuse_unknown(unknown, [*(plan.input for plan in planned), *others], request.unknown)
     return Plans(sorted(planned, key=lambda plan: plan.survey.digest), unknown)
 
@@ -243,21 +245,36 @@ def transform_inputs(
     return tasks, reports
 
 
-def check_unchanged(planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport]) -> None:
-    """Checks that each split of a line-based input, except the last, held the records that the survey counted.
+def records_of(tasks: list[Task], reports: list[TaskReport]) -> Counter[str]:
+    """Returns the number of records that were read, by the digest of their input."""
+    records: Counter[str] = Counter()
+    for task, report in zip(tasks, reports, strict=True):
+        records[task.split.source_digest] += report.records
+    return records
+
+
+def check_records(planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport]) -> None:
+    """Checks that each input, and each of its splits, had as many records as the survey counted.
 
     Raises:
-        InputError: A split held more or fewer records, so the input has changed.
+        AccountingError: An input or a split had more or fewer records.
     """
-    lines = {plan.input.source: plan for plan in planned if plan.detected.framing == LINES}
-    for task, report, following in zip(tasks, reports, [*tasks[1:], None], strict=False):
-        is_followed = following is not None and following.split.source == task.split.source
-        if is_followed and task.split.source in lines:
-            expected = following.split.first_record - task.split.first_record  # type: ignore[union-attr]
-            if report.records != expected:
-                raise InputError(
-                    f"{task.split.source} changed while it was read.", "Run again when it no longer changes."
-                )
+    read = records_of(tasks, reports)
+    for plan in planned:
+        found = read[plan.survey.digest]
+        if plan.records not in (None, found):
+            raise AccountingError(
+                f"{plan.input.source} has {plan.records:,} records by its survey, but {found:,} were read.",
+                "Report this with the input.",
+            )
+    for (task, report), (following, _) in pairwise(zip(tasks, reports, strict=True)):
+        split, expected = task.split, following.split.first_record - task.split.first_record
+        if split.source_digest == following.split.source_digest and report.records != expected:
+            raise AccountingError(
+                f"{split.source}: {expected:,} records begin in the bytes {split.start:,} to {split.end:,} by the "
+                f"survey, but {report.records:,} were read.",
+                "Report this with the input.",
+            )
 
 
 def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[TaskReport]) -> None:

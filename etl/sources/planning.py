@@ -7,12 +7,14 @@ from typing import Final, NamedTuple
 
 from etl.errors import FormatError
 from etl.options import DEFAULT_MAX_RECORD_BYTES
+from etl.sources.carriers.known_carriers import keeps_lines
 from etl.sources.detection import Detected, assume_format, detect, detect_rows
-from etl.sources.format import LINES, PARQUET, Format, Settings
+from etl.sources.format import HEADED, LINES, PARQUET, Format, Settings
 from etl.sources.formats.log_format import compile_log_format
 from etl.sources.formats.registry import BY_NAME, RETIRED
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split, whole_record_starts
+from etl.sources.storage.checksums import CHECKED_BYTES
 from etl.sources.storage.decompress import Survey, open_decompressed
 from etl.sources.storage.inputs import Input
 
@@ -70,6 +72,23 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
     return assume_format(known[reading.format], samples, reading.settings)
 
 
+def count_surveyed(item: Input, surveyed: Survey, found: Detected) -> int | None:
+    """Returns how many records an input must have by its survey: its lines, or the rows that a Parquet file declares.
+
+    Returns:
+        The number; None if a record may have several lines, or a line several records.
+
+    Raises:
+        InputError: The input is a damaged Parquet file.
+    """
+    if not keeps_lines(found.carriers):
+        return None
+    if found.framing == PARQUET:
+        with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
+            return parquet_tables.count_rows(stream, item.source)
+    return surveyed.lines if found.framing in (LINES, HEADED) else None
+
+
 def plan_splits(
     item: Input, surveyed: Survey, found: Detected, reading: ReadOptions, word: bytes = b""
 ) -> Iterator[Split]:
@@ -100,12 +119,15 @@ def plan_splits(
         reading.max_record_bytes,
         surveyed.has_return_ends,
         found.carriers,
+        surveyed.checked,
     )
     starts, first_records = surveyed.starts[::every], surveyed.first_lines[::every]
     if found.framing != LINES:
         starts, first_records = whole_record_starts(whole, starts)
     for start, end, first in zip(starts, (*starts[1:], surveyed.plain_bytes), first_records, strict=True):
-        yield whole._replace(start=start, end=end, first_record=first)
+        beyond = end + reading.max_record_bytes + CHECKED_BYTES
+        checked = surveyed.checked and surveyed.checked.part(start, beyond)
+        yield whole._replace(start=start, end=end, first_record=first, checked=checked)
 
 
 def describe_times(detected: Detected, timezone: str) -> str:

@@ -17,8 +17,9 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from etl.errors import InputError
+from etl.sources.storage.checksums import BlockSums, SurveyedBytes
 from etl.sources.storage.line_ends import ReturnCounter, has_return_ends, plain_sample
-from etl.sources.storage.locations import Location, is_seekable, open_location, size_of
+from etl.sources.storage.locations import Location, identity_of, is_seekable, open_location, size_of
 from etl.sources.storage.utf16 import BIG, LITTLE, Utf8Stream, utf16_of
 
 BLOCK_BYTES: Final = 4 * 2**20
@@ -70,6 +71,8 @@ class Survey(NamedTuple):
         ladder: Prefix digests, concatenated: for each size in `PREFIX_SIZES` up to the input's size, the first eight
             bytes of the SHA-256 of that many first bytes. They show whether an input is the beginning of another.
         has_return_ends: Whether carriage returns alone end the lines.
+        lines: Number of lines.
+        checked: The checksums of the decompressed bytes; None if they were not read whole.
     """
 
     codec: str
@@ -81,6 +84,8 @@ class Survey(NamedTuple):
     samples: tuple[bytes, ...]
     ladder: bytes
     has_return_ends: bool = False
+    lines: int = 0
+    checked: SurveyedBytes | None = None
 
 
 def survey(location: Location, label: str, split_bytes: int) -> Survey:
@@ -94,6 +99,7 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     Raises:
         InputError: The input cannot be read to its end.
     """
+    identity = identity_of(location)
     codec = _codec(location, label)
     stored = size_of(location)
     can_split = codec in _FAST_CODECS and is_seekable(location)
@@ -102,9 +108,10 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     starts, first_lines = [0], [1]
     is_line_open = has_returns = False
     returns = ReturnCounter()
-    ladder = b""
+    ladder, sums = b"", BlockSums()
     with open_decompressed(location, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
+            sums.feed(block)
             ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
             has_returns = has_return_ends(block[:SAMPLE_BYTES]) if size == 0 else has_returns
             if has_returns:
@@ -125,7 +132,10 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     returns.finish()
     numbers = tuple(number + returns.before(start) for number, start in zip(first_lines, starts, strict=True))
     samples = tuple(map(plain_sample, (head, *later)))
-    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), numbers, samples, ladder, has_returns)
+    lines += is_line_open + len(returns.places)
+    checked = SurveyedBytes(identity, size, 0, sums.finish())
+    whole = codec, digest.hexdigest(), stored, size, tuple(starts), numbers, samples, ladder
+    return Survey(*whole, has_returns, lines, checked)
 
 
 def _newlines(block: bytes) -> int:

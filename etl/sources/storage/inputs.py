@@ -15,7 +15,8 @@ from typing import IO, NamedTuple
 
 from etl.errors import InputError, UsageError
 from etl.sources.storage.archives import members_of
-from etl.sources.storage.locations import Location, find_objects
+from etl.sources.storage.locations import Location
+from etl.sources.storage.object_stores import find_objects
 
 STANDARD_INPUT = "-"
 
