@@ -78,7 +78,7 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "line_ends utf16 object_stores locations checksums decompress archives inputs",
+                "line_ends utf16 object_stores locations checksums decompress folders archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
@@ -114,7 +114,7 @@ FLOORS: Final = (
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
                 "engine counts hash_set parquet publish published_tables staged_parts tasks unknown_inputs"
-                " stage_inputs quiet_inputs run",
+                " threads stage_inputs surveyed_records quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),

@@ -63,6 +63,7 @@ def _shown(summary: dict[str, Any], out: Path) -> list[str]:
         *_counts("issues", summary["issues"]),
         *(line for item in summary["inputs"][:20] for line in _input(item)),
         *([f"  and {len(summary['inputs']) - 20} more inputs"] if len(summary["inputs"]) > 20 else []),
+        *(f"  not read: {one['path']}: {one['why']}" for one in summary["passed_over"][:20]),
         f"  {out}: {summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 
@@ -71,7 +72,8 @@ def _input(item: dict[str, Any]) -> list[str]:
     """Describes an input: its format, its columns if they were guessed or given, and the time zone that was assumed."""
     known = f" (the same bytes as {item['same_as']})" if "same_as" in item else ""
     form = f"carried by {item['carrier']}, format {item['format']}" if item["carrier"] else item["format"]
-    lines = [f"  {item['path']}: {form}, {item['records']:,} records{known}"]
+    piped = f", {item['bytes']:,} bytes through a pipe" if item.get("is_spooled") else ""
+    lines = [f"  {item['path']}: {form}, {item['records']:,} records{piped}{known}"]
     if "columns" in item:
         lines.append("    columns: " + ", ".join(f"{role}={name}" for role, name in item["columns"].items()))
     if "found" in item:

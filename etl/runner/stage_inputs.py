@@ -6,27 +6,26 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.errors import AccountingError, FormatError, UnknownInputError
+from etl.errors import ChangedInputError, FormatError, UnknownInputError
 from etl.options import Options, RunOptions, Unknown
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Engine, Meter, OpenEngine
 from etl.runner.tasks import Task, TaskReport, Unmatched, peak_memory_bytes, transform_split
+from etl.runner.threads import map_in_threads
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.sources.detection import Detected
 from etl.sources.planning import SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
+from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input
 from etl.sources.storage.locations import size_of
@@ -173,8 +172,7 @@ def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
 def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) -> list[SurveyedInput]:
     """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input."""
     progress.begin("surveying", sum(size_of(item.path) for item in inputs))
-    with ThreadPoolExecutor(request.jobs) as threads:
-        surveys = list(threads.map(lambda item: survey(item.path, item.source, SPLIT_BYTES), inputs))
+    surveys = map_in_threads(_survey_input, inputs, request.jobs)
     surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
     for item, found in zip(inputs, surveys, strict=True):
@@ -184,6 +182,19 @@ def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) 
         known = {"path": item.source, "digest": found.digest, "bytes": found.stored_bytes, "compression": found.codec}
         progress.survey(known)
     return surveyed
+
+
+def _survey_input(item: Input) -> Survey:
+    """Surveys an input.
+
+    Raises:
+        ChangedInputError: It lies in an archive that has changed since its members were listed.
+        InputError: It cannot be read to its end.
+    """
+    found = survey(item.path, item.source, SPLIT_BYTES)
+    if item.archive is not None and has_changed(item.path, item.archive):
+        raise ChangedInputError.of(item.source)
+    return found
 
 
 def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequence[Input] = ()) -> Plans:
@@ -243,38 +254,6 @@ def transform_inputs(
     reports = list(engine.map(transform_split, [(task,) for task in tasks]))
     _refuse_unmatched(request, tasks, reports)
     return tasks, reports
-
-
-def records_of(tasks: list[Task], reports: list[TaskReport]) -> Counter[str]:
-    """Returns the number of records that were read, by the digest of their input."""
-    records: Counter[str] = Counter()
-    for task, report in zip(tasks, reports, strict=True):
-        records[task.split.source_digest] += report.records
-    return records
-
-
-def check_records(planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport]) -> None:
-    """Checks that each input, and each of its splits, had as many records as the survey counted.
-
-    Raises:
-        AccountingError: An input or a split had more or fewer records.
-    """
-    read = records_of(tasks, reports)
-    for plan in planned:
-        found = read[plan.survey.digest]
-        if plan.records not in (None, found):
-            raise AccountingError(
-                f"{plan.input.source} has {plan.records:,} records by its survey, but {found:,} were read.",
-                "Report this with the input.",
-            )
-    for (task, report), (following, _) in pairwise(zip(tasks, reports, strict=True)):
-        split, expected = task.split, following.split.first_record - task.split.first_record
-        if split.source_digest == following.split.source_digest and report.records != expected:
-            raise AccountingError(
-                f"{split.source}: {expected:,} records begin in the bytes {split.start:,} to {split.end:,} by the "
-                f"survey, but {report.records:,} were read.",
-                "Report this with the input.",
-            )
 
 
 def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[TaskReport]) -> None:

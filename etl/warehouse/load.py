@@ -12,7 +12,7 @@ import polars as pl
 from etl.errors import EtlError, UsageError
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine, TaskContext
-from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_unknown
+from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over, warn_of_unknown
 from etl.runner.run import value_sums
 from etl.runner.stage_inputs import (
     SILENT,
@@ -21,7 +21,6 @@ from etl.runner.stage_inputs import (
     RunRequest,
     StagingArea,
     SurveyedInput,
-    check_records,
     jobs_for,
     peak_memory,
     plan_inputs,
@@ -30,6 +29,7 @@ from etl.runner.stage_inputs import (
     transform_inputs,
 )
 from etl.runner.staged_parts import parts_of
+from etl.runner.surveyed_records import check_records
 from etl.runner.tasks import TaskReport
 from etl.sources.storage.decompress import digest_of_beginning, sniff
 from etl.sources.storage.inputs import Input, found_inputs
@@ -101,8 +101,10 @@ def load(
         EtlError: The load failed; the warehouse is unchanged.
     """
     folder = file_storage.place_of(into).folder or Path("/nonexistent")  # the warehouse's own files are no inputs
-    with found_inputs(list(request.inputs), folder) as inputs:
+    with found_inputs(list(request.inputs), folder) as (inputs, passed_over):
         _refuse_within(into, inputs)
+        warn_of_passed_over(passed_over, progress)
+        more = {"passed_over": [one._asdict() for one in passed_over]}
         if is_dry_run:
             known = (
                 snapshots.open_for_reading(into).scan("loads").collect()
@@ -112,13 +114,13 @@ def load(
             decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
             plans, decisions = _plan_decided(decisions, request)
             warn_of_unknown(plans, progress)
-            return _report(into, decisions)
+            return _report(into, decisions) | more
         with snapshots.open_for_writing(into) as warehouse:
             known = warehouse.scan("loads").collect()
             decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
             plans, decisions = _plan_decided(decisions, request)
             done = _carry_out((plans, decisions), request, warehouse, known, progress)
-            return _with_unread(_report(into, decisions) | done)
+            return _with_unread(_report(into, decisions) | more | done)
 
 
 def _with_unread(report: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import bz2
 import hashlib
 import io
 import lzma
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -50,6 +51,8 @@ READ_ERRORS: Final[tuple[type[Exception], ...]] = (
     lzma.LZMAError,
     zstandard.ZstdError,
     zipfile.BadZipFile,
+    tarfile.TarError,
+    NotImplementedError,
 )
 
 #: Codecs that are fast enough for several splits, although each split of a compressed file decompresses from the start.
@@ -264,7 +267,9 @@ def sniff(location: Location, label: str) -> tuple[str, bytes]:
         try:
             with open_decompressed(location, codec, label) as (stream, _):
                 head = stream.read(_HEAD_BYTES)
-        except InputError:
+        except InputError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
+                raise
             return codec, b""
     utf16 = utf16_of(head)
     return f"{codec} {utf16}".removeprefix("plain ") if utf16 else codec, head

@@ -6,7 +6,11 @@ data, so any process can open it.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import stat
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +28,21 @@ class Slice(NamedTuple):
     size: int
 
 
+class TarMember(NamedTuple):
+    """A sparse member of an uncompressed tar archive: the place of its header, and its size with the holes."""
+
+    archive: Any
+    offset: int
+    size: int
+
+
 class ZipMember(NamedTuple):
-    """A member of a zip archive; its size is the uncompressed size."""
+    """A member of a zip archive: its name, its uncompressed size, and its place in the list of members."""
 
     archive: Any
     name: str
     size: int
+    number: int
 
 
 class InMemory(NamedTuple):
@@ -44,7 +57,7 @@ class InMemory(NamedTuple):
 
 
 #: Locations nest: an archive may itself be an object in a store.
-Location = Path | Slice | ZipMember | StoredObject | InMemory
+Location = Path | Slice | TarMember | ZipMember | StoredObject | InMemory
 
 
 #: Tells whether a file or an object was replaced or changed; see `identity_of`.
@@ -66,7 +79,7 @@ def identity_of(location: Location) -> Identity:
         return version_of(location)
     if isinstance(location, Slice):
         return identity_of(location.whole)
-    return identity_of(location.archive) if isinstance(location, ZipMember) else ()
+    return identity_of(location.archive) if isinstance(location, (TarMember, ZipMember)) else ()
 
 
 def size_of(location: Location) -> int:
@@ -76,7 +89,7 @@ def size_of(location: Location) -> int:
 
 def is_seekable(location: Location) -> bool:
     """Whether reading can start anywhere in the location without reading what comes before."""
-    return not isinstance(location, ZipMember)
+    return not isinstance(location, (TarMember, ZipMember))
 
 
 @contextmanager
@@ -88,7 +101,7 @@ def open_location(location: Location) -> Iterator[io.BufferedReader]:
         zipfile.BadZipFile: The archive that contains the location is damaged.
     """
     if isinstance(location, Path):
-        with location.open("rb") as stream:
+        with open(location, "rb", opener=_open_file) as stream:
             yield stream
     elif isinstance(location, InMemory):
         yield io.BufferedReader(io.BytesIO(location.content))
@@ -99,11 +112,37 @@ def open_location(location: Location) -> Iterator[io.BufferedReader]:
         with (
             open_location(location.archive) as stored,
             zipfile.ZipFile(stored) as archive,
-            archive.open(location.name) as member,
+            archive.open(_entry(archive, location)) as member,
         ):
             yield io.BufferedReader(cast("Any", member))
+    elif isinstance(location, TarMember):
+        with open_location(location.archive) as stored:
+            stored.seek(location.offset)
+            with tarfile.open(fileobj=stored, mode="r:") as members:
+                yield cast("Any", members.extractfile(cast("Any", members.next())))
     else:
         yield io.BufferedReader(_ObjectStream(open_object(location.store, location.path)), buffer_size=1 << 20)
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Opens a regular file. Never waits, as opening a pipe would until somebody writes.
+
+    Raises:
+        OSError: The path leads to something else, or cannot be opened.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file")
+    return descriptor
+
+
+def _entry(archive: zipfile.ZipFile, member: ZipMember) -> zipfile.ZipInfo:
+    """Returns the entry of a member of an archive; several may have its name."""
+    entries = archive.infolist()
+    if member.number >= len(entries) or entries[member.number].filename != member.name:
+        raise zipfile.BadZipFile("its members have changed")
+    return entries[member.number]
 
 
 class _RangeStream(io.RawIOBase):
@@ -131,6 +170,8 @@ class _RangeStream(io.RawIOBase):
         wanted = min(len(buffer), max(0, self.size - self.place))
         self.whole.seek(self.offset + self.place)
         data = self.whole.read(wanted)
+        if len(data) < wanted:
+            raise EOFError("the archive ends within it")
         buffer[: len(data)] = data
         self.place += len(data)
         return len(data)
