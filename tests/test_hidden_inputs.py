@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tarfile
@@ -16,6 +15,7 @@ import time
 import warnings
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -209,32 +209,30 @@ def test_a_subfolder_that_cannot_be_read_is_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
-def test_folders_without_permission_are_an_error_if_named_and_listed_if_found(tmp_path: Path) -> None:
-    (tmp_path / "logs" / "private").mkdir(parents=True)
-    (tmp_path / "logs" / "a.log").write_bytes(FEW)
-    (tmp_path / "logs" / "private" / "b.log").write_bytes(FEW)
-    (tmp_path / "logs" / "private").chmod(0o700)
-    for folder in (tmp_path / "logs", tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and str(folder).startswith(("/dev/shm/", "/tmp/")):
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
+def test_folders_without_permission_are_an_error_if_named_and_listed_if_found() -> None:
     code = (
-        "import os\n"
+        "import os, sys\n"
         "from pathlib import Path\n"
         "from etl.errors import EtlError\n"
         "from etl.sources.storage.folders import files_below, files_matching\n"
         "os.setuid(65534)\n"
-        f"top = Path({str(tmp_path / 'logs')!r})\n"
-        "for found in files_below(top, Path('/x')), files_matching(f'{top}/**'), files_matching(f'{top}/*/*'):\n"
+        "top = Path(sys.argv[1])\n"
+        "for found in files_below(top, top / 'x'), files_matching(f'{top}/**'), files_matching(f'{top}/*/*'):\n"
         "    print([path.name for path in found.files], [(Path(p).name, why) for p, why in found.passed_over])\n"
         "for find, argument in (files_below, (top / 'private', top)), (files_matching, (f'{top}/private/*',)):\n"
         "    try: find(*argument)\n"
         "    except EtlError as error: print(error.problem.rpartition(' cannot ')[2])\n"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
-    ).stdout.splitlines()
+    with TemporaryDirectory(dir="/tmp") as folder:
+        top = Path(folder)
+        (top / "private").mkdir(mode=0o700)
+        for name in ("a.log", "private/b.log"):
+            (top / name).write_bytes(FEW)
+        top.chmod(0o755)
+        command = [sys.executable, "-c", code, folder]
+        shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={"PYTHONPATH": str(ROOT)})
     denied = "[('private', 'Permission denied')]"
-    assert shown == [
+    assert shown.stdout.splitlines() == [
         f"['a.log'] {denied}",
         f"['a.log'] {denied}",
         f"[] {denied}",
