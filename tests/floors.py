@@ -164,8 +164,8 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "schema terminal rules messages summary progress run_context audit options explain inspect reconcile"
-                " run what_if load backfill export loads replay upkeep __init__",
+                "standard_streams schema terminal rules messages summary progress run_context audit options explain"
+                " inspect reconcile run what_if load backfill export loads replay upkeep __init__",
             ),
         ),
     ),

@@ -21,8 +21,14 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
     """Writes the summary as JSON, to a file by atomic replacement, or to standard output for `-`."""
     text = orjson.dumps(summary, option=orjson.OPT_INDENT_2) + b"\n"
     if str(path) == "-":
-        sys.stdout.buffer.write(text)
-        sys.stdout.flush()
+        try:
+            sys.stdout.buffer.write(text)
+            sys.stdout.flush()
+        except (OSError, OutputError) as error:
+            problem = (
+                error.problem if isinstance(error, OutputError) else f"--summary - cannot be written: {error.strerror}."
+            )
+            raise OutputError(problem, "The tables are published nevertheless.") from error
         return
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
