@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import signal
 import sys
 import threading
@@ -63,13 +64,37 @@ def _print_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
+#: A process with less address space is aborted while it imports polars and pyarrow, or soon after.
+_LEAST_BYTES: Final = 10**9
+
+#: Commands that import neither.
+_LIGHT: Final = (None, "schema", "rules")
+
+
+def _require_address_space() -> None:
+    """Checks that the limit of this process's address space leaves room to work.
+
+    Raises:
+        EtlError: It does not.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
+        raise EtlError(
+            f"This process may use {limit // 10**6:,} MB of address space, but needs {_LEAST_BYTES // 10**6:,} MB.",
+            "Raise the limit (ulimit -v, or LimitAS= of a systemd unit), and run again.",
+        )
+
+
 @app.callback()
 def describe(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Turn conversion postbacks in access logs and webhook dumps into four Parquet tables."""
+    if context.invoked_subcommand not in _LIGHT:
+        _require_address_space()
 
 
 #: Allocations between two garbage collections: imports make many objects that stay.
