@@ -17,6 +17,7 @@ from etl.sources.splits import Split, whole_record_starts
 from etl.sources.storage.checksums import CHECKED_BYTES
 from etl.sources.storage.decompress import Survey, open_decompressed
 from etl.sources.storage.inputs import Input
+from etl.sources.time_limits import limited
 
 #: Larger splits gain no time and need more memory; see "What was tried" in `bench/README.md`.
 SPLIT_BYTES: Final = 16 * 2**20
@@ -55,6 +56,13 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
         FormatError: The named format does not exist, or the samples match no supported format.
         InputError: The input is a damaged Parquet file.
     """
+    has_own = bool(reading.log_format or reading.settings.formats)
+    with limited(item.source, sum(map(len, samples)), has_own=has_own):
+        return _find_format(item, codec, samples, reading)
+
+
+def _find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: ReadOptions) -> Detected:
+    """Returns the format of an input, however long that takes."""
     if reading.log_format:
         return assume_format(compile_log_format(reading.log_format), samples, reading.settings)
     known = {row.name: row for row in reading.settings.formats} | BY_NAME

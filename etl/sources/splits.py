@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -30,11 +30,14 @@ from etl.sources.formats.registry import (
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import access_log, json_batch, json_matching, parquet_tables
 from etl.sources.record import Record, as_columns
-from etl.sources.records.lines import Batch, line_text
+from etl.sources.records.lines import BATCH_BYTES, Batch, line_text
 from etl.sources.storage.checksums import SurveyedBytes, checked, has_changed
 from etl.sources.storage.decompress import DecompressedStream, open_decompressed
 from etl.sources.storage.line_ends import ReturnsAsNewlines
 from etl.sources.storage.locations import Location
+from etl.sources.time_limits import limited
+
+Result = TypeVar("Result")
 
 
 class Split(NamedTuple):
@@ -106,11 +109,12 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
     with open_split(split) as (stream, position):
         batches = _opened(split, stream)
         reached = split.start if split.codec == "plain" else position()
-        for opened in batches:
+        while (opened := _within_limit(split, lambda: next(batches, None))) is not None:
             height = len(opened.raws.starts)
             if height:
                 before, reached = reached, min(position(), split.end) if split.codec == "plain" else position()
-                read_columns = complete(read(opened.records), opened, split.settings)
+                read_columns = _within_limit(split, lambda: read(opened.records))
+                read_columns = complete(read_columns, opened, split.settings)
                 columns = {**read_columns, **_lineage(split, opened.raws), "layout": layouts(opened.raws)}
                 yield _as_requests(columns, split, number), max(0, reached - before)
                 number += height
@@ -119,6 +123,13 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
                 f"{split.source} was read up to byte {stream.tell():,} instead of {split.end:,}.",
                 "Report this with the input.",
             )
+
+
+def _within_limit(split: Split, call: Callable[[], Result]) -> Result:
+    """Returns the result of a call that reads a batch, within the limit for patterns of the user."""
+    has_own = split.row.family == "custom" or bool(split.settings.formats)
+    with limited(split.source, min(split.end - split.start, BATCH_BYTES), has_own=has_own):
+        return call()
 
 
 def whole_record_starts(split: Split, starts: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:

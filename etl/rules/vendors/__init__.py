@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.errors import RulesetError
+from etl.rules.own_files import read_own_file
 from etl.rules.ruleset import Ruleset
 from etl.rules.ruleset_file import parse_ruleset
 
@@ -59,7 +60,7 @@ def find_ruleset(text: str) -> Ruleset:
     if text in shipped_names():
         return shipped_ruleset(text)
     try:
-        return parse_ruleset(Path(text).read_text(encoding="utf-8"), Path(text).name)
+        return parse_ruleset(read_own_file(Path(text)), Path(text).name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         hint = f"Give a file or a shipped ruleset: {', '.join(shipped_names())}."
