@@ -271,3 +271,21 @@ def test_the_summary_and_the_report_say_how_many_records_the_survey_counted(tmp_
             [described] = counted["inputs"]
             several = kind in ("one array", "a table")
             assert described["records_surveyed"] in ((None,) if several else (described["records"], 0)), kind
+
+
+# --- object stores ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.log", "a.log.gz", "a.zip"])
+def test_an_object_that_is_replaced_ends_the_run(name: str, make_bucket: Callable[[str], str], tmp_path: Path) -> None:
+    import obstore
+    from obstore.store import from_url
+
+    address = make_bucket(f"changed-{name.replace('.', '-')}")
+    make = KINDS[{"a.log": "lines", "a.log.gz": "gzip", "a.zip": "zip"}[name]]
+    store = from_url(address)
+    obstore.put(store, name, make(0, 400))
+    request = run_request([f"{address}/{name}"], tmp_path / "out", RunOptions(), workers)
+    assert run_job(request)["conversions"] == 400
+    with pytest.raises(ChangedInputError):
+        run_job(request, at("reading", lambda: obstore.put(store, name, make(500, 900))))

@@ -361,6 +361,18 @@ def test_an_archive_whose_end_is_not_its_end_is_an_error(fault: str, tmp_path: P
         run_in(tmp_path, tmp_path / "a.tar")
 
 
+def test_a_zip_archive_behind_another_is_an_error(tmp_path: Path) -> None:
+    wholes = []
+    for name in ("a.log", "b.log"):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr(name, FEW)
+        wholes.append(out.getvalue())
+    (tmp_path / "a.zip").write_bytes(b"".join(wholes))
+    with pytest.raises(EtlError, match="members that its list does not name"):
+        run_in(tmp_path, tmp_path / "a.zip")
+
+
 def test_an_archive_that_changes_after_its_members_were_listed_is_an_error(tmp_path: Path) -> None:
     from etl.runner.run import run_job
     from etl.runner.stage_inputs import SILENT, run_request

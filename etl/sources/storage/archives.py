@@ -101,11 +101,16 @@ def _with_own_names(members: list[_Member]) -> Iterator[tuple[str, Location]]:
 
 
 def _in_zip(location: Location) -> list[_Member] | None:
-    """Lists the files of a zip archive; None for workbooks and encrypted archives, whose type detection refuses."""
+    """Lists the files of a zip archive; None for workbooks and encrypted archives, whose type detection refuses.
+
+    Raises:
+        zipfile.BadZipFile: The list of members is broken, or another archive stands before this one.
+    """
     with open_location(location) as stored, zipfile.ZipFile(stored) as archive:
-        entries = [
-            (number, entry) for number, entry in enumerate(archive.infolist()) if not entry.filename.endswith("/")
-        ]
+        listed = archive.infolist()
+    if min((entry.header_offset for entry in listed), default=0):
+        raise zipfile.BadZipFile("it begins with members that its list does not name")
+    entries = [pair for pair in enumerate(listed) if not pair[1].filename.endswith("/")]
     if any(entry.filename == _EXCEL or entry.flag_bits & 1 for _, entry in entries):
         return None
     return [
