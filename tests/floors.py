@@ -47,7 +47,7 @@ FLOORS: Final = (
             _room(
                 "rules",
                 "the page as rows, the ruleset, how names and values are read",
-                "page rulings placeholders body_paths body_charsets ruleset own_files ruleset_file parameter_names"
+                "page rulings placeholders body_paths body_charsets ruleset ruleset_file parameter_names"
                 " lost_separators value_parsing amount_repair timestamp_repair body_faults",
             ),
             _room("rules/vendors", "rulesets that ship with the tool", "__init__ recognition"),

@@ -11,13 +11,10 @@ import zipfile
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from etl.engines.local_pool import workers
 from etl.errors import ChangedInputError
@@ -27,20 +24,10 @@ from etl.runner.stage_inputs import SILENT, Progress, run_request
 from etl.sources import splits
 from etl.sources.records.lines import Batch
 from etl.sources.storage import checksums
-from etl.sources.storage.decompress import survey
 from etl.warehouse.load import load
 from tests.commands import run
-from tests.effort import draws, thorough
-from tests.test_laws import PIECES, requests_of
-
-LINE = (
-    '192.0.2.7 - - [01/May/2024:12:{0:02}:{1:02} +0000] "GET /acme/collect/shop?click_id=c{2:06} HTTP/1.1" 200 2 "-" '
-    '"Mozilla/5.0"\n'
-)
-
-
-def log(first: int, end: int) -> bytes:
-    return "".join(LINE.format(i // 60 % 60, i % 60, i) for i in range(first, end)).encode()
+from tests.effort import thorough
+from tests.records import log
 
 
 def payloads(first: int, end: int) -> list[dict[str, str]]:
@@ -252,15 +239,6 @@ def test_a_reader_that_stops_before_the_end_ends_the_run_with_exit_4(
     path.write_bytes(KINDS["one array"](0, 400))
     refused = run("run", path, "--out", tmp_path / "out", "--account", "a", "--integration", "b", "--quiet", code=4)
     assert b"was read up to byte" in refused.stderr
-
-
-@settings(max_examples=draws(60, 300), deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=40), st.integers(1, 60))
-def test_the_survey_counts_the_records_that_reading_finds(parts: list[bytes], split_bytes: int) -> None:
-    with TemporaryDirectory() as folder:
-        frames = requests_of(b"".join(parts), Path(folder), "jsonl", split_bytes)
-        surveyed = survey(Path(folder) / "input", "input", split_bytes)
-        assert surveyed.lines == sum(frame.height for frame in frames)
 
 
 def test_the_summary_and_the_report_say_how_many_records_the_survey_counted(tmp_path: Path) -> None:

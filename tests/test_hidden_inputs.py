@@ -28,7 +28,7 @@ from etl.runner.threads import map_in_threads
 from etl.sources.storage import inputs
 from tests.commands import run, start_process
 from tests.places import ROOT
-from tests.test_changed_inputs import log
+from tests.records import log
 
 FEW = log(0, 5)
 

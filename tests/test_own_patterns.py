@@ -13,7 +13,7 @@ import etl
 from etl.errors import EtlError, FormatError
 from etl.sources import time_limits
 from tests.commands import assert_refused, run
-from tests.test_changed_inputs import log
+from tests.records import log
 
 #: A format of many variables that may hold blanks, and a line with many blanks that is not in it.
 VARIABLES = " ".join(f"$own_{number}" for number in range(16)) + ' [$time_local] "$request"'

@@ -15,7 +15,7 @@ import pytest
 
 from etl import cli
 from tests.commands import run, run_process
-from tests.test_changed_inputs import log
+from tests.records import log
 
 ROWS = "Redirect it to a file on a disk with space."
 

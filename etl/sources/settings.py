@@ -11,8 +11,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from etl.errors import FormatError, UsageError
-from etl.rules.own_files import read_own_file
 from etl.rules.ruleset import Ruleset, is_collect_path
+from etl.rules.vendors import read_own_file
 from etl.sources.format import Format, Settings
 from etl.sources.readers.column_guessing import ROLES
 from etl.sources.readers.escapes import ESCAPES

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from etl.errors import RulesetError
-from etl.rules.own_files import read_own_file
 from etl.rules.ruleset import Ruleset
 from etl.rules.ruleset_file import parse_ruleset
+
+_MOST_BYTES: Final = 16 * 2**20
 
 
 def shipped_names() -> list[str]:
@@ -49,6 +51,20 @@ def shipped_recognition(name: str) -> dict[str, Any]:
 
 def _text_of(name: str) -> str:
     return files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
+def read_own_file(path: Path) -> str:
+    """Returns the text of a user's file, a ruleset or formats. It may come through a pipe.
+
+    Raises:
+        OSError: It cannot be read, or is larger than any such file.
+        UnicodeDecodeError: It is not UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, "File too large")
+    return content.decode()
 
 
 def find_ruleset(text: str) -> Ruleset:
