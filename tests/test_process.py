@@ -109,17 +109,19 @@ def test_an_interrupt_that_nothing_can_raise_is_repeated(path: Path, monkeypatch
     assert ended.stderr.startswith(b"error: Interrupted")
 
 
-@pytest.mark.parametrize("command", ["run", "load", "forget"])
+@pytest.mark.parametrize("command", ["run", "load", "forget", "compact", "export"])
 def test_a_signal_after_the_commit_does_not_turn_a_done_job_into_a_failure(
     command: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     into = ("--into", path.parent / "wh")
-    if command == "forget":
+    if command not in ("run", "load"):
         run("load", path, *into)
     place = {
         "run": "etl.runner.publish.Stage.publish",
         "load": "etl.warehouse.load.apply",
         "forget": "etl.warehouse.maintenance.apply",
+        "compact": "etl.warehouse.maintenance.commit_all",
+        "export": "etl.runner.publish.Stage.publish",
     }[command]
     commit = _attribute(place)
 
@@ -134,6 +136,8 @@ def test_a_signal_after_the_commit_does_not_turn_a_done_job_into_a_failure(
         "run": ("run", path, "--out", path.parent / "out"),
         "load": ("load", path, *into),
         "forget": ("loads", "forget", path, *into),
+        "compact": ("compact", *into),
+        "export": ("export", *into, "--out", path.parent / "exported"),
     }[command]
     run(*words, code=0)
 

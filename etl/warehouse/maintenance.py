@@ -35,8 +35,12 @@ class Compacted(NamedTuple):
     after: int
 
 
-def compact(address: str) -> list[Compacted]:
+def compact(address: str, progress: Progress = SILENT) -> list[Compacted]:
     """Merges small files of the same table and day.
+
+    Args:
+        address: The warehouse.
+        progress: Receives the phase in which the warehouse changes.
 
     Raises:
         UsageError: There is no such warehouse.
@@ -48,6 +52,7 @@ def compact(address: str) -> list[Compacted]:
         changes_by_table = {
             stored.name: _compact_table(warehouse, stored, f"{run}-{stored.name}") for stored in STORED_TABLES
         }
+        progress.begin("publishing", 0)
         commit_all(warehouse, run, changes_by_table, warehouse.snapshot.dedup)
         return [
             Compacted(
