@@ -17,13 +17,14 @@ import polars as pl
 import pytest
 
 from etl.engines.local_pool import workers
-from etl.errors import ChangedInputError
+from etl.errors import ChangedInputError, InputError
 from etl.options import RunOptions
 from etl.runner.run import run_job
 from etl.runner.stage_inputs import SILENT, Progress, run_request
 from etl.sources import splits
 from etl.sources.records.lines import Batch
 from etl.sources.storage import checksums
+from etl.sources.storage.inputs import found_inputs
 from etl.warehouse.load import load
 from tests.commands import run
 from tests.effort import thorough
@@ -190,6 +191,18 @@ def test_a_load_that_met_a_change_loads_the_whole_input_the_next_time(tmp_path: 
         load(request, into, progress=at("reading", lambda: os.truncate(path, 3_000)))
     path.write_bytes(log(0, 400))
     assert load(request, into)["conversions"] == 400
+
+
+@pytest.mark.parametrize("phase", ["found", "surveying"])
+def test_an_input_that_vanishes_before_it_is_read_is_an_error_of_two_lines(phase: str, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("a.log", "b.log"):
+        (tmp_path / "logs" / name).write_bytes(log(0, 5))
+    request = run_request([], tmp_path / "out", RunOptions(), workers)
+    with found_inputs([str(tmp_path / "logs")], tmp_path / "out") as found:
+        (tmp_path / "logs" / "b.log").unlink() if phase == "found" else None
+        with pytest.raises(InputError, match=r"b\.log cannot be read: No such file"):
+            run_job(request, at("surveying", (tmp_path / "logs" / "b.log").unlink), found)
 
 
 @thorough

@@ -41,8 +41,7 @@ from etl.runner.surveyed_records import check_records, records_of
 from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import KEYS, TABLES
 from etl.sources.planning import describe_times
-from etl.sources.storage.inputs import FoundInputs, found_inputs
-from etl.sources.storage.locations import size_of
+from etl.sources.storage.inputs import FoundInputs, found_inputs, stored_bytes
 from etl.steps.deduplication import DUPLICATES, find_duplicates
 
 #: Pieces a task of `find_suspects`: each task reads the hashes of the conversions that were held back once.
@@ -69,7 +68,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
     began = time.monotonic()
     looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
     with staged(request.out) as stage, looked_for as (inputs, passed_over):
-        jobs = jobs_for(sum(size_of(item.path) for item in inputs), request)
+        jobs = jobs_for(stored_bytes(inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress)
             for item in surveyed:

@@ -27,8 +27,7 @@ from etl.sources.planning import SPLIT_BYTES, ReadOptions, count_surveyed, find_
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
-from etl.sources.storage.inputs import Input
-from etl.sources.storage.locations import size_of
+from etl.sources.storage.inputs import Input, stored_bytes
 
 #: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
 MIN_MATCHED: Final = 0.9
@@ -171,7 +170,7 @@ def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
 
 def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) -> list[SurveyedInput]:
     """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input."""
-    progress.begin("surveying", sum(size_of(item.path) for item in inputs))
+    progress.begin("surveying", stored_bytes(inputs))
     surveys = map_in_threads(_survey_input, inputs, request.jobs)
     surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}

@@ -20,7 +20,7 @@ from isal import igzip, isal_zlib
 from etl.errors import InputError
 from etl.sources.storage.checksums import BlockSums, SurveyedBytes
 from etl.sources.storage.line_ends import ReturnCounter, has_return_ends, plain_sample
-from etl.sources.storage.locations import Location, identity_of, is_seekable, open_location, size_of
+from etl.sources.storage.locations import Identity, Location, identity_of, is_seekable, open_location, size_of
 from etl.sources.storage.utf16 import BIG, LITTLE, Utf8Stream, utf16_of
 
 BLOCK_BYTES: Final = 4 * 2**20
@@ -102,8 +102,8 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     Raises:
         InputError: The input cannot be read to its end.
     """
-    identity = identity_of(location)
     codec = _codec(location, label)
+    identity = _identity(location, label)
     stored = size_of(location)
     can_split = codec in _FAST_CODECS and is_seekable(location)
     digest, size, lines = hashlib.sha256(), 0, 0
@@ -327,6 +327,18 @@ def open_decompressed(location: Location, codec: str, label: str) -> Iterator[De
         else:
             opened = stored
         yield DecompressedStream(opened, stored.tell)
+
+
+def _identity(location: Location, label: str) -> Identity:
+    """Returns the identity of a location.
+
+    Raises:
+        InputError: Nothing is there any more.
+    """
+    try:
+        return identity_of(location)
+    except OSError as error:
+        raise _unreadable(label, error) from error
 
 
 def _unreadable(label: str, error: BaseException) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import shutil
@@ -25,7 +26,7 @@ from etl.sources.storage.folders import (
     named_kind,
     unreadable,
 )
-from etl.sources.storage.locations import Identity, Location
+from etl.sources.storage.locations import Identity, Location, size_of
 from etl.sources.storage.object_stores import find_objects
 
 STANDARD_INPUT = "-"
@@ -87,6 +88,21 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[FoundInputs]:
                     known = found.setdefault(_identity(member), member)
                     found[_identity(member)] = known._replace(is_found=known.is_found and member.is_found)
         yield FoundInputs(list(found.values()), list(dict.fromkeys(finder.passed_over)))
+
+
+def stored_bytes(inputs: list[Input]) -> int:
+    """Returns the size of inputs as they are stored.
+
+    Raises:
+        InputError: An input is not there any more.
+    """
+    total = 0
+    for item in inputs:
+        try:
+            total += size_of(item.path)
+        except OSError as error:
+            raise unreadable(Path(item.source), error) from error
+    return total
 
 
 class _Finder:
@@ -174,7 +190,11 @@ class _Finder:
 
 def _copy_pipe(pipe: IO[bytes], spool: IO[bytes]) -> None:
     """Copies what comes through a pipe. Waits in short turns, because a signal is handled between two of them."""
-    descriptor = pipe.fileno()
+    try:
+        descriptor = pipe.fileno()
+    except io.UnsupportedOperation:  # a caller's own standard input, in memory
+        shutil.copyfileobj(pipe, spool)
+        return
     ready = select.poll()
     ready.register(descriptor, select.POLLIN)
     while True:
