@@ -106,11 +106,8 @@ def load(
         warn_of_passed_over(passed_over, progress)
         more = {"passed_over": [one._asdict() for one in passed_over]}
         if is_dry_run:
-            known = (
-                snapshots.open_for_reading(into).scan("loads").collect()
-                if snapshots.is_warehouse(into)
-                else LOADS.empty()
-            )
+            has_loads = snapshots.is_warehouse(into)
+            known = snapshots.open_for_reading(into).scan("loads").collect() if has_loads else LOADS.empty()
             decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
             plans, decisions = _plan_decided(decisions, request)
             warn_of_unknown(plans, progress)
