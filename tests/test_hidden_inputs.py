@@ -26,7 +26,7 @@ import etl
 from etl.errors import ChangedInputError, EtlError, UsageError
 from etl.runner.threads import map_in_threads
 from etl.sources.storage import inputs
-from tests.commands import run, start_process
+from tests.commands import assert_refused, run, start_process
 from tests.places import ROOT
 from tests.records import log
 
@@ -184,6 +184,21 @@ def test_what_was_passed_over_is_a_warning_and_a_line_of_the_summary(tmp_path: P
     ):
         assert b"b.log (a link that leads nowhere)" in run(*command).stderr, command
     assert b"not read: " in run("run", tmp_path / "logs", "--out", tmp_path / "out").stderr
+
+
+def test_what_is_named_and_cannot_be_read_is_an_error_of_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to("missing")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "link").symlink_to("missing")
+    for name, why in (
+        ("nowhere", "does not exist"),
+        ("loop", "Too many levels of symbolic links"),
+        ("n" * 300, "File name too long"),
+        ("empty", "a folder without files"),
+        ("*.log", "does not exist"),
+    ):
+        assert_refused(run("run", tmp_path / name, "--out", tmp_path / "out", code=1), why)
 
 
 def deep_folder(top: Path) -> None:
