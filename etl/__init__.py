@@ -11,11 +11,12 @@ The same code path as the command::
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # checkers of types know the name; importing `typing` would delay the handlers of signals
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     from etl.errors import EtlError
     from etl.options import Options, Unknown

@@ -7,7 +7,7 @@ with the error's exit code (the contract's table).
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Self
 
 #: Credentials in an address: user and password, and the values of parameters that sign or authorise a request.
 _CREDENTIALS: Final = re.compile(
@@ -49,6 +49,15 @@ class EtlError(Exception):
 
 class InputError(EtlError):
     """An input could not be read to its end."""
+
+
+class ChangedInputError(InputError):
+    """An input changed between its survey and the end of its reading."""
+
+    @classmethod
+    def of(cls, label: str) -> Self:
+        """Returns the error for the input of that name."""
+        return cls(f"{label} changed while it was read.", "Run again when it no longer changes.")
 
 
 class OutputError(EtlError):

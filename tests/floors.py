@@ -78,7 +78,7 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "line_ends utf16 locations decompress archives inputs",
+                "line_ends utf16 object_stores locations checksums decompress folders archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
@@ -105,7 +105,7 @@ FLOORS: Final = (
             _room(
                 "sources",
                 "bytes to requests",
-                "settings framing carried body_arrays record_columns detection splits planning reread",
+                "time_limits settings framing carried body_arrays record_columns detection splits planning reread",
             ),
         ),
     ),
@@ -116,7 +116,7 @@ FLOORS: Final = (
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
                 "engine counts hash_set parquet publish published_tables staged_parts tasks unknown_inputs"
-                " stage_inputs quiet_inputs run",
+                " threads stage_inputs surveyed_records quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),
@@ -166,8 +166,8 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "schema terminal rules messages summary progress run_context audit options explain inspect reconcile"
-                " run what_if load backfill export loads replay upkeep __init__",
+                "standard_streams schema terminal rules messages summary progress run_context audit options explain"
+                " inspect reconcile run what_if load backfill export loads replay upkeep __init__",
             ),
         ),
     ),

@@ -7,6 +7,17 @@ from urllib.parse import quote_plus, unquote_to_bytes
 
 LINE = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?{} HTTP/1.1" 200 2 "-" "test"\n'
 
+_NUMBERED = (
+    '192.0.2.7 - - [01/May/2024:12:{0:02}:{1:02} +0000] "GET /acme/collect/shop?click_id=c{2:06} HTTP/1.1" 200 2 "-" '
+    '"Mozilla/5.0"\n'
+)
+
+
+def log(first: int, end: int) -> bytes:
+    """Lines of a log with conversions, by whose number their click ids and times differ."""
+    return "".join(_NUMBERED.format(i // 60 % 60, i % 60, i) for i in range(first, end)).encode()
+
+
 #: What a terminal would obey, and what `rich` would read as markup.
 HOSTILE = "[red]\x1b[31mx\x1b]0;t\x07\u202e\x9b2J[/red][link=file:///]"
 

@@ -127,6 +127,15 @@ def test_lines_are_what_lies_between_their_ends_without_edges(parts: list[bytes]
     assert all(data[offset:].startswith(text) and line_text(data[offset:]) == text for offset, text in found)
 
 
+@settings(max_examples=draws(60, 300), deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=40), st.integers(1, 60))
+def test_the_survey_counts_the_records_that_reading_finds(parts: list[bytes], split_bytes: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        frames = requests_of(b"".join(parts), Path(folder), "jsonl", split_bytes)
+        surveyed = survey(Path(folder) / "input", "input", split_bytes)
+        assert surveyed.lines == sum(frame.height for frame in frames)
+
+
 @settings(max_examples=draws(35, 100), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=60), st.integers(1, 90), st.integers(1, 40))
 @example([b"\r", b'{"a'], 1, 1)

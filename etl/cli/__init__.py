@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import resource
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -26,9 +27,10 @@ from etl.cli.replay import replay
 from etl.cli.rules import rules
 from etl.cli.run import run
 from etl.cli.schema import schema
+from etl.cli.standard_streams import guard_standard_streams
 from etl.cli.upkeep import compact, vacuum
 from etl.cli.what_if import what_if
-from etl.errors import InterruptedRunError
+from etl.errors import EtlError, InterruptedRunError
 
 app = typer.Typer(
     name="postback-etl",
@@ -62,17 +64,46 @@ def _print_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
+#: A process with less address space is aborted while it imports polars and pyarrow, or soon after.
+_LEAST_BYTES: Final = 10**9
+
+#: Commands that import neither.
+_LIGHT: Final = (None, "schema", "rules")
+
+
+def _require_address_space() -> None:
+    """Checks that the limit of this process's address space leaves room to work.
+
+    Raises:
+        EtlError: It does not.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
+        raise EtlError(
+            f"This process may use {limit // 10**6:,} MB of address space, but needs {_LEAST_BYTES // 10**6:,} MB.",
+            "Raise the limit (ulimit -v, or LimitAS= of a systemd unit), and run again.",
+        )
+
+
 @app.callback()
 def describe(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Turn conversion postbacks in access logs and webhook dumps into four Parquet tables."""
+    if context.invoked_subcommand not in _LIGHT:
+        _require_address_space()
 
 
 #: Allocations between two garbage collections: imports make many objects that stay.
 _GARBAGE_THRESHOLD: Final = 1_000_000
+
+#: The signals that end a command, and those that came.
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
+_signals: Final[list[int]] = []
+_REPEAT_SECONDS: Final = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,31 +114,51 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     gc.set_threshold(_GARBAGE_THRESHOLD)
     arguments = sys.argv[1:] if arguments is None else arguments
+    guard_standard_streams()
     messages.set_mode(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    _signals.clear()
+    for number in _ENDING:
         signal.signal(number, _interrupt)
     sys.unraisablehook = _report_unraisable
     if messages.MODE.is_json:
         warnings.showwarning = lambda message, *where: messages.warn(str(message))
+    code = _exit_code(lambda: app(args=list(arguments), standalone_mode=not messages.MODE.is_json))
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)  # what is done stays done
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.exit(code or _exit_code(sys.stdout.flush))
+
+
+def _exit_code(call: Callable[[], Any]) -> Any:
+    """Makes a call; returns its exit code, and reports an error without credentials."""
     try:
-        code = app(args=list(arguments), standalone_mode=not messages.MODE.is_json)
+        return call()
+    except SystemExit as ended:
+        return ended.code
     except BrokenPipeError:
-        sys.stderr.close()
-        code = 1
-    except Exception as error:  # every error is reported here, without credentials
-        code = messages.fail(error)
-    sys.exit(code)
+        return 1
+    except BaseException as error:
+        if not isinstance(error, EtlError) and _signals:
+            return messages.fail(InterruptedRunError())
+        if not isinstance(error, Exception):
+            raise
+        return messages.fail(error)
 
 
 def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     """Hides follow-up errors after an interrupt, and a thread that the interrupt kept from starting.
 
-    The first interrupt is reported.
+    An interrupt that came where no error can be raised, such as while memory is freed, is repeated a moment later.
     """
     is_thread = getattr(unraisable.object, "__func__", None) is threading.Thread._bootstrap  # type: ignore[attr-defined]
-    if not is_thread and not isinstance(unraisable.exc_value, (InterruptedRunError, KeyboardInterrupt)):
+    if isinstance(unraisable.exc_value, (InterruptedRunError, KeyboardInterrupt)):
+        if signal.getsignal(signal.SIGTERM) is _interrupt and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGALRM, _interrupt)
+            signal.setitimer(signal.ITIMER_REAL, _REPEAT_SECONDS)
+    elif not is_thread:
         sys.__unraisablehook__(unraisable)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    _signals.append(number)
     raise InterruptedRunError

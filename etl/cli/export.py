@@ -21,11 +21,12 @@ def export(
     debug: options.Debug = False,
 ) -> None:
     """Write the days of a warehouse that changed since the last export as plain Parquet, one folder per day."""
+    from etl.cli.progress import unshown
     from etl.warehouse.export import export as exported
 
     first = options.read_day("--since", since) if since else None
     end = options.read_day("--until", until) if until else None
-    for table in exported(into, Path(os.path.abspath(out)), first, end):
+    for table in exported(into, Path(os.path.abspath(out)), first, end, unshown()):
         typer.echo(
             f"{table.table}: {table.written:,} days written, with {table.rows:,} rows; {table.removed:,} removed, "
             f"{table.kept:,} unchanged"

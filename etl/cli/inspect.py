@@ -32,13 +32,14 @@ def inspect(
     from etl.cli import terminal
     from etl.errors import UnknownInputError
     from etl.reports.inspect import Failure, inspect_inputs
+    from etl.runner.stage_inputs import SILENT
     from etl.runner.unknown_inputs import UnknownInput, describe_unknown, refuse_unknown
 
     request = typed.request(inputs, Path())
     messages.warn_if_slow()
     failures, unknown, read = [], [], []
     shown = []
-    for found in inspect_inputs(request, is_full=full):
+    for found in inspect_inputs(request, SILENT._replace(warn=messages.warn), is_full=full):
         if not isinstance(found, Failure):
             read.append(found.input)
         elif isinstance(found.error, UnknownInputError):

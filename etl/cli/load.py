@@ -63,7 +63,8 @@ def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
 
 
 def _line(item: dict[str, Any]) -> str:
-    return visible(f"{item['action']:<6}  {item['path']}: {item['why']}")
+    piped = f", {item['bytes']:,} bytes through a pipe" if item.get("is_spooled") else ""
+    return visible(f"{item['action']:<6}  {item['path']}: {item['why']}{piped}")
 
 
 def _shown(report: dict[str, Any]) -> list[str]:

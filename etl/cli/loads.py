@@ -56,9 +56,10 @@ def forget(
     debug: options.Debug = False,
 ) -> None:
     """Remove an input; rows that were duplicates only because of it become conversions again."""
+    from etl.cli.progress import unshown
     from etl.warehouse.maintenance import forget as forget_input
 
-    done = forget_input(named, into)
+    done = forget_input(named, into, unshown())
     text = f"forgot {done['names'][0]} ({done['digest'][:12]}); {done['promoted']:,} duplicates are conversions now"
     messages.say("done", text, **done)
 

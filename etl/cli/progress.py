@@ -41,6 +41,11 @@ def ignore_signals_once_publishing(progress: Progress) -> Progress:
     return progress._replace(begin=begin)
 
 
+def unshown() -> Progress:
+    """Returns the progress of a command that shows none, which ignores signals once it publishes."""
+    return ignore_signals_once_publishing(SILENT)
+
+
 def _events(*, is_quiet: bool) -> Progress:
     """Reports progress as events; if quiet, only surveyed inputs and warnings are reported, not phases."""
 

@@ -21,8 +21,14 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
     """Writes the summary as JSON, to a file by atomic replacement, or to standard output for `-`."""
     text = orjson.dumps(summary, option=orjson.OPT_INDENT_2) + b"\n"
     if str(path) == "-":
-        sys.stdout.buffer.write(text)
-        sys.stdout.flush()
+        try:
+            sys.stdout.buffer.write(text)
+            sys.stdout.flush()
+        except (OSError, OutputError) as error:
+            problem = (
+                error.problem if isinstance(error, OutputError) else f"--summary - cannot be written: {error.strerror}."
+            )
+            raise OutputError(problem, "The tables are published nevertheless.") from error
         return
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -63,6 +69,7 @@ def _shown(summary: dict[str, Any], out: Path) -> list[str]:
         *_counts("issues", summary["issues"]),
         *(line for item in summary["inputs"][:20] for line in _input(item)),
         *([f"  and {len(summary['inputs']) - 20} more inputs"] if len(summary["inputs"]) > 20 else []),
+        *(f"  not read: {one['path']}: {one['why']}" for one in summary["passed_over"][:20]),
         f"  {out}: {summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 
@@ -71,7 +78,8 @@ def _input(item: dict[str, Any]) -> list[str]:
     """Describes an input: its format, its columns if they were guessed or given, and the time zone that was assumed."""
     known = f" (the same bytes as {item['same_as']})" if "same_as" in item else ""
     form = f"carried by {item['carrier']}, format {item['format']}" if item["carrier"] else item["format"]
-    lines = [f"  {item['path']}: {form}, {item['records']:,} records{known}"]
+    piped = f", {item['bytes']:,} bytes through a pipe" if item.get("is_spooled") else ""
+    lines = [f"  {item['path']}: {form}, {item['records']:,} records{piped}{known}"]
     if "columns" in item:
         lines.append("    columns: " + ", ".join(f"{role}={name}" for role, name in item["columns"].items()))
     if "found" in item:

@@ -12,9 +12,10 @@ from etl.cli.load import Into
 
 def compact(into: Into, events: options.Events = options.EventsMode.TEXT, debug: options.Debug = False) -> None:
     """Join small files of a warehouse; no row changes."""
+    from etl.cli.progress import unshown
     from etl.warehouse.maintenance import compact as compacted
 
-    for table in compacted(into):
+    for table in compacted(into, unshown()):
         typer.echo(f"{table.table}: {table.before:,} files, now {table.after:,}")
     messages.say("done", None, warehouse=into)
 

@@ -16,8 +16,8 @@ from etl.errors import EtlError
 from etl.reports.record_counts import RecordCounts
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors.recognition import Signature, recognise_input
-from etl.runner.quiet_inputs import Ends, find_warnings
-from etl.runner.stage_inputs import PlannedInput, RunRequest
+from etl.runner.quiet_inputs import Ends, find_warnings, warn_of_passed_over
+from etl.runner.stage_inputs import SILENT, PlannedInput, Progress, RunRequest
 from etl.sources.detection import Detected
 from etl.sources.format import LINES, PARQUET
 from etl.sources.planning import SPLIT_BYTES, describe_times, find_format, plan_splits
@@ -112,17 +112,21 @@ class Failure(NamedTuple):
         return {"path": self.path, "problem": self.error.problem, "hint": self.error.hint}
 
 
-def inspect_inputs(request: RunRequest, *, is_full: bool = False) -> Iterator[Inspection | Failure]:
+def inspect_inputs(
+    request: RunRequest, progress: Progress = SILENT, *, is_full: bool = False
+) -> Iterator[Inspection | Failure]:
     """What each of the inputs holds, in their order. An input that cannot be inspected does not hide the others.
 
     Args:
         request: The inputs, how they are read, and the rules.
+        progress: Receives a warning of what was found and is not read.
         is_full: Whether all of an input is read.
 
     Raises:
         EtlError: An argument names nothing.
     """
-    with found_inputs(list(request.inputs), Path(os.devnull)) as inputs:
+    with found_inputs(list(request.inputs), Path(os.devnull)) as (inputs, passed_over):
+        warn_of_passed_over(passed_over, progress)
         for item in inputs:
             try:
                 yield _inspect_input(item, request, is_full=is_full)

@@ -37,7 +37,7 @@ def parse_ruleset(text: str, where: str) -> Ruleset:
     """
     try:
         entries = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RulesetError(f"{where} is not valid TOML: {error}", "Correct the file at that position.") from None
     return _Reader(where).ruleset(entries)
 

@@ -20,6 +20,7 @@ from etl.runner.tasks import Task, TaskReport
 from etl.runner.unknown_inputs import describe_unknown
 from etl.sources.planning import plan_splits
 from etl.sources.splits import read_split
+from etl.sources.storage.folders import PassedOver
 
 #: How much of an input is read again for its commonest paths, and how many are shown.
 _HEAD_BYTES: Final = 4 * 2**20
@@ -76,6 +77,14 @@ def warn_of_unknown(plans: Plans, progress: Progress) -> None:
     """Warns of the inputs that were left out, together."""
     if plans.unknown:
         progress.warn(describe_unknown(plans.unknown))
+
+
+def warn_of_passed_over(passed_over: list[PassedOver], progress: Progress) -> None:
+    """Warns of what was found beside the inputs and is not read, together."""
+    if passed_over:
+        shown = "; ".join(f"{path} ({why})" for path, why in passed_over[:_SHOWN])
+        more = f"; and {len(passed_over) - _SHOWN:,} more" if len(passed_over) > _SHOWN else ""
+        progress.warn(f"what was found here is not read: {shown}{more}.")
 
 
 def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterator[str]:

@@ -22,7 +22,7 @@ from etl.runner.counts import Tally
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders, write_stream, written_rows
 from etl.runner.publish import Stage, staged
-from etl.runner.quiet_inputs import unread_names, warn_of_inputs
+from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over
 from etl.runner.stage_inputs import (
     SILENT,
     PlannedInput,
@@ -30,7 +30,6 @@ from etl.runner.stage_inputs import (
     Progress,
     RunRequest,
     StagingArea,
-    check_unchanged,
     jobs_for,
     peak_memory,
     plan_inputs,
@@ -39,11 +38,11 @@ from etl.runner.stage_inputs import (
     transform_inputs,
 )
 from etl.runner.staged_parts import REPEATED, SUSPECTS, Piece, find_suspects, parts_of, write_part
+from etl.runner.surveyed_records import check_records, records_of
 from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import KEYS, TABLES
 from etl.sources.planning import describe_times
-from etl.sources.storage.inputs import Input, found_inputs
-from etl.sources.storage.locations import size_of
+from etl.sources.storage.inputs import FoundInputs, found_inputs, stored_bytes
 from etl.steps.deduplication import DUPLICATES, find_duplicates
 
 #: Pieces a task of `find_suspects`: each task reads the hashes of the conversions that were held back once.
@@ -53,7 +52,7 @@ _PIECES_PER_CALL: Final = 4
 _SUSPECTS_PER_GROUP: Final = 50_000
 
 
-def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input] | None = None) -> dict[str, Any]:
+def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs | None = None) -> dict[str, Any]:
     """Reads the inputs and publishes the four tables.
 
     Args:
@@ -69,8 +68,8 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
     """
     began = time.monotonic()
     looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
-    with staged(request.out) as stage, looked_for as inputs:
-        jobs = jobs_for(sum(size_of(item.path) for item in inputs), request)
+    with staged(request.out) as stage, looked_for as (inputs, passed_over):
+        jobs = jobs_for(stored_bytes(inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress)
             for item in surveyed:
@@ -82,7 +81,9 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: list[Input]
             tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
         summary = _summarise(request, planned, tasks, reports, tally)
         summary["left_out"] = [one.input.source for one in unknown]
+        summary["passed_over"] = [one._asdict() for one in passed_over]
         _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
+        warn_of_passed_over(passed_over, progress)
         warn_of_inputs(Plans(planned, unknown), tally, unread_names(tasks, reports), request, progress)
         progress.begin("publishing", 0)
         stage.publish(summary)
@@ -150,9 +151,7 @@ def _summarise(
     """Returns the part of the summary that is the same in every run, which is also the manifest."""
     skipped = sum((report.skipped for report in reports), Counter[str]())
     unrecognised = sum((report.unrecognised for report in reports), Counter[str]())
-    records: Counter[str] = Counter()
-    for task, report in zip(tasks, reports, strict=True):
-        records[task.split.source] += report.records
+    records = records_of(tasks, reports)
     return {
         "ruleset": {
             "name": request.ruleset.name,
@@ -201,11 +200,14 @@ def _describe_input(plan: PlannedInput, records: Counter[str], tally: Tally, tim
         "format": plan.detected.row.name,
         "compression": plan.survey.codec,
         "bytes": plan.survey.stored_bytes,
-        "records": 0 if plan.same_as else records[plan.input.source],
+        "records": 0 if plan.same_as else records[plan.survey.digest],
+        "records_surveyed": 0 if plan.same_as else plan.records,
         "time": describe_times(plan.detected, timezone),
         "bodies_not_logged": 0 if plan.same_as else tally.unlogged[plan.input.source],
         "unread_postbacks": 0 if plan.same_as else tally.unread[plan.input.source],
     }
+    if plan.input.is_spooled:
+        described["is_spooled"] = True
     if plan.detected.columns:
         described["columns"] = dict(plan.detected.columns)
     if plan.detected.found:
@@ -229,9 +231,8 @@ def _check_accounting(
 
     Raises:
         AccountingError: The numbers do not agree.
-        InputError: An input has changed since it was surveyed.
     """
-    check_unchanged(planned, tasks, reports)
+    check_records(planned, tasks, reports)
     ended = summary["conversions"] + summary["rejections"]["total"] + summary["skipped"]["total"]
     if summary["records"] != ended:
         raise AccountingError(

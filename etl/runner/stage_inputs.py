@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,20 +14,20 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.errors import FormatError, InputError, UnknownInputError
+from etl.errors import ChangedInputError, FormatError, UnknownInputError
 from etl.options import Options, RunOptions, Unknown
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Engine, Meter, OpenEngine
 from etl.runner.tasks import Task, TaskReport, Unmatched, peak_memory_bytes, transform_split
+from etl.runner.threads import map_in_threads
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.sources.detection import Detected
-from etl.sources.format import LINES
-from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
+from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
-from etl.sources.storage.inputs import Input
-from etl.sources.storage.locations import size_of
+from etl.sources.storage.inputs import Input, stored_bytes
 
 #: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
 MIN_MATCHED: Final = 0.9
@@ -124,12 +123,13 @@ class SurveyedInput(NamedTuple):
 
 
 class PlannedInput(NamedTuple):
-    """An input, the survey of its bytes, and its format."""
+    """An input, the survey of its bytes, its format, and its number of records by the survey, where that shows it."""
 
     input: Input
     survey: Survey
     same_as: str | None
     detected: Detected
+    records: int | None = None
 
 
 class Plans(NamedTuple):
@@ -172,9 +172,8 @@ def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
 
 def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) -> list[SurveyedInput]:
     """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input."""
-    progress.begin("surveying", sum(size_of(item.path) for item in inputs))
-    with ThreadPoolExecutor(request.jobs) as threads:
-        surveys = list(threads.map(lambda item: survey(item.path, item.source, SPLIT_BYTES), inputs))
+    progress.begin("surveying", stored_bytes(inputs))
+    surveys = map_in_threads(_survey_input, inputs, request.jobs)
     surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
     for item, found in zip(inputs, surveys, strict=True):
@@ -184,6 +183,19 @@ def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) 
         known = {"path": item.source, "digest": found.digest, "bytes": found.stored_bytes, "compression": found.codec}
         progress.survey(known)
     return surveyed
+
+
+def _survey_input(item: Input) -> Survey:
+    """Surveys an input.
+
+    Raises:
+        ChangedInputError: It lies in an archive that has changed since its members were listed.
+        InputError: It cannot be read to its end.
+    """
+    found = survey(item.path, item.source, SPLIT_BYTES)
+    if item.archive is not None and has_changed(item.path, item.archive):
+        raise ChangedInputError.of(item.source)
+    return found
 
 
 def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequence[Input] = ()) -> Plans:
@@ -205,7 +217,7 @@ def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequ
         except UnknownInputError as error:
             unknown.append(UnknownInput(item.input, error))
         else:
-            planned.append(PlannedInput(*item, detected))
+            planned.append(PlannedInput(*item, detected, count_surveyed(item.input, item.survey, detected)))
     refuse_unknown(unknown, [*(plan.input for plan in planned), *others], request.unknown)
     return Plans(sorted(planned, key=lambda plan: plan.survey.digest), unknown)
 
@@ -243,23 +255,6 @@ def transform_inputs(
     reports = list(engine.map(transform_split, [(task,) for task in tasks]))
     _refuse_unmatched(request, tasks, reports)
     return tasks, reports
-
-
-def check_unchanged(planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport]) -> None:
-    """Checks that each split of a line-based input, except the last, held the records that the survey counted.
-
-    Raises:
-        InputError: A split held more or fewer records, so the input has changed.
-    """
-    lines = {plan.input.source: plan for plan in planned if plan.detected.framing == LINES}
-    for task, report, following in zip(tasks, reports, [*tasks[1:], None], strict=False):
-        is_followed = following is not None and following.split.source == task.split.source
-        if is_followed and task.split.source in lines:
-            expected = following.split.first_record - task.split.first_record  # type: ignore[union-attr]
-            if report.records != expected:
-                raise InputError(
-                    f"{task.split.source} changed while it was read.", "Run again when it no longer changes."
-                )
 
 
 def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[TaskReport]) -> None:

@@ -7,14 +7,17 @@ from typing import Final, NamedTuple
 
 from etl.errors import FormatError
 from etl.options import DEFAULT_MAX_RECORD_BYTES
+from etl.sources.carriers.known_carriers import keeps_lines
 from etl.sources.detection import Detected, assume_format, detect, detect_rows
-from etl.sources.format import LINES, PARQUET, Format, Settings
+from etl.sources.format import HEADED, LINES, PARQUET, Format, Settings
 from etl.sources.formats.log_format import compile_log_format
 from etl.sources.formats.registry import BY_NAME, RETIRED
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split, whole_record_starts
+from etl.sources.storage.checksums import CHECKED_BYTES
 from etl.sources.storage.decompress import Survey, open_decompressed
 from etl.sources.storage.inputs import Input
+from etl.sources.time_limits import limited
 
 #: Larger splits gain no time and need more memory; see "What was tried" in `bench/README.md`.
 SPLIT_BYTES: Final = 16 * 2**20
@@ -53,6 +56,13 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
         FormatError: The named format does not exist, or the samples match no supported format.
         InputError: The input is a damaged Parquet file.
     """
+    has_own = bool(reading.log_format or reading.settings.formats)
+    with limited(item.source, sum(map(len, samples)), has_own=has_own):
+        return _find_format(item, codec, samples, reading)
+
+
+def _find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: ReadOptions) -> Detected:
+    """Returns the format of an input, however long that takes."""
     if reading.log_format:
         return assume_format(compile_log_format(reading.log_format), samples, reading.settings)
     known = {row.name: row for row in reading.settings.formats} | BY_NAME
@@ -68,6 +78,23 @@ def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: Re
     if reading.format == "auto" or reading.format not in known:
         return detect(samples, item.source, reading.settings)
     return assume_format(known[reading.format], samples, reading.settings)
+
+
+def count_surveyed(item: Input, surveyed: Survey, found: Detected) -> int | None:
+    """Returns how many records an input must have by its survey: its lines, or the rows that a Parquet file declares.
+
+    Returns:
+        The number; None if a record may have several lines, or a line several records.
+
+    Raises:
+        InputError: The input is a damaged Parquet file.
+    """
+    if not keeps_lines(found.carriers):
+        return None
+    if found.framing == PARQUET:
+        with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):
+            return parquet_tables.count_rows(stream, item.source)
+    return surveyed.lines if found.framing in (LINES, HEADED) else None
 
 
 def plan_splits(
@@ -101,6 +128,7 @@ def plan_splits(
         reading.max_record_bytes,
         surveyed.has_return_ends,
         found.carriers,
+        surveyed.checked,
     )
     starts, first_records = surveyed.starts[::every], surveyed.first_lines[::every]
     if reading.settings.has_array_bodies:
@@ -108,7 +136,9 @@ def plan_splits(
     elif found.framing != LINES:
         starts, first_records = whole_record_starts(whole, starts)
     for start, end, first in zip(starts, (*starts[1:], surveyed.plain_bytes), first_records, strict=True):
-        yield whole._replace(start=start, end=end, first_record=first)
+        beyond = end + reading.max_record_bytes + CHECKED_BYTES
+        checked = surveyed.checked and surveyed.checked.part(start, beyond)
+        yield whole._replace(start=start, end=end, first_record=first, checked=checked)
 
 
 def describe_times(detected: Detected, timezone: str) -> str:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from etl.errors import FormatError, UsageError
 from etl.rules.ruleset import Ruleset, is_collect_path
+from etl.rules.vendors import read_own_file
 from etl.sources.format import Format, Settings
 from etl.sources.readers.column_guessing import ROLES
 from etl.sources.readers.escapes import ESCAPES
@@ -100,10 +101,10 @@ def read_formats(path: Path) -> tuple[Format, ...]:
         FormatError: The file cannot be read, or a format is not valid.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_own_file(path))
     except OSError as error:
         raise FormatError(f"--formats {str(path)!r} cannot be read: {error.strerror}.", "Check the name.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not valid TOML: {error}", "Correct the file.") from error
     return tuple(_row(path, name, table) for name, table in tables.items())
 
@@ -134,7 +135,7 @@ def _pattern(where: str, text: Any) -> bytes:
     """Checks the regular expression of a format and its named groups."""
     try:
         groups = re.compile(text.encode()).groupindex
-    except (re.error, AttributeError) as error:
+    except (re.error, AttributeError, RecursionError, OverflowError, ValueError) as error:
         raise FormatError(
             f"{where} has a pattern that is not a valid regular expression: {error}", "Correct the pattern."
         ) from error

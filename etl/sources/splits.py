@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
 
 from etl.columnar.delimited_rows import DELIMITERS
 from etl.columnar.string_buffers import texts_of
+from etl.errors import AccountingError, ChangedInputError, InputError
 from etl.schema import REQUESTS
 from etl.sources.body_arrays import split_arrays
 from etl.sources.carried import carried_settings, complete, opened_batches, opener_of, outermost_row
@@ -29,10 +31,14 @@ from etl.sources.formats.registry import (
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import access_log, json_batch, json_matching, parquet_tables
 from etl.sources.record import Record, as_columns
-from etl.sources.records.lines import Batch, line_text
-from etl.sources.storage.decompress import open_decompressed
+from etl.sources.records.lines import BATCH_BYTES, Batch, line_text
+from etl.sources.storage.checksums import SurveyedBytes, checked, has_changed
+from etl.sources.storage.decompress import DecompressedStream, open_decompressed
 from etl.sources.storage.line_ends import ReturnsAsNewlines
 from etl.sources.storage.locations import Location
+from etl.sources.time_limits import limited
+
+Result = TypeVar("Result")
 
 
 class Split(NamedTuple):
@@ -52,6 +58,7 @@ class Split(NamedTuple):
         max_record_bytes: Records longer than this are malformed.
         has_return_ends: Whether carriage returns alone end the lines of the input.
         carriers: The names of the carriers in the input.
+        checked: The checksums of the split's bytes and of those behind them; None: what is read is not compared.
     """
 
     source: str
@@ -67,6 +74,24 @@ class Split(NamedTuple):
     max_record_bytes: int
     has_return_ends: bool = False
     carriers: tuple[str, ...] = ()
+    checked: SurveyedBytes | None = None
+
+
+@contextmanager
+def open_split(split: Split) -> Iterator[DecompressedStream]:
+    """Opens the input of a split as a decompressed stream of the surveyed bytes.
+
+    Raises:
+        ChangedInputError: The input is not what it was when it was surveyed; also raised while the stream is read.
+        InputError: The input cannot be read.
+    """
+    try:
+        with open_decompressed(split.path, split.codec, split.source) as (stream, position):
+            yield DecompressedStream(checked(stream, split.checked, split.source), position)
+    except InputError as error:
+        if split.checked and has_changed(split.path, split.checked.identity):
+            raise ChangedInputError.of(split.source) from error
+        raise
 
 
 def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
@@ -82,19 +107,32 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
     settings = carried_settings(split.settings, split.carriers)
     read = batch_reader(split.row, split.framing, settings, is_carried=bool(split.carriers))
     layouts = _layout_reader(split)
-    with open_decompressed(split.path, split.codec, split.source) as (stream, position):
+    with open_split(split) as (stream, position):
         batches = _opened(split, stream)
         reached = split.start if split.codec == "plain" else position()
-        for opened in batches:
+        while (opened := _within_limit(split, lambda: next(batches, None))) is not None:
             height = len(opened.raws.starts)
             if height:
                 before, reached = reached, min(position(), split.end) if split.codec == "plain" else position()
-                read_columns = complete(read(opened.records), opened, split.settings)
+                read_columns = _within_limit(split, lambda: read(opened.records))
+                read_columns = complete(read_columns, opened, split.settings)
                 columns = {**read_columns, **_lineage(split, opened.raws), "layout": layouts(opened.raws)}
                 if split.settings.has_array_bodies:
                     columns = split_arrays(columns, split.settings.collect_path)
                 yield _as_requests(columns, split, number), max(0, reached - before)
                 number += len(columns["raw"])
+        if split.checked and split.framing != PARQUET and stream.tell() < split.end:
+            raise AccountingError(
+                f"{split.source} was read up to byte {stream.tell():,} instead of {split.end:,}.",
+                "Report this with the input.",
+            )
+
+
+def _within_limit(split: Split, call: Callable[[], Result]) -> Result:
+    """Returns the result of a call that reads a batch, within the limit for patterns of the user."""
+    has_own = split.row.family == "custom" or bool(split.settings.formats)
+    with limited(split.source, min(split.end - split.start, BATCH_BYTES), has_own=has_own):
+        return call()
 
 
 def whole_record_starts(split: Split, starts: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -107,7 +145,7 @@ def whole_record_starts(split: Split, starts: tuple[int, ...]) -> tuple[tuple[in
     rows = cutting(split.carriers) if split.framing == MESSAGES else ()
     if len(starts) < 2 or not rows:
         return (0,), (1,)
-    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
+    with open_split(split) as (stream, _):
         places = list(split_places(_batches(split, stream), rows, starts[1:], split.max_record_bytes))
     return (0, *(place for place, _ in places)), (1, *(count + 1 for _, count in places))
 
@@ -230,7 +268,7 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
     found = [pl.DataFrame(schema={"record_no": pl.Int64, "raw": pl.String, "layout": pl.String})]
     layouts = _layout_reader(split)
     first = split.first_record
-    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
+    with open_split(split) as (stream, _):
         for opened in _opened(split, stream):
             batch = opened.raws
             selected = numbers[(numbers >= first) & (numbers < first + len(batch.starts))]
@@ -244,7 +282,7 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
 def _lines_at(split: Split, offsets: list[int]) -> pl.Series:
     """Reads the lines that begin at the given offsets of an uncompressed input."""
     opener = opener_of(split.row, split.settings, split.carriers)
-    with open_decompressed(split.path, split.codec, split.source) as (stream, _):
+    with open_split(split) as (stream, _):
         lines = []
         for offset in offsets:
             stream.seek(offset)

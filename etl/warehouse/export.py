@@ -25,6 +25,7 @@ import polars as pl
 from etl.errors import OutputError, UsageError
 from etl.runner.parquet import write_table
 from etl.runner.publish import MANIFEST, staged
+from etl.runner.stage_inputs import SILENT, Progress
 from etl.warehouse import file_storage, snapshots
 from etl.warehouse.delta import path_of
 from etl.warehouse.snapshots import Warehouse
@@ -66,7 +67,9 @@ class _Partition(NamedTuple):
     digest: str
 
 
-def export(address: str, out: Path, since: date | None = None, until: date | None = None) -> list[Exported]:
+def export(
+    address: str, out: Path, since: date | None = None, until: date | None = None, progress: Progress = SILENT
+) -> list[Exported]:
     """Writes the tables at the versions of the snapshot into a folder, whole or not at all.
 
     Args:
@@ -74,6 +77,7 @@ def export(address: str, out: Path, since: date | None = None, until: date | Non
         out: The folder. Partitions outside the requested days stay as they are.
         since: Only days from this day on; rows without a day are always included.
         until: Only days before this day.
+        progress: Receives the phase in which the folder changes.
 
     Returns:
         The result for each table.
@@ -104,6 +108,7 @@ def export(address: str, out: Path, since: date | None = None, until: date | Non
                 rows = {path: _write(warehouse, found, stage.new / path) for path, found in new.items()}
                 _carry_over(out, stage.new, left)
             partitions = {path: before[path] for path in left} | {path: found.digest for path, found in new.items()}
+            progress.begin("publishing", 0)
             stage.publish({"warehouse": warehouse.place.uri(""), "partitions": dict(sorted(partitions.items()))})
     return [_summarised(name, set(new), gone, left, rows) for name in PUBLIC]
 

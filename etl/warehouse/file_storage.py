@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from etl.errors import OutputError, UsageError
 from etl.runner.publish import lock_folder, sync
-from etl.sources.storage.locations import SCHEMES, error_reason, import_obstore, open_store, refuse_credentials
+from etl.sources.storage.object_stores import SCHEMES, error_reason, import_obstore, open_store, refuse_credentials
 
 SNAPSHOT: Final = "snapshot.json"
 _STAGING: Final = ".staging"

@@ -12,7 +12,7 @@ import polars as pl
 from etl.errors import EtlError, UsageError
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine, TaskContext
-from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_unknown
+from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over, warn_of_unknown
 from etl.runner.run import value_sums
 from etl.runner.stage_inputs import (
     SILENT,
@@ -21,7 +21,6 @@ from etl.runner.stage_inputs import (
     RunRequest,
     StagingArea,
     SurveyedInput,
-    check_unchanged,
     jobs_for,
     peak_memory,
     plan_inputs,
@@ -30,10 +29,11 @@ from etl.runner.stage_inputs import (
     transform_inputs,
 )
 from etl.runner.staged_parts import parts_of
+from etl.runner.surveyed_records import check_records
 from etl.runner.tasks import TaskReport
 from etl.sources.storage.decompress import digest_of_beginning, sniff
 from etl.sources.storage.inputs import Input, found_inputs
-from etl.sources.storage.locations import find_objects
+from etl.sources.storage.object_stores import find_objects
 from etl.warehouse import file_storage, snapshots
 from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, files_of_parts, write_part
 from etl.warehouse.load_decisions import (
@@ -68,12 +68,14 @@ class _LoadedRows(NamedTuple):
         parts: The written files of new rows.
         duplicates: Changes of duplicates.
         peak_memory_bytes: Peak memory.
+        surveyed: Number of records of each input by its survey; None where the survey does not show it.
     """
 
     entries: pl.DataFrame
     parts: list[WrittenPart]
     duplicates: DuplicateChanges
     peak_memory_bytes: int
+    surveyed: dict[str, int | None]
 
 
 def load(
@@ -99,30 +101,29 @@ def load(
         EtlError: The load failed; the warehouse is unchanged.
     """
     folder = file_storage.place_of(into).folder or Path("/nonexistent")  # the warehouse's own files are no inputs
-    with found_inputs(list(request.inputs), folder) as inputs:
+    with found_inputs(list(request.inputs), folder) as (inputs, passed_over):
         _refuse_within(into, inputs)
+        warn_of_passed_over(passed_over, progress)
+        more = {"passed_over": [one._asdict() for one in passed_over]}
         if is_dry_run:
-            known = (
-                snapshots.open_for_reading(into).scan("loads").collect()
-                if snapshots.is_warehouse(into)
-                else LOADS.empty()
-            )
+            has_loads = snapshots.is_warehouse(into)
+            known = snapshots.open_for_reading(into).scan("loads").collect() if has_loads else LOADS.empty()
             decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
             plans, decisions = _plan_decided(decisions, request)
             warn_of_unknown(plans, progress)
-            return _report(into, decisions)
+            return _report(into, decisions) | more
         with snapshots.open_for_writing(into) as warehouse:
             known = warehouse.scan("loads").collect()
             decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
             plans, decisions = _plan_decided(decisions, request)
             done = _carry_out((plans, decisions), request, warehouse, known, progress)
-            return _with_unread(_report(into, decisions) | done)
+            return _with_unread(_report(into, decisions) | more | done)
 
 
 def _with_unread(report: dict[str, Any]) -> dict[str, Any]:
     """Moves the counts of records and of unread postbacks to the inputs of a report."""
     counts = report.pop("by_digest", {})
-    nothing = {"records": 0, "unread_postbacks": 0}
+    nothing = {"records": 0, "records_surveyed": 0, "unread_postbacks": 0}
     return {**report, "inputs": [{**item, **counts.get(item["digest"], nothing)} for item in report["inputs"]]}
 
 
@@ -221,7 +222,7 @@ def _read_inputs(
     jobs = jobs_for(sum(plan.survey.stored_bytes for plan in plans.planned), request)
     with request.open_engine(jobs, progress.advance) as engine:
         tasks, reports = transform_inputs(plans.planned, request, engine, progress, stage)
-        check_unchanged(plans.planned, tasks, reports)
+        check_records(plans.planned, tasks, reports)
         progress.begin("writing", 0)
         staged = StagedPieces([piece for report in reports for piece in report.pieces], stage.folder)
         duplicates = duplicate_changes(warehouse, staged, removed, dedup_settings(request.ruleset))
@@ -229,7 +230,8 @@ def _read_inputs(
         parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, plans.planned, (tasks, reports), parts)
     warn_of_inputs(plans, _tally_of(parts), unread_names(tasks, reports), request, progress)
-    return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports))
+    surveyed = {plan.survey.digest: plan.records for plan in plans.planned}
+    return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports), surveyed)
 
 
 def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[WrittenPart]:
@@ -262,7 +264,11 @@ def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
         "promoted": done.duplicates.promoted.height,
         "peak_memory_bytes": done.peak_memory_bytes,
         "by_digest": {
-            row["digest"]: {"records": row["records"], "unread_postbacks": _count_of(row["rejections"])}
+            row["digest"]: {
+                "records": row["records"],
+                "records_surveyed": done.surveyed[row["digest"]],
+                "unread_postbacks": _count_of(row["rejections"]),
+            }
             for row in done.entries.select("digest", "records", "rejections").iter_rows(named=True)
         },
     }

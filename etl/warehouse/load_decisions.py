@@ -197,10 +197,12 @@ def _is_beginning(short: _InputBytes, long: _InputBytes, compare: Compare) -> bo
 def describe_decision(decision: Decision) -> dict[str, Any]:
     """Returns a decision as an entry of a load's report."""
     item = decision.surveyed
+    piped = {"is_spooled": True} if item.input.is_spooled else {}
     return {
-        "path": decision.surveyed.input.source,
+        "path": item.input.source,
         "digest": decision.digest,
         "bytes": item.survey.stored_bytes,
         "action": decision.action,
         "why": decision.why,
+        **piped,
     }

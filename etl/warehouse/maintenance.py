@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.runner.stage_inputs import run_id
+from etl.runner.stage_inputs import SILENT, Progress, run_id
 from etl.warehouse import delta, snapshots
 from etl.warehouse.delta import FileChanges
 from etl.warehouse.file_writer import write_rows
@@ -36,8 +36,12 @@ class Compacted(NamedTuple):
     after: int
 
 
-def compact(address: str) -> list[Compacted]:
+def compact(address: str, progress: Progress = SILENT) -> list[Compacted]:
     """Merges small files of the same table and day.
+
+    Args:
+        address: The warehouse.
+        progress: Receives the phase in which the warehouse changes.
 
     Raises:
         UsageError: There is no such warehouse.
@@ -49,6 +53,7 @@ def compact(address: str) -> list[Compacted]:
         changes_by_table = {
             stored.name: _compact_table(warehouse, stored, f"{run}-{stored.name}") for stored in STORED_TABLES
         }
+        progress.begin("publishing", 0)
         commit_all(warehouse, run, changes_by_table, warehouse.snapshot.dedup)
         return [
             Compacted(
@@ -111,12 +116,13 @@ def vacuum(address: str, hours: int = KEPT_HOURS, *, is_dry_run: bool = False, i
         return sorted(removed)
 
 
-def forget(named: str, warehouse_address: str) -> dict[str, Any]:
+def forget(named: str, warehouse_address: str, progress: Progress = SILENT) -> dict[str, Any]:
     """Removes an input from a warehouse, and restores conversions that were duplicates only because of it.
 
     Args:
         named: A name of the input, or the beginning of its digest.
         warehouse_address: The warehouse.
+        progress: Receives the phase in which the warehouse changes.
 
     Returns:
         `run_id`, the input's `digest` and `names`, and how many earlier rows were `promoted` and `demoted`.
@@ -131,6 +137,7 @@ def forget(named: str, warehouse_address: str) -> dict[str, Any]:
         row = find_load(warehouse, named)
         change = Change(run_id(), removed=frozenset({row["digest"]}))
         duplicates = duplicate_changes(warehouse, NOTHING_STAGED, change.removed, warehouse.snapshot.dedup)
+        progress.begin("publishing", 0)
         apply(warehouse, change, duplicates, warehouse.snapshot.dedup)
         moved = {"promoted": duplicates.promoted.height, "demoted": duplicates.demoted.height}
         return {"run_id": change.run, "digest": row["digest"], "names": row["names"], **moved}

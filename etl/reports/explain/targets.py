@@ -139,7 +139,7 @@ def _find_record(place: str, number: int, reading: ReadOptions, digest: str | No
         digest: The digest that the input must have; None: any.
     """
     root = place if _OBJECT_STORE.match(place) else str(_existing_file(place) or place)
-    with found_inputs([root], Path(os.devnull)) as inputs:
+    with found_inputs([root], Path(os.devnull)) as (inputs, _):
         item = next((item for item in inputs if item.source == place), None)
         if item is None:
             raise InputError(

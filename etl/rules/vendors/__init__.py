@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import tomllib
 from importlib.resources import files
@@ -13,6 +14,7 @@ from etl.rules.ruleset import Ruleset
 from etl.rules.ruleset_file import parse_ruleset
 
 _RECOGNITION: Final = re.compile(r"^\[recognition\]\n((?:(?!\[).*\n)*)", re.MULTILINE)
+_MOST_BYTES: Final = 16 * 2**20
 
 
 def shipped_names() -> list[str]:
@@ -55,6 +57,20 @@ def _text_of(name: str) -> str:
     return files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 
+def read_own_file(path: Path) -> str:
+    """Returns the text of a user's file, a ruleset or formats. It may come through a pipe.
+
+    Raises:
+        OSError: It cannot be read, or is larger than any such file.
+        UnicodeDecodeError: It is not UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, "File too large")
+    return content.decode()
+
+
 def find_ruleset(text: str) -> Ruleset:
     """Loads the ruleset that `--ruleset` names: a shipped ruleset, else a file.
 
@@ -64,7 +80,7 @@ def find_ruleset(text: str) -> Ruleset:
     if text in shipped_names():
         return shipped_ruleset(text)
     try:
-        return parse_ruleset(Path(text).read_text(encoding="utf-8"), Path(text).name)
+        return parse_ruleset(read_own_file(Path(text)), Path(text).name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         hint = f"Give a file or a shipped ruleset: {', '.join(shipped_names())}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, BinaryIO, Final
@@ -59,8 +60,9 @@ def sample_rows(stream: BinaryIO, label: str) -> tuple[list[str], list[dict[str,
         InputError: The file is not valid Parquet.
     """
     file = _open(stream, label)
-    first = next(iter(file.iter_batches(_SAMPLED)), None)
-    return list(file.schema_arrow.names), [_plain_row(row) for row in first.to_pylist()] if first is not None else []
+    with _broken_pages_named(label):
+        first = next(iter(file.iter_batches(_SAMPLED)), None)
+        return list(file.schema_arrow.names), [_plain_row(row) for row in _rows(first)] if first is not None else []
 
 
 def count_rows(stream: BinaryIO, label: str) -> int:
@@ -81,17 +83,41 @@ def read_rows(stream: BinaryIO, label: str, settings: Settings) -> Iterator[Batc
     file = _open(stream, label)
     names = [name for _, name in settings.columns]
     is_projected = any(role not in ("received_at", "") for role, _ in settings.columns)
-    batches = file.iter_batches(_ROWS_PER_BATCH, columns=names if is_projected else None)
+    with _broken_pages_named(label):
+        batches = iter(file.iter_batches(_ROWS_PER_BATCH, columns=names if is_projected else None))
     number = 0
+    while True:
+        with _broken_pages_named(label):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            texts = [orjson.dumps(_plain_row(row), default=str, option=orjson.OPT_NON_STR_KEYS) for row in _rows(batch)]
+        yield as_batch([Element(text, number + i, len(text)) for i, text in enumerate(texts)])
+        number += len(texts)
+
+
+@contextmanager
+def _broken_pages_named(label: str) -> Iterator[None]:
+    """Names the file whose pages cannot be read: they are damaged, or hold times that no calendar has."""
+    from pyarrow import ArrowException
+
     try:
-        for batch in batches:
-            texts = [
-                orjson.dumps(_plain_row(row), default=str, option=orjson.OPT_NON_STR_KEYS) for row in batch.to_pylist()
-            ]
-            yield as_batch([Element(text, number + i, len(text)) for i, text in enumerate(texts)])
-            number += len(texts)
-    except OSError as error:
+        yield
+    except (ArrowException, OSError, ValueError, OverflowError) as error:
         raise _broken(label, error) from error
+
+
+def _rows(batch: Any) -> list[dict[str, Any]]:
+    """Returns the rows of a batch; the texts of a column that are not valid UTF-8 as bytes."""
+    import pyarrow as pa
+
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError:
+        kinds = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+        fields = [field.with_type(kinds.get(field.type, field.type)) for field in batch.schema]
+        columns = [column.cast(field.type) for column, field in zip(batch.columns, fields, strict=True)]
+        return list(pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)).to_pylist())
 
 
 def _open(stream: BinaryIO, label: str) -> Any:
@@ -100,9 +126,13 @@ def _open(stream: BinaryIO, label: str) -> Any:
     from pyarrow import ArrowException
 
     try:
-        return pq.ParquetFile(stream)
+        file = pq.ParquetFile(stream)
     except (ArrowException, OSError) as error:
         raise _broken(label, error) from error
+    groups = sum(file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups))
+    if groups != file.metadata.num_rows:
+        raise _broken(label, ValueError(f"it says that it has {file.metadata.num_rows} rows, but also {groups}"))
+    return file
 
 
 def _broken(label: str, error: Exception) -> InputError:

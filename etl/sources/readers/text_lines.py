@@ -29,6 +29,7 @@ _TARGETS: Final = frozenset(("target", "path", "query"))
 _SECOND_GROUPS: Final = {"logged": "time", "escaped": "request", "address": "client", "code": "status"}
 
 
+_STATUS: Final = re.compile("[0-9]{1,9}")
 _COLOURS: Final = re.compile(rb"\x1b\[[\d;]*m")
 
 
@@ -118,7 +119,7 @@ def _record_builder(row: Format, settings: Settings) -> Callable[[re.Match[bytes
         record = Record(
             received_at=received_at,
             http_method=texts.get("method"),
-            http_status=int(texts["status"]) if texts.get("status", "").isdigit() else None,
+            http_status=int(texts["status"]) if _STATUS.fullmatch(texts.get("status", "")) else None,
             client_ip=client_address(client),
             user_agent=texts.get("agent"),
             body=as_text(values["body"]) if "body" in values else None,

@@ -6,6 +6,7 @@ import bz2
 import hashlib
 import io
 import lzma
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,8 +18,9 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from etl.errors import InputError
+from etl.sources.storage.checksums import BlockSums, SurveyedBytes
 from etl.sources.storage.line_ends import ReturnCounter, has_return_ends, plain_sample
-from etl.sources.storage.locations import Location, is_seekable, open_location, size_of
+from etl.sources.storage.locations import Identity, Location, identity_of, is_seekable, open_location, size_of
 from etl.sources.storage.utf16 import BIG, LITTLE, Utf8Stream, utf16_of
 
 BLOCK_BYTES: Final = 4 * 2**20
@@ -49,6 +51,8 @@ READ_ERRORS: Final[tuple[type[Exception], ...]] = (
     lzma.LZMAError,
     zstandard.ZstdError,
     zipfile.BadZipFile,
+    tarfile.TarError,
+    NotImplementedError,
 )
 
 #: Codecs that are fast enough for several splits, although each split of a compressed file decompresses from the start.
@@ -70,6 +74,8 @@ class Survey(NamedTuple):
         ladder: Prefix digests, concatenated: for each size in `PREFIX_SIZES` up to the input's size, the first eight
             bytes of the SHA-256 of that many first bytes. They show whether an input is the beginning of another.
         has_return_ends: Whether carriage returns alone end the lines.
+        lines: Number of lines.
+        checked: The checksums of the decompressed bytes; None if they were not read whole.
     """
 
     codec: str
@@ -81,6 +87,8 @@ class Survey(NamedTuple):
     samples: tuple[bytes, ...]
     ladder: bytes
     has_return_ends: bool = False
+    lines: int = 0
+    checked: SurveyedBytes | None = None
 
 
 def survey(location: Location, label: str, split_bytes: int) -> Survey:
@@ -95,6 +103,7 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
         InputError: The input cannot be read to its end.
     """
     codec = _codec(location, label)
+    identity = _identity(location, label)
     stored = size_of(location)
     can_split = codec in _FAST_CODECS and is_seekable(location)
     digest, size, lines = hashlib.sha256(), 0, 0
@@ -102,9 +111,10 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     starts, first_lines = [0], [1]
     is_line_open = has_returns = False
     returns = ReturnCounter()
-    ladder = b""
+    ladder, sums = b"", BlockSums()
     with open_decompressed(location, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
+            sums.feed(block)
             ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
             has_returns = has_return_ends(block[:SAMPLE_BYTES]) if size == 0 else has_returns
             if has_returns:
@@ -125,7 +135,10 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     returns.finish()
     numbers = tuple(number + returns.before(start) for number, start in zip(first_lines, starts, strict=True))
     samples = tuple(map(plain_sample, (head, *later)))
-    return Survey(codec, digest.hexdigest(), stored, size, tuple(starts), numbers, samples, ladder, has_returns)
+    lines += is_line_open + len(returns.places)
+    checked = SurveyedBytes(identity, size, 0, sums.finish())
+    whole = codec, digest.hexdigest(), stored, size, tuple(starts), numbers, samples, ladder
+    return Survey(*whole, has_returns, lines, checked)
 
 
 def _newlines(block: bytes) -> int:
@@ -254,7 +267,9 @@ def sniff(location: Location, label: str) -> tuple[str, bytes]:
         try:
             with open_decompressed(location, codec, label) as (stream, _):
                 head = stream.read(_HEAD_BYTES)
-        except InputError:
+        except InputError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
+                raise
             return codec, b""
     utf16 = utf16_of(head)
     return f"{codec} {utf16}".removeprefix("plain ") if utf16 else codec, head
@@ -312,6 +327,18 @@ def open_decompressed(location: Location, codec: str, label: str) -> Iterator[De
         else:
             opened = stored
         yield DecompressedStream(opened, stored.tell)
+
+
+def _identity(location: Location, label: str) -> Identity:
+    """Returns the identity of a location.
+
+    Raises:
+        InputError: Nothing is there any more.
+    """
+    try:
+        return identity_of(location)
+    except OSError as error:
+        raise _unreadable(label, error) from error
 
 
 def _unreadable(label: str, error: BaseException) -> InputError:

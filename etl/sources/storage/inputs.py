@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-import glob
+import io
 import os
+import select
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from etl.errors import InputError, UsageError
 from etl.sources.storage.archives import members_of
-from etl.sources.storage.locations import Location, find_objects
+from etl.sources.storage.folders import (
+    FILE,
+    FOLDER,
+    PIPE,
+    PassedOver,
+    display_name,
+    files_below,
+    files_matching,
+    named_kind,
+    unreadable,
+)
+from etl.sources.storage.locations import Identity, Location, size_of
+from etl.sources.storage.object_stores import find_objects
 
 STANDARD_INPUT = "-"
+
+#: Paths that begin so lead to another file in each process.
+_OF_THE_PROCESS: Final = ("/dev/stdin", "/dev/fd/", "/proc/")
+
+
+_PIPE_BYTES: Final = 1 << 20
+_PIPE_MILLISECONDS: Final = 200
 
 
 class Input(NamedTuple):
@@ -27,19 +46,30 @@ class Input(NamedTuple):
         source: Its name as the tables show it.
         path: The location of its bytes.
         is_found: Whether it was found in a folder or an archive, under a prefix or by a pattern, and not named.
+        is_spooled: Whether it is a copy of what came through a pipe.
+        archive: The identity of the archive that holds it, from before its members were listed.
     """
 
     source: str
     path: Location
     is_found: bool = False
+    is_spooled: bool = False
+    archive: Identity | None = None
+
+
+class FoundInputs(NamedTuple):
+    """The inputs that arguments name, and what was found beside them and is not read."""
+
+    inputs: list[Input]
+    passed_over: list[PassedOver]
 
 
 @contextmanager
-def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
+def found_inputs(arguments: list[str], out: Path) -> Iterator[FoundInputs]:
     """Finds the inputs that arguments name. Each file appears once; the order is that of arguments, then of names.
 
-    Standard input and compressed tar archives are copied to unnamed temporary files for the duration of the context,
-    so a killed run leaves no files behind.
+    Standard input, pipes and compressed tar archives are copied to unnamed temporary files for the duration of the
+    context, so a killed run leaves no files behind.
 
     Args:
         arguments: Files, folders (searched recursively, without hidden files), globs, object-store addresses, or `-`.
@@ -47,81 +77,134 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[list[Input]]:
 
     Raises:
         InputError: An argument names nothing that can be read.
-        UsageError: An object-store address cannot be used, or standard input is named twice.
+        UsageError: An object-store address cannot be used, or a pipe is named twice.
     """
-    if arguments.count(STANDARD_INPUT) > 1:
-        raise UsageError("Standard input ('-') is named twice.", "Name it once.")
     with ExitStack() as files:
-        spool = partial(_spool, files)
+        finder = _Finder(files, out.resolve())
         found: dict[Location, Input] = {}
         for argument in arguments:
-            for item in _find_named(argument, out.resolve(), spool):
-                for member in _expand_archive(item, spool):
+            for item in finder.find(argument):
+                for member in finder.expand(item):
                     known = found.setdefault(_identity(member), member)
                     found[_identity(member)] = known._replace(is_found=known.is_found and member.is_found)
-        yield list(found.values())
+        yield FoundInputs(list(found.values()), list(dict.fromkeys(finder.passed_over)))
 
 
-def _find_named(argument: str, out: Path, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
-    """Finds the inputs that one argument names; archives are not opened yet."""
-    if argument == STANDARD_INPUT:
-        return [Input(STANDARD_INPUT, spool(sys.stdin.buffer))]
-    if "://" in argument:
-        objects = [Input(f"{item.store}/{item.path}", item) for item in find_objects(argument)]
-        return [item._replace(is_found=item.source != argument) for item in objects]
-    return _find_files(argument, out)
+def stored_bytes(inputs: list[Input]) -> int:
+    """Returns the size of inputs as they are stored.
+
+    Raises:
+        InputError: An input is not there any more.
+    """
+    total = 0
+    for item in inputs:
+        try:
+            total += size_of(item.path)
+        except OSError as error:
+            raise unreadable(Path(item.source), error) from error
+    return total
 
 
-def _expand_archive(item: Input, spool: Callable[[IO[bytes]], Path]) -> list[Input]:
-    """Returns the members of an archive as inputs, or the input itself if it is not an archive."""
-    members = members_of(item.path, item.source, spool)
-    return (
-        [item] if members is None else [Input(f"{item.source}/{name}", place, is_found=True) for name, place in members]
-    )
+class _Finder:
+    """Finds what arguments name.
+
+    Attributes:
+        passed_over: What was found and is not read.
+    """
+
+    def __init__(self, files: ExitStack, out: Path) -> None:
+        self.passed_over: list[PassedOver] = []
+        self._files, self._out = files, out
+        self._pipes: set[tuple[int, int]] = set()
+
+    def find(self, argument: str) -> list[Input]:
+        """Finds the inputs that one argument names; archives are not opened yet."""
+        if argument == STANDARD_INPUT:
+            if sys.stdin is None:
+                raise InputError("Standard input is closed.", "Write the input to a file and name the file.")
+            self._claim(argument, os.fstat(0))
+            return [Input(argument, self._spool(sys.stdin.buffer, _copy_pipe), is_spooled=True)]
+        if "://" in argument:
+            objects = [Input(f"{item.store}/{item.path}", item) for item in find_objects(argument)]
+            return [item._replace(is_found=item.source != argument) for item in objects]
+        path = Path(argument)
+        kind = named_kind(path)
+        if kind == PIPE or (kind == FILE and str(path.absolute()).startswith(_OF_THE_PROCESS)):
+            return [self._read_pipe(path)]
+        if kind == FOLDER:
+            files, passed_over = files_below(path, self._out)
+        elif kind is None:
+            files, passed_over = files_matching(argument)
+        else:
+            files, passed_over = [path], []
+        if kind not in (FILE, FOLDER, None):
+            raise InputError(f"{display_name(path)} is {kind}.", "Name a file or a folder; - is standard input.")
+        self.passed_over += passed_over
+        if not files:
+            raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it.")
+        return [Input(display_name(file), file, is_found=file != path) for file in files]
+
+    def expand(self, item: Input) -> list[Input]:
+        """Returns the members of an archive as inputs, or the input itself if it is not an archive."""
+        archive = members_of(item.path, item.source, self._spool)
+        if archive is None:
+            return [item]
+        self.passed_over += archive.passed_over
+        return [
+            Input(f"{item.source}/{name}", place, is_found=True, archive=archive.identity)
+            for name, place in archive.members
+        ]
+
+    def _read_pipe(self, path: Path) -> Input:
+        """Copies what comes through a pipe that has a path. Waits for whoever writes, until a signal comes."""
+        try:
+            self._claim(display_name(path), path.stat())
+            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
+                return Input(display_name(path), self._spool(stream, _copy_pipe), is_spooled=True)
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+    def _claim(self, source: str, pipe: os.stat_result) -> None:
+        """Notes that a pipe is read.
+
+        Raises:
+            UsageError: The pipe is named twice.
+        """
+        if (pipe.st_dev, pipe.st_ino) in self._pipes:
+            raise UsageError(f"{source} is named twice, but a pipe can be read once.", "Name it once.")
+        self._pipes.add((pipe.st_dev, pipe.st_ino))
+
+    def _spool(self, stream: IO[bytes], copy: Callable[[IO[bytes], IO[bytes]], None] = shutil.copyfileobj) -> Path:
+        """Copies a stream to an unnamed temporary file, and returns a path by which other processes can open it.
+
+        The file lives until `files` is closed.
+        """
+        spool = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        copy(stream, spool)
+        spool.flush()
+        for place in (Path(f"/proc/{os.getpid()}/fd/{spool.fileno()}"), Path(f"/dev/fd/{spool.fileno()}")):
+            if place.exists():
+                return place
+        raise InputError("This system cannot read a stream twice.", "Write the stream to a file and name the file.")
+
+
+def _copy_pipe(pipe: IO[bytes], spool: IO[bytes]) -> None:
+    """Copies what comes through a pipe. Waits in short turns, because a signal is handled between two of them."""
+    try:
+        descriptor = pipe.fileno()
+    except io.UnsupportedOperation:  # a caller's own standard input, in memory
+        shutil.copyfileobj(pipe, spool)
+        return
+    ready = select.poll()
+    ready.register(descriptor, select.POLLIN)
+    while True:
+        block = os.read(descriptor, _PIPE_BYTES) if ready.poll(_PIPE_MILLISECONDS) else None
+        if block == b"":
+            return
+        spool.write(block or b"")
 
 
 def _identity(item: Input) -> Location:
     """Returns the same value for inputs that are the same file: the resolved path, or the location."""
-    is_file = isinstance(item.path, Path) and item.source != STANDARD_INPUT
+    is_file = isinstance(item.path, Path) and not item.is_spooled
     return item.path.resolve() if is_file else item.path  # type: ignore[union-attr]
-
-
-def _find_files(argument: str, out: Path) -> list[Input]:
-    """Finds the files that a file name, a folder or a glob names, sorted by path."""
-    path = Path(argument)
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
-        files = [file for file in files if out not in file.resolve().parents]
-        if not files:
-            raise InputError(f"{argument} is a folder without files.", "Name another folder.")
-    elif path.exists():
-        files = [path]
-    else:
-        files = sorted(Path(name) for name in glob.iglob(argument, recursive=True) if Path(name).is_file())  # noqa: PTH207
-        if not files:
-            raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it.")
-    return [Input(_display_name(file), file, is_found=file != path) for file in files]
-
-
-def _display_name(file: Path) -> str:
-    """Returns a file's path as text, with escapes for bytes that are not valid UTF-8."""
-    return os.fsencode(file).decode(errors="backslashreplace")
-
-
-def _is_hidden(file: Path, folder: Path) -> bool:
-    """Whether a file, or a folder above it within `folder`, has a name that begins with a dot."""
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
-
-
-def _spool(files: ExitStack, stream: IO[bytes]) -> Path:
-    """Copies a stream to an unnamed temporary file, and returns a path by which other processes can open it.
-
-    The file lives until `files` is closed.
-    """
-    spool = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-    shutil.copyfileobj(stream, spool)
-    spool.flush()
-    for place in (Path(f"/proc/{os.getpid()}/fd/{spool.fileno()}"), Path(f"/dev/fd/{spool.fileno()}")):
-        if place.exists():
-            return place
-    raise InputError("This system cannot read a stream twice.", "Write the stream to a file and name the file.")

@@ -6,18 +6,18 @@ data, so any process can open it.
 
 from __future__ import annotations
 
-import fnmatch
+import errno
 import io
-import re
+import os
+import stat
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
-from etl.errors import InputError, UsageError
+from etl.sources.storage.object_stores import StoredObject, open_object, version_of
 
 
 class Slice(NamedTuple):
@@ -28,20 +28,21 @@ class Slice(NamedTuple):
     size: int
 
 
+class TarMember(NamedTuple):
+    """A sparse member of an uncompressed tar archive: the place of its header, and its size with the holes."""
+
+    archive: Any
+    offset: int
+    size: int
+
+
 class ZipMember(NamedTuple):
-    """A member of a zip archive; its size is the uncompressed size."""
+    """A member of a zip archive: its name, its uncompressed size, and its place in the list of members."""
 
     archive: Any
     name: str
     size: int
-
-
-class StoredObject(NamedTuple):
-    """An object in a store: the store's address, and the object's path and size."""
-
-    store: str
-    path: str
-    size: int
+    number: int
 
 
 class InMemory(NamedTuple):
@@ -56,7 +57,29 @@ class InMemory(NamedTuple):
 
 
 #: Locations nest: an archive may itself be an object in a store.
-Location = Path | Slice | ZipMember | StoredObject | InMemory
+Location = Path | Slice | TarMember | ZipMember | StoredObject | InMemory
+
+
+#: Tells whether a file or an object was replaced or changed; see `identity_of`.
+Identity = tuple[int | str, ...]
+
+
+def identity_of(location: Location) -> Identity:
+    """Returns the identity of what holds a location.
+
+    Of a file: device, inode, size and modification time in nanoseconds. Of an object: its ETag, generation and time.
+
+    Raises:
+        OSError: The file or object does not exist, or cannot be reached.
+    """
+    if isinstance(location, Path):
+        stat = location.stat()
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+    if isinstance(location, StoredObject):
+        return version_of(location)
+    if isinstance(location, Slice):
+        return identity_of(location.whole)
+    return identity_of(location.archive) if isinstance(location, (TarMember, ZipMember)) else ()
 
 
 def size_of(location: Location) -> int:
@@ -66,7 +89,7 @@ def size_of(location: Location) -> int:
 
 def is_seekable(location: Location) -> bool:
     """Whether reading can start anywhere in the location without reading what comes before."""
-    return not isinstance(location, ZipMember)
+    return not isinstance(location, (TarMember, ZipMember))
 
 
 @contextmanager
@@ -78,7 +101,7 @@ def open_location(location: Location) -> Iterator[io.BufferedReader]:
         zipfile.BadZipFile: The archive that contains the location is damaged.
     """
     if isinstance(location, Path):
-        with location.open("rb") as stream:
+        with open(location, "rb", opener=_open_file) as stream:
             yield stream
     elif isinstance(location, InMemory):
         yield io.BufferedReader(io.BytesIO(location.content))
@@ -89,11 +112,37 @@ def open_location(location: Location) -> Iterator[io.BufferedReader]:
         with (
             open_location(location.archive) as stored,
             zipfile.ZipFile(stored) as archive,
-            archive.open(location.name) as member,
+            archive.open(_entry(archive, location)) as member,
         ):
             yield io.BufferedReader(cast("Any", member))
+    elif isinstance(location, TarMember):
+        with open_location(location.archive) as stored:
+            stored.seek(location.offset)
+            with tarfile.open(fileobj=stored, mode="r:") as members:
+                yield cast("Any", members.extractfile(cast("Any", members.next())))
     else:
         yield io.BufferedReader(_ObjectStream(open_object(location.store, location.path)), buffer_size=1 << 20)
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Opens a regular file. Never waits, as opening a pipe would until somebody writes.
+
+    Raises:
+        OSError: The path leads to something else, or cannot be opened.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file")
+    return descriptor
+
+
+def _entry(archive: zipfile.ZipFile, member: ZipMember) -> zipfile.ZipInfo:
+    """Returns the entry of a member of an archive; several may have its name."""
+    entries = archive.infolist()
+    if member.number >= len(entries) or entries[member.number].filename != member.name:
+        raise zipfile.BadZipFile("its members have changed")
+    return entries[member.number]
 
 
 class _RangeStream(io.RawIOBase):
@@ -121,6 +170,8 @@ class _RangeStream(io.RawIOBase):
         wanted = min(len(buffer), max(0, self.size - self.place))
         self.whole.seek(self.offset + self.place)
         data = self.whole.read(wanted)
+        if len(data) < wanted:
+            raise EOFError("the archive ends within it")
         buffer[: len(data)] = data
         self.place += len(data)
         return len(data)
@@ -148,121 +199,3 @@ class _ObjectStream(io.RawIOBase):
         data = bytes(self.reader.read(len(buffer)))
         buffer[: len(data)] = data
         return len(data)
-
-
-SCHEMES: Final = ("s3", "gs", "az")
-
-_ADDRESS: Final = re.compile(r"([a-z][a-z0-9]*)://([^/]+)/?(.*)", re.DOTALL)
-_GLOB: Final = re.compile(r"[*?\[]")
-
-
-def find_objects(address: str) -> list[StoredObject]:
-    """Lists the objects that an address names, in order of path. Empty objects are left out.
-
-    Args:
-        address: `SCHEME://BUCKET/PATH`, where the path is an object, a prefix or a glob.
-
-    Raises:
-        InputError: The address names no object, or the store cannot be read.
-        UsageError: The address is not valid or contains credentials, or the object-store library is not installed.
-    """
-    match = _ADDRESS.fullmatch(address)
-    if not match or match[1] not in SCHEMES:
-        raise UsageError(
-            f"{address} is not an object-store address.",
-            f"Give SCHEME://BUCKET/PATH, where SCHEME is one of {', '.join(SCHEMES)}.",
-        )
-    refuse_credentials(address, match[2])
-    store, path = f"{match[1]}://{match[2]}", match[3]
-    prefix = _GLOB.split(path)[0].rpartition("/")[0] if _GLOB.search(path) else path.rstrip("/")
-    found = [found for found in _list_objects(store, prefix, address) if _matches(found.path, path)]
-    if not found:
-        raise InputError(f"{address} names no object.", "Check the name; end a prefix with /, and quote a glob.")
-    return found
-
-
-def refuse_credentials(address: str, bucket: str) -> None:
-    """Refuses an address that contains credentials, which would appear in tables, reports and process lists.
-
-    Raises:
-        UsageError: The address contains credentials.
-    """
-    if "@" in bucket or ":" in bucket:
-        raise UsageError(
-            f"{address} contains credentials, which addresses must not contain.",
-            "Set the credentials in the environment (AWS_*, GOOGLE_*, AZURE_*) and only the bucket in the address.",
-        )
-
-
-def open_object(store: str, path: str) -> Any:
-    """Opens an object with a reader that fetches byte ranges.
-
-    Raises:
-        OSError: The object cannot be opened.
-    """
-    try:
-        return import_obstore().open_reader(open_store(store), path, buffer_size=4 << 20)
-    except import_obstore().exceptions.BaseError as error:
-        raise OSError(error_reason(error)) from error
-
-
-def _matches(path: str, named: str) -> bool:
-    """Whether an object's path matches the path of an address: equal, under the prefix, or matching the glob."""
-    if _GLOB.search(named):
-        return fnmatch.fnmatchcase(path, named)
-    return path == named or path.startswith(f"{named.rstrip('/')}/") or not named
-
-
-def _list_objects(store: str, prefix: str, address: str) -> list[StoredObject]:
-    """Lists the non-empty objects at and under a prefix, in order of path."""
-    stores = import_obstore()
-    try:
-        alone = [_head(store, prefix)] if prefix else []
-        metas = [meta for batch in stores.list(open_store(store), prefix or None) for meta in batch]
-    except (stores.exceptions.BaseError, OSError) as error:
-        raise InputError(
-            f"{address} cannot be listed: {error_reason(error)}",
-            "Check the bucket, the credentials and the endpoint in the environment (AWS_*, GOOGLE_*, AZURE_*).",
-        ) from error
-    listed = (StoredObject(store, meta["path"], meta["size"]) for meta in [*filter(None, alone), *metas])
-    return sorted({item.path: item for item in listed if item.size}.values(), key=lambda item: item.path)
-
-
-def _head(store: str, path: str) -> Any:
-    """Returns the metadata of an object; None if there is no such object."""
-    try:
-        return import_obstore().head(open_store(store), path)
-    except FileNotFoundError:
-        return None
-
-
-@lru_cache(maxsize=8)
-def open_store(address: str) -> Any:
-    """Connects to the store at an address, as the environment configures it."""
-    from obstore.store import from_url
-
-    return from_url(address, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)})
-
-
-def import_obstore() -> Any:
-    """Imports and returns `obstore`, the object-store library.
-
-    Raises:
-        UsageError: The library is not installed.
-    """
-    try:
-        import obstore
-        import obstore.exceptions
-    except ImportError as error:
-        raise UsageError(
-            "Object stores need the library obstore, which is not installed.",
-            "Run: pip install 'postback-etl[object-stores]'",
-        ) from error
-    return obstore
-
-
-def error_reason(error: BaseException) -> str:
-    """Returns a store error's code or first 200 characters, without the library's debug output."""
-    text = str(error).partition("\n\nDebug source")[0]
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    return code[1] if code else " ".join(text.split())[:200]
