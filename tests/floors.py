@@ -164,7 +164,7 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "schema terminal rules messages summary progress run_context audit options explain inspect reconcile"
+                "terminal schema rules messages summary progress run_context audit options explain inspect reconcile"
                 " run what_if load backfill export loads replay upkeep __init__",
             ),
         ),

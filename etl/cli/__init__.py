@@ -26,6 +26,7 @@ from etl.cli.replay import replay
 from etl.cli.rules import rules
 from etl.cli.run import run
 from etl.cli.schema import schema
+from etl.cli.terminal import write_line
 from etl.cli.upkeep import compact, vacuum
 from etl.cli.what_if import what_if
 from etl.errors import InterruptedRunError
@@ -58,7 +59,7 @@ def _print_version(is_asked: bool) -> None:
     if is_asked:
         from importlib.metadata import version
 
-        typer.echo(f"postback-etl {version('postback-etl')}")
+        write_line(f"postback-etl {version('postback-etl')}")
         raise typer.Exit
 
 
@@ -87,10 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     sys.unraisablehook = _report_unraisable
-    if messages.MODE.is_json:
-        warnings.showwarning = lambda message, *where: messages.warn(str(message))
+    warnings.showwarning = lambda message, *where: messages.warn(str(message))
     try:
-        code = app(args=list(arguments), standalone_mode=not messages.MODE.is_json)
+        code = app(args=list(arguments), standalone_mode=False)
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
