@@ -16,8 +16,8 @@ from etl.columnar.factorize import map_distinct
 from etl.rules.page import WHITE_SPACE
 from etl.schema import INSTANT, MONEY
 
-_NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_NUMBER_PARTS: Final = re.compile(r"([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
+_NUMBER: Final = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER_PARTS: Final = re.compile(r"([+-]?)([0-9]*+)\.?([0-9]*+)(?:[eE]([+-]?[0-9]+))?")
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _PLAIN_NUMBER: Final = r"^[+-]?[0-9]{1,20}(?:\.[0-9]{1,9})?$"
 
