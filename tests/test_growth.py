@@ -27,8 +27,10 @@ _SIZES = (6, 128, 1_024, 4_096) if IS_THOROUGH else (6, 128, 2_048)
 
 #: Patterns that a stranger's text does not reach, or not in its length.
 _EXEMPT = {
+    "etl.sources.formats.log_format._APACHE": "reads --log-format",
     "etl.sources.formats.log_format._LAYOUT": "reads --log-format",
-    "etl.sources.readers.access_log._SENDER": "looks at 256 bytes",
+    "etl.sources.formats.log_format._QUOTED": "reads --log-format",
+    "etl.sources.readers.access_log._SENDER": "looks at 512 bytes",
     "etl.sources.readers.logged_bodies._RAW": "matches wherever it is tried",
     "etl.sources.readers.second_records._TOKEN": "reads the pattern of a format",
 }
