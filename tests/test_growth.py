@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -18,9 +19,11 @@ from etl.rules.lost_separators import find_swallowed
 from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset
 from etl.sources.readers.logged_bodies import logged_body
+from etl.steps.pipeline import transform
 from tests.effort import IS_THOROUGH
 from tests.growth import growth, runs
 from tests.patterns import Found, hard_texts, patterns, search
+from tests.test_laws import requests_of
 
 #: Sizes of a quarter of the longest run: an exponential search shows at the first, a quadratic at the last.
 _SIZES = (6, 128, 1_024, 4_096) if IS_THOROUGH else (6, 128, 2_048)
@@ -92,6 +95,29 @@ READERS: dict[str, Callable[[str], object]] = {
     "a body is sought in a line": lambda text: logged_body(f'"{text}}}"'.encode()),
 }
 
+_LINE = _LOG + "\n"
+
+#: Records of many parts, by the number of their parts.
+RECORDS: dict[str, Callable[[int], str]] = {
+    "parameters": lambda count: "&".join(f"p{number}=1" for number in range(count)),
+    "repetitions of a name": lambda count: "&".join(f"click_id={number}" for number in range(count)),
+    "passthroughs": lambda count: "&".join(f"xat_{number}=1" for number in range(count)),
+    "items": lambda count: "&".join(f"items[{number}][id]=1" for number in range(count)),
+    "items without a place": lambda count: "&".join(f"items[][{number}]=1" for number in range(count)),
+    "long names": lambda count: "&".join(f"n{number}" * count for number in range(4)),
+    "empty parameters": lambda count: "&" * count,
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_takes_time_in_proportion_to_its_parts(name: str, tmp_path: Path) -> None:
+    def work(count: int) -> Callable[[], object]:
+        (requests,) = requests_of(_LINE.format("click_id=a&" + RECORDS[name](count)).encode(), tmp_path, "combined")
+        return lambda: transform(requests)
+
+    assert growth(work, 8_000) is None
+
+
 #: Units that begin what readers look for; each is repeated, and each is followed by each other.
 _UNITS = (
     *(
@@ -147,6 +173,6 @@ def test_a_reader_takes_time_in_proportion_to_the_text(name: str) -> None:
             text = unit * (size // len(unit))
             return lambda: READERS[name](text)
 
-        if told := growth(work, 4_096):
+        if told := growth(work, 4_096 if IS_THOROUGH else 2_048):
             slow.append(f"{unit!r}: {told}")
     assert slow == []
