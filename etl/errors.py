@@ -44,7 +44,7 @@ class EtlError(Exception):
         super().__init__(self.problem, self.hint)
 
     def __str__(self) -> str:
-        return f"{self.problem}\n{self.hint}"
+        return f"{visible(self.problem)}\n{visible(self.hint)}"
 
 
 class InputError(EtlError):

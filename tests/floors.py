@@ -166,7 +166,7 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "standard_streams schema terminal rules messages summary progress run_context audit options explain"
+                "standard_streams terminal schema rules messages summary progress run_context audit options explain"
                 " inspect reconcile run what_if load backfill export loads replay upkeep __init__",
             ),
         ),

@@ -373,6 +373,19 @@ def test_lineage_as_the_client_is_configured(log: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "events").read_text(encoding="utf-8").splitlines()) == 2
 
 
+@pytest.mark.parametrize("home", [None, "/" + "x" * 300])
+def test_a_home_that_is_not_there_or_cannot_be_looked_into_is_no_error(
+    home: str | None, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    for arguments in (["run", log, "--out", tmp_path / "out"], ["load", log, "--into", tmp_path / "warehouse"]):
+        run(*arguments, "-q", env=environment | ({} if home is None else {"HOME": home}))
+
+
 @pytest.mark.parametrize("is_json", [True, False])
 def test_a_backend_that_is_down_or_broken_is_a_warning(
     is_json: bool, log: Path, backend: Backend, tmp_path: Path

@@ -28,6 +28,7 @@ from etl.cli.rules import rules
 from etl.cli.run import run
 from etl.cli.schema import schema
 from etl.cli.standard_streams import guard_standard_streams
+from etl.cli.terminal import write_line
 from etl.cli.upkeep import compact, vacuum
 from etl.cli.what_if import what_if
 from etl.errors import EtlError, InterruptedRunError
@@ -60,7 +61,7 @@ def _print_version(is_asked: bool) -> None:
     if is_asked:
         from importlib.metadata import version
 
-        typer.echo(f"postback-etl {version('postback-etl')}")
+        write_line(f"postback-etl {version('postback-etl')}")
         raise typer.Exit
 
 
@@ -120,9 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in _ENDING:
         signal.signal(number, _interrupt)
     sys.unraisablehook = _report_unraisable
-    if messages.MODE.is_json:
-        warnings.showwarning = lambda message, *where: messages.warn(str(message))
-    code = _exit_code(lambda: app(args=list(arguments), standalone_mode=not messages.MODE.is_json))
+    warnings.showwarning = lambda message, *where: messages.warn(str(message))
+    code = _exit_code(lambda: app(args=list(arguments), standalone_mode=False))
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)  # what is done stays done
     signal.setitimer(signal.ITIMER_REAL, 0)

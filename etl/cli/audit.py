@@ -30,7 +30,7 @@ def audit(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Report where attribution is lost: as tables, as JSON or as an HTML page."""
-    from etl.cli.terminal import print_json
+    from etl.cli.terminal import write_json
     from etl.reports.audit.report import as_json, make_report
 
     if html is not None:
@@ -43,30 +43,29 @@ def audit(
     if quiet:
         return
     if json:
-        print_json(as_json(report))
+        write_json(as_json(report))
     else:
         print_report(report, rows)
 
 
 def print_report(report: Report, rows: int) -> None:
     """Prints every answer: its sentences, and its frames except heat maps and the frame by integration and day."""
-    from rich.text import Text
-
-    from etl.cli.terminal import print_frame, table_console
-    from etl.errors import visible
+    from etl.cli.terminal import print_frame, shown, table_console
 
     out = table_console()
     for note in report.notes:
-        out.print(Text(f"note: {note}", style="yellow"))
+        out.print(shown(f"note: {note}", "yellow"))
     for section in report.sections:
-        out.print(Text(f"\n{section.number}. {section.answer.title}", style="bold cyan"))
+        out.print()
+        out.print(shown(f"{section.number}. {section.answer.title}", "bold cyan"))
         for sentence in section.sentences:
-            out.print(Text(visible(sentence)))
+            out.print(shown(sentence))
         for sheet in section.sheets:
             is_drawn_only = sheet.chart is not None and sheet.chart.kind == "heat_map"
             if not is_drawn_only and sheet.key != "by_integration_and_day":
                 is_whole = sheet.key == "whole"
-                shown = sheet.rows.drop("measure") if is_whole else sheet.rows
-                print_frame(out, sheet.title, shown, 0 if is_whole else rows, is_latest=sheet.key == "by_day")
+                table = sheet.rows.drop("measure") if is_whole else sheet.rows
+                print_frame(out, sheet.title, table, 0 if is_whole else rows, is_latest=sheet.key == "by_day")
         if section.answer.unknown:
-            out.print(Text(f"\nLimits: {section.answer.unknown}", style="dim"))
+            out.print()
+            out.print(shown(f"Limits: {section.answer.unknown}", "dim"))

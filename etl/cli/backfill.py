@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from etl.cli import messages, options
+from etl.cli import messages, options, terminal
 from etl.cli.load import Into
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ def backfill(
             return report
 
         for day in backfilled(template, days, zone, load_day):
-            typer.echo(_line(day))
-            messages.say("day", None, **{**day._asdict(), "seconds": round(day.seconds, 3)})
+            terminal.write_line(_line(day))
+            messages.say("day", **{**day._asdict(), "seconds": round(day.seconds, 3)})
             if day.error:
                 failed.append(f"{day.day}")
         watch.outcome = sum_reports(reports) | {"days": len(days), "days_failed": len(failed)}
-        messages.say("done", None, **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
+        messages.say("done", **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
             problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."
             raise EtlError(problem, "Run the same command again.")

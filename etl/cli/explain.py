@@ -48,12 +48,11 @@ def explain(
 def _print_lines(explanation: Explanation) -> None:
     """Prints one statement per line, never folded, for pipes and files."""
     from etl.cli.terminal import write_line
-    from etl.errors import visible
 
     def write(title: str, lines: list[str]) -> None:
         write_line(title)
         for line in lines or ["none"]:
-            write_line(f"  {visible(line)}")
+            write_line(f"  {line}")
 
     write("record", [_sentence(line) for line in explanation.record.lines])
     if explanation.parameters:

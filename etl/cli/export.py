@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from etl.cli import messages, options
+from etl.cli import messages, options, terminal
 from etl.cli.load import Into
 
 
@@ -27,8 +27,8 @@ def export(
     first = options.read_day("--since", since) if since else None
     end = options.read_day("--until", until) if until else None
     for table in exported(into, Path(os.path.abspath(out)), first, end, unshown()):
-        typer.echo(
+        terminal.write_line(
             f"{table.table}: {table.written:,} days written, with {table.rows:,} rows; {table.removed:,} removed, "
             f"{table.kept:,} unchanged"
         )
-    messages.say("done", None, warehouse=into, out=str(out))
+    messages.say("done", warehouse=into, out=str(out))

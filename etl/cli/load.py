@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import messages, options
-from etl.errors import visible
+from etl.cli import messages, options, terminal
 
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
@@ -44,7 +43,8 @@ def load(
         with watch.at_work() as progress:
             watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
         if dry_run:
-            typer.echo("\n".join(_line(item) for item in report["inputs"]))
+            for item in report["inputs"]:
+                terminal.write_line(_line(item))
         if summary is not None:
             write_summary(report, summary)
         _say(report, is_quiet=quiet or dry_run)
@@ -57,14 +57,14 @@ def load(
 
 def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
     for item in report["inputs"]:
-        messages.say("input", None, **item)
+        messages.say("input", **item)
     counts = {name: value for name, value in report.items() if name != "inputs"}
-    messages.say("done", None if is_quiet else "\n".join(_shown(report)), **counts)
+    messages.say("done", *([] if is_quiet else _shown(report)), **counts)
 
 
 def _line(item: dict[str, Any]) -> str:
     piped = f", {item['bytes']:,} bytes through a pipe" if item.get("is_spooled") else ""
-    return visible(f"{item['action']:<6}  {item['path']}: {item['why']}{piped}")
+    return f"{item['action']:<6}  {item['path']}: {item['why']}{piped}"
 
 
 def _shown(report: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import messages, options
+from etl.cli import messages, options, terminal
 from etl.cli.load import Into
 
 loads = typer.Typer(
@@ -30,7 +30,7 @@ def list_(into: Into, json: AsJson = False) -> None:
         return
     for row in rows:
         older = f"  (rules {row['rules_version']})" if row["rules_version"] < RULES_VERSION else ""
-        typer.echo(
+        terminal.write_line(
             f"{row['digest'][:12]}  {row['records']:>10,}  {row['loaded_at']:%Y-%m-%d %H:%M:%S}  {row['source']}{older}"
         )
 
@@ -45,7 +45,7 @@ def show(named: Named, into: Into, json: AsJson = False) -> None:
         _echo(row)
         return
     for name, value in row.items():
-        typer.echo(f"{name:<18} {_value_text(value)}")
+        terminal.write_line(f"{name:<18} {_value_text(value)}")
 
 
 @loads.command()
@@ -73,7 +73,8 @@ def verify(into: Into, json: AsJson = False) -> None:
     if json:
         _echo([finding._asdict() for finding in findings])
     else:
-        typer.echo("\n".join(f"{finding.check}: {finding.message}" for finding in findings) or "no problems found")
+        for line in [f"{finding.check}: {finding.message}" for finding in findings] or ["no problems found"]:
+            terminal.write_line(line)
     if findings:
         raise typer.Exit(4)
 
@@ -97,4 +98,4 @@ def _echo(value: Any) -> None:
     """Prints a value as JSON."""
     import orjson
 
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    terminal.write_document(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

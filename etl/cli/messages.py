@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,6 @@ from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final
-
-import typer
 
 from etl.errors import EtlError, UsageError, masked, visible
 
@@ -53,15 +52,16 @@ def set_mode(arguments: Sequence[str]) -> None:
     MODE.is_debug = "--debug" in words
 
 
-def say(event: str, text: str | None, *, level: str = "info", **fields: Any) -> None:
-    """Writes one message to standard error: for people the text, if any; for programs the event and its fields."""
+def say(event: str, *lines: str, level: str = "info", **fields: Any) -> None:
+    """Writes one message to standard error: for people the lines, if any; for programs the event and its fields."""
     if MODE.is_json:
         from etl.cli.terminal import json_text
 
         safe = {name: _safe(value) if isinstance(value, str) else value for name, value in fields.items()}
-        text = json_text({"ts": datetime.now(UTC), "level": level, "event": event, **safe})
-    if text is not None:
-        typer.echo(text, err=True)
+        lines = (json_text({"ts": datetime.now(UTC), "level": level, "event": event, **safe}),)
+    for line in lines:
+        sys.stderr.write(f"{visible(line)}\n")
+    sys.stderr.flush()
 
 
 def _safe(text: str) -> str:
@@ -71,7 +71,7 @@ def _safe(text: str) -> str:
 
 def warn(message: str, **fields: Any) -> None:
     """Writes a warning; the command goes on."""
-    say("warning", f"warning: {visible(masked(message))}", level="warning", message=message, **fields)
+    say("warning", f"warning: {masked(message)}", level="warning", message=message, **fields)
 
 
 @cache
@@ -89,13 +89,25 @@ def fail(error: Exception) -> int:
     Returns:
         The exit code.
     """
+    if hasattr(error, "format_message") and not MODE.is_json:
+        return _show_usage(error)
     failure = _as_etl_error(error)
     known = {"error": failure.problem, "hint": failure.hint, "exit_code": failure.exit_code}
-    text = f"error: {visible(failure.problem)}\n       {visible(failure.hint)}"
+    lines: Sequence[str] = [f"error: {failure.problem}", f"       {failure.hint}"]
     if MODE.is_debug or failure.hint == _DEFECT:
-        text = known["traceback"] = masked("".join(traceback.format_exception(error)).rstrip())
-    say("failed", text, level="error", **known)
+        trace = masked("".join(traceback.format_exception(error)).rstrip())
+        known, lines = {**known, "traceback": trace}, trace.split("\n")
+    say("failed", *lines, level="error", **known)
     return failure.exit_code
+
+
+def _show_usage(error: Any) -> int:
+    """Shows an error of the parser with the usage of the command; an argument in it may be the name of a file."""
+    from typer.rich_utils import rich_format_error
+
+    error.message = visible(error.message)
+    rich_format_error(error)
+    return int(error.exit_code)
 
 
 def _as_etl_error(error: Exception) -> EtlError:

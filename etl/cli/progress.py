@@ -50,7 +50,7 @@ def _events(*, is_quiet: bool) -> Progress:
     """Reports progress as events; if quiet, only surveyed inputs and warnings are reported, not phases."""
 
     def survey(described: dict[str, Any]) -> None:
-        messages.say("surveyed", None, **described)
+        messages.say("surveyed", **described)
 
     if is_quiet:
         return SILENT._replace(warn=messages.warn, survey=survey)
@@ -58,11 +58,11 @@ def _events(*, is_quiet: bool) -> Progress:
 
     def begin(phase: str, total: int) -> None:
         counter.begin(phase, total)
-        messages.say("phase", None, phase=phase, total_bytes=total)
+        messages.say("phase", phase=phase, total_bytes=total)
 
     def report() -> None:
         done: dict[str, Any] = {"bytes": counter.size, "total_bytes": counter.total, "records": counter.records}
-        messages.say("progress", None, phase=counter.phase, **done)
+        messages.say("progress", phase=counter.phase, **done)
 
     return Progress(begin, _every_few_seconds(counter, report), messages.warn, survey)
 
@@ -84,11 +84,11 @@ def _every_few_seconds(counter: _Counter, report: Callable[[], None]) -> Callabl
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """Reports progress as a bar on the terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    console = Console(stderr=True)
+    from etl.cli.terminal import console
+
     columns = (
         TextColumn("{task.description:<9}"),
         BarColumn(bar_width=16),
@@ -98,7 +98,7 @@ def _bar() -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=console, transient=True) as bars:
+    with Bars(*columns, console=console(is_error=True), transient=True) as bars:
         counter = _Counter()
 
         def begin(phase: str, total: int) -> None:
@@ -111,14 +111,14 @@ def _bar() -> Iterator[Progress]:
             counter.advance(size, records)
             bars.update(bars.task_ids[-1], advance=size, speed=counter.speed())
 
-        yield Progress(begin, advance, lambda message: console.print(f"warning: {message}", markup=False))
+        yield Progress(begin, advance, messages.warn)  # rich shows above the bar what goes to standard error
 
 
 @contextmanager
 def _lines() -> Iterator[Progress]:
     """Reports progress as plain lines."""
     counter = _Counter()
-    advance = _every_few_seconds(counter, lambda: print(counter.line(), file=sys.stderr, flush=True))
+    advance = _every_few_seconds(counter, lambda: messages.say("progress", counter.line()))
     yield Progress(counter.begin, advance, messages.warn)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from etl.cli import messages
+
 if TYPE_CHECKING:
     from datetime import timedelta
     from decimal import Decimal
@@ -92,7 +94,7 @@ def reconcile(
 ) -> None:
     """Compare the tables of a run with the export of a network or an ad platform."""
     from etl.cli.options import read_columns, read_currency
-    from etl.cli.terminal import print_json
+    from etl.cli.terminal import write_json
     from etl.reports.reconcile.matching import Tolerance
     from etl.reports.reconcile.reconciliation import ReconcileRequest, as_json
     from etl.reports.reconcile.reconciliation import reconcile as compare
@@ -116,30 +118,28 @@ def reconcile(
     if unmatched is not None:
         _write_differences(outcome.differences, unmatched)
     if json and not quiet:
-        print_json(as_json(outcome))
+        write_json(as_json(outcome))
     elif not quiet:
         print_outcome(outcome, rows)
     if allowed_gap is not None and outcome.exceeds(allowed_gap):
-        typer.echo(f"warning: the sides differ by more than --max-gap {max_gap} allows.", err=True)
+        messages.warn(f"the sides differ by more than --max-gap {max_gap} allows.")
         raise typer.Exit(3)
 
 
 def print_outcome(outcome: Reconciliation, rows: int) -> None:
     """Prints a comparison: its sentences, totals, days, and the differences with their causes."""
     import polars as pl
-    from rich.text import Text
 
-    from etl.cli.terminal import print_frame, table_console
-    from etl.errors import visible
+    from etl.cli.terminal import print_frame, shown, table_console
     from etl.reports.reconcile.reconciliation import summarise
 
     out = table_console()
-    shown = ", ".join(f"{role}={name}" for role, name in outcome.columns.items())
-    out.print(Text(visible(f"columns: {shown}"), style="dim"))
+    roles = ", ".join(f"{role}={name}" for role, name in outcome.columns.items())
+    out.print(shown(f"columns: {roles}", "dim"))
     for note in outcome.notes:
-        out.print(Text(visible(f"note: {note}"), style="yellow"))
+        out.print(shown(f"note: {note}", "yellow"))
     for sentence in summarise(outcome):
-        out.print(Text(visible(sentence), style="bold"))
+        out.print(shown(sentence, "bold"))
     print_frame(out, "Conversions", outcome.counts, 0)
     print_frame(out, "Money", outcome.totals, 0)
     if outcome.events["event"].n_unique() > 1:

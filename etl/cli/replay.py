@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import messages, options
+from etl.cli import messages, options, terminal
 from etl.cli.load import Into
 
 
@@ -43,10 +43,11 @@ def replay(
         raise InterruptedRunError from error
     if summary is not None:
         write_summary(report, summary)
-    text = "\n".join(_shown(report))
+    lines = _shown(report)
     if dry_run:
-        typer.echo(text)
-    messages.say("done", None if quiet or dry_run else text, **report)
+        for line in lines:
+            terminal.write_line(line)
+    messages.say("done", *([] if quiet or dry_run else lines), **report)
 
 
 def _shown(report: dict[str, Any]) -> list[str]:

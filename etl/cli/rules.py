@@ -67,7 +67,8 @@ def _print_heading(title: str) -> None:
     if is_terminal():
         console().print(styled(title, "bold"), end="\n\n")
     else:
-        write_line(f"{title}\n")
+        write_line(title)
+        write_line()
 
 
 def _print_text(text: str) -> None:
@@ -105,9 +106,9 @@ def _print_blocks(blocks: tuple[Block, ...]) -> None:
 
 
 def _coloured(text: str) -> Any:
-    from rich.text import Text
+    from etl.cli.terminal import shown
 
-    seen, place = Text(), 0
+    seen, place = shown(""), 0
     for match in _LITERAL.finditer(text):
         seen.append(text[place : match.start()])
         seen.append(match[1] or match[2], style="cyan" if match[1] else "bold")

@@ -24,6 +24,7 @@ def schema(
     as_: Annotated[SchemaFormat, typer.Option("--as", help="Format of the output.")] = SchemaFormat.TEXT,
 ) -> None:
     """Show the columns of the tables, with their types and meanings."""
+    from etl.cli.terminal import write_line
     from etl.errors import UsageError
     from etl.schema import TABLES
 
@@ -31,7 +32,8 @@ def schema(
     if table is not None and table not in names:
         raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
     chosen = tuple(known for known in TABLES if table in (None, known.name))
-    typer.echo(render_tables(chosen, as_))
+    for line in render_tables(chosen, as_).split("\n"):
+        write_line(line)
 
 
 def render_tables(tables: tuple[Table, ...], as_: SchemaFormat) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from etl.cli import messages
-from etl.errors import OutputError, visible
+from etl.cli import messages, terminal
+from etl.errors import OutputError
 
 #: So many sums of money are shown of each event.
 _MOST_SUMS: Final = 3
@@ -19,20 +18,19 @@ _MOST_SUMS: Final = 3
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:
     """Writes the summary as JSON, to a file by atomic replacement, or to standard output for `-`."""
-    text = orjson.dumps(summary, option=orjson.OPT_INDENT_2) + b"\n"
+    text = orjson.dumps(summary, option=orjson.OPT_INDENT_2)
     if str(path) == "-":
         try:
-            sys.stdout.buffer.write(text)
-            sys.stdout.flush()
-        except (OSError, OutputError) as error:
-            problem = (
-                error.problem if isinstance(error, OutputError) else f"--summary - cannot be written: {error.strerror}."
-            )
+            terminal.write_document(text.decode())
+        except OSError as error:
+            problem = f"--summary - cannot be written: {error.strerror}."
             raise OutputError(problem, "The tables are published nevertheless.") from error
+        except OutputError as error:
+            raise OutputError(error.problem, "The tables are published nevertheless.") from error
         return
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        staged.write_bytes(text)
+        staged.write_bytes(text + b"\n")
         staged.replace(path)
     except OSError as error:
         raise OutputError(
@@ -44,9 +42,9 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
 def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
     """Reports inputs, counts, and bodies that were not logged, on standard error."""
     for item in summary["inputs"]:
-        messages.say("input", None, **item)
+        messages.say("input", **item)
     counts = {name: value for name, value in summary.items() if name not in ("inputs", "unrecognised_parameters")}
-    messages.say("done", None if is_quiet else "\n".join(_shown(summary, out)), **counts)
+    messages.say("done", *([] if is_quiet else _shown(summary, out)), **counts)
     unlogged = sum(item["bodies_not_logged"] for item in summary["inputs"])
     if unlogged and (messages.MODE.is_json or not is_quiet):
         judged = summary["records"] - summary["skipped"]["total"]
@@ -98,7 +96,7 @@ def _values(by_event: dict[str, dict[str, str]]) -> list[str]:
         largest = sorted(sums.items(), key=lambda pair: -abs(Decimal(pair[1])))
         shown = ", ".join(f"{currency or 'no currency'} {value}" for currency, value in largest[:_MOST_SUMS])
         rest = f" and {len(sums) - _MOST_SUMS} more" if len(sums) > _MOST_SUMS else ""
-        lines.append(f"  {event}: {visible(shown)}{rest}")
+        lines.append(f"  {event}: {shown}{rest}")
     return lines
 
 

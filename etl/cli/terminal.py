@@ -1,6 +1,7 @@
 """Writes results to standard output: tables and colours on a terminal, plain lines in a pipe, JSON for programs.
 
-Texts of senders stay text: control characters are shown as escapes, and markup is not interpreted.
+Here and in `messages` is the only way to a terminal. Names, values and messages of libraries stay text on it: control
+characters are shown as escapes, and markup is not interpreted (`tests/test_printing.py`).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from etl.errors import HIDDEN, visible
@@ -30,7 +32,14 @@ def is_terminal() -> bool:
 
 def write_json(value: Any) -> None:
     """Writes a value as indented JSON."""
-    write_line(json_text(value, is_indented=True))
+    write_document(json_text(value, is_indented=True))
+
+
+def write_document(json: str) -> None:
+    """Writes JSON with the characters escaped that a terminal would obey or hide, which means the same."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(f"{_escaped(json)}\n".encode())
+    sys.stdout.flush()
 
 
 def json_text(value: Any, *, is_indented: bool = False) -> str:
@@ -38,8 +47,15 @@ def json_text(value: Any, *, is_indented: bool = False) -> str:
     import orjson
 
     option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if is_indented else 0)
-    text = orjson.dumps(value, default=plain_amount, option=option).decode()
-    return re.sub(f"(?!\n){HIDDEN.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _escaped(orjson.dumps(value, default=_plain, option=option).decode())
+
+
+def _escaped(json: str) -> str:
+    return re.sub(f"(?!\n){HIDDEN.pattern}", lambda match: f"\\u{ord(match[0]):04x}", json)
+
+
+def _plain(value: object) -> str:
+    return plain_amount(value) if isinstance(value, Decimal) else str(value)
 
 
 def plain_amount(value: Decimal) -> str:
@@ -50,22 +66,42 @@ def plain_amount(value: Decimal) -> str:
 
 def write_line(line: str = "") -> None:
     """Writes one line of results."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(f"{visible(line)}\n")
+    sys.stdout.flush()
 
 
-def console() -> Console:
-    """Makes a console on standard output that does not interpret texts as markup."""
+@cache
+def _console_class() -> type[Console]:
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    class VisibleConsole(Console):
+        """A console that shows what stands in a text instead of obeying it, and interprets no markup."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(visible(text), **options)
+
+    return VisibleConsole
+
+
+def console(*, is_error: bool = False) -> Console:
+    """Makes a console on standard output or standard error."""
+    return _console_class()(stderr=is_error)
+
+
+def shown(text: str, style: str = "") -> Text:
+    """Styles a whole text: control characters are escaped."""
+    from rich.text import Text
+
+    return Text(visible(text), style=style)
 
 
 def styled(text: str | None, style: str = "") -> Text:
     """Styles the text of a cell: control characters are escaped, digests and very long texts are cut."""
-    from rich.text import Text
-
     seen = _DIGEST.sub(lambda match: f"{match[0][:12]}…", visible(text or ""))
-    return Text(seen if len(seen) <= _LONGEST else f"{seen[:_LONGEST]}… ({len(seen):,} characters)", style=style)
+    return shown(seen if len(seen) <= _LONGEST else f"{seen[:_LONGEST]}… ({len(seen):,} characters)", style)
 
 
 def print_grid(screen: Console, title: str, rows: Iterable[tuple[Text, ...]], widths: tuple[int, ...]) -> None:
@@ -85,7 +121,7 @@ def print_grid(screen: Console, title: str, rows: Iterable[tuple[Text, ...]], wi
     grid.add_column(ratio=1, overflow="fold")
     for row in rows:
         grid.add_row(*row)
-    screen.print(styled(f"\n{title}".strip(), "bold"))
+    screen.print(styled(title.strip(), "bold"))
     if grid.row_count:
         from rich.padding import Padding
 
@@ -105,9 +141,9 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], styles: Mapping[st
         rows = [(styled(name, styles.get(name, "cyan")), styled(text, styles.get(name, ""))) for name, text in facts]
         print_grid(console(), title, rows, (width, 0))
         return
-    write_line(visible(title))
+    write_line(title)
     for name, text in facts:
-        write_line(f"  {visible(name):<{width}}  {visible(text)}")
+        write_line(f"  {visible(name):<{width}}  {text}")
 
 
 _WIDEST: Final = 100
@@ -120,10 +156,8 @@ _COLUMN_GAP: Final = 2
 
 def table_console() -> Console:
     """Makes a console on standard output: up to 100 columns wide on a terminal, 80 columns elsewhere."""
-    from rich.console import Console
-
-    width = min(Console().width, _WIDEST) if sys.stdout.isatty() else _NARROWEST
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    width = min(console().width, _WIDEST) if sys.stdout.isatty() else _NARROWEST
+    return _console_class()(width=width)
 
 
 def print_frame(out: Console, title: str, rows: pl.DataFrame, most: int, *, is_latest: bool = False) -> None:
@@ -138,42 +172,27 @@ def print_frame(out: Console, title: str, rows: pl.DataFrame, most: int, *, is_l
     """
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from etl.reports.audit.formatting import cell, heading, is_number
 
-    out.print(Text(f"\n{title}", style="bold"))
+    out.print()
+    out.print(shown(title, "bold"))
     if not rows.height:
-        out.print(Text("  none"))
+        out.print("  none")
         return
-    shown = rows if not most or rows.height <= most else rows.tail(most) if is_latest else rows.head(most)
-    widths, left_out = _fit_columns(shown, out.width)
+    few = rows if not most or rows.height <= most else rows.tail(most) if is_latest else rows.head(most)
+    widths, left_out = _fit_columns(few, out.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name, width in widths.items():
         justify: Literal["left", "right"] = "right" if is_number(rows.schema[name]) else "left"
-        table.add_column(Text(heading(name)), justify=justify, overflow="fold", width=width)
-    for row in shown.select(list(widths)).iter_rows():
-        table.add_row(*(Text(cell(name, value, 2)) for name, value in zip(widths, row, strict=True)))
+        table.add_column(heading(name), justify=justify, overflow="fold", width=width)
+    for row in few.select(list(widths)).iter_rows():
+        table.add_row(*(cell(name, value, 2) for name, value in zip(widths, row, strict=True)))
     out.print(table)
-    if rest := rows.height - shown.height:
-        out.print(Text(f"  and {rest:,} {'earlier' if is_latest else 'more'} rows", style="dim"))
+    if rest := rows.height - few.height:
+        out.print(shown(f"  and {rest:,} {'earlier' if is_latest else 'more'} rows", "dim"))
     if left_out:
-        out.print(Text(f"  and the columns {', '.join(map(heading, left_out))}", style="dim"))
-
-
-def print_json(outcome: dict[str, Any]) -> None:
-    """Writes plain data as indented JSON: amounts as text, times in ISO 8601."""
-    import orjson
-
-    def plain(value: object) -> str:
-        if isinstance(value, Decimal):
-            text = f"{value:f}"
-            return text.rstrip("0").rstrip(".") if "." in text else text
-        return str(value)
-
-    option = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z
-    sys.stdout.buffer.write(orjson.dumps(outcome, default=plain, option=option) + b"\n")
-    sys.stdout.flush()
+        out.print(shown(f"  and the columns {', '.join(map(heading, left_out))}", "dim"))
 
 
 def _fit_columns(rows: pl.DataFrame, room: int) -> tuple[dict[str, int], list[str]]:

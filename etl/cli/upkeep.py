@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from etl.cli import messages, options
+from etl.cli import messages, options, terminal
 from etl.cli.load import Into
 
 
@@ -16,8 +16,8 @@ def compact(into: Into, events: options.Events = options.EventsMode.TEXT, debug:
     from etl.warehouse.maintenance import compact as compacted
 
     for table in compacted(into, unshown()):
-        typer.echo(f"{table.table}: {table.before:,} files, now {table.after:,}")
-    messages.say("done", None, warehouse=into)
+        terminal.write_line(f"{table.table}: {table.before:,} files, now {table.after:,}")
+    messages.say("done", warehouse=into)
 
 
 def vacuum(
@@ -34,5 +34,5 @@ def vacuum(
 
     removed = vacuumed(into, hours, is_dry_run=dry_run)
     for path in removed:
-        typer.echo(path)
-    messages.say("done", None, warehouse=into, files=len(removed), is_dry_run=dry_run)
+        terminal.write_line(path)
+    messages.say("done", warehouse=into, files=len(removed), is_dry_run=dry_run)

@@ -2,8 +2,16 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+cdef extern from *:
+    """
+    typedef unsigned __int128 uint128_t;
+    """
+    ctypedef unsigned long long uint128_t
+
 cdef int _AMPERSAND, _EQUALS, _PERCENT, _PLUS, _BLANK, _ZERO, _LETTER_A, _LOWER, _INLINE
-cdef uint64_t _FACTOR, _BITS
+cdef uint64_t _BITS, _seed
+
+cpdef set_seed(uint64_t seed)
 
 @cython.locals(place=Py_ssize_t)
 cdef Py_ssize_t _find(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end, int byte) noexcept
@@ -26,7 +34,7 @@ cpdef decode_percent(
 @cython.locals(low=uint32_t, high=uint64_t)
 cdef uint64_t _word(const unsigned char[::1] buffer, Py_ssize_t place) noexcept
 
-@cython.locals(product=uint64_t)
+@cython.locals(product=uint128_t)
 cdef uint64_t _mixed(uint64_t digest, uint64_t word) noexcept
 
 @cython.locals(place=Py_ssize_t, digest=uint64_t, word=uint64_t)

@@ -7,6 +7,7 @@ whose elements are plain Python integers, so that compiled and interpreted code 
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import numpy as np
@@ -30,9 +31,18 @@ _LOWER: Final = 0x20
 #: An Arrow string view stores a text of up to 12 bytes inline; for a longer text, 4 bytes and its place in the buffer.
 _INLINE: Final = 12
 
-#: Constants of the text hash: the multiplier of each eight-byte word, and the mask that keeps 64 bits of the product.
-_FACTOR: Final = 0x9E3779B97F4A7C15
+#: The mask that keeps 64 bits.
 _BITS: Final = 0xFFFFFFFFFFFFFFFF
+
+#: The secret factor of the text hash, drawn for each process, so that no sender can aim texts at one slot. The hash
+#: orders nothing and leaves no batch.
+_seed = int.from_bytes(os.urandom(8), "little") | 1
+
+
+def set_seed(seed: int) -> None:
+    """Sets the secret factor of the text hash; for tests."""
+    global _seed  # noqa: PLW0603
+    _seed = seed
 
 
 def _find(buffer: memoryview, start: int, end: int, byte: int) -> int:
@@ -93,14 +103,15 @@ def _word(buffer: memoryview, place: int) -> int:
 
 
 def _mixed(digest: int, word: int) -> int:
-    """Returns the hash after one more word of eight bytes."""
-    product = ((digest ^ word) * _FACTOR) & _BITS
-    return product ^ (product >> 32)
+    """Returns the hash after one more word of eight bytes: both halves of a product of 128 bits."""
+    product = digest ^ word
+    product = product * _seed
+    return (product ^ (product >> 64)) & _BITS
 
 
 def _hash(buffer: memoryview, start: int, end: int) -> int:
     """Returns a 64-bit hash of the bytes of a span."""
-    digest = 0
+    digest = _seed
     place = start
     while place + 8 <= end:
         digest = _mixed(digest, _word(buffer, place))

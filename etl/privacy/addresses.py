@@ -52,10 +52,12 @@ _EMAIL: Final = re.compile(
 )
 
 #: The escape of a character that an address may contain, in JSON that cannot be parsed and perhaps within a string.
-_ESCAPED_CHARACTER: Final = re.compile(r"\\+(?:u00|x)(2[bBdDeE]|3[0-9]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])")
+_ESCAPED_CHARACTER: Final = re.compile(
+    r"(?<!\\)\\+(?:u00|x)(2[bBdDeE]|3[0-9]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
+)
 
 #: A part of a text that is percent-encoded and contains the sign, which may be escaped.
-_ENCODED: Final = re.compile(r"[^\s&=?#\"'<>]*%(?:25){0,3}(?:5[cC](?:u00|x))?40[^\s&=?#\"'<>]*")
+_ENCODED: Final = re.compile(r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*%(?:25){0,3}(?:5[cC](?:u00|x))?40[^\s&=?#\"'<>]*")
 
 #: Beginnings of JSON, and of JSON text inside a JSON string.
 OPENERS: Final = ("{", "[", '"{', '"[')

@@ -16,11 +16,11 @@ from etl.privacy.addresses import parsed
 LONG_NUMBER: Final = re.compile("(?<![0-9\ufdd0])(?:\\+[0-9](?:[ ().-]{0,2}[0-9]){6,}|[0-9]{7,})")
 
 #: An e-mail address that breaks off with its line.
-TORN_EMAIL: Final = re.compile(r"(?<![\w.+-])[\w+][\w.+'’-]*(?:@|%40)[\w.-]*$", re.MULTILINE)
+TORN_EMAIL: Final = re.compile(r"(?<![\w.+-])[\w+][\w.+'’-]{0,254}(?:@|%40)[\w.-]*$", re.MULTILINE)
 
 #: The beginning of XML, of multipart form data, of a literal of Python, PHP or JSON.
 _STRUCTURED: Final = re.compile(
-    r"""\s*(?:<[?!/]?[A-Za-z]|--[^\r\n]{1,200}(?:\r?\n|\\r\\n)content-|[{\[(].*["'].*[:,=]|[aOs]:[0-9]+:)""",
+    r"""\s*(?:<[?!/]?[A-Za-z]|--[^\r\n]{1,200}(?:\r?\n|\\r\\n)content-|[{\[(][^"']*["'].*[:,=]|[aOs]:[0-9]+:)""",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -45,18 +45,20 @@ _LITERAL: Final = re.compile(
 #: A value without quotes ends before the next name.
 _BARE: Final = re.compile(
     r"""(?P<bare>(?![,;]?\s*[\w.-]+\s*[:=][^/]|\\[rn])[^\r\n&<>"'{}\[\]\\]"""
-    r"""(?:(?!(?:[,;]\s*|\s+|(?<![\w.-]))[\w.-]+["']?\s*[:=][^/]|\\[rn])[^\r\n&<>"'{}\[\]\\])*)"""
+    r"""(?:(?!(?:[,;]\s*|(?<!\s)\s+|(?<![\w.-]))[\w.-]+["']?\s*[:=][^/]|\\[rn])[^\r\n&<>"'{}\[\]\\])*)"""
 )
 _SYNTAXES: Final = (
     # multipart: name="email" ⏎ further headers ⏎⏎ value ⏎--
     _Syntax(
         re.compile(
-            rf"""\\*"(?:;[^\r\n]*?)?(?:{_LINE_END}(?:[\w-]+:[^\r\n\\]*{_LINE_END})*{_LINE_END}|\s{{2,}}(?![:=,]))"""
+            rf"""\\*"(?:;[^\r\n]{{0,500}}?)?(?:{_LINE_END}(?:[\w-]+:[^\r\n\\]*{_LINE_END})*{_LINE_END}|\s{{2,}}(?![:=,]))"""
         ),
-        re.compile(rf"(?P<part>.*?)(?={_LINE_END}-|\s--|\Z)", re.DOTALL),
+        re.compile(r"(?P<part>.*?)(?=(?:\r?\n|(?<!\\)(?:\\+r)?\\+n)-|\s--|\Z)", re.DOTALL),
     ),
     # XML: <email lang="en">value</email>
-    _Syntax(re.compile(r"(?:\s[^<>]*)?(?<!/)>(?:\s*<!\[CDATA\[)?"), re.compile(r"(?P<element>[^<]*?)(?=\]\]>|<|\Z)")),
+    _Syntax(
+        re.compile(r"(?:\s[^<>]{0,500})?(?<!/)>(?:\s*<!\[CDATA\[)?"), re.compile(r"(?P<element>[^<]*?)(?=\]\]>|<|\Z)")
+    ),
     # PHP: s:5:"email";s:15:"value"
     _Syntax(re.compile(r'\\*";s:[0-9]+:'), _LITERAL),
     # 'phones': ['value', 'value']

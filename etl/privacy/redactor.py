@@ -34,8 +34,9 @@ from etl.privacy.broken_texts import TORN_EMAIL, hide_named, is_structured
 from etl.privacy.named_values import NamedValueRedactor, last_step
 from etl.rules.ruleset import Ruleset, fold
 
+#: If no request begins at the first bracket that could end a time, none begins at a later one: only that one is tried.
 _REQUEST_LINE: Final = re.compile(
-    r'(\] (?:\([^)]*\) )?")(.*?)((?: HTTP/[^ "]*)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
+    r'\A(?>.*?(\] (?:\([^)]{0,500}\) )?"))(.*?)((?: HTTP/[^ "]*)?" (?:[0-9]{3}|-) (?:[0-9]+|-)(?: .*)?)', re.DOTALL
 )
 #: A value includes the words after a raw blank, unless a word begins a new pair.
 _PAIR: Final = re.compile(r"""([^\s?&;=,"'{}]{1,100})=((?:\\.|[^&\s"\\])*(?: +(?!HTTP/)[^&\s"=\\]+(?=[\s&"]|$))*)""")

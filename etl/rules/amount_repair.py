@@ -68,7 +68,7 @@ _NOTATIONS: Final = (
     (re.compile(rf"{_FIRST}({_SEPARATOR})[0-9]{{3}}(?:\1[0-9]{{3}})*(?:[.,][0-9]+)?"), _SEPARATOR[1:-1], ",."),
     (re.compile(r"[0-9]+(?:\.[0-9]*|,[0-9]+)?|[.,][0-9]+"), "", ",."),
 )
-_EXPONENT: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)e[+-]?[0-9]+", re.IGNORECASE)
+_EXPONENT: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)e[+-]?[0-9]+", re.IGNORECASE)
 _PLAIN_SIGNS: Final = str.maketrans("\u2212＄￡￥￦", "-$£¥₩")
 
 

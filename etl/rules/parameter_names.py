@@ -83,7 +83,10 @@ def meanings_of(names: pl.Series, ruleset: Ruleset) -> pl.DataFrame:
     return pl.DataFrame([(*meaning, meaning.is_recognised) for meaning in found], schema=_NAMES_SCHEMA, orient="row")
 
 
-@lru_cache(maxsize=65_536)
+#: Longer names are looked up each time, so that names of strangers do not fill the memory.
+_LONGEST_KEPT: Final = 200
+
+
 def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
     """Returns the meaning of a parameter name under a ruleset.
 
@@ -93,15 +96,21 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
         >>> meaning_of("Click-Id", Ruleset()).core, meaning_of("firstname", Ruleset()).near_miss
         (0, 'first_name')
     """
+    return (_kept_meaning if len(name) <= _LONGEST_KEPT else _find_meaning)(name, ruleset)
+
+
+def _find_meaning(name: str, ruleset: Ruleset) -> Meaning:
+    known = _known_names(ruleset)
     folded = fold(name)
-    core, core_rank = _find_core(name, folded, ruleset)
-    exact, exact_rank = _find(name, [field.accepted for field in ruleset.exact_fields])
     bracket = _BRACKETS.fullmatch(name)
-    container = _find_container(bracket[1] if bracket else name, ruleset)
+    holder = bracket[1] if bracket else name
+    container = known.containers.get(holder if ruleset.items_names == "exact" else fold(holder), -1)
     if container < 0 and name in ruleset.path_ranks:
         rank, parameter = ruleset.path_ranks[name]
         rank += _AFTER_ALIASES
         return meaning_of(parameter, ruleset)._replace(core_rank=rank, exact_rank=rank)
+    core, core_rank = _NOWHERE if known.is_misspelled_email(name, folded) else known.core.get(folded, _NOWHERE)
+    exact, exact_rank = known.exact.get(name, _NOWHERE)
     is_passthrough = name.startswith(page.PASSTHROUGH_PREFIX) and name != page.PASSTHROUGH_PREFIX
     meaning = Meaning(
         core,
@@ -119,35 +128,92 @@ def meaning_of(name: str, ruleset: Ruleset) -> Meaning:
     return meaning if meaning.is_recognised else meaning._replace(near_miss=_find_near_miss(name, ruleset))
 
 
-def _find_core(name: str, folded: str, ruleset: Ruleset) -> tuple[int, int]:
-    """Returns index and rank of the core field that a name fills; (-1, 0) for none."""
-    index, rank = _find(folded, [_fold_all(field.accepted) for field in ruleset.core_fields])
-    is_exact_only = ruleset.email_identity == "exact" and index >= 0 and ruleset.core_fields[index].name == "email"
-    if is_exact_only and name not in ruleset.core_fields[index].accepted:
-        return -1, 0
-    return index, rank
+_kept_meaning = lru_cache(maxsize=16_384)(_find_meaning)
+
+#: Index and rank of a name that fills no field.
+_NOWHERE: Final = (-1, 0)
+
+#: A known name that is shorter is never the near miss of another name.
+_SHORTEST_NEAR: Final = 5
 
 
-def _find(name: str, fields: list[tuple[str, ...]]) -> tuple[int, int]:
-    """Returns the index of the first field that accepts a name, and the name's rank there; (-1, 0) for none."""
-    for index, accepted in enumerate(fields):
-        if name in accepted:
-            return index, accepted.index(name)
-    return -1, 0
+class _Halves(NamedTuple):
+    """Known names by halves: whatever one edit does to a form, it leaves its first or its second half as it is.
+
+    A name is (place in the order of precedence, form, accepted name).
+
+    Attributes:
+        first: The names, by the length and the first half of their forms.
+        second: The names, by the length and the second half of their forms.
+    """
+
+    first: dict[tuple[int, str], list[tuple[int, str, str]]]
+    second: dict[tuple[int, str], list[tuple[int, str, str]]]
 
 
-def _fold_all(accepted: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the distinct folded names in order."""
-    return tuple(dict.fromkeys(fold(name) for name in accepted))
+class _KnownNames(NamedTuple):
+    """The names of a ruleset, so that looking a name up costs the same however many there are.
+
+    Attributes:
+        core: Index of the core field and rank, by folded name; the first field and the first rank count.
+        exact: Index of the exact field and rank, by name.
+        containers: Index among the accepted names of an items array, by name as the ruleset compares them.
+        emails: Names of the identity `email` as spelled, by their folded form, if they count only as spelled.
+        exact_folded: The first exact name of each folded form.
+        folded_halves: Names of core fields and items arrays; their forms are folded.
+        exact_halves: Exact names; their forms are as they are spelled.
+    """
+
+    core: dict[str, tuple[int, int]]
+    exact: dict[str, tuple[int, int]]
+    containers: dict[str, int]
+    emails: dict[str, set[str]]
+    exact_folded: dict[str, str]
+    folded_halves: _Halves
+    exact_halves: _Halves
+
+    def is_misspelled_email(self, name: str, folded: str) -> bool:
+        """Whether a name would be an e-mail address by its folded form alone (rules 2.5)."""
+        return folded in self.emails and name not in self.emails[folded]
 
 
-def _find_container(name: str, ruleset: Ruleset) -> int:
-    """Returns the index of a name among the accepted names of an items array, -1 for none."""
-    accepted = ruleset.item_containers.accepted
-    if ruleset.items_names == "exact":
-        return accepted.index(name) if name in accepted else -1
-    folded = [fold(container) for container in accepted]
-    return folded.index(fold(name)) if fold(name) in folded else -1
+@lru_cache(maxsize=16)
+def _known_names(ruleset: Ruleset) -> _KnownNames:
+    """Returns the names of a ruleset, folded once."""
+    core: dict[str, tuple[int, int]] = {}
+    exact: dict[str, tuple[int, int]] = {}
+    containers: dict[str, int] = {}
+    emails: dict[str, set[str]] = {}
+    for index, field in enumerate(ruleset.core_fields):
+        for rank, folded in enumerate(dict.fromkeys(map(fold, field.accepted))):
+            core.setdefault(folded, (index, rank))
+            if ruleset.email_identity == "exact" and field.name == "email" and core[folded][0] == index:
+                emails[folded] = set(field.accepted)
+    for index, field in enumerate(ruleset.exact_fields):
+        for rank, name in enumerate(field.accepted):
+            exact.setdefault(name, (index, rank))
+    for index, name in enumerate(ruleset.item_containers.accepted):
+        containers.setdefault(name if ruleset.items_names == "exact" else fold(name), index)
+    spelled = [name for field in ruleset.exact_fields for name in field.accepted]
+    folding = [name for field in (*ruleset.core_fields, ruleset.item_containers) for name in field.accepted]
+    exact_folded = {fold(name): name for name in reversed(spelled)}
+    halves = _halves_of([(fold(name), name) for name in folding]), _halves_of([(name, name) for name in spelled])
+    return _KnownNames(core, exact, containers, emails, exact_folded, *halves)
+
+
+def _halves_of(names: list[tuple[str, str]]) -> _Halves:
+    """Indexes known names, given as pairs of form and accepted name."""
+    halves = _Halves({}, {})
+    for place, (form, name) in enumerate(names):
+        if len(form) >= _SHORTEST_NEAR:
+            for index, half in zip(halves, _halve(form, len(form)), strict=True):
+                index.setdefault((len(form), half), []).append((place, form, name))
+    return halves
+
+
+def _halve(form: str, length: int) -> tuple[str, str]:
+    """Returns the first and the last characters of a form, as many as halves of a known form of a length have."""
+    return form[: length // 2], form[length // 2 - length :]
 
 
 def _find_near_miss(name: str, ruleset: Ruleset) -> str | None:
@@ -159,17 +225,21 @@ def _find_near_miss(name: str, ruleset: Ruleset) -> str | None:
     escaped = _ESCAPED.match(name)
     if escaped and meaning_of(name[escaped.end() :], ruleset).is_recognised:
         return name[escaped.end() :]
+    known = _known_names(ruleset)
     folded = fold(name)
-    exact = [accepted for field in ruleset.exact_fields for accepted in field.accepted]
-    folding = [accepted for field in (*ruleset.core_fields, ruleset.item_containers) for accepted in field.accepted]
-    for accepted in exact:
-        if fold(accepted) == folded:
-            return accepted
-    for form, names in ((folded, [(fold(one), one) for one in folding]), (name, [(one, one) for one in exact])):
-        for known, accepted in names:
-            if len(known) >= 5 and is_within_one_edit(form, known):
-                return accepted
-    return None
+    if folded in known.exact_folded:
+        return known.exact_folded[folded]
+    return _nearest(folded, known.folded_halves) or _nearest(name, known.exact_halves)
+
+
+def _nearest(form: str, halves: _Halves) -> str | None:
+    """Returns the first known name within one edit of a form."""
+    near: list[tuple[int, str, str]] = []
+    for length in range(len(form) - 1, len(form) + 2):
+        first, second = _halve(form, length)
+        near += halves.first.get((length, first), ())
+        near += halves.second.get((length, second), ())
+    return min((one for one in near if is_within_one_edit(form, one[1])), default=(0, "", None))[2] if near else None
 
 
 def is_within_one_edit(left: str, right: str) -> bool:

@@ -17,8 +17,8 @@ from etl.columnar.string_buffers import series_of
 from etl.rules.page import WHITE_SPACE
 from etl.schema import INSTANT, MONEY
 
-_NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_NUMBER_PARTS: Final = re.compile(r"([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
+_NUMBER: Final = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER_PARTS: Final = re.compile(r"([+-]?)([0-9]*+)\.?([0-9]*+)(?:[eE]([+-]?[0-9]+))?")
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _PLAIN_NUMBER: Final = r"^[+-]?[0-9]{1,20}(?:\.[0-9]{1,9})?$"
 

@@ -48,6 +48,9 @@ from etl.steps.deduplication import DUPLICATES, find_duplicates
 #: Pieces a task of `find_suspects`: each task reads the hashes of the conversions that were held back once.
 _PIECES_PER_CALL: Final = 4
 
+#: So many names of parameters that no rule reads are named in the summary; the rest is counted (rules 2.6).
+MOST_NAMES: Final = 10_000
+
 #: Suspects that are sorted at a time. This bounds the memory of deduplication (see bench/README.md).
 _SUSPECTS_PER_GROUP: Final = 50_000
 
@@ -164,8 +167,19 @@ def _summarise(
         "rejections": _by_reason(tally.reasons),
         "skipped": _by_reason(skipped),
         "issues": dict(sorted(tally.issues.items())),
-        "unrecognised_parameters": dict(sorted(unrecognised.items(), key=lambda item: (-item[1], item[0]))),
+        **_named_counts(unrecognised),
         **value_sums(tally.values),
+    }
+
+
+def _named_counts(unrecognised: Counter[str]) -> dict[str, Any]:
+    """Returns the parameters that no rule reads, most frequent first; of those that do not fit, how many there are."""
+    ranked = sorted(unrecognised.items(), key=lambda item: (-item[1], item[0]))
+    rest = ranked[MOST_NAMES:]
+    left_out = {"names": len(rest), "parameters": sum(count for _, count in rest)}
+    return {
+        "unrecognised_parameters": dict(ranked[:MOST_NAMES]),
+        **({"unrecognised_parameters_left_out": left_out} if rest else {}),
     }
 
 

@@ -217,7 +217,11 @@ def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequ
         except UnknownInputError as error:
             unknown.append(UnknownInput(item.input, error))
         else:
-            planned.append(PlannedInput(*item, detected, count_surveyed(item.input, item.survey, detected)))
+            planned.append(
+                PlannedInput(
+                    *item, detected, count_surveyed(item.input, item.survey, detected, request.reading.settings)
+                )
+            )
     refuse_unknown(unknown, [*(plan.input for plan in planned), *others], request.unknown)
     return Plans(sorted(planned, key=lambda plan: plan.survey.digest), unknown)
 

@@ -28,7 +28,7 @@ from etl.sources.records.lines import Batch
 
 #: How a record of a log or a payload begins. Any other text without the collect path is an application's own line.
 _HEAD: Final = re.compile(
-    rb"\s*(?:\{|\[\s*[\[{\"])|\[\d\d/[A-Z][a-z]{2}/\d{4}[: ]|\"[A-Z]{3,7} (?:/|https?://)| HTTP/\d|^\w[\w.-]*=[^\s&]*&"
+    rb"\{|\[\s*[\[{\"]|\[\d\d/[A-Z][a-z]{2}/\d{4}[: ]|\"[A-Z]{3,7} (?:/|https?://)| HTTP/\d|^\w[\w.-]*=[^\s&]*&"
 )
 
 #: The grammars of tables whose cells may carry records, by the names of their formats.

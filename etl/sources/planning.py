@@ -80,7 +80,7 @@ def _find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: R
     return assume_format(known[reading.format], samples, reading.settings)
 
 
-def count_surveyed(item: Input, surveyed: Survey, found: Detected) -> int | None:
+def count_surveyed(item: Input, surveyed: Survey, found: Detected, settings: Settings) -> int | None:
     """Returns how many records an input must have by its survey: its lines, or the rows that a Parquet file declares.
 
     Returns:
@@ -89,7 +89,7 @@ def count_surveyed(item: Input, surveyed: Survey, found: Detected) -> int | None
     Raises:
         InputError: The input is a damaged Parquet file.
     """
-    if not keeps_lines(found.carriers):
+    if settings.has_array_bodies or not keeps_lines(found.carriers):
         return None
     if found.framing == PARQUET:
         with open_decompressed(item.path, surveyed.codec, item.source) as (stream, _):

@@ -214,9 +214,11 @@ def _read_brackets(params: list[_ItemParam]) -> _Array:
     elements: dict[int, dict[str, str]] = {}
     scalars: set[int] = set()
     appended: dict[str, str] | None = None
+    named: set[str] = set()  # the folded fields of `appended`
+    following = 0
     for param in params:
-        following = max([*elements, *scalars], default=-1) + 1
         position = int(param.bracket_index.lstrip("0")[:11] or 0) if param.bracket_index else following
+        following = max(following, position + 1)
         field = param.bracket_field
         if field is None:
             scalars.add(position)
@@ -224,8 +226,10 @@ def _read_brackets(params: list[_ItemParam]) -> _Array:
         elif param.bracket_index:
             elements.setdefault(position, {}).setdefault(field, param.value)
         else:
-            if appended is None or any(fold(field) == fold(known) for known in appended):
+            if appended is None or fold(field) in named:
                 appended = elements[position] = {}
+                named = set()
+            named.add(fold(field))
             appended[field] = param.value
     reached = [(position, element) for position, element in sorted(elements.items()) if position <= _LAST_POSITION]
     is_malformed = bool(scalars) or len(reached) < len(elements)

@@ -136,11 +136,14 @@ def _is_configured() -> bool:
     """Whether the environment or an `openlineage.yml` configures the client."""
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return False
-    folders = (Path.cwd(), Path.home() / ".openlineage")
-    return any(
+    if any(
         name in {"OPENLINEAGE_URL", "OPENLINEAGE_CONFIG"} or name.startswith("OPENLINEAGE__TRANSPORT")
         for name in os.environ
-    ) or any((folder / "openlineage.yml").is_file() for folder in folders)
+    ):
+        return True
+    # In a container there may be no home, or one that may not be read: unlike `Path`, `os.path` then finds no file.
+    places = ("openlineage.yml", os.path.expanduser("~/.openlineage/openlineage.yml"))  # noqa: PTH111
+    return any(os.path.isfile(place) for place in places)  # noqa: PTH113
 
 
 def _transport(address: str) -> Any:

@@ -111,7 +111,7 @@ FAMILIES: Final[dict[str, Family]] = {
 _FORM: Final = re.compile(rb"\??[A-Za-z_][\w.\[\]%+-]*=[^\s\"]*\s*")
 
 #: A line as the only cell of a row.
-_CELL: Final = re.compile(rb'"(?:[^"]|"")*""(?:[^"]|"")*"')
+_CELL: Final = re.compile(rb'"[^"]*""(?:[^"]|"")*"')
 
 #: Faults of lines that colours or quotes may hide.
 _HIDDEN: Final = ("malformed_record", "unread_postback", "not_a_request")

@@ -69,13 +69,13 @@ BY_HEAD: Final = (
     ),
     _row(
         "clickbank_encrypted",
-        rb"\s*\[?\s*\{\s*(?:\"notification\"\s*:\s*\"[^\"]*\"\s*,\s*\"iv\"|\"iv\"\s*:\s*\"[^\"]*\"\s*,\s*\"notification\")\s*:",
+        rb"\s*+(?:\[\s*+)?\{\s*(?:\"notification\"\s*:\s*\"[^\"]*\"\s*,\s*\"iv\"|\"iv\"\s*:\s*\"[^\"]*\"\s*,\s*\"notification\")\s*:",
         "a dump of encrypted ClickBank notifications",
         "Decrypt the notifications with your secret key, and name the decrypted file.",
     ),
     _row(
         "event_xml",
-        rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<Events?[ >]",
+        rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*>\s*+)?<Events?[ >]",
         "a Windows event log in XML",
         "Name the W3C log of IIS, which contains the same requests.",
     ),
@@ -97,7 +97,7 @@ BY_HEAD: Final = (
 BY_LINE: Final = (
     _row(
         "nginx_error_log",
-        rb"(?:<\d+>\S* ?.*?)?\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:debug|info|notice|warn|error|crit|alert|emerg)\] \d+#\d+: ",
+        rb"(?:<\d+>.*?)?\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:debug|info|notice|warn|error|crit|alert|emerg)\] \d+#\d+: ",
         "an error log of nginx",
         _ACCESS_LOG,
     ),

@@ -38,7 +38,7 @@ _LINE: Final = re.compile(_PREFIX + rb'(?P<request>(?:[^"\\]|\\.)*)' + _STATUS_A
 _LINE_WITH_QUOTES: Final = re.compile(_PREFIX + rb"(?P<request>.*?)" + _STATUS_AND_SIZE, re.DOTALL)
 _AGENT: Final = re.compile(rb' (?:"(?:[^"\\]|\\.)*"|-) "((?:[^"\\]|\\.)*)"')
 #: What Traefik writes after status and size. Traefik does not escape requests.
-_TRAEFIK: Final = re.compile(rb' (?:".*"|-) (?:".*"|-) \d+ (?:".*"|-) (?:".*"|-) \d+ms$')
+_TRAEFIK: Final = re.compile(rb'(?= (?:".*" |- )["-]) .*["-] \d+ (?:"[^"]*"|-) (?:"[^"]*"|-) \d+ms$')
 #: The time of a line with a regular request.
 _REGULAR_REQUEST: Final = re.compile(
     rb"^[^\[]*\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
@@ -54,7 +54,7 @@ _SENDER: Final = re.compile(rb"(\S+) [^\s\"\[\]]+ (?:[^\s\"\[\]]+ ?|\"[^\"]*\" )
 _SENDER_BYTES: Final = 512
 
 _read_clock: Final = TIMES["clf"]
-_HOST_AND_PORT: Final = re.compile(rb"\S*[A-Za-z]\S*:\d{2,5}")
+_HOST_AND_PORT: Final = re.compile(rb"[^A-Za-z\s]*[A-Za-z]\S*:\d{2,5}")
 _WORD: Final = re.compile(rb"\S+")
 _ADDRESS: Final = re.compile(r"\[?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:%[0-9A-Za-z]+)?\]?")
 

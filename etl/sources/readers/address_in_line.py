@@ -93,7 +93,7 @@ _STATUS_ALONE: Final = re.compile(
 )
 _STATUSES: Final = frozenset((*map(int, HTTPStatus), 444, 499, *range(520, 531)))
 _CLIENT: Final = re.compile(
-    rb"(?:(?<![\w.:/-])|(?<=[A-Za-z_]:))(?:((?:\d{1,3}\.){3}\d{1,3})(?::\d{1,5})?|\[?([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)\]?"
+    rb"(?:(?<![\w.:/-])|(?<=[A-Za-z_]:))(?:((?:\d{1,3}\.){3}\d{1,3})(?::\d{1,5})?|\[?([0-9A-Fa-f]{0,4}:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\]?"
     rb"(?:%\w+)?)(?![\w.-])"
 )
 _RUNS: Final = re.compile(rb"[0-9]+|[A-Za-z]+")

@@ -8,7 +8,7 @@ from typing import Final
 from etl.columnar import json_codec
 from etl.sources.readers.escapes import undo_backslashes
 
-_ESCAPED: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*\Z', re.DOTALL)
+_ESCAPED: Final = re.compile(rb'(?<!\\)"((?:[^"\\]|\\.)*)"\s*\Z', re.DOTALL)
 _RAW: Final = re.compile(rb'[ |,=\t]"(\{.*\})"\s*\Z', re.DOTALL)
 
 

@@ -36,7 +36,7 @@ _TEXTS: Final = (
     "repeated",
 )
 _EPOCH: Final = re.compile(r"[0-9]{9,19}(?:\.[0-9]*)?")
-_DURATION: Final = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h|$)")
+_DURATION: Final = re.compile(r"(?<![0-9.])([0-9.]+)(ns|us|µs|ms|s|m|h|$)")
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _OPENERS: Final = (b"{", b"[")
 

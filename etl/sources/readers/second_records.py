@@ -34,7 +34,7 @@ _GLUED: Final = re.compile(
     r"(?!(?:[0-9A-Fa-f:]*:)?(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]*)?\Z)"
     rf"[^\s,\"=/]*?[\w.:-](?P<address>(?:{_OCTET}\.){{3}}{_OCTET})(?::[0-9]*)?\Z"
 )
-_HEX_GROUPS: Final = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:]*")
+_HEX_GROUPS: Final = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:]*")
 _ADDRESS_AT_END: Final = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}(?=(?::[0-9]*)?\Z)")
 
 _MESSAGE: Final = "Torn or glued: a second record begins inside this one, at byte "

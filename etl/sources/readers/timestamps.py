@@ -18,7 +18,7 @@ _CLOCK: Final = re.compile(
 
 #: How a dated line begins: brackets and a few words such as `Date:` may stand before the date.
 DATED: Final = re.compile(
-    rb"[\s\[(=*#-]*(?:[A-Za-z]{2,12}:? +)?[\[(]?"
+    rb"(?<![\s\[(=*#-])[\s\[(=*#-]*(?:[A-Za-z]{2,12}:? +)?[\[(]?"
     rb"(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4}|\d\d?/[A-Z][a-z]{2}/\d{4})[T ,:]+\d\d?:\d\d"
 )
 
