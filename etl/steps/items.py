@@ -218,19 +218,23 @@ def _read_brackets(params: list[_ItemParam]) -> _Array:
     following = 0
     for param in params:
         position = int(param.bracket_index.lstrip("0")[:11] or 0) if param.bracket_index else following
-        following = max(following, position + 1)
         field = param.bracket_field
+        if field and not param.bracket_index and appended is not None and fold(field) not in named:
+            named.add(fold(field))
+            appended[field] = param.value
+            continue
+        following = max(following, position + 1)
         if field is None:
             scalars.add(position)
             appended = None
         elif param.bracket_index:
-            elements.setdefault(position, {}).setdefault(field, param.value)
+            element = elements.setdefault(position, {})
+            element.setdefault(field, param.value)
+            if element is appended:
+                named.add(fold(field))
         else:
-            if appended is None or fold(field) in named:
-                appended = elements[position] = {}
-                named = set()
-            named.add(fold(field))
-            appended[field] = param.value
+            appended = elements[position] = {field: param.value}
+            named = {fold(field)}
     reached = [(position, element) for position, element in sorted(elements.items()) if position <= _LAST_POSITION]
     is_malformed = bool(scalars) or len(reached) < len(elements)
     return _Array(reached, is_usable=True, is_malformed=is_malformed)
