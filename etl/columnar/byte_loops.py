@@ -7,7 +7,7 @@ whose elements are plain Python integers, so that compiled and interpreted code 
 
 from __future__ import annotations
 
-import os
+import secrets
 from typing import Final
 
 import numpy as np
@@ -36,7 +36,7 @@ _BITS: Final = 0xFFFFFFFFFFFFFFFF
 
 #: The secret factor of the text hash, drawn for each process, so that no sender can aim texts at one slot. The hash
 #: orders nothing and leaves no batch.
-_seed = int.from_bytes(os.urandom(8), "little") | 1
+_seed = secrets.randbits(64) | 1
 
 
 def set_seed(seed: int) -> None:
