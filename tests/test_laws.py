@@ -22,43 +22,16 @@ import etl
 from etl.options import DEFAULT_MAX_RECORD_BYTES
 from etl.runner import run, tasks
 from etl.runner.hash_set import HashSet
-from etl.sources.format import LINES, Settings
-from etl.sources.formats.registry import BY_NAME
 from etl.sources.records import lines
 from etl.sources.records.lines import line_text, read_lines
-from etl.sources.splits import Split, read_split
 from etl.sources.storage import decompress
 from etl.sources.storage.decompress import survey
-from etl.steps.pipeline import Tables, transform
+from etl.steps.pipeline import transform
 from tests import adversary
 from tests.effort import draws, thorough
+from tests.requests import assert_equal, requests_of
 
 SPLIT = 2_000
-
-
-def requests_of(data: bytes, tmp: Path, kind: str, split_bytes: int = 1 << 40) -> list[pl.DataFrame]:
-    """The requests of an input, one frame a split."""
-    path = tmp / "input"
-    path.write_bytes(data)
-    surveyed = survey(path, "input", split_bytes)
-    starts, returns = surveyed.starts, surveyed.has_return_ends
-    return [
-        pl.concat([etl.schema.REQUESTS.empty(), *(frame for frame, _ in read_split(split))])
-        for split in (
-            Split("input", surveyed.digest, path, "plain", *part, BY_NAME[kind], LINES, Settings(), 1 << 20, returns)
-            for part in zip(starts, (*starts[1:], surveyed.plain_bytes), surveyed.first_lines, strict=True)
-        )
-    ]
-
-
-def assert_equal(left: Tables, right: list[Tables]) -> None:
-    for name in ("conversions", "items", "passthroughs", "rejections", "keys"):
-        whole = pl.concat([getattr(part, name) for part in right])
-        assert getattr(left, name).equals(whole), name
-    for name in ("skipped", "unrecognised"):
-        parts = pl.concat([getattr(part, name) for part in right])
-        key = parts.columns[0]
-        assert dict(getattr(left, name).rows()) == dict(parts.group_by(key).agg(pl.col("count").sum()).rows())
 
 
 @pytest.mark.parametrize(("kind", "generate"), [("combined", adversary.log_lines), ("jsonl", adversary.json_lines)])

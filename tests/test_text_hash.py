@@ -13,7 +13,7 @@ from etl.columnar.factorize import factorize_spans
 from etl.steps.pipeline import transform
 from tests import adversary
 from tests.growth import growth
-from tests.test_laws import assert_equal, requests_of
+from tests.requests import assert_equal, requests_of
 
 #: Two blocks of 16 bytes. Bit 63 of the first word is lost in a product of 64 bits, whatever the factor; what is left
 #: of it, bits 63 and 31, the second word takes away.
