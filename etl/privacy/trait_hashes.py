@@ -22,13 +22,13 @@ from etl.columnar.factorize import factorize, map_distinct
 from etl.rules import placeholders
 from etl.rules.page import WHITE_SPACE
 
-#: Codes of countries and of US states by their names in lower case, from ISO 3166 (`tests/test_countries.py`).
+#: Codes of countries and of US states by their names in lower case, from ISO 3166 (`tests/test_code_tables.py`).
 COUNTRIES: Final = resources.files(__package__) / "countries.json"
 
 _SHORTEST_DIGEST: Final = 32
 
 #: A usable e-mail address has no blank and something on both sides of its last `@`; a phone number has seven digits.
-_USABLE: Final = {"email": r"^\S+@[^@\s]+$", "phone": r"^(?:[^0-9]*[0-9]){7}"}
+_USABLE: Final = {"email": r"^\s*\S+@[^@\s]+\s*$", "phone": r"^(?:[^0-9]*[0-9]){7}"}
 
 _IS_DIGEST: Final = pl.col("text").str.strip_chars().str.contains(r"^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{32})$")
 
@@ -130,7 +130,9 @@ def are_usable(trait: str, texts: pl.Series) -> pl.Series:
     """
     if trait not in _USABLE:
         return pl.Series([True]).new_from_index(0, len(texts))
-    return texts.str.strip_chars().str.contains(_USABLE[trait]).fill_null(True) | are_prehashed(texts)
+    usable = texts.str.contains(_USABLE[trait]).fill_null(True)
+    others = (~usable).arg_true()
+    return usable.scatter(others, are_prehashed(texts.gather(others))) if len(others) else usable
 
 
 def are_junk(texts: pl.Series) -> pl.Series:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 from functools import cache, lru_cache
+from importlib import resources
 from typing import Any, Final
 
 import polars as pl
@@ -16,6 +18,9 @@ from etl.columnar.factorize import map_distinct
 from etl.columnar.string_buffers import series_of
 from etl.rules.page import WHITE_SPACE
 from etl.schema import INSTANT, MONEY
+
+#: Decimal digits of the minor unit by currency, from ISO 4217 (`tests/test_code_tables.py`).
+CURRENCIES: Final = resources.files(__package__) / "currencies.json"
 
 _NUMBER: Final = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER_PARTS: Final = re.compile(r"([+-]?)([0-9]*+)\.?([0-9]*+)(?:[eE]([+-]?[0-9]+))?")
@@ -97,17 +102,19 @@ def minor_unit_digits(currency: str) -> int | None:
         >>> [minor_unit_digits(code) for code in ("USD", "JPY", "KWD", "XYZ")]
         [2, 0, 3, None]
     """
-    from iso4217 import Currency
+    return _currencies().get(currency)
 
-    return Currency(currency).exponent if currency in active_currencies() else None
+
+def active_currencies() -> Set[str]:
+    """Returns the three-letter codes that ISO 4217 lists as active."""
+    return _currencies().keys()
 
 
 @cache
-def active_currencies() -> frozenset[str]:
-    """Returns the three-letter codes that ISO 4217 lists as active."""
-    from iso4217 import Currency
-
-    return frozenset(currency.code for currency in Currency)
+def _currencies() -> dict[str, int | None]:
+    """Returns the table of ISO 4217. The package with the list reads it from XML whenever it is imported."""
+    table: dict[str, int | None] = json.loads(CURRENCIES.read_bytes())
+    return table
 
 
 FIRST_SECOND: Final = 946_684_800  # 2000-01-01
