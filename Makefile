@@ -45,7 +45,7 @@ $(AIRFLOW)/.ready: docs/examples/airflow-constraints.txt
 	touch $@
 
 # The legs of `make check` have budgets in minutes, on 2 quiet cores: 30 together. What comes must fit in.
-test: $(READY) ## Run the tests: all kinds of random input, but not all of it (4 minutes)
+test: $(READY) ## Run the tests: all kinds of random input, but not all of it (6 minutes)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 soak: $(READY) ## Pass thousands of histories of a warehouse
