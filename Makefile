@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
-.PHONY: help setup run test soak lint types check docs site bench nights sdist uncompiled wheels clean
+.PHONY: help setup run test soak lint types check docs site bench nights sdist uncompiled wheels licences clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ uncompiled: sdist ## Install that archive without a C compiler: the same tables,
 wheels: sdist ## Make a manylinux wheel of it for each Python here, in dist/, and install each without a C compiler
 	rm -f dist/*.whl
 	$(BIN)/python .ci/build_wheels.py dist/*.tar.gz $(PYTHONS)
+
+licences: $(RUNTIME) ## List the distributions that the command needs, with their licences
+	@$(BIN)/python .ci/licences.py
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis dist *.egg-info
