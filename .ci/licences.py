@@ -27,11 +27,10 @@ def needed(name: str, found: dict[str, Distribution]) -> None:
 
 def licence_of(held: Distribution) -> str:
     """Returns the licence that a distribution's metadata names."""
-    classifiers = [text.rpartition(" :: ")[2] for text in held.metadata.get_all("Classifier", ()) if "License" in text]
-    said = (
-        held.metadata.get("License-Expression") or ", ".join(classifiers) or held.metadata.get("License") or "not said"
-    )
-    return said.splitlines()[0]
+    told = {name: held.metadata.get_all(name) or [] for name in ("License-Expression", "Classifier", "License")}
+    classifiers = [text.rpartition(" :: ")[2] for text in told["Classifier"] if "License" in text]
+    said = [*told["License-Expression"], ", ".join(classifiers), *told["License"]]
+    return next((text.splitlines()[0] for text in said if text), "not said")
 
 
 def main() -> None:
