@@ -49,13 +49,12 @@ _SIGN: Final = r"[$£¤¥֏؋৳฿៛\u20a0-\u20cf﷼]"
 _MARK: Final = rf"(?:[A-Za-z]{{0,2}}{_SIGN}|[A-Za-z]{{3}}|zł|kč|ft|kr\.?|rs\.?)"
 _MARKS: Final = rf"(?:{_MARK}{_BLANKS}){{0,2}}"
 _SEPARATOR: Final = "[ \u00a0\u202f\u2009'’]"
-_FORMATTED: Final = re.compile(
-    rf"(?P<before>[+-]?){_BLANKS}(?P<left>{_MARKS})(?P<between>[+-]?){_BLANKS}(?P<open>\(?){_BLANKS}(?P<within>{_MARKS})"
+#: Compiled by the first amount that needs it: this takes as long as reading thousands of lines.
+_FORMATTED: Final = (
+    rf"(?i)(?P<before>[+-]?){_BLANKS}(?P<left>{_MARKS})(?P<between>[+-]?){_BLANKS}(?P<open>\(?){_BLANKS}(?P<within>{_MARKS})"
     rf"(?P<number>[0-9.,]++(?:{_SEPARATOR}[0-9.,]++)*+(?:e[+-]?[0-9]+)?){_BLANKS}(?P<inner>{_MARKS})(?P<close>\)?)"
-    rf"{_BLANKS}(?P<behind>-?){_BLANKS}(?P<right>{_MARKS})(?P<last>-?)",
-    re.IGNORECASE,
+    rf"{_BLANKS}(?P<behind>-?){_BLANKS}(?P<right>{_MARKS})(?P<last>-?)"
 )
-_EACH_MARK: Final = re.compile(_MARK, re.IGNORECASE)
 
 #: The first group of digits: one to three, but no lone zero.
 _FIRST: Final = "(?:[1-9][0-9]{0,2}|0[0-9]{1,2})"
@@ -85,11 +84,11 @@ def repair_amount(text: str) -> RepairedAmount:
         >>> repair_amount("250 zł").currency, repair_amount("$5").shared_sign
         ('PLN', '$')
     """
-    match = _FORMATTED.fullmatch(_as_ascii(text.strip(WHITE_SPACE)))
+    match = re.fullmatch(_FORMATTED, _as_ascii(text.strip(WHITE_SPACE)))
     if not match:
         return RepairedAmount()
     signs = match["before"] + match["between"] + match["behind"] + match["last"] + ("-" if match["open"] else "")
-    marks = _EACH_MARK.findall(f"{match['left']} {match['within']} {match['inner']} {match['right']}")
+    marks = re.findall(f"(?i){_MARK}", f"{match['left']} {match['within']} {match['inner']} {match['right']}")
     said = _read_marks([mark.lower().rstrip(".") for mark in marks])
     number = _read_number(match["number"], has_marks=bool(marks))
     if len(signs) > 1 or bool(match["open"]) != bool(match["close"]) or said is None or number is None:
