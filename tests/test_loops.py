@@ -57,7 +57,7 @@ def filled(loops: ModuleType, parts: list[bytes]) -> list[object]:
     marks, table = np.zeros(len(ends), np.uint8), np.arange(256).astype(np.uint8)
     loops.write_views(buffer.data, starts, ends, 3, views)
     for part in range(len(buffer) // 8 + 1):
-        loops.mark_bytes(views, buffer[8 * part :].data, part, table, marks)
+        loops.mark_bytes(views, views.view(np.uint8), buffer[8 * part :].data, part, table, marks)
     faults = loops.find_malformed(buffer.data, starts, ends, malformed)
     arrays = decoded, decoded_ends, forms, spans, slots, pairs, views, malformed, marks
     numbers, firsts = np.zeros(len(ends), np.int32), np.zeros_like(ends)

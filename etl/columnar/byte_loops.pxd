@@ -77,8 +77,8 @@ cpdef write_views(
 
 @cython.locals(i=Py_ssize_t, place=Py_ssize_t, start=Py_ssize_t, length=Py_ssize_t, bits=int)
 cpdef mark_bytes(
-    const uint32_t[:, ::1] views, const unsigned char[::1] buffer, Py_ssize_t part, const unsigned char[::1] table,
-    unsigned char[::1] marks,
+    const uint32_t[:, ::1] views, const unsigned char[:, ::1] texts, const unsigned char[::1] buffer, Py_ssize_t part,
+    const unsigned char[::1] table, unsigned char[::1] marks,
 )
 
 @cython.locals(byte=int, size=Py_ssize_t, lowest=int, highest=int, following=Py_ssize_t)

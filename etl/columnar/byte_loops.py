@@ -16,6 +16,7 @@ import numpy.typing as npt
 Positions = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.int32]
 Views = npt.NDArray[np.uint32]
+Cells = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint64]
 Marks = npt.NDArray[np.uint8]
 
@@ -267,11 +268,12 @@ def write_views(buffer: memoryview, starts: Positions, ends: Positions, part_bit
             views[i, 3] = start & ((1 << part_bits) - 1)
 
 
-def mark_bytes(views: Views, buffer: memoryview, part: int, table: Marks, marks: Marks) -> None:
+def mark_bytes(views: Views, texts: Cells, buffer: memoryview, part: int, table: Marks, marks: Marks) -> None:
     """Joins for each text what a table says of its bytes. Call it for each buffer of a column.
 
     Args:
         views: An Arrow string view for each text.
+        texts: The bytes of the views, 16 of each.
         buffer: One of the buffers that the views lead to.
         part: The number of this buffer. The first call, with 0, marks the texts within the views too.
         table: Bits of each byte.
@@ -284,7 +286,7 @@ def mark_bytes(views: Views, buffer: memoryview, part: int, table: Marks, marks:
             if part > 0:
                 continue
             for place in range(length):
-                bits |= table[views[i, 1 + place // 4] >> (8 * (place % 4)) & 255]
+                bits |= table[texts[i, 4 + place]]
         elif views[i, 2] == part:
             start = views[i, 3]
             for place in range(start, start + length):

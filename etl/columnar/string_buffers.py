@@ -128,7 +128,7 @@ def byte_marks(texts: pl.Series, table: Bytes) -> Bytes:
     views, buffers = _views(texts)
     marks = np.zeros(len(texts), np.uint8)
     for part, buffer in enumerate(buffers or [pa.py_buffer(b"")]):
-        byte_loops.mark_bytes(views, np.frombuffer(buffer, np.uint8).data, part, table, marks)
+        byte_loops.mark_bytes(views, views.view(np.uint8), np.frombuffer(buffer, np.uint8).data, part, table, marks)
     if texts.null_count():
         marks[texts.is_null().to_numpy()] = 0
     return marks
