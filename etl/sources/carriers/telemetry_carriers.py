@@ -28,8 +28,8 @@ _LISTS: Final = (
 _TIMES: Final = ("timeUnixNano", "startTimeUnixNano", "observedTimeUnixNano")
 
 _FLUENT_BIT: Final = re.compile(rb"\[\d+\] [^\s:]+: \[\[?(\d+(?:\.\d+)?)(?:, \{[^{}]*\}\])?, (\{.*\})\]\s*", re.DOTALL)
-#: A text, or the arrow between a name and its value.
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|=>', re.DOTALL)
+#: A text, closed or not, or the arrow between a name and its value.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|=>', re.DOTALL)
 
 
 def _plain(value: Any) -> Any:
