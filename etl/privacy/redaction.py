@@ -98,9 +98,7 @@ def _redact_lines(raws: pl.Series, is_unread: Truths, redactor: Redactor, pii: P
     starts = np.append(0, ends + 1)[:-1]
     lines = regular_lines(buffer, starts, ends, ~is_unread)
     if not len(lines.numbers):
-        return _redact_each(
-            raws, redactor, pl.repeat(None, len(raws), dtype=pl.String, eager=True), pl.Series(is_unread)
-        )
+        return _redact_each(raws, redactor, _no_layouts(raws), pl.Series(is_unread))
     others = np.delete(np.arange(len(starts)), lines.numbers)
     broken, others = others[is_unread[others]], others[~is_unread[others]]
     params = _params(buffer, lines, redactor)

@@ -131,7 +131,7 @@ def name_presets(fields: Fields, is_refused: pl.Series, ruleset: Ruleset) -> pl.
         index = np.flatnonzero(is_refused.to_numpy()[fields.params.rows])
         row, number = np.searchsorted(rows, fields.params.rows[index]), fields.params.numbers[index]
         is_unread = ~fields.meanings["is_recognised"].to_numpy()[number]
-        for one in reversed(possible):
+        for one in reversed(possible):  # so that the signature with the most names decides
             places = {name: place for place, name in enumerate(one.names)}
             place = np.array([places.get(name, -1) for name in names])[number]
             of_vendor = place >= 0

@@ -14,6 +14,7 @@ from etl.errors import AccountingError, UsageError
 from etl.privacy.addresses import hide_text
 from etl.rules.ruleset import RULES_VERSION
 from etl.runner.stage_inputs import PlannedInput, RunRequest
+from etl.runner.surveyed_records import records_of
 from etl.runner.tasks import Task, TaskReport
 from etl.sources.reread import describe_origin, origin_json
 from etl.warehouse.file_writer import InputCounts, WrittenPart, counts_of_parts
@@ -74,10 +75,9 @@ def new_entries(
     Raises:
         AccountingError: Records of an input are not accounted for.
     """
-    records: Counter[str] = Counter()
+    records = records_of(*transformed)
     skipped: dict[str, Counter[str]] = {}
     for task, report in zip(*transformed, strict=True):
-        records[task.split.source_digest] += report.records
         skipped[task.split.source_digest] = skipped.get(task.split.source_digest, Counter()) + report.skipped
     counts = counts_of_parts(parts)
     now = datetime.now(UTC)
