@@ -1,6 +1,6 @@
 """`python -m etl` and `postback-etl`: the command.
 
-Nothing is imported here that takes time, so that a signal finds its handler as early as can be.
+This module imports nothing that takes time, so that the handlers of signals are set as early as possible.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def describe(
 #: Allocations between two garbage collections: imports make many objects that stay.
 _GARBAGE_THRESHOLD: Final = 1_000_000
 
-#: The signals that end a command, and those that came.
+#: The signals that end a command, and the signals received so far.
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 _signals: Final[list[int]] = []
 _REPEAT_SECONDS: Final = 0.05
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.showwarning = lambda message, *where: messages.warn(str(message))
     code = _exit_code(lambda: app(args=list(arguments), standalone_mode=False))
     for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)  # what is done stays done
+        signal.signal(number, signal.SIG_IGN)  # a signal after the end does not turn success into failure
     signal.setitimer(signal.ITIMER_REAL, 0)
     sys.exit(code or _exit_code(sys.stdout.flush))
 

@@ -1,4 +1,4 @@
-"""Ends what a user's own pattern does for too long: a pattern may take exponential time, on one line even.
+"""Limits the time that a user's own patterns take: a pattern can take exponential time, even on one line.
 
 Patterns of this package need no limit. The limit counts the processor time of the thread, so that a busy machine
 changes nothing. It needs the main thread, because Python handles signals there; elsewhere there is no limit.
@@ -23,7 +23,7 @@ _TICK_SECONDS: Final = 0.5
 
 @contextmanager
 def limited(label: str, size: int, *, has_own: bool) -> Iterator[None]:
-    """Limits the processor time of what happens in the context.
+    """Limits the processor time of the code in the context.
 
     Args:
         label: The input's name in messages.
