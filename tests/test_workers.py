@@ -52,7 +52,10 @@ def test_results_come_in_the_order_of_the_tasks_whoever_did_them() -> None:
 def test_what_a_worker_fails_of_ends_the_work() -> None:
     with pytest.raises(InputError, match="cannot read this"), workers(JOBS, nothing) as pool:
         pool.map(refuse, [(os.getpid(),)] * 100_000)
-    assert not multiprocessing.active_children()
+    end = time.monotonic() + 10
+    while multiprocessing.active_children():  # a dead one counts as active until the pool's own thread has reaped it
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_worker_that_is_killed_at_work_ends_the_work() -> None:
