@@ -200,7 +200,7 @@ def test_an_input_with_pieces_gives_the_same_rows_from_any_splits(
 ) -> None:
     monkeypatch.setattr(decompress, "BLOCK_BYTES", 50)
     chance = random.Random(3)
-    for name in ("docker", "cri") * draws(2, 20):
+    for name in ("docker", "cri") * draws(2, 8):
         data = "".join(written_in_pieces(name, chance, number) for number in range(chance.randint(1, 40))).encode()
         path = tmp_path / "input"
         path.write_bytes(data)

@@ -174,11 +174,11 @@ def test_a_row_that_was_written_is_what_its_record_becomes(sample_tables: Path) 
 
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_whatever_a_record_holds_it_can_be_told(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "input").write_bytes(GENERATORS[kind](7, draws(4, 40)))
+    (tmp_path / "input").write_bytes(GENERATORS[kind](7, draws(4, 20)))
     etl.run([tmp_path / "input"], tmp_path / "out", format=FORMATS[kind])
     tables = [pl.read_parquet(tmp_path / "out" / name) for name in ("conversions", "rejections")]
     places = [place for table in tables for place in table.to_series()]
-    assert len(places) > draws(1, 20)
+    assert len(places) > draws(1, 10)
     for place in places:
         assert "\nnotes\n" not in tell(f"{tmp_path / 'out'}:{place}")
 

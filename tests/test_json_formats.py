@@ -455,7 +455,7 @@ def test_containers_of_random_documents_are_read_as_json_reads_them() -> None:
             return {chance.choice(["data", "log", 'a"b', "x\\", "é", "b,"]): value(depth + 1) for _ in range(3)}
         return [value(depth + 1)] * chance.randint(0, 3) if kind < 0.5 else chance.choice([1, "x", 'q"[{', "\\", None])
 
-    for _ in range(draws(40, 400)):
+    for _ in range(draws(40, 150)):
         container = chance.choice([("data",), ("log", "entries")])
         records = [[{"v": value(0), "data": value(1)} for _ in range(chance.randint(0, 3))] for _ in range(3)]
         pages: list[Any] = []

@@ -170,8 +170,8 @@ def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytes
 def test_in_which_order_keys_are_met_plays_no_part(
     records_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = draws(40, 200)
-    monkeypatch.setattr(lines, "BATCH_BYTES", draws(5_000, 6_000))
+    count = draws(40, 100)
+    monkeypatch.setattr(lines, "BATCH_BYTES", 5_000)
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", count // 5)
     monkeypatch.setattr(run, "ROWS_PER_PIECE", records_per_part)
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, count), mtime=0))
@@ -192,8 +192,8 @@ def test_in_which_order_keys_are_met_plays_no_part(
     in_order = published(noted)
     reasons = pl.read_parquet(tmp_path / "out" / "rejections")["reason"]
     assert (reasons == "duplicate_transaction").sum() > count // 4
-    assert len(met) > draws(8, 15)
-    for seed in range(draws(1, 3)):
+    assert len(met) > 8
+    for seed in range(draws(1, 2)):
         order, seen = random.Random(seed).sample(range(len(met)), len(met)), HashSet()
         told = iter([answer for _, answer in sorted((i, add(seen, met[i])) for i in order)])
         assert published(lambda _, hashes, told=told: next(told)) == in_order

@@ -59,7 +59,7 @@ def core_of(name: str, ruleset: Ruleset) -> tuple[int, int]:
     return -1, 0
 
 
-@settings(max_examples=draws(200, 5_000), deadline=None)
+@settings(max_examples=draws(200, 1_500), deadline=None)
 @given(data=st.data())
 def test_a_name_means_what_comparing_it_with_every_known_name_finds(data: st.DataObject) -> None:
     ruleset = data.draw(st.sampled_from(RULESETS))

@@ -23,7 +23,7 @@ from tests.effort import draws, thorough
 from tests.unwrapping import CARRIERS
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
-SEEDS = range(draws(1, 6))
+SEEDS = range(draws(1, 3))
 
 #: Options of both, and how the oracle calls what the ruleset switches.
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
