@@ -128,8 +128,8 @@ FLOORS: Final = (
             _room(
                 "warehouse",
                 "loads, each once, in Delta tables",
-                "backfill table_layout file_storage delta snapshots export load_duplicates file_writer row_changes"
-                " verify rejudge load_decisions load_history load maintenance replay",
+                "backfill table_layout file_storage delta snapshots stores export load_duplicates file_writer"
+                " row_changes verify rejudge load_decisions load_history load maintenance replay",
             ),
         ),
     ),
@@ -166,7 +166,7 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "standard_streams terminal schema rules messages summary progress run_context audit options explain"
+                "standard_streams terminal schema rules messages summary progress run_context options audit explain"
                 " inspect reconcile run what_if load backfill export loads replay upkeep __init__",
             ),
         ),

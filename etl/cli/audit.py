@@ -1,4 +1,4 @@
-"""The command `audit`: reports where attribution is lost, from the tables of a run."""
+"""The command `audit`: reports where attribution is lost, from the tables of a run, a warehouse or an export."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from etl.cli import options
+
 if TYPE_CHECKING:
     from etl.reports.audit.report import Report
 
 
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that run wrote.")],
+    store: options.Store,
     answers: Annotated[
         list[str] | None,
         typer.Option("--answer", metavar="NAME", help="Show only this answer, such as lead_trap; repeatable."),
     ] = None,
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone of days and hours.")] = "UTC",
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only postbacks from this time on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only postbacks before this time.")] = None,
     ruleset: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="The run's ruleset, if it was a file.")
     ] = None,
@@ -32,12 +36,14 @@ def audit(
     """Report where attribution is lost: as tables, as JSON or as an HTML page."""
     from etl.cli.terminal import write_json
     from etl.reports.audit.report import as_json, make_report
+    from etl.warehouse.stores import Period
 
     if html is not None:
         from etl.reports.audit.html_page import check_library, write_page
 
         check_library()
-    report = make_report(folder, ruleset, timezone, tuple(answers or ()))
+    period = Period(options.read_instant("--since", since), options.read_instant("--until", until))
+    report = make_report(store, ruleset, timezone, tuple(answers or ()), period)
     if html is not None:
         write_page(report, html)
     if quiet:

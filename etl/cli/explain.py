@@ -20,7 +20,7 @@ def explain(
         typer.Argument(
             metavar="WHAT",
             help="A URL, query string, JSON payload or line of a log; - for one on standard input; FILE:LINE, where"
-            " LINE is the record's number; DIR:CONVERSION_ID for a row that was written.",
+            " LINE is the record's number; STORE:CONVERSION_ID for a row of a run, a warehouse or an export.",
         ),
     ],
     *,

@@ -34,8 +34,9 @@ def inspect(
     from etl.reports.inspect import Failure, inspect_inputs
     from etl.runner.stage_inputs import SILENT
     from etl.runner.unknown_inputs import UnknownInput, describe_unknown, refuse_unknown
+    from etl.warehouse.stores import expand_stores
 
-    request = typed.request(inputs, Path())
+    request = typed.request(expand_stores(inputs), Path())
     messages.warn_if_slow()
     failures, unknown, read = [], [], []
     shown = []

@@ -85,7 +85,7 @@ def _entry_text(value: Any) -> str:
         return str(value)
     if "replayed_at" in value:
         return "{replayed_at:%Y-%m-%d %H:%M:%S} by {ruleset}: {passed:,} passed, {changed:,} changed".format(**value)
-    return f"{value['reason']} {value['count']:,}"
+    return f"{value.get('reason') or value['name']} {value['count']:,}"
 
 
 def _value_text(value: Any) -> str:

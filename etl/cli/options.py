@@ -51,6 +51,9 @@ READING: Final = ("format", "log_format", "timezone", "collect_path", "columns",
 RUN: Final = tuple(FLAGS)
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs, s3:// addresses, or -.")]
+Store = Annotated[
+    str, typer.Argument(metavar="STORE", help="A folder that run or export wrote, or a folder or s3:// of a warehouse.")
+]
 MaxRejected = Annotated[str | None, typer.Option(metavar="N|P%", help="Exit 3 if more records are rejected.")]
 MaxUnread = Annotated[
     str | None,

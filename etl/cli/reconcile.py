@@ -1,4 +1,4 @@
-"""The command `reconcile`: compares the tables of a run with the export of a network or ad platform."""
+"""The command `reconcile`: compares tables with the export of a network or ad platform."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from etl.cli import messages
+from etl.cli import messages, options
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -49,7 +49,7 @@ class OurTime(enum.StrEnum):
 
 
 def reconcile(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that run wrote.")],
+    store: options.Store,
     export: Annotated[
         Path | None, typer.Argument(metavar="EXPORT", help="Their export: CSV, Parquet or JSON lines.")
     ] = None,
@@ -73,6 +73,8 @@ def reconcile(
         list[str] | None,
         typer.Option(metavar="NAME", help="Compare only this event, such as Purchase; repeatable."),
     ] = None,
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="Compare only days from this day on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Compare only days before this day.")] = None,
     our_time: Annotated[OurTime, typer.Option(help="Which of our times to compare.")] = OurTime.OCCURRED_AT,
     value_tolerance: Annotated[
         str, typer.Option(metavar="AMOUNT", help="Largest difference of equal amounts.")
@@ -92,8 +94,7 @@ def reconcile(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing to standard output.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Compare the tables of a run with the export of a network or an ad platform."""
-    from etl.cli.options import read_columns, read_currency
+    """Compare tables with the export of a network or an ad platform."""
     from etl.cli.terminal import write_json
     from etl.reports.reconcile.matching import Tolerance
     from etl.reports.reconcile.reconciliation import ReconcileRequest, as_json
@@ -101,16 +102,18 @@ def reconcile(
 
     allowed_gap = _read_gap(max_gap)
     request = ReconcileRequest(
-        folder=folder,
+        store=store,
         against=_read_export(export, against),
-        columns=read_columns(columns),
+        columns=options.read_columns(columns),
         zone=timezone,
         their_zone=their_timezone,
         layout=time_format,
-        currency=read_currency(currency),
+        currency=options.read_currency(currency),
         account=account,
         integration=integration,
         events=tuple(event or ()),
+        since=options.read_day("--since", since) if since else None,
+        until=options.read_day("--until", until) if until else None,
         our_time=our_time.value,
         tolerance=Tolerance(_read_tolerance(value_tolerance), _read_duration(time_tolerance)),
     )
@@ -174,7 +177,7 @@ def _read_export(export: Path | None, against: Path | None) -> Path:
 
     named = [path for path in (export, against) if path is not None]
     if len(named) != 1:
-        raise UsageError("reconcile compares with one export.", "Name it once: postback-etl reconcile DIR EXPORT.")
+        raise UsageError("reconcile compares with one export.", "Name it once: postback-etl reconcile STORE EXPORT.")
     return named[0]
 
 

@@ -46,13 +46,14 @@ def what_if(
     from etl.cli.progress import report_progress
     from etl.errors import InterruptedRunError, UsageError
     from etl.reports.what_if import compare_rulesets
+    from etl.warehouse.stores import expand_stores
 
     rulesets = _read_both(ruleset, typed.parsed().collect_path)
     if changes is not None and not changes.absolute().parent.is_dir():
         raise UsageError(f"--changes {str(changes)!r} names a folder that does not exist.", "Make the folder first.")
     try:
         with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder, report_progress(is_quiet=quiet) as progress:
-            request = typed.request(inputs, Path(folder))
+            request = typed.request(expand_stores(inputs), Path(folder))
             comparison = compare_rulesets(request, rulesets, progress, changes)
     except KeyboardInterrupt as error:  # polars raises it in spite of the handler
         raise InterruptedRunError from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 import polars as pl
@@ -13,37 +13,51 @@ from etl.runner.parquet import scan_files
 from etl.runner.publish import MANIFEST
 from etl.schema import LATER_COLUMNS, TABLES, Table
 
+_NO_TABLES: Final = "Name the folder that `run --out` or `export` wrote, or a warehouse."
+
 
 class Published(NamedTuple):
-    """The manifest and the four tables of a published folder; no rows have been read yet."""
+    """The manifest and the four tables of a store, such as a published folder; no rows have been read yet."""
 
-    folder: Path
+    store: str
     manifest: dict[str, Any]
     conversions: pl.LazyFrame
     items: pl.LazyFrame
     passthroughs: pl.LazyFrame
     rejections: pl.LazyFrame
 
+    @property
+    def tables(self) -> list[pl.LazyFrame]:
+        """The tables in the order of `schema.TABLES`."""
+        return [self.conversions, self.items, self.passthroughs, self.rejections]
 
-def open_published(folder: Path) -> Published:
-    """Opens the tables in a folder that `run` published.
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads the manifest of a folder that `run` or `export` wrote.
 
     Raises:
         InputError: The folder does not exist or cannot be read.
-        UsageError: The folder holds no tables of this tool, or tables of an earlier version.
+        UsageError: The folder holds no tables of this tool.
     """
     if not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is not a folder.", "Name the folder that `run --out` wrote.")
+        raise InputError(f"{str(folder)!r} is not a folder.", _NO_TABLES)
     try:
-        manifest = orjson.loads((folder / MANIFEST).read_bytes())
+        manifest: dict[str, Any] = orjson.loads((folder / MANIFEST).read_bytes())
     except FileNotFoundError as error:
-        raise UsageError(
-            f"{str(folder)!r} holds no {MANIFEST}: no tables were published there.",
-            "Name the folder that `run --out` wrote.",
-        ) from error
+        raise UsageError(f"{str(folder)!r} holds no {MANIFEST}: no tables were published there.", _NO_TABLES) from error
     except (OSError, ValueError) as error:
         raise InputError(f"{str(folder / MANIFEST)!r} cannot be read.", "Run again into a new folder.") from error
-    return Published(folder, manifest, *(_scan(folder, table) for table in TABLES))
+    return manifest
+
+
+def open_folder(folder: Path, manifest: dict[str, Any]) -> Published:
+    """Opens the tables in a folder that `run` published.
+
+    Raises:
+        InputError: A table cannot be read.
+        UsageError: The folder lacks a table, or holds tables of an earlier version.
+    """
+    return Published(str(folder), {"notes": [], **manifest}, *(_scan(folder, table) for table in TABLES))
 
 
 def read(frame: pl.LazyFrame) -> pl.DataFrame:
@@ -60,10 +74,20 @@ def read(frame: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _scan(folder: Path, table: Table) -> pl.LazyFrame:
-    """Scans a table of a published folder, and checks that all columns are there."""
+    """Scans a table of a published folder."""
     paths = sorted((folder / table.name).glob("*.parquet"))
     if not paths:
-        raise UsageError(f"{str(folder)!r} holds no table {table.name!r}.", "Name the folder that `run --out` wrote.")
+        raise UsageError(f"{str(folder)!r} holds no table {table.name!r}.", _NO_TABLES)
+    return scan_table(paths, table)
+
+
+def scan_table(paths: list[Path], table: Table) -> pl.LazyFrame:
+    """Scans the files of a table, and checks that all columns are there.
+
+    Raises:
+        InputError: A file cannot be read.
+        UsageError: An earlier version wrote the table.
+    """
     try:
         frame = scan_files(paths)
         found = frame.collect_schema()
@@ -73,7 +97,7 @@ def _scan(folder: Path, table: Table) -> pl.LazyFrame:
     missing = [name for name in table.schema if name not in found and name not in later]
     if missing:
         raise UsageError(
-            f"{str(folder)!r} was written by an earlier version: {table.name} has no column {missing[0]!r}.",
+            f"{str(paths[0].parent)!r} was written by an earlier version: {table.name} has no column {missing[0]!r}.",
             "Run again on the same inputs.",
         )
     return frame.with_columns(**later).select(table.schema.names())

@@ -28,7 +28,7 @@ from etl.runner.publish import MANIFEST, staged
 from etl.runner.stage_inputs import SILENT, Progress
 from etl.warehouse import file_storage, snapshots
 from etl.warehouse.delta import path_of
-from etl.warehouse.snapshots import Warehouse
+from etl.warehouse.snapshots import Warehouse, last_ruleset
 from etl.warehouse.table_layout import BY_NAME, PUBLIC, RECEIVED_DATE, StoredTable
 
 #: Rows of a file of a partition, about. This bounds the memory of an export.
@@ -109,7 +109,8 @@ def export(
                 _carry_over(out, stage.new, left)
             partitions = {path: before[path] for path in left} | {path: found.digest for path, found in new.items()}
             progress.begin("publishing", 0)
-            stage.publish({"warehouse": warehouse.place.uri(""), "partitions": dict(sorted(partitions.items()))})
+            about = {"warehouse": warehouse.place.uri(""), "ruleset": last_ruleset(warehouse)}
+            stage.publish({**about, "partitions": dict(sorted(partitions.items()))})
     return [_summarised(name, set(new), gone, left, rows) for name in PUBLIC]
 
 

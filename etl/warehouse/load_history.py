@@ -22,6 +22,9 @@ from etl.warehouse.load_decisions import Decision
 from etl.warehouse.snapshots import Warehouse, open_for_reading
 from etl.warehouse.table_layout import LOADS, prefix_of
 
+#: How many names of parameters that nothing reads are kept of an input.
+_MOST_NAMES: Final = 100
+
 #: Tables in the counts of an input; all other counts are rejections by reason.
 _BROUGHT: Final = ("conversions", "items", "passthroughs")
 
@@ -77,8 +80,10 @@ def new_entries(
     """
     records = records_of(*transformed)
     skipped: dict[str, Counter[str]] = {}
+    unread: dict[str, Counter[str]] = {}
     for task, report in zip(*transformed, strict=True):
         skipped[task.split.source_digest] = skipped.get(task.split.source_digest, Counter()) + report.skipped
+        unread.setdefault(task.split.source_digest, Counter()).update(report.unrecognised)
     counts = counts_of_parts(parts)
     now = datetime.now(UTC)
     rows = []
@@ -114,6 +119,7 @@ def new_entries(
                 "reading": _reading(plan, run.request),
                 "replays": [],
                 "rules_version": RULES_VERSION,
+                "unrecognised": _most_frequent(unread.get(decision.digest, Counter())),
             }
         )
     return pl.DataFrame(rows, schema=LOADS.schema)
@@ -124,6 +130,12 @@ def _reading(plan: PlannedInput, request: RunRequest) -> str:
     origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
     options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}
     return origin_json({**origin, "header": hide_text(origin["header"], request.options.pii), "options": options})
+
+
+def _most_frequent(unread: Counter[str]) -> list[dict[str, Any]]:
+    """Returns the most frequent parameters that nothing reads, with their counts."""
+    ranked = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
+    return [{"name": name, "count": count} for name, count in ranked[:_MOST_NAMES]]
 
 
 def as_counts(counts: Counter[str]) -> list[dict[str, Any]]:

@@ -238,6 +238,13 @@ def scan(warehouse: str, table: str) -> pl.LazyFrame:
     return scan_pinned(open_for_reading(warehouse), table)
 
 
+def last_ruleset(warehouse: Warehouse) -> dict[str, Any] | None:
+    """Returns name, digest and version of the rules of the last load; None if there is no load."""
+    loads = warehouse.scan("loads").collect().sort("loaded_at", "digest")
+    last = loads.tail(1).select("rules_version", name="ruleset", digest="ruleset_digest").to_dicts()
+    return last[0] if last else None
+
+
 def scan_pinned(warehouse: Warehouse, table: str) -> pl.LazyFrame:
     """Scans a table of a warehouse at the version of its snapshot, `received_date` included."""
     stored = BY_NAME[table]

@@ -23,6 +23,7 @@ RECEIVED_DATE: Final = Column("received_date", pl.Date(), "the UTC day of receiv
 
 _TEXTS: Final = pl.List(TEXT)
 _COUNTS: Final = pl.List(pl.Struct({"reason": pl.String, "count": pl.Int64}))
+_NAMES: Final = pl.List(pl.Struct({"name": pl.String, "count": pl.Int64}))
 _REPLAY: Final = pl.Struct(
     {
         "run_id": TEXT,
@@ -66,6 +67,7 @@ LOADS: Final = Table(
         Column("reading", TEXT, "the settings by which its kept records can be read again, as JSON"),
         Column("replays", pl.List(_REPLAY), "each replay of its rejections: time, ruleset, and counts of the outcomes"),
         Column("rules_version", INT, "version of the rulings by which its records were judged; null means 1"),
+        Column("unrecognised", _NAMES, "its parameters that nothing reads, the most frequent first, at most 100"),
     ),
 )
 

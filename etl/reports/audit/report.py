@@ -13,24 +13,25 @@ from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
 from etl.reports.audit.tables import make_frames
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names
-from etl.runner.published_tables import Published, open_published, read
+from etl.runner.published_tables import Published, read
 from etl.sources.settings import check_zone
+from etl.warehouse.stores import Period, open_store
 
 
 class Report(NamedTuple):
     """The answers about published tables.
 
     Attributes:
-        folder: Folder of the tables.
+        store: Folder or address of the tables, as it was named.
         zone: IANA name of the time zone of days and hours.
-        manifest: The run's manifest.
+        manifest: The manifest of the tables, see `stores.open_store`.
         first: When the first postback was received; None if no postback has a time.
         last: When the last postback was received, likewise.
         notes: What limits the answers.
         sections: The answers, in their order.
     """
 
-    folder: Path
+    store: str
     zone: str
     manifest: dict[str, Any]
     first: datetime | None
@@ -38,18 +39,30 @@ class Report(NamedTuple):
     notes: list[str]
     sections: list[ReportSection]
 
+    @property
+    def name(self) -> str:
+        """The last part of the store's name."""
+        return self.store.rstrip("/").rpartition("/")[2]
 
-def make_report(folder: Path, ruleset: str | None, zone: str, chosen: tuple[str, ...] = ()) -> Report:
-    """Makes a report of the tables in a folder.
+
+def make_report(
+    store: str | Path,
+    ruleset: str | None,
+    zone: str,
+    chosen: tuple[str, ...] = (),
+    period: Period = Period(),  # noqa: B008 - a tuple
+) -> Report:
+    """Makes a report of the tables of a store.
 
     Args:
-        folder: The folder that `run --out` wrote.
+        store: A folder that `run` or `export` wrote, or a warehouse.
         ruleset: Name or file of the ruleset of that run; None: the name in the manifest.
         zone: IANA name of the time zone of days and hours.
         chosen: Keys of the answers to find; empty: all.
+        period: Only these postbacks.
 
     Raises:
-        UsageError: An answer, zone or ruleset is unknown, or the folder holds no tables.
+        UsageError: An answer, zone or ruleset is unknown, or the store holds no tables.
         InputError: The tables cannot be read.
     """
     known = [answer.key for answer in ANSWERS]
@@ -57,18 +70,19 @@ def make_report(folder: Path, ruleset: str | None, zone: str, chosen: tuple[str,
     if unknown:
         raise UsageError(f"There is no answer {unknown[0]!r}.", f"The answers are {', '.join(known)}.")
     check_zone("--timezone", zone)
-    published = open_published(folder)
+    published = open_store(store, period)
     rules, notes = find_rules(published.manifest, ruleset)
+    notes = [*published.manifest["notes"], *notes]
     first, last, undated = _period(published, zone)
     if undated:
         notes.append(f"{undated:,} postbacks have no received_at: they count in the totals, but in no day or hour.")
     sections = find_answers(make_frames(published, rules, zone), chosen)
-    return Report(folder, zone, published.manifest, first, last, notes, sections)
+    return Report(published.store, zone, published.manifest, first, last, notes, sections)
 
 
 def find_rules(manifest: dict[str, Any], name: str | None) -> tuple[Ruleset, list[str]]:
     """Finds the ruleset that tables were made with, and a note if another ruleset is used in its place."""
-    recorded = manifest["ruleset"]
+    recorded = manifest["ruleset"] or {"name": "", "digest": ""}
     if name is not None:
         rules = find_ruleset(name)
     elif recorded["name"] in shipped_names():
@@ -77,6 +91,8 @@ def find_rules(manifest: dict[str, Any], name: str | None) -> tuple[Ruleset, lis
         rules = Ruleset()
     if rules.digest == recorded["digest"]:
         return rules, []
+    if not recorded["name"]:
+        return rules, [f"The ruleset of the tables is not known; this report uses {rules.name!r}."]
     return rules, [
         (
             f"The tables were made with the ruleset {recorded['name']!r}, but this report uses {rules.name!r}:"
@@ -88,7 +104,7 @@ def find_rules(manifest: dict[str, Any], name: str | None) -> tuple[Ruleset, lis
 def as_json(report: Report) -> dict[str, Any]:
     """Converts a report to plain data, with every row of every frame."""
     return {
-        "folder": str(report.folder),
+        "folder": report.store,
         "timezone": report.zone,
         "ruleset": report.manifest["ruleset"],
         "first_received_at": report.first,

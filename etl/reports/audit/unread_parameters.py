@@ -33,7 +33,7 @@ def find_unread(frames: Frames) -> Findings:
         `near_misses`: one row per integration and parameter. `names`: one row per parameter, as the run counted it.
     """
     names = pl.DataFrame(
-        list(frames.manifest["unrecognised_parameters"].items()),
+        list((frames.manifest["unrecognised_parameters"] or {}).items()),
         schema={"parameter": pl.String(), "times": pl.Int64()},
         orient="row",
     )
@@ -112,7 +112,7 @@ def _emptiness(field: str, columns: set[str]) -> pl.Expr:
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     names, near = findings["names"], findings["near_misses"]
     if not names.height:
-        return ["Every parameter that was sent is read."]
+        return ["No parameter is counted that is not read."]
     first = names.row(0, named=True)
     sentences = [
         (

@@ -35,7 +35,7 @@ def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options)
     """Explains what one record becomes, and why.
 
     Args:
-        what: A URL, query string, JSON payload or line of a log; `-`; `FILE:LINE`; `DIR:CONVERSION_ID`.
+        what: A URL, query string, JSON payload or line of a log; `-`; `FILE:LINE`; `STORE:CONVERSION_ID`.
         reading: How the record is read.
         ruleset: The rules.
         options: Options of the transform. Personal values are masked unless `pii` is `keep`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -13,16 +12,16 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import FormatError, InputError, UsageError
-from etl.runner.parquet import scan_files
-from etl.runner.publish import MANIFEST
+from etl.runner.published_tables import read
 from etl.schema import REQUESTS
 from etl.sources.detection import Detected
 from etl.sources.formats.registry import BY_NAME
 from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
 from etl.sources.splits import read_split
 from etl.sources.storage.decompress import survey
-from etl.sources.storage.inputs import STANDARD_INPUT, Input, found_inputs
+from etl.sources.storage.inputs import STANDARD_INPUT, Input, existing_file, found_inputs
 from etl.sources.storage.locations import InMemory
+from etl.warehouse.stores import open_store
 
 #: The source of a record that was given as the argument itself.
 ARGUMENT: Final = "argument"
@@ -63,7 +62,7 @@ def find_target(what: str, reading: ReadOptions) -> Target:
     """Finds the record that a user names.
 
     Args:
-        what: A URL, query string, JSON payload or line of a log; `-`; `FILE:LINE`; `DIR:CONVERSION_ID`.
+        what: A URL, query string, JSON payload or line of a log; `-`; `FILE:LINE`; `STORE:CONVERSION_ID`.
         reading: How inputs are read.
 
     Raises:
@@ -74,10 +73,10 @@ def find_target(what: str, reading: ReadOptions) -> Target:
     if what == STANDARD_INPUT:
         return _find_text(Input(STANDARD_INPUT, InMemory(sys.stdin.buffer.read())), reading)
     folder = _FOLDER_ID.fullmatch(what)
-    if folder and _is_folder(folder[1]):
-        return _find_row(Path(folder[1]), folder[2], reading)
+    if folder and (_OBJECT_STORE.match(what) or _is_folder(folder[1])):
+        return _find_row(folder[1], folder[2], reading)
     line = _FILE_LINE.fullmatch(what)
-    if line and (_OBJECT_STORE.match(what) or _existing_file(line[1])):
+    if line and (_OBJECT_STORE.match(what) or existing_file(line[1])):
         return _find_record(line[1], int(line[2]), reading)
     if what and not _NOT_A_PATH.search(what):
         _refuse_path(what, (line or folder or [what, what])[1])
@@ -87,19 +86,11 @@ def find_target(what: str, reading: ReadOptions) -> Target:
 def _refuse_path(what: str, place: str) -> None:
     """Raises an error if a text names a folder, a file without a line, or a missing file."""
     if _is_folder(place):
-        raise UsageError(f"{what!r} is a folder.", "Name a row of the tables in it, FOLDER:CONVERSION_ID.")
-    if _existing_file(place):
+        raise UsageError(f"{what!r} is a folder.", "Name a row of the tables in it, STORE:CONVERSION_ID.")
+    if existing_file(place):
         raise UsageError(f"{what!r} is a file.", "Name one of its records, FILE:LINE.")
     if place != what or "/" in what:
         raise InputError(f"{place} does not exist.", "Check the name.")
-
-
-def _existing_file(place: str) -> Path | None:
-    """Finds the file at a path, or the archive that the path leads into; None if there is none."""
-    try:
-        return next((path for path in (Path(place), *Path(place).parents) if path.is_file()), None)
-    except OSError:  # too long for a name
-        return None
 
 
 def _is_folder(place: str) -> bool:
@@ -138,7 +129,7 @@ def _find_record(place: str, number: int, reading: ReadOptions, digest: str | No
         reading: How the input is read.
         digest: The digest that the input must have; None: any.
     """
-    root = place if _OBJECT_STORE.match(place) else str(_existing_file(place) or place)
+    root = place if _OBJECT_STORE.match(place) else str(existing_file(place) or place)
     with found_inputs([root], Path(os.devnull)) as (inputs, _):
         item = next((item for item in inputs if item.source == place), None)
         if item is None:
@@ -171,38 +162,25 @@ def _open_input(
     return detected, surveyed.codec, batches
 
 
-def _find_row(folder: Path, row_id: str, reading: ReadOptions) -> Target:
-    """Reads the record behind a row of the tables in a folder."""
+def _find_row(store: str, row_id: str, reading: ReadOptions) -> Target:
+    """Reads the record behind a row of the tables of a store."""
+    opened = open_store(store)
     for table, column in _TABLE_IDS:
-        if not (folder / table).is_dir():
-            raise UsageError(f"{folder} holds no tables.", "Name the folder that a run wrote, or a record: FILE:LINE.")
-        rows = (
-            scan_files(sorted((folder / table).glob("*.parquet"))).filter(pl.col(column) == row_id).collect().to_dicts()
-        )
+        rows = read(getattr(opened, table).filter(pl.col(column) == row_id)).to_dicts()
         if rows:
             break
     else:
-        raise InputError(f"{folder} holds no conversion and no rejection {row_id}.", "Copy the id from its tables.")
+        raise InputError(f"{store} holds no conversion and no rejection {row_id}.", "Copy the id from its tables.")
     (row,) = rows
     if row["source"] == STANDARD_INPUT:
         raise InputError(
             f"{row_id} came from standard input, which cannot be read again.",
             "Save the record to a file and name FILE:1.",
         )
-    manifest = _read_manifest(folder)
     known: dict[str, Any] = next(
-        (entry for entry in manifest.get("inputs", ()) if entry["digest"] == row["source_digest"]), {}
+        (entry for entry in opened.manifest["inputs"] if entry["digest"] == row["source_digest"]), {}
     )
     if reading.format == "auto" and reading.log_format is None and known.get("format") in BY_NAME:
         reading = reading._replace(format=known["format"])
     target = _find_record(row["source"], row["record_no"], reading, row["source_digest"])
-    return target._replace(table=table, written=row, ruleset=manifest.get("ruleset"))
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Reads the manifest of a run; empty if it cannot be read."""
-    try:
-        found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found
+    return target._replace(table=table, written=row, ruleset=known.get("ruleset") or opened.manifest["ruleset"])

@@ -30,9 +30,10 @@ from etl.reports.reconcile.gaps import (
     with_days,
 )
 from etl.reports.reconcile.matching import OURS, Tolerance, Undressed, find_dressed, match
-from etl.runner.published_tables import Published, open_published, read
+from etl.runner.published_tables import Published, read
 from etl.schema import SUMMABLE
 from etl.sources.settings import check_zone
+from etl.warehouse.stores import open_store
 
 #: Columns of conversions that can be the time to compare.
 OUR_TIMES: Final = ("occurred_at", "received_at")
@@ -48,7 +49,7 @@ class ReconcileRequest:
     """What to reconcile.
 
     Attributes:
-        folder: Folder of the published tables.
+        store: A folder that `run` or `export` wrote, or a warehouse.
         against: File of the export.
         columns: Role -> column of the export, for roles that are not guessed by name.
         zone: IANA name of the time zone of days.
@@ -58,11 +59,13 @@ class ReconcileRequest:
         account: Compare only this account of ours.
         integration: Compare only this integration of ours.
         events: Compare only these events of ours; empty: all.
+        since: Compare only days from this day on.
+        until: Compare only days before this day.
         our_time: `occurred_at` or `received_at`.
         tolerance: Differences of amounts and times that count as equal.
     """
 
-    folder: Path
+    store: str | Path
     against: Path
     columns: Mapping[str, str] = field(default_factory=dict)
     zone: str = "UTC"
@@ -72,6 +75,8 @@ class ReconcileRequest:
     account: str | None = None
     integration: str | None = None
     events: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
     our_time: str = "occurred_at"
     tolerance: Tolerance = Tolerance(Decimal("0.01"), timedelta(minutes=10))  # noqa: RUF009 - a tuple
 
@@ -124,7 +129,7 @@ def reconcile(request: ReconcileRequest) -> Reconciliation:
     """
     for option, zone in (("--timezone", request.zone), ("--their-timezone", request.their_zone)):
         check_zone(option, zone)
-    published = open_published(request.folder)
+    published = open_store(request.store)
     pii: Pii = "keep" if _keeps_plain(published) else "hash"
     export = read_export(request.against, request.columns, request.their_zone, request.layout)
     export = export._replace(rows=_hide(export.rows, pii))
@@ -134,6 +139,10 @@ def reconcile(request: ReconcileRequest) -> Reconciliation:
             f"{request.against} has no readable time in column {export.columns['time']!r}.",
             "Name another column with --columns time=NAME, or give the format of the times with --time-format.",
         )
+    if request.since or request.until:
+        days = in_period(days, request.since or date.min, (request.until or date.max) - timedelta(days=1))
+        if not days.height:
+            raise UsageError(f"{request.against} has no row on these days.", "Name other days.")
     first, last = days["day"].min(), days["day"].max()
     assert isinstance(first, date)
     assert isinstance(last, date)
