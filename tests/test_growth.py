@@ -165,7 +165,8 @@ _UNITS = (
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_takes_time_in_proportion_to_the_text(name: str) -> None:
-    units = [*_UNITS, *(left + right for left in _UNITS for right in _UNITS if IS_THOROUGH and left != right)]
+    pairs = [left + right for left in _UNITS for right in _UNITS if left != right]
+    units = [*_UNITS, *(pairs[::7] if IS_THOROUGH else ())]  # each unit is before and behind some others
     slow = []
     for unit in units:
 
