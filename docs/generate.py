@@ -177,7 +177,7 @@ def python_api() -> str:
     for name in etl.__all__:
         thing = getattr(etl, name)
         if inspect.ismodule(thing) and callable(thing):  # a package that passes calls on to the function of its name
-            thing = getattr(import_module(etl._HOMES[name]), name)
+            thing = getattr(import_module(etl._HOMES.get(name, "etl.api")), name)
         parts = [f"## etl.{name}"]
         if inspect.isfunction(thing):
             parts.append(f"```python\n{_signature(name, thing)}\n```")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from etl.errors import UsageError
 
 if TYPE_CHECKING:
     from etl.rules.ruleset import Ruleset
@@ -49,6 +51,29 @@ def _spelled(name: str, metavar: str | None, text: str, **more: Any) -> dict[str
     return {"flag": Flag(name, metavar, text, **more)}
 
 
+def instant_of(name: str, given: object) -> datetime | None:
+    """Returns the instant that an option names: a time, a day, or the text of one; without a zone it is UTC.
+
+    Raises:
+        UsageError: The text is not a time.
+    """
+    if given is None or given == "":
+        return None
+    if isinstance(given, datetime):
+        return given if given.tzinfo else given.replace(tzinfo=UTC)
+    if isinstance(given, date):
+        return datetime(given.year, given.month, given.day, tzinfo=UTC)
+    from etl.rules.value_parsing import read_iso8601  # imports polars
+
+    instant = read_iso8601(str(given))
+    if instant is None:
+        raise UsageError(
+            f"{name} {given!r} is not a time.",
+            "Give 2024-05-01 or 2024-05-01T12:00:00+02:00; without a zone it is UTC.",
+        )
+    return instant
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of `pipeline.transform`.
@@ -84,6 +109,17 @@ class Options:
     statuses: tuple[range, ...] = field(
         default=(), metadata=_spelled("--status", "CODES", "Only requests answered with these statuses: 2xx,304.")
     )
+
+    def __post_init__(self) -> None:
+        """Reads times that are given as texts, days or without a zone.
+
+        Raises:
+            UsageError: A text is not a time, or there is no such mode of `pii`.
+        """
+        for name in ("since", "until"):
+            object.__setattr__(self, name, instant_of(name, getattr(self, name)))
+        if self.pii not in PII_MODES:
+            raise UsageError(f"pii {self.pii!r} is unknown.", f"Give one of {', '.join(PII_MODES)}.")
 
 
 @dataclass(frozen=True)

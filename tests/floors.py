@@ -139,7 +139,7 @@ FLOORS: Final = (
             _room(
                 "reports",
                 "what inputs hold, what another ruleset would change, the rules",
-                "record_counts inspect rulebook what_if",
+                "display record_counts inspect rulebook what_if",
             ),
             _room(
                 "reports/audit",
@@ -171,5 +171,5 @@ FLOORS: Final = (
             ),
         ),
     ),
-    Floor("names", (_room("", "the Python API", "__init__ __main__"),)),
+    Floor("names", (_room("", "the Python API", "api __init__ __main__"),)),
 )

@@ -57,7 +57,8 @@ def imported_modules(text: str) -> set[str]:
 
 def package_of(module: str) -> str:
     """The package of `etl` that a module is in."""
-    return module.split(".")[1] if module.count(".") > 1 or MODULES[module].name == "__init__.py" else ""
+    parts = module.split(".")[1:]
+    return parts[0] if len(parts) > 1 or (parts and MODULES[module].name == "__init__.py") else ""
 
 
 def misplaced_imports(module: str, text: str) -> set[str]:

@@ -35,6 +35,7 @@ def audit(
 ) -> None:
     """Report where attribution is lost: as tables, as JSON or as an HTML page."""
     from etl.cli.terminal import write_json
+    from etl.options import instant_of
     from etl.reports.audit.report import as_json, make_report
     from etl.warehouse.stores import Period
 
@@ -42,7 +43,7 @@ def audit(
         from etl.reports.audit.html_page import check_library, write_page
 
         check_library()
-    period = Period(options.read_instant("--since", since), options.read_instant("--until", until))
+    period = Period(instant_of("--since", since), instant_of("--until", until))
     report = make_report(store, ruleset, timezone, tuple(answers or ()), period)
     if html is not None:
         write_page(report, html)

@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from etl.cli.messages import JSON
-from etl.options import FLAGS, RunOptions
+from etl.options import FLAGS, RunOptions, instant_of
 
 if TYPE_CHECKING:
     from etl.rules.ruleset import Ruleset
@@ -169,20 +169,6 @@ def read_currency(code: str | None) -> str | None:
     return code.upper() if code else None
 
 
-def read_instant(option: str, text: str | None) -> datetime | None:
-    """Returns the instant that the text of an option names."""
-    from etl.errors import UsageError
-    from etl.rules.value_parsing import read_iso8601
-
-    instant = read_iso8601(text) if text else None
-    if text and instant is None:
-        raise UsageError(
-            f"{option} {text!r} is not a time.",
-            "Give 2024-05-01 or 2024-05-01T12:00:00+02:00; without a zone it is UTC.",
-        )
-    return instant
-
-
 def read_day(option: str, text: str) -> date:
     """Returns the day that the text of an option names."""
     from etl.errors import UsageError
@@ -315,8 +301,8 @@ READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "formats": lambda path: path and str(path),
     "default_currency": read_currency,
     "pii": lambda mode: mode.value,
-    "since": partial(read_instant, "--since"),
-    "until": partial(read_instant, "--until"),
+    "since": partial(instant_of, "--since"),
+    "until": partial(instant_of, "--until"),
     "statuses": read_statuses,
     "ruleset": read_ruleset,
     "unknown": lambda mode: mode and mode.value,

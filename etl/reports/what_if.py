@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import OutputError
+from etl.reports.display import as_html
 from etl.rules.ruleset import Ruleset
 from etl.runner.parquet import scan_files, write_table
 from etl.runner.run import run_job
@@ -112,6 +113,12 @@ class Comparison:
                 _add_money(money, changed, change.code, side)
             kept = self.examples.setdefault(change.code, [])
             kept += changed.head(EXAMPLES - len(kept)).to_dicts()
+
+    def _repr_html_(self) -> str:
+        names = " -> ".join(ruleset.name for ruleset in self.rulesets)
+        groups = [(*group, count) for group, count in self.records.items()]
+        frame = pl.DataFrame(groups, schema=[*Group._fields, "records"], orient="row")
+        return as_html(names, [f"{self.changed:,} records change"], [("By integration", frame)])
 
     def as_data(self) -> dict[str, Any]:
         """Converts the comparison to dicts and lists."""

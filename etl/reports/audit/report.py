@@ -11,6 +11,7 @@ import polars as pl
 from etl.errors import UsageError
 from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
 from etl.reports.audit.tables import make_frames
+from etl.reports.display import as_html
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names
 from etl.runner.published_tables import Published, read
@@ -38,6 +39,19 @@ class Report(NamedTuple):
     last: datetime | None
     notes: list[str]
     sections: list[ReportSection]
+
+    def as_data(self) -> dict[str, Any]:
+        """Converts the report to plain data, with every row of every frame."""
+        return as_json(self)
+
+    def _repr_html_(self) -> str:
+        sheets = (
+            (f"{section.number}. {section.answer.title}: {sheet.title}", sheet.rows)
+            for section in self.sections
+            for sheet in section.sheets[1:]
+        )
+        sentences = (sentence for section in self.sections for sentence in section.sentences)
+        return as_html(f"Where attribution is lost: {self.store}", (*self.notes, *sentences), sheets)
 
     @property
     def name(self) -> str:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import polars as pl
+
+from etl.reports.display import as_html
+
 
 class Line(NamedTuple):
     """One statement.
@@ -70,6 +74,12 @@ class Explanation(NamedTuple):
     outcome: str
     tables: dict[str, list[dict[str, Any]]]
     notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        lines = [(step.name, *line) for step in (self.record, *self.steps) for line in step.lines]
+        steps = pl.DataFrame(lines, schema=["step", *Line._fields], orient="row")
+        uses = pl.DataFrame(self.parameters, schema=list(ParameterUse._fields), orient="row")
+        return as_html(self.outcome, self.notes, (("Parameters", uses), ("Rules", steps)))
 
     def as_data(self) -> dict[str, Any]:
         """Converts the explanation to dicts and lists."""

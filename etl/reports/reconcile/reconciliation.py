@@ -17,6 +17,7 @@ import polars as pl
 from etl.errors import UsageError
 from etl.options import Pii
 from etl.privacy.addresses import hide_addresses
+from etl.reports.display import as_html
 from etl.reports.reconcile.causes import Sides, explain_differences
 from etl.reports.reconcile.exports import Export, read_export
 from etl.reports.reconcile.gaps import (
@@ -113,6 +114,14 @@ class Reconciliation(NamedTuple):
     causes: pl.DataFrame
     shift: Shift | None
     differences: pl.DataFrame
+
+    def as_data(self) -> dict[str, Any]:
+        """Converts the comparison to plain data."""
+        return as_json(self)
+
+    def _repr_html_(self) -> str:
+        frames = ((name.capitalize(), getattr(self, name)) for name in _FRAMES)
+        return as_html("Reconciliation", (*self.notes, *summarise(self)), frames)
 
     def exceeds(self, max_gap: float) -> bool:
         """Whether a total differs by more than a share, or theirs has nothing to compare with."""
