@@ -325,7 +325,7 @@ def backfill(
     template: str,
     into: str | Path,
     first: Day,
-    end: Day,
+    last: Day,
     *,
     day_zone: str = "UTC",
     reload: bool = False,
@@ -337,7 +337,7 @@ def backfill(
         template: The inputs of a day, such as `logs/{date:%Y-%m-%d}/*.gz`.
         into: The warehouse.
         first: The first day.
-        end: The day after the last.
+        last: The last day.
         day_zone: IANA name of the zone whose days these are.
         reload: Known inputs are read again, by the present rules.
         **options: Fields of `RunOptions`.
@@ -356,7 +356,7 @@ def backfill(
     def load_day(argument: str) -> dict[str, Any]:
         return load_into(_request(argument, options, _names(RunOptions)), str(into), is_reload=reload)
 
-    return Rows(backfill_days(template, days_between(began, _day("end", end)), ZoneInfo(day_zone), load_day))
+    return Rows(backfill_days(template, days_between(began, _day("last", last)), ZoneInfo(day_zone), load_day))
 
 
 def transform(requests: pl.DataFrame, ruleset: str | Ruleset | None = None, options: Options | None = None) -> Tables:

@@ -51,6 +51,10 @@ class InputError(EtlError):
     """An input could not be read to its end."""
 
 
+class MissingInputError(InputError):
+    """An argument names nothing that exists."""
+
+
 class ChangedInputError(InputError):
     """An input changed between its survey and the end of its reading."""
 

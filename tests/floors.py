@@ -128,8 +128,8 @@ FLOORS: Final = (
             _room(
                 "warehouse",
                 "loads, each once, in Delta tables",
-                "backfill table_layout file_storage delta snapshots stores export load_duplicates file_writer"
-                " row_changes verify rejudge load_decisions load_history load maintenance replay",
+                "table_layout file_storage delta snapshots stores export load_duplicates file_writer row_changes verify"
+                " rejudge load_decisions backfill load_history load maintenance replay",
             ),
         ),
     ),

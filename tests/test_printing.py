@@ -116,7 +116,7 @@ COMMANDS = [
     "compact --into {warehouse}",
     "vacuum --into {warehouse}",
     "loads forget {log} --into {warehouse}",
-    "backfill {template} --into {warehouse} --from 2024-05-01 --to 2024-05-02",
+    "backfill {template} --into {warehouse} --from 2024-05-01 --to 2024-05-01",
     "rules {planted}",
     "schema {planted}",
 ]

@@ -144,7 +144,7 @@ def test_a_quiet_input_is_warned_of(command: str, kind: str, tmp_path: Path) -> 
         "load": (log, "--into", tmp_path / "warehouse", "-q"),
         "backfill": (
             *(tmp_path / "{date:%Y-%m-%d}.log", "--into", tmp_path / "warehouse"),
-            *("--from", "2024-05-01", "--to", "2024-05-02"),
+            *("--from", "2024-05-01", "--to", "2024-05-01"),
         ),
         "inspect": (log, "--json"),
     }

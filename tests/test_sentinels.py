@@ -146,7 +146,7 @@ def test_a_warehouse_holds_nothing_personal(pii: str, tmp_path: Path) -> None:
     (tmp_path / "2024-05-01").mkdir()
     first, *others = inputs
     first.rename(tmp_path / "2024-05-01" / "a.in")
-    days = ("--from", "2024-05-01", "--to", "2024-05-02", "--into", warehouse)
+    days = ("--from", "2024-05-01", "--to", "2024-05-01", "--into", warehouse)
     outputs = [run("backfill", f"{tmp_path}/{{date:%Y-%m-%d}}/a.in", *days, *options)]
     outputs += [
         run("load", *others, "--into", warehouse, *options, *form) for form in (["--dry-run"], ["--summary", "-"])

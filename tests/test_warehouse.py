@@ -431,9 +431,10 @@ def days(tmp_path: Path) -> Path:
 
 
 def test_backfill_goes_on_after_a_failed_day_and_again_does_what_is_left(days: Path, tmp_path: Path) -> None:
-    arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-05", "--into", tmp_path / "warehouse")
+    arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-04", "--into", tmp_path / "warehouse")
     finished = run(*arguments, code=1)
-    assert_refused(finished, "1 of 4 days failed: 2024-05-03")
+    assert_refused(finished, "1 of 4 days failed: 2024-05-03", "--missing ok")
+    assert "2024-05-03  no input\n" in run(*arguments, "--missing", "ok").stdout.decode()
     texts = [line.split(", 0.")[0].split(" after ")[0] for line in finished.stdout.decode().splitlines()]
     assert [text[:10] for text in texts] == ["2024-05-01", "2024-05-02", "2024-05-03", "2024-05-04"]
     assert "2024-05-01  1 records, 0 rejections, " in finished.stdout.decode()
@@ -441,13 +442,13 @@ def test_backfill_goes_on_after_a_failed_day_and_again_does_what_is_left(days: P
     (tmp_path / "2024-05-03").mkdir()
     (tmp_path / "2024-05-03" / "a.log").write_bytes(lines((3, "c3", "t3")))
     again = run(*arguments).stdout.decode()
-    assert [line[12:22] for line in again.splitlines()] == ["0 records,", "0 records,", "1 records,", "0 records,"]
+    assert [line[12:22] for line in again.splitlines()] == ["loaded bef", "loaded bef", "1 records,", "loaded bef"]
     assert sorted(row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]) == ["c1", "c3"]
     assert verify(str(tmp_path / "warehouse")) == []
 
 
 def test_backfill_takes_a_period_and_tells_of_too_many_rejections(days: Path, tmp_path: Path) -> None:
-    arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-03", "--into", tmp_path / "warehouse")
+    arguments = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-02", "--into", tmp_path / "warehouse")
     assert b"0 records" not in run(*arguments, "--max-rejected", "0", code=3).stdout
     run(*arguments, "--reload", "--since", "2024-05-02", "--max-rejected", "0")
     assert [row["match_key"] for row in tables(tmp_path / "warehouse")["conversions"]] == ["c2"]
@@ -495,7 +496,7 @@ def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
     where: str, number: int, done: int, days: Path, tmp_path: Path
 ) -> None:
     warehouse = tmp_path / "warehouse"
-    words = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-03", "--into", warehouse)
+    words = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-02", "--into", warehouse)
     stopped = subprocess.run(
         [sys.executable, "-c", STOP, where, str(int(number)), *map(str, words)], capture_output=True, check=False
     )
@@ -511,7 +512,10 @@ def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
     assert loaded == [str(tmp_path / f"2024-05-0{day}" / "a.log") for day in (1, 2)][:done]
     assert verify(str(warehouse)) == []
     again = run(*words).stdout.decode().splitlines()
-    assert [line[:22] for line in again] == [f"2024-05-0{day}  {0 if day <= done else 1} records," for day in (1, 2)]
+    told = ["loaded before, 1 known input" if day <= done else "1 records, " for day in (1, 2)]
+    assert [
+        line.startswith(f"2024-05-0{day}  {text}") for day, (line, text) in enumerate(zip(again, told, strict=True), 1)
+    ]
     assert_fresh(warehouse, [tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2)], tmp_path)
 
 
@@ -529,7 +533,7 @@ def assert_fresh(warehouse: Path, inputs: list[Path], tmp_path: Path) -> None:
 def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Path) -> None:
     """A day that meets another writer fails and is told; the same command again does what is left."""
     warehouse = tmp_path / "warehouse"
-    words = ["backfill", str(days), "--from", "2024-05-01", "--to", "2024-05-03", "--into", str(warehouse)]
+    words = ["backfill", str(days), "--from", "2024-05-01", "--to", "2024-05-02", "--into", str(warehouse)]
     both = [start_process(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     for one in both:
         out, err = (text.decode() for text in one.communicate())
@@ -548,6 +552,7 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
         (["logs/*.gz", "--from", "2024-05-01"], "has no date in it"),
         (["logs/{day}.gz", "--from", "2024-05-01"], "has a field that is not the date"),
         (["{date:%d}", "--from", "May"], "is not a day"),
+        (["{date:%d}", "--from", "2024-05-02", "--to", "2024-05-01"], "is before --from"),
         (["{date:%d}", "--from", "2024-05-01", "--timezone", "Berlin"], "is not a time zone"),
     ],
 )
@@ -566,7 +571,7 @@ FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None
 def test_nothing_depends_on_a_clock_that_jumps(days: Path, tmp_path: Path) -> None:
     warehouse, log = tmp_path / "warehouse", tmp_path / "a.log"
     into = ("--into", warehouse)
-    period = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-03", *into)
+    period = ("backfill", days, "--from", "2024-05-01", "--to", "2024-05-02", *into)
     log.write_bytes(lines((3, "x", "t1"), (3, "y", "t9")))
 
     def at(jump: str, *words: object) -> None:

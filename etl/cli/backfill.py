@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from etl.warehouse.backfill import DayReport
 
 
+_ONE_DAY: Final = timedelta(days=1)
+
+
+class MissingMode(enum.StrEnum):
+    """What a day without any input is."""
+
+    OK = "ok"
+    FAIL = "fail"
+
+
 @options.with_options(*options.RUN)
 def backfill(
     template: Annotated[
@@ -25,9 +36,12 @@ def backfill(
     ],
     into: Into,
     first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, such as 2024-05-01.")],
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="DAY", help="The day after the last; today if not given.")
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="The last day; yesterday if not given.")
     ] = None,
+    missing: Annotated[
+        MissingMode, typer.Option(help="What a day without any input is: a failed day, or a day without postbacks.")
+    ] = MissingMode.FAIL,
     day_zone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Zone whose days these are.")] = "UTC",
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
     *,
@@ -46,7 +60,7 @@ def backfill(
     from zoneinfo import ZoneInfo
 
     from etl.cli.run_context import Telling, watched
-    from etl.errors import EtlError
+    from etl.errors import EtlError, UsageError
     from etl.telemetry.attempts import sum_reports
     from etl.warehouse.backfill import backfill as backfilled
     from etl.warehouse.backfill import days_between, fill_template
@@ -55,7 +69,9 @@ def backfill(
     with watched("backfill", into, Telling(not messages.MODE.is_json, metrics, openlineage)) as watch:
         zone = _zone(day_zone)
         began = options.read_day("--from", first)
-        days = days_between(began, options.read_day("--to", end) if end else datetime.now(zone).date())
+        days = days_between(began, options.read_day("--to", last) if last else datetime.now(zone).date() - _ONE_DAY)
+        if last and not days:
+            raise UsageError(f"--to {last} is before --from {first}.", "Name a later day; --to is the last day.")
         fill_template(template, began, ZoneInfo("UTC"))
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
@@ -72,15 +88,16 @@ def backfill(
             return report
 
         for day in backfilled(template, days, zone, load_day):
-            terminal.write_line(_line(day))
+            is_failed = bool(day.error) and not (day.is_missing and missing is MissingMode.OK)
+            terminal.write_line(_line(day, is_failed=is_failed))
             messages.say("day", **{**day._asdict(), "seconds": round(day.seconds, 3)})
-            if day.error:
-                failed.append(f"{day.day}")
+            if is_failed:
+                failed.append(day)
         watch.outcome = sum_reports(reports) | {"days": len(days), "days_failed": len(failed)}
         messages.say("done", **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
-            problem = f"{len(failed)} of {len(days)} days failed: {', '.join(failed)}."
-            raise EtlError(problem, "Run the same command again.")
+            problem = f"{len(failed)} of {len(days)} days failed: {', '.join(f'{day.day}' for day in failed)}."
+            raise EtlError(problem, _way_out(failed))
         total = watch.outcome
         if limit and total["rejections"] > limit(total["records"] - total["skipped"]):
             options.refuse_rejected(
@@ -100,10 +117,22 @@ def _signals_restored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _line(day: DayReport) -> str:
-    if day.error:
+def _way_out(failed: list[DayReport]) -> str:
+    """Says what cures failed days: those without an input do not come by themselves."""
+    if all(day.is_missing for day in failed):
+        return "Give these days their inputs, or say --missing ok."
+    return "Loaded days are not read again: see what each day says, and run the same command again."
+
+
+def _line(day: DayReport, *, is_failed: bool) -> str:
+    if is_failed:
         return f"{day.day}  failed after {day.seconds:.1f} s: {day.error}"
-    return f"{day.day}  {day.records:,} records, {day.rejections:,} rejections, {day.seconds:.1f} s"
+    if day.is_missing:
+        return f"{day.day}  no input"
+    known = f", {day.known:,} known {'input' if day.known == 1 else 'inputs'}" if day.known else ""
+    if known and not day.records:
+        return f"{day.day}  loaded before{known}"
+    return f"{day.day}  {day.records:,} records, {day.rejections:,} rejections{known}, {day.seconds:.1f} s"
 
 
 def _zone(name: str) -> Any:

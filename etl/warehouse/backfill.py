@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from etl.errors import EtlError, InterruptedRunError, UsageError
+from etl.errors import EtlError, InterruptedRunError, MissingInputError, UsageError
+from etl.warehouse.load_decisions import SKIP, UNKNOWN_FORMAT
 
 
 class DayReport(NamedTuple):
@@ -18,15 +19,19 @@ class DayReport(NamedTuple):
         day: The day.
         records: Records of the inputs that this load read.
         rejections: Rejections among these records.
+        known: Inputs that were loaded before, and so were not read.
         seconds: Duration.
         error: Why the day failed; None if it was loaded.
+        is_missing: No input of the day exists.
     """
 
     day: date
     records: int
     rejections: int
+    known: int
     seconds: float
-    error: str | None
+    error: str | None = None
+    is_missing: bool = False
 
 
 class StoppedError(InterruptedRunError):
@@ -67,20 +72,22 @@ def backfill(
         except (InterruptedRunError, KeyboardInterrupt) as error:  # polars raises the latter, whatever the handler
             raise StoppedError(day, done, len(days)) from error
         except EtlError as error:
-            yield DayReport(day, 0, 0, time.monotonic() - began, error.problem)
+            is_missing = isinstance(error, MissingInputError)
+            yield DayReport(day, 0, 0, 0, time.monotonic() - began, error.problem, is_missing)
         else:
             done += 1
-            yield DayReport(day, report["records"], report["rejections"], time.monotonic() - began, None)
+            known = sum(item["action"] == SKIP and item["why"] != UNKNOWN_FORMAT for item in report["inputs"])
+            yield DayReport(day, report["records"], report["rejections"], known, time.monotonic() - began)
 
 
-def days_between(first: date, end: date) -> list[date]:
-    """Returns the days from the first day on, without the end.
+def days_between(first: date, last: date) -> list[date]:
+    """Returns the days from the first to the last, both included.
 
     Examples:
         >>> [str(day) for day in days_between(date(2024, 2, 28), date(2024, 3, 1))]
-        ['2024-02-28', '2024-02-29']
+        ['2024-02-28', '2024-02-29', '2024-03-01']
     """
-    return [first + timedelta(days=number) for number in range((end - first).days)]
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def fill_template(template: str, day: date, zone: ZoneInfo) -> str:

@@ -25,6 +25,9 @@ LOAD: Final = "load"
 RELOAD: Final = "reload"
 SKIP: Final = "skip"
 
+#: Why an input in no known format is skipped.
+UNKNOWN_FORMAT: Final = "it is in no known format"
+
 #: Takes the digest of an input and a size; returns the digest of so many first bytes of that input, or None if the
 #: input cannot be read any more.
 Compare = Callable[[str, int], str | None]
@@ -149,7 +152,7 @@ def named_first(decision: Decision) -> SurveyedInput:
 def skip_unknown(decisions: list[Decision], unknown: set[str]) -> list[Decision]:
     """Returns the decisions, by which the inputs of the given names are skipped: they are in no known format."""
     return [
-        decision._replace(action=SKIP, why="it is in no known format", is_new_name=False)
+        decision._replace(action=SKIP, why=UNKNOWN_FORMAT, is_new_name=False)
         if decision.action != SKIP and decision.names[0] in unknown
         else decision
         for decision in decisions

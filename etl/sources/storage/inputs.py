@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from etl.errors import InputError, UsageError
+from etl.errors import InputError, MissingInputError, UsageError
 from etl.sources.storage.archives import members_of
 from etl.sources.storage.folders import (
     FILE,
@@ -149,7 +149,9 @@ class _Finder:
             raise InputError(f"{display_name(path)} is {kind}.", "Name a file or a folder; - is standard input.")
         self.passed_over += passed_over
         if not files:
-            raise InputError(f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it.")
+            raise MissingInputError(
+                f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it."
+            )
         return [Input(display_name(file), file, is_found=file != path) for file in files]
 
     def expand(self, item: Input) -> list[Input]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from etl.errors import InputError, UsageError
+from etl.errors import InputError, MissingInputError, UsageError
 
 
 class StoredObject(NamedTuple):
@@ -46,7 +46,7 @@ def find_objects(address: str) -> list[StoredObject]:
     prefix = _GLOB.split(path)[0].rpartition("/")[0] if _GLOB.search(path) else path.rstrip("/")
     found = [found for found in _list_objects(store, prefix, address) if _matches(found.path, path)]
     if not found:
-        raise InputError(f"{address} names no object.", "Check the name; end a prefix with /, and quote a glob.")
+        raise MissingInputError(f"{address} names no object.", "Check the name; end a prefix with /, and quote a glob.")
     return found
 
 
