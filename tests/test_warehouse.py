@@ -512,10 +512,8 @@ def test_a_backfill_that_is_stopped_within_a_day_goes_on_with_that_day(
     assert loaded == [str(tmp_path / f"2024-05-0{day}" / "a.log") for day in (1, 2)][:done]
     assert verify(str(warehouse)) == []
     again = run(*words).stdout.decode().splitlines()
-    told = ["loaded before, 1 known input" if day <= done else "1 records, " for day in (1, 2)]
-    assert [
-        line.startswith(f"2024-05-0{day}  {text}") for day, (line, text) in enumerate(zip(again, told, strict=True), 1)
-    ]
+    told = ["loaded bef" if day <= done else "1 records," for day in (1, 2)]
+    assert [line[:22] for line in again] == [f"2024-05-0{day}  {text}" for day, text in enumerate(told, 1)]
     assert_fresh(warehouse, [tmp_path / f"2024-05-0{day}" / "a.log" for day in (1, 2)], tmp_path)
 
 
