@@ -6,7 +6,6 @@ a name. One input needs no list.
 
 from __future__ import annotations
 
-import difflib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from etl.engines.local_pool import workers
-from etl.errors import UsageError
+from etl.errors import UsageError, choices
 from etl.options import InputOptions, Options, RunOptions, Unknown, instant_of
 from etl.reports.audit.report import Report, make_report
 from etl.reports.display import Rows, Summary
@@ -405,9 +404,7 @@ def _check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raises a TypeError that names the option which was probably meant, if there is none of a name."""
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(known)}."
-            raise TypeError(f"There is no option {name!r}; {hint}")
+            raise TypeError(f"There is no option {name!r}. {choices(name, known, 'The options')}")
 
 
 def _names(options: type) -> tuple[str, ...]:

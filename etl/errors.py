@@ -6,7 +6,9 @@ with the error's exit code (the contract's table).
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Final, Self
 
 #: Credentials in an address: user and password, and the values of parameters that sign or authorise a request.
@@ -26,6 +28,18 @@ def masked(text: str) -> str:
         's3://***@bucket/a.log and https://example.com/?sig=***&v=1'
     """
     return _CREDENTIALS.sub(lambda match: f"{match[1]}***" if match[1] else "***@", text)
+
+
+def choices(name: str, known: Iterable[str], what: str) -> str:
+    """Returns a hint about an unknown name: the known name that was probably meant, and all known names.
+
+    Examples:
+        >>> choices("comined", ["combined", "jsonl"], "Known formats")
+        "Did you mean 'combined'? Known formats: combined, jsonl."
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"{what}: {', '.join(names)}."
 
 
 class EtlError(Exception):

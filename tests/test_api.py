@@ -95,8 +95,8 @@ def test_results_are_shown_in_notebooks_without_markup_of_strangers(folder: Path
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda log: etl.run(log, "out", defalt_currency="EUR"), "did you mean 'default_currency'"),
-        (lambda log: etl.load(log, "out", colums={}), "did you mean 'columns'"),
+        (lambda log: etl.run(log, "out", defalt_currency="EUR"), "Did you mean 'default_currency'"),
+        (lambda log: etl.load(log, "out", colums={}), "Did you mean 'columns'"),
         (lambda log: list(etl.requests(log, since="2024-05-01")), "There is no option 'since'"),
         (lambda log: etl.reconcile("tables", log, time_zone="UTC"), "There is no option 'time_zone'"),
     ],

@@ -149,6 +149,13 @@ def test_wrong_usage_is_two_lines(arguments: list[str], code: int, words: str, t
     assert words in finished.stderr.decode()
 
 
+def test_a_missing_input_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(LINE.format("click_id=a"), encoding="utf-8")
+    finished = run("inspect", tmp_path / "no.log", tmp_path / "a.log", "--json", code=1)
+    missing, read = json.loads(finished.stdout)
+    assert (missing["problem"], read["format"]) == (f"{tmp_path / 'no.log'} does not exist.", "combined")
+
+
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     folder = tmp_path / "[red]\x1b[31m\u202e"
     folder.mkdir()

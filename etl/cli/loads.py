@@ -14,7 +14,9 @@ loads = typer.Typer(
     help="List, show or forget the inputs in a warehouse; verify the warehouse.",
     add_completion=False,
 )
-Named = Annotated[str, typer.Argument(metavar="INPUT", help="An input's name, or the beginning of its digest.")]
+Named = Annotated[
+    str, typer.Argument(metavar="INPUT", help="A part of an input's name, or the beginning of its digest.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 
 

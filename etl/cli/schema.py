@@ -25,12 +25,12 @@ def schema(
 ) -> None:
     """Show the columns of the tables, with their types and meanings."""
     from etl.cli.terminal import write_line
-    from etl.errors import UsageError
+    from etl.errors import UsageError, choices
     from etl.schema import TABLES
 
     names = [known.name for known in TABLES]
     if table is not None and table not in names:
-        raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
+        raise UsageError(f"There is no table {table!r}.", choices(table, names, "The tables"))
     chosen = tuple(known for known in TABLES if table in (None, known.name))
     for line in render_tables(chosen, as_).split("\n"):
         write_line(line)

@@ -35,4 +35,6 @@ def vacuum(
     removed = vacuumed(into, hours, is_dry_run=dry_run)
     for path in removed:
         terminal.write_line(path)
-    messages.say("done", warehouse=into, files=len(removed), is_dry_run=dry_run)
+    files = f"{len(removed):,} {'file' if len(removed) == 1 else 'files'}"
+    text = f"{files} would be removed" if dry_run else f"{files} removed"
+    messages.say("done", text, warehouse=into, files=len(removed), is_dry_run=dry_run)

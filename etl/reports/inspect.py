@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from etl.errors import EtlError
+from etl.errors import EtlError, MissingInputError
 from etl.reports.record_counts import RecordCounts
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors.recognition import Signature, recognise_input
@@ -24,7 +24,7 @@ from etl.sources.planning import SPLIT_BYTES, describe_times, find_format, plan_
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split, read_split
 from etl.sources.storage.decompress import Survey, open_decompressed, survey, survey_beginning
-from etl.sources.storage.inputs import Input, found_inputs
+from etl.sources.storage.inputs import Input, found_inputs, is_missing
 from etl.sources.storage.locations import is_seekable
 
 #: Size of a sample: the beginning of an input, or windows spread over it.
@@ -125,7 +125,10 @@ def inspect_inputs(
     Raises:
         EtlError: An argument names nothing.
     """
-    with found_inputs(list(request.inputs), Path(os.devnull)) as (inputs, passed_over):
+    for name in filter(is_missing, request.inputs):
+        yield Failure(Input(name, Path(name)), MissingInputError(f"{name} does not exist.", "Check the name."))
+    present = [name for name in request.inputs if not is_missing(name)]
+    with found_inputs(present, Path(os.devnull)) as (inputs, passed_over):
         warn_of_passed_over(passed_over, progress)
         for item in inputs:
             try:

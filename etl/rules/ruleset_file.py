@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from etl.errors import RulesetError
+from etl.errors import RulesetError, choices
 from etl.rules import page
 from etl.rules.body_charsets import codec_of
 from etl.rules.body_paths import BodyPath, Condition, steps_of
@@ -64,7 +64,7 @@ class _Reader:
         )
         for key in entries:
             if key not in known:
-                raise self._error(f"unknown key {key!r}", f"Known keys: {', '.join(known)}.")
+                raise self._error(f"unknown key {key!r}", choices(str(key), known, "Known keys"))
         chosen: dict[str, Any] = {
             key: self._choice(key, entries[key], switches[key]) for key in entries if key in switches
         }
@@ -123,7 +123,7 @@ class _Reader:
         """Raises if a key of a table is not the name of a field."""
         for name in table:
             if name not in fields:
-                raise self._error(f"unknown key {key}.{name}", f"Accepted values: {', '.join(fields)}.")
+                raise self._error(f"unknown key {key}.{name}", choices(name, fields, "Accepted values"))
 
     def _events(self, table: object) -> list[tuple[str, str]]:
         """Returns the added conversion types in lower case, with their events."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from etl.errors import FormatError
+from etl.errors import FormatError, choices
 from etl.options import DEFAULT_MAX_RECORD_BYTES
 from etl.sources.carriers.known_carriers import keeps_lines
 from etl.sources.detection import Detected, assume_format, detect, detect_rows
@@ -67,7 +67,8 @@ def _find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: R
         return assume_format(compile_log_format(reading.log_format), samples, reading.settings)
     known = {row.name: row for row in reading.settings.formats} | BY_NAME
     if reading.format not in ("auto", *known, *RETIRED):
-        raise FormatError(f"--format {reading.format!r} is unknown.", f"Known formats: auto, {', '.join(known)}.")
+        hint = choices(reading.format, ("auto", *known), "Known formats")
+        raise FormatError(f"--format {reading.format!r} is unknown.", hint)
     if samples[0].startswith(parquet_tables.MAGIC):
         with open_decompressed(item.path, codec, item.source) as (stream, _):
             carried = detect_rows(*parquet_tables.sample_rows(stream, item.source), reading.settings)

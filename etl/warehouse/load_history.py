@@ -185,7 +185,7 @@ def describe_load(address: str, named: str) -> dict[str, Any]:
 
 
 def find_load(warehouse: Warehouse, named: str) -> dict[str, Any]:
-    """Returns the row of `loads` that a name, or the beginning of a digest, identifies.
+    """Returns the row of `loads` that a name, the beginning of a digest, or a part of one name only identifies.
 
     Raises:
         UsageError: No input matches, or several match.
@@ -194,6 +194,9 @@ def find_load(warehouse: Warehouse, named: str) -> dict[str, Any]:
     found = rows.filter(pl.col("names").list.contains(named))
     if not found.height and len(named) >= 4:
         found = rows.filter(pl.col("digest").str.starts_with(named))
+    for is_meant in (pl.element().str.ends_with(f"/{named}"), pl.element().str.contains(named, literal=True)):
+        if not found.height and named:
+            found = rows.filter(pl.col("names").list.eval(is_meant).list.any())
     if found.height != 1:
         hint = "`loads list` shows what is loaded."
         if found.height:

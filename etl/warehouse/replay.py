@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.errors import AccountingError, UsageError
+from etl.errors import AccountingError, UsageError, choices
 from etl.options import Options
 from etl.rules.page import REJECTIONS
 from etl.rules.ruleset import Ruleset
@@ -94,7 +94,7 @@ def replay(
     unknown = next((reason for reason in reasons if reason not in _REASONS), None)
     if unknown is not None:
         raise UsageError(
-            f"--reason {unknown!r} is not a reason that can be replayed.", f"Known: {', '.join(_REASONS)}."
+            f"--reason {unknown!r} is not a reason that can be replayed.", choices(unknown, _REASONS, "Known")
         )
     asked = reasons or _REASONS
     if is_dry_run or not snapshots.is_warehouse(address):

@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from etl.errors import OutputError, UsageError
+from etl.errors import OutputError, UsageError, choices
 from etl.warehouse import delta, file_storage
 from etl.warehouse.file_storage import SNAPSHOT, ConflictError, Place
 from etl.warehouse.table_layout import BY_NAME, PUBLIC, STORED_TABLES, StoredTable
@@ -234,7 +234,7 @@ def scan(warehouse: str, table: str) -> pl.LazyFrame:
     """
     names = (*PUBLIC, "loads")
     if table not in names:
-        raise UsageError(f"There is no table {table!r}.", f"The tables are {', '.join(names)}.")
+        raise UsageError(f"There is no table {table!r}.", choices(table, names, "The tables"))
     return scan_pinned(open_for_reading(warehouse), table)
 
 

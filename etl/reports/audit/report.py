@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from etl.errors import UsageError
+from etl.errors import UsageError, choices
 from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
 from etl.reports.audit.tables import make_frames
 from etl.reports.display import as_html
@@ -82,7 +82,7 @@ def make_report(
     known = [answer.key for answer in ANSWERS]
     unknown = [key for key in chosen if key not in known]
     if unknown:
-        raise UsageError(f"There is no answer {unknown[0]!r}.", f"The answers are {', '.join(known)}.")
+        raise UsageError(f"There is no answer {unknown[0]!r}.", choices(unknown[0], known, "The answers"))
     check_zone("--timezone", zone)
     published = open_store(store, period)
     rules, notes = find_rules(published.manifest, ruleset)

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from etl.errors import RulesetError
+from etl.errors import RulesetError, choices
 from etl.rules.ruleset import Ruleset
 from etl.rules.ruleset_file import parse_ruleset
 
@@ -83,5 +83,5 @@ def find_ruleset(text: str) -> Ruleset:
         return parse_ruleset(read_own_file(Path(text)), Path(text).name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        hint = f"Give a file or a shipped ruleset: {', '.join(shipped_names())}."
+        hint = choices(text, shipped_names(), "Give a file or a shipped ruleset")
         raise RulesetError(f"--ruleset {text!r} cannot be read: {reason}.", hint) from error

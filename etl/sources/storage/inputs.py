@@ -98,6 +98,12 @@ def existing_file(place: str) -> Path | None:
         return None
 
 
+def is_missing(argument: str) -> bool:
+    """Returns whether an argument is plainly the name of a file that does not exist: no glob, address or `-`."""
+    is_name = argument != STANDARD_INPUT and "://" not in argument and not set("*?[") & set(argument)
+    return is_name and not os.path.lexists(argument)
+
+
 def stored_bytes(inputs: list[Input]) -> int:
     """Returns the size of inputs as they are stored.
 
