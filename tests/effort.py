@@ -11,7 +11,8 @@ import pytest
 
 IS_THOROUGH = "THOROUGH" in os.environ
 
-if not IS_THOROUGH:  # as many threads as cores in each of two workers take an eighth more processor time
+# As many threads as cores in each of two processes take an eighth more processor time: one of `make check` has them.
+if not IS_THOROUGH or os.environ.get("PYTEST_XDIST_WORKER") == "gw0":
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 #: A test, or one of its parameters, that only `make check` runs.
