@@ -390,10 +390,32 @@ def small(tmp_path: Path) -> Path:
 
 def test_the_command_shows_tables_of_eighty_columns(folders: dict[str, Path]) -> None:
     for folder in folders.values():
-        text = run("audit", folder).stdout.decode()
+        text = run("audit", folder, "--answer", "all").stdout.decode()
         assert [line for line in text.splitlines() if len(line) > 80] == []
         assert [f"{number}. {answer.title}" in text for number, answer in enumerate(ANSWERS, 1)] == [True] * 12
         assert "\x1b" not in text
+
+
+def test_what_costs_most_is_told_first_with_its_cure(folders: dict[str, Path]) -> None:
+    for folder in folders.values():
+        text = run("audit", folder).stdout.decode()
+        assert [line for line in text.splitlines() if len(line) > 80] == []
+        assert len(text.splitlines()) < 70
+        answers = json.loads(run("audit", folder, "--json").stdout)["answers"]
+        ranked = sorted((one for one in answers if one["rank"]), key=lambda one: one["rank"])
+        places = [text.find(f"{one['number']}. {one['title']}: {one['lost']:,} record") for one in ranked]
+        assert places == sorted(places)
+        assert places[0] > 0
+        for one in ranked:
+            assert one["cure"].split()[0] in text
+            for example in one["examples"]:
+                assert run("explain", f"{folder}:{example}", code=None).returncode in (0, 1)  # 1: its input is gone
+        first, second = (
+            {stake["currency"]: abs(float(stake["amount"])) for stake in one["at_stake"]} for one in ranked[:2]
+        )
+        assert first.get("EUR", 0) >= second.get("EUR", 0)
+        lost = [one["title"] for one in answers if not one["rank"]]
+        assert f"Nothing is lost by: {', '.join(lost)}." in " ".join(text.split()) if lost else "Nothing" not in text
 
 
 def test_the_command_as_json_and_of_one_answer(small: Path) -> None:

@@ -58,8 +58,10 @@ def test_the_audit_of_a_period_is_that_of_a_run_over_it(tmp_path: Path) -> None:
     expected = audited(tmp_path / "part")
     for store in ("all", "warehouse", "export"):
         report = audited(tmp_path / store, "--since", "2024-05-02T12:00", "--until", "2024-05-04T12:00")
-        assert "not counted" in report.pop("notes")[0]
-        assert report == {name: value for name, value in expected.items() if name != "notes"}
+        assert "not counted" in report["notes"][0]
+        for answer in report["answers"]:
+            answer["examples"] = len(answer["examples"])  # the ids of another file
+        assert report["answers"] == [{**one, "examples": len(one["examples"])} for one in expected["answers"]]
 
 
 def test_a_row_of_any_store_is_explained_alike(stores: dict[str, Path]) -> None:

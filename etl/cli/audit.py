@@ -17,7 +17,7 @@ def audit(
     store: options.Store,
     answers: Annotated[
         list[str] | None,
-        typer.Option("--answer", metavar="NAME", help="Show only this answer, such as lead_trap; repeatable."),
+        typer.Option("--answer", metavar="NAME", help="Show the tables of an answer, or of all; repeatable."),
     ] = None,
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone of days and hours.")] = "UTC",
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only postbacks from this time on.")] = None,
@@ -44,15 +44,42 @@ def audit(
 
         check_library()
     period = Period(instant_of("--since", since), instant_of("--until", until))
-    report = make_report(store, ruleset, timezone, tuple(answers or ()), period)
+    chosen = tuple(name for name in answers or () if name != "all")
+    report = make_report(store, ruleset, timezone, chosen, period)
     if html is not None:
         write_page(report, html)
     if quiet:
         return
     if json:
         write_json(as_json(report))
-    else:
+    elif answers:
         print_report(report, rows)
+    else:
+        print_overview(report)
+
+
+def print_overview(report: Report) -> None:
+    """Prints what is lost on one screen: a finding with its money and cure each, the most money first."""
+    from etl.cli.terminal import shown, table_console
+    from etl.reports.audit.question import money_text, plural
+
+    out = table_console()
+    for note in report.notes:
+        out.print(shown(f"note: {note}", "yellow"))
+    funnel = report.sections[0]
+    out.print(shown(funnel.sentences[0]))
+    for section in report.findings:
+        out.print()
+        lost = ", ".join(filter(None, (plural(section.lost, "record"), money_text(section.money))))
+        out.print(shown(f"{section.number}. {section.answer.title}: {lost}", "bold cyan"))
+        out.print(shown(section.sentences[1 if section is funnel else 0]))
+        out.print(shown(f"Cure: {section.answer.cure}", "green"))
+    nothing = ", ".join(section.answer.title for section in report.sections if not section.rank)
+    out.print()
+    if nothing:
+        out.print(shown(f"Nothing is lost by: {nothing}.", "dim"))
+    first = report.findings[0] if report.findings else funnel
+    out.print(shown(f"Tables and examples: postback-etl audit {report.store} --answer {first.answer.key}", "dim"))
 
 
 def print_report(report: Report, rows: int) -> None:
@@ -67,6 +94,10 @@ def print_report(report: Report, rows: int) -> None:
         out.print(shown(f"{section.number}. {section.answer.title}", "bold cyan"))
         for sentence in section.sentences:
             out.print(shown(sentence))
+        if section.rank:
+            out.print(shown(f"Cure: {section.answer.cure}", "green"))
+        for example in section.examples:
+            out.print(shown(f"Example: postback-etl explain {report.store}:{example}", "dim"))
         for sheet in section.sheets:
             is_drawn_only = sheet.chart is not None and sheet.chart.kind == "heat_map"
             if not is_drawn_only and sheet.key != "by_integration_and_day":

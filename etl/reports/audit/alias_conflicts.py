@@ -113,4 +113,6 @@ ANSWER: Final = Answer(
         'Tables made with alias_order = "listed" do not show which alias came first in the request, so the number of'
         ' conversions that differ is an upper bound. A run with alias_order = "payload" in its ruleset counts them.'
     ),
+    losses=("other_order",),
+    cure="Send each field once, or choose the alias_order of a ruleset.",
 )

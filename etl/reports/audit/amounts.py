@@ -131,4 +131,6 @@ ANSWER: Final = Answer(
     days_chart=("negative_value", "invalid_value", "unknown_currency", "invalid_currency", "items_mismatch"),
     summarise=_summarise,
     unknown="Sums leave out values of 10^20 and more; the table above counts them.",
+    losses=("invalid_value", "no_currency", "invalid_currency", "unknown_currency"),
+    cure="Send plain numbers with a decimal point, and a currency of ISO 4217.",
 )

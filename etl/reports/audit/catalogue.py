@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -22,8 +23,11 @@ from etl.reports.audit import (
 )
 from etl.reports.audit.measures import LEVELS, MEASURES, Measure, count_days, join_days, measure_by, measure_totals
 from etl.reports.audit.question import Answer, Chart, Findings, Totals
-from etl.reports.audit.tables import Frames
+from etl.reports.audit.tables import Frames, joined_money
+from etl.runner.published_tables import read
 from etl.schema import MONEY
+
+_MOST_EXAMPLES: Final = 3
 
 #: One row per answer. To add an answer, write a module with an `ANSWER` and add a row here.
 ANSWERS: Final[tuple[Answer, ...]] = (
@@ -61,12 +65,27 @@ class ShownSheet(NamedTuple):
 
 
 class ReportSection(NamedTuple):
-    """One answer in a report: its number, its definition, its sentences and its frames."""
+    """One answer in a report.
+
+    Attributes:
+        number: Its number.
+        answer: Its definition.
+        sentences: The answer in words.
+        sheets: Its frames.
+        lost: How many records are lost or misread.
+        money: Their money, a cell of `tables.AMOUNTS`.
+        examples: Ids of up to three of these records.
+        rank: Its place among the answers with such records, the most money first; None if there are none.
+    """
 
     number: int
     answer: Answer
     sentences: list[str]
     sheets: list[ShownSheet]
+    lost: int
+    money: list[dict[str, Any]]
+    examples: list[str]
+    rank: int | None = None
 
 
 def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[ReportSection]:
@@ -79,7 +98,39 @@ def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[ReportSec
     numbered = [(number, answer) for number, answer in enumerate(ANSWERS, 1) if not chosen or answer.key in chosen]
     found = {answer.key: answer.find(frames) for _, answer in numbered}
     days = _days(frames, found)
-    return [_section(number, answer, found[answer.key], days) for number, answer in numbered]
+    sections = [_section(number, answer, found[answer.key], days, frames) for number, answer in numbered]
+    ranks = {key: rank for rank, key in enumerate(_by_money(sections, _main_currency(days)), 1)}
+    return [section._replace(rank=ranks.get(section.answer.key)) for section in sections]
+
+
+def _by_money(sections: list[ReportSection], currency: str | None) -> list[str]:
+    """Lists the keys of answers that find lost or misread records, the most money in a currency first."""
+
+    def weight(section: ReportSection) -> tuple[Decimal, Decimal, int]:
+        amounts = {amount["currency"]: abs(amount["amount"]) for amount in section.money}
+        return amounts.get(currency, Decimal()), max(amounts.values(), default=Decimal()), section.lost
+
+    found = (section for section in sections if section.lost)
+    return [section.answer.key for section in sorted(found, key=weight, reverse=True)]
+
+
+def _main_currency(days: pl.DataFrame) -> str | None:
+    """Finds the default currency, where one was given; else the currency of most conversions with money."""
+    counts = days.group_by("currency").agg(pl.col("defaulted_currency", "with_value").sum()).drop_nulls("currency")
+    first = counts.sort("defaulted_currency", "with_value", "currency", descending=[True, True, False]).head(1)
+    return first["currency"].item() if first.height else None
+
+
+def _examples(frames: Frames, answer: Answer) -> list[str]:
+    """Finds ids of up to three records that are lost or misread, the lowest first."""
+    found: list[str] = []
+    for table, key in (("conversions", "conversion_id"), ("rejections", "rejection_id")):
+        measures = (BY_NAME[name] for name in answer.losses)
+        conditions = [one.rows for one in measures if one.table == table and one.rows is not None]
+        if conditions:
+            rows = getattr(frames, table).filter(pl.any_horizontal(conditions)).select(key)
+            found += read(rows.bottom_k(_MOST_EXAMPLES, by=key)).to_series().sort().to_list()
+    return found[:_MOST_EXAMPLES]
 
 
 def _days(frames: Frames, found: dict[str, Findings]) -> pl.DataFrame:
@@ -96,7 +147,7 @@ def _days(frames: Frames, found: dict[str, Findings]) -> pl.DataFrame:
     return days.with_columns(missing).with_columns(both)
 
 
-def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame) -> ReportSection:
+def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame, frames: Frames) -> ReportSection:
     """Builds the section of an answer from its own frames and from the measures by day."""
     measures = tuple(BY_NAME[name] for name in answer.measures)
     totals = measure_totals(days, measures, answer.base)
@@ -113,7 +164,11 @@ def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame
         *(ShownSheet(sheet.key, sheet.title, findings[sheet.key], sheet.chart) for sheet in answer.sheets),
         *(ShownSheet(key, titles[key], _level(days, key, measures), charts.get(key)) for key in LEVELS),
     ]
-    return ReportSection(number, answer, answer.summarise(Totals.of(totals), findings), shown)
+    lost = totals.filter(pl.col("measure").is_in(answer.losses))
+    count = int(lost["count"].sum())
+    examples = _examples(frames, answer) if count else []
+    sentences = answer.summarise(Totals.of(totals), findings)
+    return ReportSection(number, answer, sentences, shown, count, joined_money(lost["money"]), examples)
 
 
 def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...]) -> pl.DataFrame:

@@ -250,4 +250,6 @@ ANSWER: Final = Answer(
         f" agree in match key, event, value and currency within {_LIKELY_SECONDS // 60} minutes; two genuine sales can"
         " do so too."
     ),
+    losses=("conflicting_duplicate", "junk_id"),
+    cure="Send the id of the order as transaction_id, a new one for each sale.",
 )

@@ -175,4 +175,6 @@ ANSWER: Final = Answer(
         "The tables hold failed requests as conversions and rejections like any others. Bare payloads have no status."
         " Tries of one postback are recognised by transaction_id, or by match key and value."
     ),
+    losses=("never_succeeded",),
+    cure="Send failed postbacks again, with the same transaction_id.",
 )

@@ -95,4 +95,6 @@ ANSWER: Final = Answer(
         "Skipped records are counted for the whole run only. Malformed records, and records whose body was not logged,"
         " have no known value."
     ),
+    losses=("malformed_record", *_UNJUDGED, "missing_identity"),
+    cure="Send click_id, ref_id or email with every postback, and log bodies. `explain` shows what a record lacks.",
 )

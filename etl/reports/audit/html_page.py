@@ -85,7 +85,10 @@ def render_page(report: Report) -> str:
     return environment.get_template("page.html.j2").render(
         report=report,
         figures=_figures(report),
-        sections=[(section, [_page_table(sheet) for sheet in _order_sheets(section)]) for section in report.sections],
+        sections=[
+            (section, money_text(section.money), [_page_table(sheet) for sheet in _order_sheets(section)])
+            for section in (*report.findings, *(one for one in report.sections if not one.rank))
+        ],
         visible=visible,
     )
 

@@ -39,10 +39,6 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
             f"Most come from {first['sender']} of {first['integration']}, in the parameter {first['parameter']}:"
             f" {first['conversions']:,}."
         ),
-        (
-            "To fix this, send conversion_type=purchase, or event_name for any other event. A value that is sent as"
-            " commission becomes a Purchase without a type."
-        ),
     ]
 
 
@@ -63,4 +59,6 @@ ANSWER: Final = Answer(
     days_chart=("lead_by_default",),
     summarise=_summarise,
     unknown="The tables do not show whether such a value was a sale: a Lead may have a price.",
+    losses=("lead_by_default",),
+    cure="Send conversion_type=purchase, or event_name for another event. A value sent as commission needs no type.",
 )

@@ -151,4 +151,6 @@ ANSWER: Final = Answer(
         "A well-formed key may still belong to no click: the tables do not hold the clicks. Lengths are compared if an"
         f" integration has at least {LEAST_KEYS} keys, and {USUAL_SHARE:.0%} of them have the same length."
     ),
+    losses=tuple(name for _, name, _ in JUNK_KEYS),
+    cure="Have the sender fill its macro, and leave the parameter out where there is no click id.",
 )

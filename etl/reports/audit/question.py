@@ -77,6 +77,8 @@ class Answer(NamedTuple):
         days_chart: Names of the measures to draw by day, stacked; empty: no such chart.
         summarise: Makes sentences from the totals and the findings; the first sentence is the answer.
         unknown: What the tables cannot show; empty: no such limit.
+        losses: Names of the measures that count records which are lost or misread; empty: the answer finds none.
+        cure: What would keep such records.
     """
 
     key: str
@@ -89,6 +91,8 @@ class Answer(NamedTuple):
     days_chart: tuple[str, ...]
     summarise: Callable[[Totals, Findings], list[str]]
     unknown: str = ""
+    losses: tuple[str, ...] = ()
+    cure: str = ""
 
 
 _MOST_CURRENCIES: Final = 3

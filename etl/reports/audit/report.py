@@ -54,6 +54,11 @@ class Report(NamedTuple):
         return as_html(f"Where attribution is lost: {self.store}", (*self.notes, *sentences), sheets)
 
     @property
+    def findings(self) -> list[ReportSection]:
+        """The answers that find lost or misread records, the most money first."""
+        return sorted((section for section in self.sections if section.rank), key=lambda section: section.rank or 0)
+
+    @property
     def name(self) -> str:
         """The last part of the store's name."""
         return self.store.rstrip("/").rpartition("/")[2]
@@ -131,6 +136,11 @@ def as_json(report: Report) -> dict[str, Any]:
                 "title": section.answer.title,
                 "question": section.answer.question,
                 "says": section.sentences,
+                "rank": section.rank,
+                "lost": section.lost,
+                "at_stake": section.money,
+                "cure": section.answer.cure or None,
+                "examples": section.examples,
                 "unknown": section.answer.unknown or None,
                 "sheets": {sheet.key: sheet.rows.to_dicts() for sheet in section.sheets},
             }
@@ -141,7 +151,8 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def _period(published: Published, zone: str) -> tuple[datetime | None, datetime | None, int]:
     """Finds the first and the last time of receipt in a zone, and how many postbacks have none."""
-    times = pl.concat([published.conversions.select("received_at"), published.rejections.select("received_at")])
+    postbacks = published.rejections.filter(pl.col("reason") != "malformed_record")
+    times = pl.concat([published.conversions.select("received_at"), postbacks.select("received_at")])
     local = pl.col("received_at").dt.convert_time_zone(zone)
     first, last, undated = read(times.select(first=local.min(), last=local.max(), undated=local.null_count())).row(0)
     return first, last, undated

@@ -194,4 +194,6 @@ ANSWER: Final = Answer(
         " weekday and hour of other weeks, or else from the same hour of at least two other days. Gaps between files"
         " are found by postbacks only: the tables do not hold other requests."
     ),
+    losses=("other_time", "invalid_time", "future"),
+    cure="Send timestamp in seconds since 1970.",
 )

@@ -89,4 +89,6 @@ ANSWER: Final = Answer(
     days_chart=(),
     summarise=_summarise,
     unknown="With --pii drop the tables hold no traits. A hash shows that a trait was sent, not that it is correct.",
+    losses=("prehashed_trait", "passthrough_dropped"),
+    cure="Send traits as they are, and at most five passthroughs.",
 )

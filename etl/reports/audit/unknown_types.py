@@ -69,4 +69,6 @@ ANSWER: Final = Answer(
     ),
     days_chart=("unknown_type",),
     summarise=_summarise,
+    losses=("unknown_type",),
+    cure="Send a conversion_type of the page, or map yours in [events] of a ruleset.",
 )

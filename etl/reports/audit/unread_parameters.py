@@ -146,4 +146,6 @@ ANSWER: Final = Answer(
         "The integration is known for near misses only; all other parameters are counted for the whole run."
         " With --pii drop the tables do not show whether a trait was filled."
     ),
+    losses=("near_miss_name", "near_miss_identity"),
+    cure="Send the known name, or add yours to [aliases] of a ruleset.",
 )
