@@ -203,7 +203,11 @@ REJECTIONS: Final = Table(
         Column("account_id", TEXT, "from the path, or the option"),
         Column("integration", TEXT, "from the path, or the option"),
         Column("received_at", INSTANT, "when the endpoint received the request, by the log"),
-        Column("raw", TEXT, "the whole record, personal values replaced by --pii"),
+        Column(
+            "raw",
+            TEXT,
+            "the whole record, personal values replaced by --pii; null after `forget-person` or `loads retention`",
+        ),
         Column("http_method", TEXT, "method of the request; null for a bare payload"),
         Column("http_status", SMALL, "status of the response; null for a bare payload"),
         *_LINEAGE,

@@ -127,9 +127,10 @@ def _say_what_is_left(report: dict[str, Any]) -> None:
 
 
 def say_what_stays(warehouse: str) -> None:
-    """Says that the replaced files of a warehouse stay for a week, and how they are removed."""
+    """Says that replaced files of a warehouse stay for a week, how they are removed, and when exports change."""
     messages.say(
         "hint",
         "The replaced files stay for readers of earlier versions. Remove them when they are a week old: "
         f"postback-etl vacuum --into {warehouse}",
+        "Exports of the warehouse hold the values until the next export into their folders.",
     )
