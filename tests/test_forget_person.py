@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -20,6 +21,7 @@ from etl.errors import UsageError
 from etl.privacy.persons import name_person, read_person
 from etl.runner.publish import MANIFEST
 from etl.schema import CONVERSIONS, PERSONAL_COLUMNS, TABLES
+from etl.sources.formats.registry import FORMATS
 from etl.warehouse.forget_person import forget_person
 from etl.warehouse.maintenance import forget, vacuum
 from etl.warehouse.replay import replay
@@ -27,7 +29,9 @@ from etl.warehouse.retention import retain
 from etl.warehouse.snapshots import open_for_writing
 from etl.warehouse.verify import verify
 from tests.commands import assert_refused, run
-from tests.effort import thorough
+from tests.effort import draws, thorough
+from tests.sentinels import PERSON, Corpus
+from tests.sentinels import left_in as left_in_bytes
 from tests.warehouses import tables
 
 #: The person has two spellings of one address, and a telephone number; no other value of a record holds these.
@@ -171,6 +175,19 @@ def test_a_text_names_a_person_however_it_is_written() -> None:
     found = name_person(person, pl.Series([*NAMING, *NOT_NAMING, None])).to_list()
     assert [text for text, named in zip(NAMING, found, strict=False) if not named] == []
     assert [text for text, named in zip((*NOT_NAMING, None), found[len(NAMING) :], strict=True) if named] == []
+
+
+def test_a_person_is_found_in_every_format_and_spelling() -> None:
+    corpus = Corpus(1)
+    texts = [text for row in FORMATS for text in corpus.of_format(row)][:: draws(9, 2)]
+    held = {text: {int(one[3:]) for one in left_in_bytes(text) if one.startswith(b"wxv")} for text in texts}
+    parts = re.compile(r"word|torn")  # an address that is glued to a word, or breaks off, is another
+    whole = {text: found for text, found in held.items() if not any(parts.search(corpus.made[one]) for one in found)}
+    numbers = sorted(set().union(*whole.values()))
+    person = read_person([PERSON["email"].format(number) for number in numbers])
+    named = name_person(person, pl.Series([text.decode("utf-8", "replace") for text in whole])).to_list()
+    assert len(numbers) > 50
+    assert [text for (text, found), is_named in zip(whole.items(), named, strict=True) if bool(found) != is_named] == []
 
 
 def test_a_hash_finds_the_plain_value() -> None:

@@ -74,18 +74,24 @@ def _choose_older(store: TableFiles, first: date) -> Choose:
 
     def choose(file: TableFile) -> pl.Expr | None:
         of_load = id_prefix(file.key).replace_strict(loaded, default=None, return_dtype=pl.Date) < first
-        if BY_NAME[file.table].is_dated:
-            if file.day is None:
-                return of_load.fill_null(False)
-            return pl.col(file.key).is_not_null() if file.day < first and _holds_personal(file) else None
-        is_older = pl.coalesce(pl.col("received_at").dt.date() < first, of_load).fill_null(False)
-        return is_older if file.read(file.rows.select(is_older.any())).item() else None
+        if not BY_NAME[file.table].is_dated:
+            is_older = pl.coalesce(pl.col("received_at").dt.date() < first, of_load).fill_null(False)
+        elif file.day is None:
+            is_older = of_load.fill_null(False)
+        elif file.day < first:
+            is_older = pl.col(file.key).is_not_null()
+        else:
+            return None
+        return is_older if _holds_personal(file, is_older) else None
 
     return choose
 
 
-def _holds_personal(file: TableFile) -> bool:
-    """Returns whether something is left to empty in a file, from the columns that decide it."""
-    names = PERSONAL_COLUMNS | SENT_COLUMNS | {"match_type", "stored", "issues"}
-    rows = file.read(file.rows.select(pl.col(name) for name in file.rows.collect_schema() if name in names))
+def _holds_personal(file: TableFile, is_chosen: pl.Expr) -> bool:
+    """Returns whether something is left to empty in rows of a file; only the columns that decide it are read."""
+    names = PERSONAL_COLUMNS | SENT_COLUMNS | {"match_type", "stored"}
+    columns = [
+        name for name, dtype in file.rows.collect_schema().items() if name in names or isinstance(dtype, pl.List)
+    ]
+    rows = file.read(file.rows.filter(is_chosen).select(columns))
     return bool(erase(rows, pl.repeat(True, rows.height, eager=True)).columns)
