@@ -240,6 +240,8 @@ def test_a_person_is_forgotten_in_all_files_and_all_else_stays(folder: Path, tmp
     finished = run(*words, tmp_path / "proof.json", stdin="\n".join(VALUES).encode())
     assert f"postback-etl vacuum --into {folder / 'warehouse'}" in finished.stderr.decode()
     assert left_in(folder / "warehouse")  # in files of earlier versions
+    last = max((folder / "warehouse" / "conversions" / "_delta_log").glob("*.json")).read_text(encoding="utf-8")
+    assert '"command":"forget-person"' in last
     vacuum(str(folder / "warehouse"), 0, is_safe=False)
     for store, (stays, rows) in before.items():
         assert left_in(store) == set()
