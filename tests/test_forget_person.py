@@ -291,6 +291,28 @@ def test_a_warehouse_goes_on_after_a_person_was_forgotten(warehouse: Path, made:
     assert left_in(warehouse) == set()
 
 
+def test_a_forgotten_record_stays_empty_when_its_input_is_loaded_again(
+    warehouse: Path, made: Path, tmp_path: Path
+) -> None:
+    before = kept(warehouse)
+    forget_person([str(warehouse)], read_person(VALUES), is_applied=True)
+    emptied = rows_of(warehouse)
+    assert etl.load([made / "hash" / "a.log"], warehouse, reload=True)["conversions"] == 6
+    assert kept(warehouse) == before
+    assert [table for table, rows in rows_of(warehouse).items() if not rows.equals(emptied[table])] == []
+    assert verify(str(warehouse)) == []
+    grown = tmp_path / "grown.log"
+    grown.write_bytes((made / "hash" / "a.log").read_bytes() + log_of((4, "click_id=new&email=kim@example.com")))
+    for _ in range(2):
+        assert etl.load([grown], warehouse, reload=True)["conversions"] == 7
+        assert verify(str(warehouse)) == []
+        vacuum(str(warehouse), 0, is_safe=False)
+        assert left_in(warehouse) == set()
+    assert rows_of(warehouse)["conversions"]["email_sha256"].drop_nulls().len() == 3
+    (loaded,) = etl.scan(str(warehouse), "loads").collect()["emptied"].to_list()
+    assert loaded == list(range(1, 12))
+
+
 def test_an_input_whose_name_names_the_person_is_not_shown(tmp_path: Path) -> None:
     named = tmp_path / f"{VALUES[0]}.log"
     named.write_bytes(log_of(RECORDS[0]))

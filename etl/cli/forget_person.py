@@ -118,8 +118,8 @@ def _say_what_is_left(report: dict[str, Any]) -> None:
         if any(store["inputs"] for store in found):
             messages.say(
                 "hint",
-                "The inputs themselves still name the person: to run them again, to load them with --reload or after "
-                "they have grown brings the values back.",
+                "The inputs themselves still name the person. A new run over them brings the values back; in a "
+                "warehouse these records stay empty, unless `loads forget` removes their input.",
             )
     for store in report["stores"]:
         if named := store["left"]["source"]:

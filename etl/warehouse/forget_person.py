@@ -22,8 +22,8 @@ from etl.runner.run import value_sums
 from etl.runner.stage_inputs import SILENT, Progress, run_id
 from etl.schema import SUMMABLE
 from etl.warehouse.erased_files import choose_records, erase_files, summarised
-from etl.warehouse.table_files import TableFiles, open_tables
-from etl.warehouse.table_layout import prefix_of
+from etl.warehouse.table_files import TableFiles, files_of_table, open_tables
+from etl.warehouse.table_layout import number_of, prefix_of
 
 #: Columns with two hashes of one value.
 _TWINS: Final = (("email_sha256", "email_google_sha256"), ("phone_sha256", "phone_e164_sha256"))
@@ -83,6 +83,7 @@ def _forget_in(store: TableFiles, person: Person, progress: Progress, *, is_appl
     files = list(erase_files(opened, choose_records(ids), person)) if len(ids) else []
     names, kept = _forget_names(store.manifest, person), _kept(store)
     if is_applied and (files or names):
+        _note_emptied(store, ids)
         progress.begin("publishing", 0)
         store.publish(command="forget-person", rows=str(sum(file.rows for file in files)))
     return {
@@ -124,6 +125,22 @@ def _records_of(store: TableFiles, person: Person) -> pl.Series:
         texts = texts_of_record(file.read(), file.key)
         found.append(texts["key"].filter(name_person(person, texts["text"])))
     return pl.concat(found).unique().sort()
+
+
+def _note_emptied(store: TableFiles, ids: pl.Series) -> None:
+    """Notes the numbers of emptied records in `loads`: they stay empty if their input is loaded again."""
+    numbers: dict[str, set[int]] = {}
+    for one in ids:
+        numbers.setdefault(prefix_of(one), set()).add(number_of(one))
+    for file in files_of_table(store.warehouse, "loads") if store.warehouse else ():
+        rows = file.read()
+        emptied = [
+            sorted({*(known or ()), *numbers.get(prefix_of(digest), ())}) or None
+            for digest, known in rows.select("digest", "emptied").iter_rows()
+        ]
+        after = rows.with_columns(pl.Series("emptied", emptied, pl.List(pl.Int64)))
+        if not after.equals(rows):
+            store.write(file, after)
 
 
 def _forget_names(manifest: dict[str, Any], person: Person) -> int:

@@ -140,7 +140,14 @@ def open_tables(address: str, *, is_writing: bool, run: str = "") -> Iterator[Ta
 
 def _of_warehouse(warehouse: Warehouse, write: Write, publish: Callable[..., None]) -> TableFiles:
     """Lists the files of a warehouse."""
-    files = [
+    files = [file for name in OF_RECORDS for file in files_of_table(warehouse, name)]
+    inputs = warehouse.scan("loads").select("digest", "source", "loaded_at").collect()
+    return TableFiles(warehouse.place.address, "warehouse", files, inputs, write, publish, {}, warehouse)
+
+
+def files_of_table(warehouse: Warehouse, name: str) -> list[TableFile]:
+    """Lists the files of a table of a warehouse."""
+    return [
         TableFile(
             name,
             f"{BY_NAME[name].folder}/{row['path']}",
@@ -148,11 +155,8 @@ def _of_warehouse(warehouse: Warehouse, write: Write, publish: Callable[..., Non
             row["received_date"],
             (row["low"], row["high"]),
         )
-        for name in OF_RECORDS
         for number, row in enumerate(warehouse.files[name].iter_rows(named=True))
     ]
-    inputs = warehouse.scan("loads").select("digest", "source", "loaded_at").collect()
-    return TableFiles(warehouse.place.address, "warehouse", files, inputs, write, publish, {}, warehouse)
 
 
 class _WarehouseChanges:

@@ -66,6 +66,7 @@ LOADS: Final = Table(
         Column("reading", TEXT, "the settings by which its kept records can be read again, as JSON"),
         Column("replays", pl.List(_REPLAY), "each replay of its rejections: time, ruleset, and counts of the outcomes"),
         Column("rules_version", INT, "version of the rulings by which its records were judged; null means 1"),
+        Column("emptied", pl.List(INT), "numbers of the records that `forget-person` has emptied, in whatever load"),
     ),
 )
 
@@ -144,6 +145,16 @@ def id_prefix(key: str) -> pl.Expr:
 def id_bounds(digest: str) -> tuple[str, str]:
     """Returns the lowest and the highest id that a row of an input can have."""
     return prefix_of(digest) + "0" * NUMBER_DIGITS, prefix_of(digest) + "f" * NUMBER_DIGITS
+
+
+def id_of(digest: str, number: int) -> str:
+    """Returns the id of a record of an input."""
+    return f"{prefix_of(digest)}{number:0{NUMBER_DIGITS}x}"
+
+
+def number_of(row_id: str) -> int:
+    """Returns the number of the record of an id."""
+    return int(row_id[DIGEST_DIGITS:], 16)
 
 
 def with_received_date(rows: pl.DataFrame) -> pl.DataFrame:
