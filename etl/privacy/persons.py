@@ -1,8 +1,8 @@
 """Finds the texts that name a person: by an e-mail address, a telephone number, or a hash of either (rules 9.2).
 
-A person is kept as digests alone. What looks like an address, a number or a digest in a text is looked for in the text
-as it stands, percent-decoded, without escapes and in base64. It is digested like a value of the person, by all normal
-forms, and the digests are compared. So a plain value finds its hashes, and a hash finds the plain value.
+A person is kept as digests. What looks like an address, a number or a digest is looked for in a text as it stands,
+percent-decoded, without escapes and in base64. It is digested like a value of the person, by all normal forms, and the
+digests are compared. So a plain value finds its hashes, and a hash finds the plain value.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -23,7 +24,9 @@ from etl.privacy.base64_texts import BASE64_WITHIN, decoded_base64
 from etl.privacy.trait_hashes import HASH_OF, HASHES, are_usable
 
 #: The digests that senders use, of 64, 40 and 32 hex digits.
-_ALGORITHMS: Final = (hashlib.sha256, hashlib.sha1, hashlib.md5)
+_ALGORITHMS: Final = tuple(
+    partial(algorithm, usedforsecurity=False) for algorithm in (hashlib.sha256, hashlib.sha1, hashlib.md5)
+)
 _DIGEST: Final = re.compile(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{32}")
 
 #: What stands before and behind the sign of an address, at most so many characters.

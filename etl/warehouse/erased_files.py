@@ -19,7 +19,7 @@ from etl.privacy.persons import Person
 from etl.schema import PERSONAL_COLUMNS, SENT_COLUMNS
 from etl.warehouse.table_files import TableFile, TableFiles
 
-#: Says which rows of a file are emptied; None if none of them is, and then the file is not read.
+#: Returns the expression that chooses the rows of a file to empty; None if the file need not be read.
 Choose = Callable[[TableFile], pl.Expr | None]
 
 #: Texts of conversions from which the key of a transaction is made.
