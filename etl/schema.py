@@ -203,7 +203,11 @@ REJECTIONS: Final = Table(
         Column("account_id", TEXT, "from the path, or the option"),
         Column("integration", TEXT, "from the path, or the option"),
         Column("received_at", INSTANT, "when the endpoint received the request, by the log"),
-        Column("raw", TEXT, "the whole record, personal values replaced by --pii"),
+        Column(
+            "raw",
+            TEXT,
+            "the whole record, personal values replaced by --pii; null after `forget-person` or `loads retention`",
+        ),
         Column("http_method", TEXT, "method of the request; null for a bare payload"),
         Column("http_status", SMALL, "status of the response; null for a bare payload"),
         *_LINEAGE,
@@ -231,6 +235,24 @@ REJECTIONS: Final = Table(
 )
 
 TABLES: Final = (CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS)
+
+#: Columns of all tables that hold nothing but what is personal (rules 9.1), or the whole record.
+PERSONAL_COLUMNS: Final = frozenset(
+    (
+        *("email", "phone", "first_name", "last_name", "birthdate", "city", "state", "zipcode", "client_ip", "raw"),
+        *(name for name in CONVERSIONS.names if name.endswith("_sha256")),
+    )
+)
+
+#: Columns of all tables whose texts come from the record and may hold an address; `source`, the path of the input, is
+#: the user's own.
+SENT_COLUMNS: Final = frozenset(
+    (
+        *("account_id", "integration", "match_key", "match_param", "click_id", "ref_id", "event", "conversion_type"),
+        *("value_param", "currency", "transaction_id", "transaction_key", "brand_name", "country", "user_agent"),
+        *("item_id", "name", "variant", "value", "message", "suggestion", "http_method"),
+    )
+)
 
 REQUESTS: Final = Table(
     "requests",

@@ -60,8 +60,8 @@ FLOORS: Final = (
             _room(
                 "privacy",
                 "what is personal: normal forms, hashes, redaction",
-                "trait_hashes base64_texts addresses broken_texts named_values templates log_redaction redactor "
-                "json_redaction redaction",
+                "trait_hashes base64_texts addresses broken_texts named_values persons erasure templates log_redaction"
+                " redactor json_redaction redaction",
             ),
         ),
     ),
@@ -129,7 +129,8 @@ FLOORS: Final = (
                 "warehouse",
                 "loads, each once, in Delta tables",
                 "table_layout file_storage delta snapshots stores export load_duplicates file_writer row_changes verify"
-                " rejudge load_decisions backfill load_history load maintenance replay",
+                " rejudge load_decisions backfill load_history load maintenance replay table_files erased_files"
+                " forget_person retention",
             ),
         ),
     ),
@@ -167,7 +168,7 @@ FLOORS: Final = (
                 "cli",
                 "the command: parse, call, print",
                 "standard_streams terminal schema rules messages summary progress run_context options audit explain"
-                " inspect reconcile run what_if load backfill export loads replay upkeep __init__",
+                " inspect reconcile run what_if load backfill export forget_person loads replay upkeep __init__",
             ),
         ),
     ),

@@ -19,6 +19,7 @@ from etl.cli.audit import audit
 from etl.cli.backfill import backfill
 from etl.cli.explain import explain
 from etl.cli.export import export
+from etl.cli.forget_person import forget_person
 from etl.cli.inspect import inspect
 from etl.cli.load import load
 from etl.cli.loads import loads
@@ -52,6 +53,7 @@ app.command(no_args_is_help=True)(replay)
 app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(compact)
 app.command(no_args_is_help=True)(vacuum)
+app.command("forget-person", no_args_is_help=True)(forget_person)
 app.add_typer(loads, name="loads")
 app.command()(rules)
 app.command()(schema)

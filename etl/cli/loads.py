@@ -1,4 +1,4 @@
-"""The commands `loads`: list, show or forget the inputs in a warehouse, and verify the warehouse."""
+"""The commands `loads`: list, show or forget the inputs in a warehouse, verify it, drop what is personal and old."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from etl.cli import messages, options, terminal
+from etl.cli.forget_person import lines_of_tables, say_what_stays
 from etl.cli.load import Into
 
 loads = typer.Typer(
     no_args_is_help=True,
-    help="List, show or forget the inputs in a warehouse; verify the warehouse.",
+    help="List, show or forget the inputs in a warehouse; verify it; drop what is personal and old.",
     add_completion=False,
 )
 Named = Annotated[
@@ -79,6 +80,26 @@ def verify(into: Into, json: AsJson = False) -> None:
             terminal.write_line(line)
     if findings:
         raise typer.Exit(4)
+
+
+@loads.command()
+def retention(
+    period: Annotated[str, typer.Argument(metavar="DAYS", help="How long what is personal stays, such as 400d.")],
+    into: Into,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be dropped, and drop nothing.")] = False,
+    events: options.Events = options.EventsMode.TEXT,
+    debug: options.Debug = False,
+) -> None:
+    """Drop raw records and personal columns that are older than a number of days; rows, ids and amounts stay."""
+    from etl.cli.progress import unshown
+    from etl.warehouse.retention import read_period, retain
+
+    report = retain(into, read_period(period), is_dry_run=dry_run, progress=unshown())
+    for line in lines_of_tables(report["tables"]):
+        terminal.write_line(line)
+    messages.say("done", **report)
+    if report["run_id"]:
+        say_what_stays(into)
 
 
 def _entry_text(value: Any) -> str:

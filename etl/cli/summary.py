@@ -16,27 +16,35 @@ from etl.errors import OutputError
 _MOST_SUMS: Final = 3
 
 
-def write_summary(summary: dict[str, Any], path: Path) -> None:
-    """Writes the summary as JSON, to a file by atomic replacement, or to standard output for `-`."""
+def write_summary(
+    summary: dict[str, Any],
+    path: Path,
+    option: str = "--summary",
+    hint: str = "The tables are published nevertheless.",
+) -> None:
+    """Writes the summary as JSON, to a file by atomic replacement, or to standard output for `-`.
+
+    Args:
+        summary: The summary, or another report.
+        path: The file.
+        option: The option that names the file, for messages.
+        hint: What has happened nevertheless if the file cannot be written.
+    """
     text = orjson.dumps(summary, option=orjson.OPT_INDENT_2)
     if str(path) == "-":
         try:
             terminal.write_document(text.decode())
         except OSError as error:
-            problem = f"--summary - cannot be written: {error.strerror}."
-            raise OutputError(problem, "The tables are published nevertheless.") from error
+            raise OutputError(f"{option} - cannot be written: {error.strerror}.", hint) from error
         except OutputError as error:
-            raise OutputError(error.problem, "The tables are published nevertheless.") from error
+            raise OutputError(error.problem, hint) from error
         return
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         staged.write_bytes(text + b"\n")
         staged.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"--summary {str(path)!r} cannot be written: {error.strerror}.",
-            "The tables are published nevertheless.",
-        ) from error
+        raise OutputError(f"{option} {str(path)!r} cannot be written: {error.strerror}.", hint) from error
 
 
 def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:

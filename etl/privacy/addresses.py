@@ -40,10 +40,10 @@ _JSON_MARK: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\ufdd0", re.IGNORECASE)
 _FORM_MARK: Final = re.compile(r"%EF%B7%90", re.IGNORECASE)
 
 #: Every text with an address contains one of these: the sign itself, percent-encoded once or more often, or escaped.
-_SIGNS: Final = ("@", "%40", "%2540", "%252540", "u0040", "x40")
+SIGNS: Final = ("@", "%40", "%2540", "%252540", "u0040", "x40")
 #: Every address contains one of these: the sign itself, or what begins an escape.
 _SIGN_BYTES: Final = "@%\\"
-_SIGN: Final = re.compile("|".join(_SIGNS))
+_SIGN: Final = re.compile("|".join(SIGNS))
 
 #: An escape of JSON that cannot be parsed, such as `\n`; quotes and dots before the address; the address.
 _EMAIL: Final = re.compile(
@@ -228,7 +228,7 @@ def hide_addresses(texts: pl.Series, pii: Pii) -> pl.Series:
     if pii == "keep" or texts.null_count() == len(texts) or not holds_any(texts, _SIGN_BYTES):
         return texts
     suspects = texts.str.contains_any(list(_SIGN_BYTES)).arg_true()
-    suspects = suspects.filter(texts.gather(suspects).str.contains_any(list(_SIGNS)))
+    suspects = suspects.filter(texts.gather(suspects).str.contains_any(list(SIGNS)))
     if not len(suspects):
         return texts
     distinct, numbers = factorize(texts.gather(suspects))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import polars as pl
 
 from etl.columnar.string_buffers import lists_of
@@ -11,15 +9,7 @@ from etl.options import Pii
 from etl.privacy.addresses import DROPPED, MARK, hide_addresses
 from etl.privacy.redactor import NAME_LENGTH, PLAIN_NAME, Redactor
 from etl.rules.ruleset import Ruleset
-
-#: The columns of all tables whose texts come from the record; `source`, the path of the input, is the user's own.
-_SENT: Final = frozenset(
-    (
-        *("account_id", "integration", "match_key", "match_param", "click_id", "ref_id", "event", "conversion_type"),
-        *("value_param", "currency", "transaction_id", "transaction_key", "brand_name", "country", "user_agent"),
-        *("item_id", "name", "variant", "value", "message", "suggestion", "http_method"),
-    )
-)
+from etl.schema import SENT_COLUMNS
 
 
 def hide_in_columns(rows: pl.DataFrame, pii: Pii) -> pl.DataFrame:
@@ -31,7 +21,7 @@ def hide_in_columns(rows: pl.DataFrame, pii: Pii) -> pl.DataFrame:
     """
     if pii == "keep" or not rows.height:
         return rows
-    texts = [rows[name] for name in rows.columns if name in _SENT and rows[name].dtype == pl.String]
+    texts = [rows[name] for name in rows.columns if name in SENT_COLUMNS and rows[name].dtype == pl.String]
     hidden = [hide_addresses(column, pii) for column in texts]
     if "issues" in rows.columns:
         hidden.append(_hide_in_issues(rows["issues"], pii))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -144,7 +144,7 @@ def scan(place: Place, stored: StoredTable, paths: Iterable[str], path_column: s
     )
 
 
-def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, run: str) -> int:
+def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, properties: Mapping[str, str]) -> int:
     """Commits a change of files as the version after the opened version.
 
     Args:
@@ -152,7 +152,7 @@ def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, 
         stored: The table.
         table: The opened table, at its latest version.
         changes: The files to remove, and the files to add, which lie in the table's folder already.
-        run: Name of the run, for the log.
+        properties: What the log says of the commit: the `run`, and what else there is to say.
 
     Returns:
         The new version.
@@ -185,7 +185,7 @@ def commit(place: Place, stored: StoredTable, table: Any, changes: FileChanges, 
             "append",
             _delta_schema(stored.name),
             _partitions(stored),
-            commit_properties=deltalake.CommitProperties(custom_metadata={"run": run}, max_commit_retries=0),
+            commit_properties=deltalake.CommitProperties(custom_metadata=dict(properties), max_commit_retries=0),
             post_commithook_properties=_commit_hooks(),
         )
     except deltalake.exceptions.CommitFailedError as error:

@@ -95,7 +95,7 @@ def export(
 
     if file_storage.is_within(warehouse.place, out):
         raise UsageError(f"--out {str(out)!r} lies in the warehouse.", "Name a folder outside of it.")
-    with staged(out, _check) as stage:
+    with staged(out, check_export) as stage:
         before = _exported_partitions(out, warehouse)
         new = {
             path: found for path, found in present.items() if is_requested(path) and before.get(path) != found.digest
@@ -216,7 +216,7 @@ def _manifest(out: Path) -> dict[str, Any]:
     return found
 
 
-def _check(out: Path) -> None:
+def check_export(out: Path) -> None:
     """Refuses a destination that is not a folder, or holds files that no export wrote.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.privacy.erasure import erase
 from etl.runner.counts import Tally
 from etl.runner.parquet import write_table
 from etl.runner.staged_parts import Piece
@@ -29,6 +30,9 @@ from etl.warehouse.table_layout import (
 
 #: The tables whose rows belong to conversions.
 DETAILS: Final = (ITEMS, PASSTHROUGHS)
+
+#: Name of the file with the ids of records that `forget-person` has emptied: they stay empty.
+EMPTIED: Final = "emptied.parquet"
 
 #: Records a part, about: a part becomes one file of each table and day.
 RECORDS_PER_PART: Final = 100_000
@@ -75,7 +79,7 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Writte
 
     Args:
         pieces: In the order of (source_digest, record_no).
-        stage: The staging folder, with `duplicates.parquet`, rows of `deduplication.DUPLICATES`.
+        stage: The staging folder, with `duplicates.parquet`, rows of `deduplication.DUPLICATES`; it may hold EMPTIED.
         out: The folder of the new files.
         name: The files' names begin with it.
     """
@@ -88,8 +92,17 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Writte
         counts.append(_counted(rows))
         judged.append(_without_duplicates(rows, duplicates))
     whole = {table: pl.concat(rows[table] for rows in judged) for table in judged[0]}
+    if (stage / EMPTIED).exists():
+        whole = _emptied(whole, pl.read_parquet(stage / EMPTIED)["id"])
     files = {table: write_rows(BY_NAME[table], rows, out, name) for table, rows in whole.items()}
     return WrittenPart(files, _merged(counts), Tally.of({table: whole[table] for table in PUBLIC}))
+
+
+def _emptied(tables: dict[str, pl.DataFrame], ids: pl.Series) -> dict[str, pl.DataFrame]:
+    """Empties what is personal in the rows of records with given ids."""
+    if not len(ids):
+        return tables
+    return {name: erase(rows, rows[BY_NAME[name].key].is_in(ids.implode())).rows for name, rows in tables.items()}
 
 
 def files_of_parts(parts: list[WrittenPart]) -> dict[str, list[Addition]]:

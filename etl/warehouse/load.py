@@ -47,7 +47,7 @@ from etl.warehouse.load_decisions import (
     skip_unknown,
 )
 from etl.warehouse.load_duplicates import DuplicateChanges, StagedPieces, checked_dedup_settings, dedup_settings
-from etl.warehouse.load_history import Run, new_entries, rules_versions, updated_entries
+from etl.warehouse.load_history import Run, new_entries, rules_versions, stage_emptied, updated_entries
 from etl.warehouse.row_changes import Change, apply, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import LOADS
@@ -227,8 +227,9 @@ def _read_inputs(
         staged = StagedPieces([piece for report in reports for piece in report.pieces], stage.folder)
         duplicates = duplicate_changes(warehouse, staged, removed, dedup_settings(request.ruleset))
         duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
+        emptied = stage_emptied(warehouse, read, stage.folder)
         parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
-    entries = new_entries(run, read, plans.planned, (tasks, reports), parts)
+    entries = new_entries(run, read, plans.planned, (tasks, reports), parts).update(emptied, on="digest")
     warn_of_inputs(plans, _tally_of(parts), unread_names(tasks, reports), request, progress)
     surveyed = {plan.survey.digest: plan.records for plan in plans.planned}
     return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports), surveyed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -17,13 +19,16 @@ from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.runner.surveyed_records import records_of
 from etl.runner.tasks import Task, TaskReport
 from etl.sources.reread import describe_origin, origin_json
-from etl.warehouse.file_writer import InputCounts, WrittenPart, counts_of_parts
+from etl.warehouse.file_writer import EMPTIED, InputCounts, WrittenPart, counts_of_parts
 from etl.warehouse.load_decisions import Decision
 from etl.warehouse.snapshots import Warehouse, open_for_reading
-from etl.warehouse.table_layout import LOADS, prefix_of
+from etl.warehouse.table_layout import LOADS, id_of, prefix_of
 
 #: How many names of parameters that nothing reads are kept of an input.
 _MOST_NAMES: Final = 100
+
+#: Names that hold an address, a hash or a telephone number are not kept: forgetting a person would have to find them.
+_MAY_BE_PERSONAL: Final = re.compile(r"@|%40|[0-9a-fA-F]{32}|[0-9]{7}")
 
 #: Tables in the counts of an input; all other counts are rejections by reason.
 _BROUGHT: Final = ("conversions", "items", "passthroughs")
@@ -133,9 +138,27 @@ def _reading(plan: PlannedInput, request: RunRequest) -> str:
 
 
 def _most_frequent(unread: Counter[str]) -> list[dict[str, Any]]:
-    """Returns the most frequent parameters that nothing reads, with their counts."""
-    ranked = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
+    """Returns the most frequent parameters that nothing reads, with their counts; none whose name may be a person's."""
+    kept = ((name, count) for name, count in unread.items() if not _MAY_BE_PERSONAL.search(name))
+    ranked = sorted(kept, key=lambda item: (-item[1], item[0]))
     return [{"name": name, "count": count} for name, count in ranked[:_MOST_NAMES]]
+
+
+def stage_emptied(warehouse: Warehouse, read: list[Decision], folder: Path) -> pl.DataFrame:
+    """Stages the ids of records that `forget-person` has emptied in an earlier load of the inputs.
+
+    Returns:
+        For each of these inputs its digest, and the numbers of these records: `digest`, `emptied`.
+    """
+    known = warehouse.scan("loads").select("digest", "emptied").drop_nulls().collect()
+    rows = []
+    for decision in read:
+        of_input = known.filter(pl.col("digest").is_in([decision.digest, *decision.replaces]))
+        rows.append((decision.digest, sorted(set(of_input["emptied"].explode())) or None))
+    numbers = pl.DataFrame(rows, {"digest": pl.String, "emptied": pl.List(pl.Int64)}, orient="row")
+    ids = [id_of(digest, number) for digest, of_input in rows for number in of_input or ()]
+    pl.DataFrame({"id": ids}, {"id": pl.String}).write_parquet(folder / EMPTIED)
+    return numbers
 
 
 def as_counts(counts: Counter[str]) -> list[dict[str, Any]]:

@@ -48,9 +48,10 @@ HIDDEN: Final = Outcome("hidden", "--pii has replaced a value that the result de
 NEEDS_INPUT: Final = Outcome(
     "needs_input", "the raw record alone cannot be read again; `load --reload` reads the input"
 )
+REMOVED: Final = Outcome("removed", "its raw record was removed by `forget-person` or `loads retention`")
 
 #: Outcomes of rejections that were not judged; the report explains them.
-NOT_JUDGED: Final = (UNREAD, HIDDEN, NEEDS_INPUT)
+NOT_JUDGED: Final = (UNREAD, HIDDEN, NEEDS_INPUT, REMOVED)
 
 #: Reasons of records to which no rules were applied.
 UNJUDGED: Final = ("malformed_record", "malformed_body", "body_not_logged", "unread_postback")
@@ -120,6 +121,10 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
         ruleset: The rules.
         options: The options of the load that wrote the rejections.
     """
+    is_removed = rows["raw"].is_null()
+    if is_removed.any():
+        found = rejudge(rows.filter(~is_removed), origin, ruleset, options)
+        return found._replace(outcomes=pl.concat([found.outcomes, _removed_outcomes(rows.filter(is_removed))]))
     origin = origin._replace(settings=origin.settings._replace(collect_path=ruleset.collect_path))
     before = with_received_date(rows).sort("source_digest", "record_no")
     before = before.with_columns(
@@ -158,6 +163,12 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
     reasons = now.select("rejection_id", now="reason")
     judged_rows = read.with_columns(outcome=outcome).join(reasons, on="rejection_id", how="left", maintain_order="left")
     return _rejudged(judged_rows.with_columns(now=pl.when("is_skipped").then("fault").otherwise("now")), tables, now)
+
+
+def _removed_outcomes(rows: pl.DataFrame) -> pl.DataFrame:
+    """Returns the outcomes of rejections without a raw record: they stay as they are."""
+    outcome = {"outcome": pl.lit(REMOVED.name), "now": pl.lit(None, pl.String)}
+    return with_received_date(rows).with_columns(**outcome).select(OUTCOMES.names())
 
 
 def _redacted_again(raws: pl.Series, origin: Origin, ruleset: Ruleset, options: Options) -> pl.Series:

@@ -120,9 +120,20 @@ def apply(warehouse: Warehouse, change: Change, duplicates: DuplicateChanges, de
 
 
 def commit_all(
-    warehouse: Warehouse, run: str, changes_by_table: Mapping[str, FileChanges], dedup: dict[str, Any] | None
+    warehouse: Warehouse,
+    run: str,
+    changes_by_table: Mapping[str, FileChanges],
+    dedup: dict[str, Any] | None,
+    **properties: str,
 ) -> None:
     """Moves new files from the staging folder to their tables, commits each table, and writes the snapshot.
+
+    Args:
+        warehouse: The warehouse.
+        run: Name of the run.
+        changes_by_table: The files to add and to remove.
+        dedup: Scope and window of the deduplication.
+        **properties: What the log of each table says of the commit, beside the run.
 
     Raises:
         ConflictError: Another command has changed the warehouse since it was opened.
@@ -137,7 +148,9 @@ def commit_all(
     for stored in STORED_TABLES:
         changes = changes_by_table[stored.name]
         if changes.additions or changes.removals.height:
-            versions[stored.name] = delta.commit(warehouse.place, stored, warehouse.tables[stored.name], changes, run)
+            versions[stored.name] = delta.commit(
+                warehouse.place, stored, warehouse.tables[stored.name], changes, {"run": run, **properties}
+            )
     commit_snapshot(warehouse, new_snapshot(run, versions, dedup))
 
 

@@ -67,7 +67,12 @@ LOADS: Final = Table(
         Column("reading", TEXT, "the settings by which its kept records can be read again, as JSON"),
         Column("replays", pl.List(_REPLAY), "each replay of its rejections: time, ruleset, and counts of the outcomes"),
         Column("rules_version", INT, "version of the rulings by which its records were judged; null means 1"),
-        Column("unrecognised", _NAMES, "its parameters that nothing reads, the most frequent first, at most 100"),
+        Column(
+            "unrecognised",
+            _NAMES,
+            "its most frequent parameters that nothing reads, at most 100, without names that may be personal",
+        ),
+        Column("emptied", pl.List(INT), "numbers of the records that `forget-person` has emptied, in whatever load"),
     ),
 )
 
@@ -146,6 +151,16 @@ def id_prefix(key: str) -> pl.Expr:
 def id_bounds(digest: str) -> tuple[str, str]:
     """Returns the lowest and the highest id that a row of an input can have."""
     return prefix_of(digest) + "0" * NUMBER_DIGITS, prefix_of(digest) + "f" * NUMBER_DIGITS
+
+
+def id_of(digest: str, number: int) -> str:
+    """Returns the id of a record of an input."""
+    return f"{prefix_of(digest)}{number:0{NUMBER_DIGITS}x}"
+
+
+def number_of(row_id: str) -> int:
+    """Returns the number of the record of an id."""
+    return int(row_id[DIGEST_DIGITS:], 16)
 
 
 def with_received_date(rows: pl.DataFrame) -> pl.DataFrame:
