@@ -70,7 +70,7 @@ LOADS: Final = Table(
         Column(
             "unrecognised",
             _NAMES,
-            "its most frequent parameters that nothing reads, at most 100, without names that may be personal",
+            "its most frequent unread parameters, at most 100; none that may be personal",
         ),
         Column("emptied", pl.List(INT), "numbers of the records that `forget-person` has emptied, in whatever load"),
     ),
