@@ -61,7 +61,7 @@ FLOORS: Final = (
                 "privacy",
                 "what is personal: normal forms, hashes, redaction",
                 "trait_hashes base64_texts addresses broken_texts clients personal_names named_values "
-                "templates log_redaction redactor added_traits json_redaction redaction",
+                "templates log_redaction redactor shown_texts added_traits json_redaction redaction",
             ),
         ),
     ),

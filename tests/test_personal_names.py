@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import polars as pl
 import pytest
 
+import etl
+from etl.options import Pii
 from etl.privacy.json_redaction import MIN_BATCH
 from etl.privacy.personal_names import CLIENT, OWNERS, PERSONAL_NAMES
 from etl.privacy.redaction import redact_raws
 from etl.rules import page
 from etl.rules.ruleset import Ruleset, fold
+from etl.steps.address_columns import OWN, hide_in_columns
+from tests.commands import run
 from tests.records import LINE
 
 SECRET = "Zqwxv"
@@ -188,3 +193,35 @@ def test_json_in_base64_under_a_name() -> None:
     assert b'{"address":{"x":"redacted"}}' in base64.b64decode(
         query_of(shown).removeprefix("data=").replace("%3D", "=")
     )
+
+
+SWALLOWED = (
+    f"value=10%26first_name%3D{SECRET}&timestamp=x%26city%3D{SECRET}&items[0][price]=1;city={SECRET}",
+    f'value={{"first_name":"{SECRET}"}}&items[0][id]=3&items[0][qty]={{"phone":{{"x":"{SECRET}"}}}}',
+    f"xat_1=1&xat_2=2&xat_3=3&xat_4=4&xat_5=5&xat_6=6&valu[dob={SECRET}]=3&firstname;city={SECRET}=1",
+    f"value=5&%7B%22city%22:%22{SECRET}%22%7D=5&street:{SECRET}=1",
+)
+
+
+@pytest.mark.parametrize("pii", ["hash", "drop"])
+def test_issues_and_names_and_explanations_show_nothing_that_a_name_announces(pii: Pii, tmp_path: Path) -> None:
+    lines = [line(f"click_id=a&{query}") for query in SWALLOWED]
+    (tmp_path / "a.log").write_text("\n".join(lines), encoding="utf-8")
+    summary = etl.run([tmp_path / "a.log"], tmp_path / "out", pii=pii)
+    rows = pl.read_parquet(tmp_path / "out" / "conversions").to_dicts()
+    explained = [run("explain", one, "--pii", pii, "--json").stdout.decode() for one in lines]
+    shown = [str(row) for row in rows] + explained + [str(summary)]
+    assert len(rows) == len(SWALLOWED)
+    assert [text for text in shown if SECRET in text] == []
+
+
+def test_every_column_of_text_is_hidden_unless_it_is_our_own() -> None:
+    columns = {column.name: column for table in etl.schema.TABLES for column in table.columns}
+    assert {name for name, column in columns.items() if column.dtype == pl.String} >= OWN
+    sent = "by jo@example.com"
+    for table in etl.schema.TABLES:
+        rows = pl.DataFrame({name: [sent] for name, dtype in table.schema.items() if dtype == pl.String})
+        (hidden,) = hide_in_columns(rows, "hash").to_dicts()
+        assert {name for name, text in hidden.items() if text == sent} == {
+            name for name in hidden if name in OWN or name.endswith("_sha256")
+        }

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from etl.cli import app
-from etl.reports.explain import wording
 from etl.privacy.personal_names import PERSONAL_NAMES
+from etl.reports.explain import wording
 from etl.reports.rulebook import code_tables, read_document, read_rulebook
 from etl.rules import page, placeholders
 from etl.rules.amount_repair import repair_amount

@@ -19,8 +19,9 @@ _HIDDEN: Final = re.compile(f"{HASHED}[0-9a-f]{{64}}|{DROPPED}|{MARK}[0-9]+{MARK
 #: Folded names of texts that are the body of a request.
 _BODY_NAMES: Final = frozenset(("body", "rawbody", "requestbody", "postdata", "payload"))
 
-#: Separators of a name that is a path: `customer[phone][0]`, `customer.phone`, `cs(Cookie)`.
-_STEPS: Final = re.compile(r"[\[\]().]+[0-9]*")
+#: Separators of a name that is a path: `customer[phone][0]`, `customer.phone`, `cs(Cookie)`; and marks that stand for a
+#: lost `&`, as in `value=10;city=Oslo`.
+_STEPS: Final = re.compile(r"[\[\]().;,|?&]+[0-9]*")
 
 #: A name that contains the name of one of these traits holds that trait: `customer_email`, `phone2`.
 _PARTIAL_NAMES: Final = {
