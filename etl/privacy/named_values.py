@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from etl.options import Pii
 from etl.privacy.addresses import DROPPED, HASHED, LAYERS, MARK, AddressRedactor, decoded, percent_decoded
@@ -27,6 +28,8 @@ _STEPS: Final = re.compile(r"[\[\]().;,|?&]+[0-9]*")
 _PARTIAL_NAMES: Final = {
     fold(trait): trait for trait in ("email", "phone", "first_name", "last_name", "full_name", "birthdate", "zipcode")
 }
+
+_OWNED: Final = re.compile("|".join(owner.word for owner in OWNERS))
 
 #: Inside an item, this member is the item's name and not a person's.
 ITEM_NAME: Final = "name"
@@ -52,6 +55,35 @@ def traits_of(ruleset: Ruleset) -> dict[str, str]:
     return traits
 
 
+class _Names(NamedTuple):
+    """The folded names of a ruleset: its traits and those of `personal_names`, items, all that it reads, and others.
+
+    Attributes:
+        traits: Trait by name.
+        containers: Names of items arrays.
+        known: Names that are read.
+        impersonal: Names of fields that are not personal.
+    """
+
+    traits: dict[str, str]
+    containers: frozenset[str]
+    known: frozenset[str]
+    impersonal: frozenset[str]
+
+
+@lru_cache(maxsize=16)
+def _names_of(ruleset: Ruleset) -> _Names:
+    """Returns the folded names of a ruleset."""
+    fields = (*ruleset.core_fields, *ruleset.exact_fields, ruleset.item_containers)
+    known = {fold(name) for field in fields for name in field.accepted}
+    others = (field for field in fields if field.name not in page.PERSONAL_TRAITS)
+    impersonal = frozenset(fold(name) for field in others for name in field.accepted)
+    traits = {name: trait for name, trait in TRAITS.items() if name not in impersonal} | traits_of(ruleset)
+    roots = {fold(str(path.steps[0])) for path in ruleset.paths}
+    containers = frozenset(fold(name) for name in ruleset.item_containers.accepted)
+    return _Names(traits, containers, frozenset(known | roots), impersonal)
+
+
 class NamedValueRedactor(AddressRedactor):
     """Replaces values by their names.
 
@@ -62,14 +94,7 @@ class NamedValueRedactor(AddressRedactor):
 
     def __init__(self, ruleset: Ruleset, pii: Pii) -> None:
         super().__init__(pii)
-        fields = (*ruleset.core_fields, *ruleset.exact_fields, ruleset.item_containers)
-        self._known = {fold(name) for field in fields for name in field.accepted}
-        self._known |= {fold(str(path.steps[0])) for path in ruleset.paths}
-        others = (field for field in fields if field.name not in page.PERSONAL_TRAITS)
-        self._impersonal = {fold(name) for field in others for name in field.accepted}
-        self.traits = {name: trait for name, trait in TRAITS.items() if name not in self._impersonal}
-        self.traits |= traits_of(ruleset)
-        self.containers = {fold(name) for name in ruleset.item_containers.accepted}
+        self.traits, self.containers, self._known, self._impersonal = _names_of(ruleset)
         self._by_name: dict[tuple[Callable[[str], str], str], str | None] = {}
 
     def hidden_value(self, trait: str, text: str) -> str:
@@ -139,8 +164,8 @@ class NamedValueRedactor(AddressRedactor):
         """Returns the trait that a part of a name names, perhaps behind the word for whose it is."""
         if step in self.traits or step in self._impersonal:
             return self.traits.get(step)
-        rests = (step.removeprefix(owner.word) for owner in OWNERS if step.startswith(owner.word))
-        return next((self.traits[rest] for rest in rests if rest in self.traits), None)
+        owned = _OWNED.match(step)
+        return self.traits.get(step[owned.end() :]) if owned else None
 
     def scrub(self, text: str) -> str:
         """Replaces client addresses in a text by `-`, and e-mail addresses by placeholders."""

@@ -19,7 +19,7 @@ from etl.privacy.redactor import NAME_LENGTH, PLAIN_NAME, Redactor
 from etl.rules.ruleset import Ruleset
 
 #: Every text in which a name announces a value contains one of these: a pair, JSON, an escape, XML, or `name: `.
-_ANNOUNCES: Final = r"""[=%{<\\]|[^\W\d][\]"']*\s*:"""
+_ANNOUNCES: Final = r"""[=%{<\\]|[^\x00-@][\]"']{0,2} ?:"""
 #: Every text with an address contains its sign, or what begins an escape.
 _MAY_BE_PERSONAL: Final = re.compile(f"@|{_ANNOUNCES}")
 
@@ -56,12 +56,14 @@ def shown_texts(texts: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
 
     Examples:
         >>> texts = pl.Series(["10&first_name=Ann", "city Oslo", '{"a":{"city":"Oslo"}}', None])
-        >>> [text and text[:24] for text in shown_texts(texts, "hash", Ruleset())]
-        ['10&first_name=sha256:8e', 'city Oslo', '{"a":{"city":"sha256:8e01', None]
+        >>> [text and text[:20] for text in shown_texts(texts, "hash", Ruleset())]
+        ['10&first_name=sha256', 'city Oslo', '{"a":{"city":"sha256', None]
     """
     if pii == "keep" or texts.null_count() == len(texts):
         return texts
-    return _redacted(hide_addresses(texts, pii), texts.str.contains(_ANNOUNCES), NamesRedactor(ruleset, pii), pii)
+    return _redacted(
+        hide_addresses(texts, pii), texts.str.contains(_ANNOUNCES), lambda: NamesRedactor(ruleset, pii), pii
+    )
 
 
 def shown_text(text: str, pii: Pii, ruleset: Ruleset) -> str:
@@ -78,8 +80,10 @@ def shown_names(names: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
     """
     if pii == "keep":
         return names
-    is_name = names.str.contains(f"^{PLAIN_NAME.pattern}$") & (names.str.len_chars() <= NAME_LENGTH)
-    return hide_addresses(_redacted(names, ~is_name, _NameRedactor(ruleset, pii), pii), pii)
+    known = names.unique().drop_nulls()
+    odd = [name for name in known if len(name) > NAME_LENGTH or not PLAIN_NAME.fullmatch(name)]
+    hidden = _redacted(names, names.is_in(odd), lambda: _NameRedactor(ruleset, pii), pii) if odd else names
+    return hide_addresses(hidden, pii)
 
 
 class _NameRedactor(Redactor):
@@ -90,13 +94,16 @@ class _NameRedactor(Redactor):
         return self.name(text.replace(MARK, "\ufffd"))
 
 
-def _redacted(texts: pl.Series, is_suspect: pl.Series, redactor: NamesRedactor | _NameRedactor, pii: Pii) -> pl.Series:
+def _redacted(
+    texts: pl.Series, is_suspect: pl.Series, make: Callable[[], NamesRedactor | _NameRedactor], pii: Pii
+) -> pl.Series:
     """Replaces what is personal in the suspect texts, each distinct one once."""
     suspects = is_suspect.fill_null(value=False).arg_true()
     suspects = suspects.filter(texts.gather(suspects).is_not_null())
     if not len(suspects):
         return texts
     distinct, numbers = factorize(texts.gather(suspects))
+    redactor = make()
     templates = [redactor.shown(text) for text in distinct]
     hidden = redactor.fill(templates)
     if pii == "drop":
