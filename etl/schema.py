@@ -244,16 +244,6 @@ PERSONAL_COLUMNS: Final = frozenset(
     )
 )
 
-#: Columns of all tables whose texts come from the record and may hold an address; `source`, the path of the input, is
-#: the user's own.
-SENT_COLUMNS: Final = frozenset(
-    (
-        *("account_id", "integration", "match_key", "match_param", "click_id", "ref_id", "event", "conversion_type"),
-        *("value_param", "currency", "transaction_id", "transaction_key", "brand_name", "country", "user_agent"),
-        *("item_id", "name", "variant", "value", "message", "suggestion", "http_method"),
-    )
-)
-
 REQUESTS: Final = Table(
     "requests",
     "a record of an input, as read by the reader of its format",
@@ -315,4 +305,23 @@ KEYS: Final = Table(
         Column("currency", TEXT, "a duplicate with a different currency is conflicting"),
         Column("match_digest", pl.UInt64(), "hash of the match key as sent; if different, a duplicate is conflicting"),
     ),
+)
+
+#: Columns whose texts are the tool's own words, hashes and ids, or hidden before, or the user's own as `source` is.
+OWN_COLUMNS: Final = frozenset(
+    (
+        *("conversion_id", "rejection_id", "duplicate_of", "duplicate_kind", "source", "source_digest", "raw"),
+        *("occurred_at_rule", "match_type", "event_rule", "name_rule", "reason", "currency_repaired"),
+    )
+)
+
+
+def is_sent(name: str) -> bool:
+    """Returns whether a column of text may hold what the record's sender wrote: any but those of the tool's own."""
+    return name not in OWN_COLUMNS and not name.endswith("_sha256")
+
+
+#: Columns of the tables, and of `KEYS`, whose texts come from the record and may hold an address.
+SENT_COLUMNS: Final = frozenset(
+    name for table in (*TABLES, KEYS) for name, dtype in table.schema.items() if dtype == TEXT and is_sent(name)
 )

@@ -60,8 +60,8 @@ FLOORS: Final = (
             _room(
                 "privacy",
                 "what is personal: normal forms, hashes, redaction",
-                "trait_hashes base64_texts addresses broken_texts named_values persons erasure templates log_redaction"
-                " redactor json_redaction redaction",
+                "trait_hashes base64_texts addresses broken_texts clients personal_names named_values persons erasure"
+                " templates log_redaction redactor shown_texts added_traits json_redaction redaction",
             ),
         ),
     ),

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import polars as pl
 
 from etl.columnar.delimited_rows import DELIMITERS
+from etl.privacy.personal_names import PERSONAL_NAMES
 from etl.rules import page
 from etl.sources.carriers.carrier import Carrier
 from etl.sources.carriers.known_carriers import CARRIERS
@@ -40,11 +41,13 @@ PERSON: Final = {
     "state": "Zqwxsa{0:05}",
     "zipcode": "Zqwxzi{0:05}",
     "birthdate": BIRTHDATE,
+    "street": "Zqwxst{0:05}",
+    "client": "Zqwxcl{0:05}",
 }
 
 #: What is left of a personal text, in lower case; the group is the number of its record.
 _LEFT: Final = re.compile(
-    rb"(?:wxv|zqwx(?:fi|la|fu|fv|ci|sa|zi))([0-9]{5})|1[ +.()-]{0,3}650[ +.()-]{0,3}550[ +.()-]{0,3}([0-9]{5})|"
+    rb"(?:wxv|zqwx(?:fi|la|fu|fv|ci|sa|zi|st|cl))([0-9]{5})|1[ +.()-]{0,3}650[ +.()-]{0,3}550[ +.()-]{0,3}([0-9]{5})|"
     + BIRTHDATE.encode()
 )
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
@@ -54,7 +57,7 @@ _ESCAPE: Final = re.compile(rb"\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})|%(?:25)
 LINED: Final = tuple(row for row in FORMATS if row.samples and row.family not in ("w3c", "table", "copy"))
 
 #: So many carriers are in one input: each carries the tenth of its records that shows a carrier.
-_TOGETHER: Final = 6
+_TOGETHER: Final = 9
 
 #: The names of each trait's parameters.
 NAMES: Final = {field.name: field.accepted for field in page.EXACT_FIELDS if field.name in page.PERSONAL_TRAITS}
@@ -146,14 +149,23 @@ _WORD: Final = re.compile(rb"[A-Za-z0-9_][\w.:/+ %-]*")
 _TEXTS: Final = ("ref_id", "transaction_id", "brand", "currency", "timestamp", "xat_mail", "value", "clickid2", "ref")
 
 
+def other_of(number: int) -> tuple[str, str]:
+    """A personal name that the page does not know, in turn, and its text."""
+    row = PERSONAL_NAMES[number % len(PERSONAL_NAMES)]
+    return row.name, PERSON[row.trait].format(number)
+
+
 def form_of(number: int, spell: Callable[[str], str], *extra: str) -> str:
     """A form with personal texts in every parameter that may hold one."""
+    name, text = other_of(number)
+    held = quote(quote(f"https://example.com/?b=1&{name}={quote(text)}", safe=""), safe="")
+    others = f"{name}={spell(text)}&order[{name}][x]={spell(text)}&u={held}&w={quote(json.dumps({name: {'x': text}}))}"
     address = spell(PERSON["email"].format(number))
     turn = number % 7
     traits = (f"{names[turn % len(names)]}={spell(PERSON[trait].format(number))}" for trait, names in NAMES.items())
     texts = (f"{name}={address}" for name in _TEXTS)
     own = (f"items[0][name]={address}", f"items[0][id]={address}", f"items[0][{address}]=1", f"{address}={address}")
-    return "&".join((*extra, *traits, *texts, *own, f"xat_{address}={address}", f"customer[email]={address}"))
+    return "&".join((*extra, *traits, *texts, *own, f"xat_{address}={address}", f"customer[email]={address}", others))
 
 
 def object_of(number: int, spell: Callable[[str], str], extra: dict[str, str], quotes: str = '"') -> str:
@@ -166,6 +178,9 @@ def object_of(number: int, spell: Callable[[str], str], extra: dict[str, str], q
     members |= {f"xat_{address}": address, address: address, "note": address, "payload": address}
     text = ",".join(f'"{name}":"{value}"' for name, value in members.items())
     text += f',"customer":{{"email":"{address}","phone":["{spell(PERSON["phone"].format(number))}"]}}'
+    name, other = other_of(number)
+    held = quote(quote(f"https://example.com/?{name}={quote(other)}", safe=""), safe="")
+    text += f',"order":{{"{name}":{{"x":["{spell(other)}"],"country":"US"}},"u":"{held}"}}'
     text += f',"items":[{{"id":"{address}","name":"{address}"}}]'
     if quotes == '""':
         return text.replace('"', '""')
@@ -182,7 +197,9 @@ def broken_texts(number: int) -> tuple[str, ...]:
     named = [(names[number % 7 % len(names)], person[trait]) for trait, names in NAMES.items()]
     xml = "".join(f'<{name} lang="en">{text}</{name}>' for name, text in named)
     parts = "".join(f'--xyz\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in named)
-    sent: dict[str, Any] = dict(named) | {"note": f"by {address}", address: 1}
+    name, other = other_of(number)
+    xml += f"<{name}><x>{other}</x><y/><x>{other}</x></{name}>"
+    sent: dict[str, Any] = dict(named) | {name: {"x": other, "z": [other]}} | {"note": f"by {address}", address: 1}
     php = "".join(f's:{len(name)}:"{name}";s:{len(text)}:"{text}";' for name, text in named)
     return (
         f'<?xml version="1.0"?><order id="{address}">{xml}<note>by {address}</note></order>',
@@ -262,7 +279,10 @@ class Corpus:
             for extra in (("click_id=b", "conversion_type=nope"), ("click_id=b", "transaction_id=t"), ()):
                 for spell in self._spellings(IN_FORM, 2):
                     number = self._number(f"{name}: query {extra}, spelling {IN_FORM.index(spell)}")
-                    yield _IN_QUERY.sub(form_of(number, spell, *extra).encode(), sample, count=1)
+                    user = f" - {PERSON['client'].format(number)} [".encode()
+                    yield _IN_QUERY.sub(
+                        form_of(number, spell, *extra).encode(), sample.replace(b" - - [", user), count=1
+                    )
         held = _IN_OBJECT.search(sample)
         if held:
             quotes = held["quote"].decode()
@@ -338,6 +358,8 @@ class Corpus:
         for row in FORMATS:
             if row.name in DELIMITERS:
                 yield f"{row.name}_columns.in", _csv(DELIMITERS[row.name], [columns, *cells])
+                if self.effort == 1 and row.name != "csv":
+                    continue
                 held = [[str(i), "2024-05-01 12:00:00", text] for i, text in enumerate(payloads)]
                 yield f"{row.name}_payloads.in", _csv(DELIMITERS[row.name], [["id", "created_at", "payload"], *held])
             elif row.family == "copy":

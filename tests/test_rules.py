@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from etl.cli import app
+from etl.privacy.personal_names import PERSONAL_NAMES
 from etl.reports.explain import wording
 from etl.reports.rulebook import code_tables, read_document, read_rulebook
 from etl.rules import page, placeholders
@@ -143,7 +144,7 @@ def code_names() -> set[str]:
     names = {name for field in fields for name in (field.name, *field.accepted)} | {value for value, _ in page.EVENTS}
     names |= {column.name for table in TABLES for column in table.columns}
     names |= {rule for column in CONVERSIONS.columns for rule in column.meaning.replace(",", "").split()}
-    names |= {value for row in SWITCHES for value in row.accepted}
+    names |= {value for row in SWITCHES for value in row.accepted} | {row.name for row in PERSONAL_NAMES}
     return names | {"collect_path", "dedup_window", "minor_units", "body_charset", "customer_email", "request_uri"}
 
 

@@ -126,10 +126,13 @@ def test_commands_show_nothing_personal(pii: str, tmp_path: Path) -> None:
     out, tables = tmp_path / "out", tmp_path / "out" / "tables"
     options = (*READING, "--pii", pii)
     outputs = [run("run", *inputs, "--out", tables, *options, "--max-unread", "100%")]
-    outputs += [run("audit", tables, "--html", out / "audit.html"), run("audit", tables, "--json")]
-    outputs += [run("inspect", *inputs, *form, code=None) for form in ((), ("--json", "--full"))]
+    outputs.append(run("audit", tables, "--html", out / "audit.html", "--json"))
+    outputs += [run("audit", tables) for _ in range(draws(0, 1))]
+    outputs += [run("inspect", *inputs, "--json", "--full", code=None), run("inspect", inputs[0], code=None)]
     for form in [("--json",) * turn for turn in range(draws(1, 2))]:
         outputs.append(run("what-if", *inputs, "--ruleset", house, *options, "--changes", out / "changes", *form))
+    row = pl.read_parquet(tables / "rejections")["rejection_id"][0]
+    outputs.append(run("explain", f"{tables}:{row}", "--pii", pii))
     outputs += reconciled(tables, out, tmp_path)
     outputs += explained(inputs, pii)
     outputs += refused(inputs, tmp_path, pii)
@@ -160,6 +163,8 @@ def test_a_warehouse_holds_nothing_personal(pii: str, tmp_path: Path) -> None:
     outputs += [run("export", warehouse, tmp_path / "export", code=None)]
     (digest,) = etl.scan(str(warehouse), "loads").select("digest").head(1).collect().to_series()
     outputs += [run("loads", "show", digest, "--into", warehouse)]
+    forget = ("loads", "forget", digest, "--into", warehouse)
+    outputs += [run(*forget, "--debug"), run("vacuum", "--into", warehouse), run(*forget, "--debug", code=None)]
     check(corpus, *outputs, warehouse, tmp_path / "export")
 
 

@@ -63,7 +63,7 @@ _ENCODED: Final = re.compile(r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*%(?:25){0,3}(?:
 OPENERS: Final = ("{", "[", '"{', '"[')
 
 #: How often a percent-encoded text is decoded, at most.
-_LAYERS: Final = 4
+LAYERS: Final = 4
 
 
 def replacements(values: pl.DataFrame, pii: Pii) -> pl.Series:
@@ -162,7 +162,7 @@ class AddressRedactor:
             return text if hidden == value else json_codec.compact(hidden)
         return self.plain_addresses(text)
 
-    def plain_addresses(self, text: str, layers: int = _LAYERS) -> str:
+    def plain_addresses(self, text: str, layers: int = LAYERS) -> str:
         """Returns the template of a text that is no JSON; percent-encoded parts are decoded."""
         if not _SIGN.search(text):
             return text

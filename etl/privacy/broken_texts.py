@@ -2,6 +2,7 @@
 
 The syntaxes are those of XML, multipart form data, literals of Python and PHP, JSON that breaks off, and lines such as
 `email: ann`. What follows a name is hidden to the end of its text: of the element, the part, the literal or the line.
+All that stands between the brackets or the tags of a name is hidden, too.
 """
 
 from __future__ import annotations
@@ -61,14 +62,21 @@ _SYNTAXES: Final = (
     ),
     # PHP: s:5:"email";s:15:"value"
     _Syntax(re.compile(r'\\*";s:[0-9]+:'), _LITERAL),
-    # 'phones': ['value', 'value']
-    _Syntax(re.compile(r"""\\*["']\s*(?:=>|[:=])\s*\["""), re.compile(r"(?P<list>[^\[\]{}]+)")),
     # "email": "value", 'email' => 'value', ("email", "value"), email: 'value'
     _Syntax(re.compile(r"""\\*["']\s*(?:=>|[:=,])\s*|\\*["']?\]?\s*(?:=>|[:=])\s*"""), _LITERAL),
     # email: value, "age": 7
     _Syntax(re.compile(r"""\\*["']\]?\s*(?:=>|[:=])\s*|\]?\s*(?:=>|[:=])[ \t]*"""), _BARE),
 )
 
+#: What opens a group of values behind a name: 'phones': [, "phone": {, phone: {, 'phone' => array (, s:5:"phone";a:1:{
+_GROUP: Final = re.compile(
+    r"""(?:\\*["']\]?|(?=\s*:\s*[\[{]))(?:\s*(?:=>|[:=])\s*(?:array\s*)?|;[aO]:[^{}"']{1,20}(?:"[^"]{0,200}":[0-9]+:)?)([\[{(])"""
+)
+_BRACKETS: Final = {"[": re.compile(r"[\[\]]"), "{": re.compile("[{}]"), "(": re.compile("[()]")}
+#: The longest prefix of an element's name, with its colon.
+_LONGEST_PREFIX: Final = 50
+#: The beginning of an element that holds others: <phone><number>..
+_ELEMENT: Final = re.compile(r"(?:\s[^<>]{0,500})?(?<!/)>\s*(?=<[^/!])")
 
 #: Every separator of a syntax contains one of these.
 _SEPARATOR: Final = re.compile("""["'>:=]""")
@@ -99,12 +107,31 @@ def hide_named(text: str, hider: _Hider) -> str:
     parts, place = [], 0
     for name in _NAME.finditer(text):
         trait = hider.trait(name[0]) if name.start() >= place else None
-        found = _value_behind(text, name.end()) if trait else None
+        found = (_group_behind(text, name) or _value_behind(text, name.end())) if trait else None
         if trait and found and found[1] > found[0]:
             start, end = found
-            parts += [text[place:start], hider.hidden_value(trait, _unescaped(text[start:end]))]
+            attributes = hide_named(text[name.end() : start], hider)
+            parts += [text[place : name.end()], attributes, hider.hidden_value(trait, _unescaped(text[start:end]))]
             place = end
     return "".join([*parts, text[place:]])
+
+
+def _group_behind(text: str, name: re.Match[str]) -> tuple[int, int] | None:
+    """Returns the span of what stands between the brackets or tags of a name, which the text's end may close."""
+    tag = text[max(0, name.start() - _LONGEST_PREFIX) : name.start()].rpartition("<")
+    is_tag = tag[1] and (not tag[2] or tag[2].endswith(":")) and "/" not in tag[2]
+    if is_tag and (element := _ELEMENT.match(text, name.end())):
+        end = text.find(f"{name[0]}>", element.end())
+        return element.end(), text.rfind("<", element.end(), end) if end >= 0 else len(text)
+    opened = _GROUP.match(text, name.end())
+    if not opened:
+        return None
+    depth = 1
+    for bracket in _BRACKETS[opened[1]].finditer(text, opened.end()):
+        depth += 1 if bracket[0] == opened[1] else -1
+        if not depth:
+            return opened.end(), bracket.start()
+    return opened.end(), len(text)
 
 
 def _value_behind(text: str, place: int) -> tuple[int, int] | None:

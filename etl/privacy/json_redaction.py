@@ -29,9 +29,10 @@ from etl.columnar.string_buffers import (
 from etl.options import Pii
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
 from etl.privacy.base64_texts import BASE64, BASE64_BYTES, decoded_base64
-from etl.privacy.named_values import ADDRESS
+from etl.privacy.named_values import ITEM_NAME, is_impersonal
+from etl.privacy.personal_names import CLIENT, LOG_USERS, is_of_log
 from etl.privacy.redactor import Redactor
-from etl.privacy.templates import address_positions, fill_templates, templates_of
+from etl.privacy.templates import address_positions, fill_templates, nesting_positions, templates_of
 from etl.rules.ruleset import fold
 
 #: Fewer records are redacted one at a time, which is faster.
@@ -50,9 +51,6 @@ _STRUCTURED_BEGINS: Final = MAY_BE_BLANK | np.isin(np.arange(256), tuple(b"<("))
 
 #: Bytes of the trailing zeros of decimals, which follow the span of a number.
 _ZEROS: Final = np.isin(np.arange(256), tuple(b".0"))
-
-#: Inside an item, this member is the item's name and not a person's.
-_ITEM_NAME: Final = "name"
 
 
 class _Personal(NamedTuple):
@@ -83,12 +81,13 @@ def redact_objects(raws: pl.Series, redactor: Redactor, pii: Pii) -> tuple[Posit
     """
     is_object = np.isin(first_bytes(raws), _OPENERS) & ~raws.str.contains(MARK, literal=True).to_numpy()
     numbers = np.flatnonzero(is_object)
-    if len(numbers) < MIN_BATCH or _ITEM_NAME in redactor.containers:  # in such a ruleset an item's name may hold items
+    if len(numbers) < MIN_BATCH or ITEM_NAME in redactor.containers:  # in such a ruleset an item's name may hold items
         return numbers[:0], raws.clear()
     buffer, starts, ends = _without_blanks(raws.gather(numbers))
     values, is_regular = JsonValues.of(buffer, starts, ends)
     is_shown = [redactor.name(name) == name for name in values.names]
     is_regular[values.rows[~np.array(is_shown, np.bool_)[values.numbers]]] = False
+    is_regular[values.rows[_log_users(buffer, values)]] = False
     personal = _find_personal(values, redactor)
     is_hidden = np.zeros(len(values.rows), np.bool_)
     is_hidden[personal.places] = True
@@ -144,23 +143,58 @@ def _without_blanks(raws: pl.Series) -> tuple[Bytes, Positions, Positions]:
 
 
 def _find_personal(values: JsonValues, redactor: Redactor) -> _Personal:
-    """Finds the personal values: non-empty scalars whose name is that of a trait, but not the names of items."""
+    """Finds the personal values: non-empty scalars whose name, or one above, is that of a trait; no names of items."""
     traits = pl.Series([redactor.trait(name, str) for name in values.names], dtype=pl.String)
+    keys = [fold(name) for name in values.names]
+    named = np.flatnonzero(traits.is_not_null().to_numpy()[values.numbers])
+    objects = _objects_of(values, named)
+    is_label = np.array([key == ITEM_NAME for key in keys], np.bool_)[values.numbers[named]]
+    is_item = np.array([key in redactor.containers for key in keys], np.bool_)[values.numbers[objects]]
+    named = named[~(is_label & is_item)]
+    givers = np.full(len(values.rows), -1)
+    givers[named] = named
+    if (values.kinds[named] == json_tokenizer.OBJECT).any():
+        _inherit(givers, values)
     is_sent = (values.kinds < json_tokenizer.NULL) & (values.ends > values.starts)
-    index = np.flatnonzero(is_sent & traits.is_not_null().to_numpy()[values.numbers])
+    index = np.flatnonzero(is_sent & (givers >= 0))
+    return _Personal(index, _objects_of(values, index), traits.gather(values.numbers[givers[index]]))
+
+
+def _objects_of(values: JsonValues, index: Positions) -> Positions:
+    """Returns the innermost object that contains each of the values; arrays do not count."""
     objects = values.parents[index]
     while (is_array := values.kinds[objects] == json_tokenizer.ARRAY).any():
         objects = np.where(is_array, values.parents[objects], objects)
+    return objects
+
+
+def _inherit(givers: Positions, values: JsonValues) -> None:
+    """Gives each value without a trait the index of the nearest object above it that has one.
+
+    The distance to the values that are asked doubles in each turn. Names of values that are impersonal inherit nothing.
+    """
+    ends = np.array([is_impersonal(name) for name in values.names], np.bool_)[values.numbers]
+    above = np.where(ends, -1, values.parents)
+    while (is_asking := (givers < 0) & (above >= 0)).any():
+        asking = np.flatnonzero(is_asking)
+        asked = above[asking]
+        givers[asking] = givers[asked]
+        above[asking] = above[asked]
+
+
+def _log_users(buffer: Bytes, values: JsonValues) -> Positions:
+    """Returns the values that may be users who are logged in, if the records are those of a log."""
     keys = [fold(name) for name in values.names]
-    is_label = np.array([key == _ITEM_NAME for key in keys], np.bool_)[values.numbers[index]]
-    is_item = np.array([key in redactor.containers for key in keys], np.bool_)[values.numbers[objects]]
-    index, objects = index[~(is_label & is_item)], objects[~(is_label & is_item)]
-    return _Personal(index, objects, traits.gather(values.numbers[index]))
+    is_user = np.array([key in LOG_USERS for key in keys], np.bool_)
+    if not is_user.any() or not is_of_log(keys):
+        return values.rows[:0]
+    is_sent = (values.ends > values.starts + 1) | (buffer[values.starts] != ord("-"))
+    return np.flatnonzero(is_user[values.numbers] & (values.ends > values.starts) & is_sent)
 
 
 def _replacements(buffer: Bytes, values: JsonValues, personal: _Personal, pii: Pii) -> pl.Series:
     """Returns the replacement of each personal value; in quotes for values that are not strings."""
-    hashed = np.flatnonzero((personal.traits != ADDRESS).to_numpy())
+    hashed = np.flatnonzero((personal.traits != CLIENT).to_numpy())
     sent = values.texts(buffer, personal.places[hashed]).str.replace_all(MARK, "\ufffd", literal=True)
     countries = _countries(buffer, values, personal.objects[hashed])
     found = pl.DataFrame([personal.traits.gather(hashed), sent, countries], PERSONAL_VALUES)
@@ -206,7 +240,13 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Re
         return np.unique(strings[found[is_within]])
 
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))
-    is_suspect[holding(np.concatenate([address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer])]))] = True
+    is_suspect[
+        holding(
+            np.concatenate(
+                [address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer]), nesting_positions(buffer)]
+            )
+        )
+    ] = True
     is_suspect[strings[_STRUCTURED_BEGINS[buffer[values.starts[strings]]]]] = True
     colons = np.flatnonzero(buffer == ord(":"))
     announcing = holding(colons[buffer[colons - 1] != ord('"')])  # a colon behind a quote ends a name

@@ -17,22 +17,18 @@ from etl.columnar.delimited_rows import layout_of
 from etl.columnar.factorize import factorize
 from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, decoded_texts, join_bytes, spliced, texts_of
 from etl.options import Pii
+from etl.privacy.added_traits import AddedTraitsRedactor
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements
 from etl.privacy.base64_texts import JSON_HEADS
 from etl.privacy.json_redaction import MIN_BATCH, redact_objects
 from etl.privacy.log_redaction import LineParts, regular_lines
-from etl.privacy.named_values import ADDRESS
-from etl.privacy.redactor import AddedTraitsRedactor, Redactor
-from etl.privacy.templates import address_positions, fill_templates, templates_of
+from etl.privacy.personal_names import CLIENT
+from etl.privacy.redactor import Redactor
+from etl.privacy.templates import address_positions, fill_templates, nesting_positions, templates_of
 from etl.rules.ruleset import Ruleset
 
 #: Bytes without which the value of a parameter is no form, URL or JSON, unless it is percent-encoded.
 _NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{[\\<"))
-
-#: Whether a byte is one of those that `redactor` looks for in a value, by the two hex digits behind `%`.
-_NESTING_ESCAPES: Final = np.zeros((256, 256), np.bool_)
-for _code in ("7B", "5B", "3D", "3F", "25", "40", "3A", "5C", "3C"):
-    _NESTING_ESCAPES[ord(_code[0]), [ord(_code[1]), ord(_code[1].lower())]] = True
 
 #: Whether two bytes begin JSON in base64.
 _JSON_HEADS: Final = np.zeros((256, 256), np.bool_)
@@ -103,8 +99,8 @@ def _redact_lines(raws: pl.Series, is_unread: Truths, redactor: Redactor, pii: P
     broken, others = others[is_unread[others]], others[~is_unread[others]]
     params = _params(buffer, lines, redactor)
     written = [
-        templates_of(buffer, lines.starts, lines.clocks, redactor.scrub),
-        templates_of(buffer, lines.targets, lines.path_ends, redactor.scrub),
+        templates_of(buffer, lines.starts, lines.clocks, redactor.line_head),
+        templates_of(buffer, lines.targets, lines.path_ends, redactor.path),
         templates_of(buffer, *_suspects(buffer, params), redactor.piece),
         templates_of(buffer, lines.target_ends, lines.ends, redactor.line_text),
         templates_of(buffer, starts[others], ends[others], redactor.template),
@@ -140,7 +136,7 @@ class _QueryParams(NamedTuple):
         ends: End of each parameter.
         names: The distinct names, as sent.
         numbers: Index of each parameter's name in `names`.
-        traits: For each distinct name the trait of its values, ADDRESS, or null.
+        traits: For each distinct name the trait of its values, CLIENT, or null.
         is_personal: Whether each parameter's value must be replaced.
     """
 
@@ -183,7 +179,7 @@ def _replacements(buffer: Bytes, params: _QueryParams, pii: Pii) -> Splices:
     index = np.flatnonzero(params.is_personal)
     traits = params.traits.gather(params.numbers[index])
     texts = pl.Series(["-"]).new_from_index(0, len(index))
-    hashed = np.flatnonzero((traits != ADDRESS).to_numpy())
+    hashed = np.flatnonzero((traits != CLIENT).to_numpy())
     countries = _countries(buffer, params).gather(params.lines[index[hashed]])
     values = pl.DataFrame([traits.gather(hashed), params.values(buffer, index[hashed]), countries], PERSONAL_VALUES)
     return Splices(params.name_ends[index] + 1, params.ends[index], texts.scatter(hashed, replacements(values, pii)))
@@ -203,9 +199,7 @@ def _suspects(buffer: Bytes, params: _QueryParams) -> tuple[Positions, Positions
     queries = buffer[: params.ends[-1]] if len(params.ends) else buffer[:0]
     is_nesting = _NESTING_BYTES[queries]
     is_nesting[params.name_ends[params.name_ends < len(queries)]] = False
-    percents = np.flatnonzero(queries[:-2] == ord("%"))
-    percents = percents[_NESTING_ESCAPES[queries[percents + 1], queries[percents + 2]]]
-    places = np.concatenate([address_positions(queries), np.flatnonzero(is_nesting), percents])
+    places = np.concatenate([address_positions(queries), np.flatnonzero(is_nesting), nesting_positions(queries)])
     index = np.searchsorted(params.starts, places, side="right") - 1
     is_within = (index >= 0) & (places < np.append(params.ends, 0)[index])
     values = np.minimum(params.name_ends + 1, max(len(queries) - 2, 0))

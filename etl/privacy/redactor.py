@@ -31,7 +31,9 @@ from etl.privacy.addresses import (
 )
 from etl.privacy.base64_texts import BASE64_WITHIN, JSON_HEADS, decoded_base64
 from etl.privacy.broken_texts import TORN_EMAIL, hide_named, is_structured
-from etl.privacy.named_values import NamedValueRedactor, last_step
+from etl.privacy.clients import hide_user, hide_users
+from etl.privacy.named_values import ITEM_NAME, NamedValueRedactor
+from etl.privacy.personal_names import CLIENT, LOG_USERS, is_of_log
 from etl.rules.ruleset import Ruleset, fold
 
 #: If no request begins at the first bracket that could end a time, none begins at a later one: only that one is tried.
@@ -53,9 +55,16 @@ _FORM_OR_URL: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
 
 #: A part of a value of a form without which the value, decoded, is no form, URL, JSON, XML or IPv6 address.
 _NESTING: Final = re.compile(r"[=?{\[@\\<]|%(?:7B|5B|3D|3F|25|40|3A|5C|3C)", re.IGNORECASE)
+#: A word that is percent-encoded and holds a mark of a form, JSON, XML or a literal.
+_ENCODED_PART: Final = re.compile(
+    r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*?%(?:25)*(?:7B|5B|3D|3C|3A)[^\s&=?#\"'<>]*",
+    re.IGNORECASE,
+)
 #: A part of a value that no encoding leaves.
 _UNENCODED: Final = re.compile(r'["<>]')
 _MAX_LAYERS: Final = 4
+#: The sign of an address in XML and HTML.
+_SIGN_ENTITY: Final = re.compile("&(?:#0{0,9}64|#[xX]0{0,9}40|commat);")
 #: Words in which there is nothing to find: no address, pair, JSON, or base64.
 _WORDS: Final = re.compile(r"(?!.*(?:[A-Za-z0-9+/]{16}|\.[0-9]{1,3}\.))[\w .,;!?#$*+/()-]*")
 
@@ -68,15 +77,10 @@ _PREFIX_OPENERS: Final = 3
 
 
 class Redactor(NamedValueRedactor):
-    """Converts records to templates with placeholders for personal values, and fills the templates.
-
-    Attributes:
-        containers: Folded names of items arrays.
-    """
+    """Converts records to templates with placeholders for personal values, and fills the templates."""
 
     def __init__(self, ruleset: Ruleset, pii: Pii) -> None:
         super().__init__(ruleset, pii)
-        self.containers = {fold(name) for name in ruleset.item_containers.accepted}
         self._layers = 0
         self._labels: dict[str, str] = {}
         self._is_unread = False
@@ -120,7 +124,7 @@ class Redactor(NamedValueRedactor):
 
     def _broken(self, text: str) -> str:
         """Returns the template of a broken text whose other parts stay, even with `drop`."""
-        hidden = self.free_text(unescaped(text.replace(MARK, "\ufffd")))
+        hidden = self.free_text(_SIGN_ENTITY.sub("@", unescaped(text.replace(MARK, "\ufffd"))))
         return self._digits(TORN_EMAIL.sub(lambda match: self.placeholder("email", match[0], None), hidden))
 
     def unread_text(self, text: str) -> str:
@@ -183,17 +187,39 @@ class Redactor(NamedValueRedactor):
 
     def free_text(self, text: str) -> str:
         """Returns the template of text without a grammar: what follows a personal name in any syntax goes."""
-        text = BASE64_WITHIN.sub(self._base64_within, text)
-        return self.scrub(hide_named(self._pairs(text), self))
+        text = self._encoded_parts(BASE64_WITHIN.sub(self._base64_within, text))
+        return self.scrub(hide_named(self._pairs(hide_users(text)), self))
 
     def line_text(self, text: str) -> str:
         """Returns the template of the text around the request of a log line, in which only pairs are looked for."""
-        return self.scrub(self._pairs(text))
+        return self.scrub(self._pairs(hide_users(text)))
+
+    def line_head(self, text: str) -> str:
+        """Returns the template of the text of a regular log line before its time."""
+        return self.scrub(hide_user(text))
+
+    def path(self, text: str) -> str:
+        """Returns the template of the path of a URL."""
+        return self.scrub(self._encoded_parts(text))
+
+    def _encoded_parts(self, text: str) -> str:
+        """Returns the template of a text whose percent-encoded parts are decoded and searched."""
+        return _ENCODED_PART.sub(lambda match: self._encoded_part(match[0]), text) if "%" in text else text
+
+    def _encoded_part(self, text: str) -> str:
+        """Returns the template of a percent-encoded part of a text, which may hold JSON, a URL or a form."""
+        if self._layers == _MAX_LAYERS:
+            return text
+        self._layers += 1
+        plain = decoded(text)
+        hidden = self._nested(plain)
+        self._layers -= 1
+        return text if hidden == plain or json_codec.is_equivalent(plain, hidden) else encoded(hidden)
 
     def _target(self, target: str, decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a URL, whose query is a form."""
         path, mark, query = target.partition("?")
-        return self.scrub(path) + mark + self._form(query, decode)
+        return self.path(path) + mark + self._form(query, decode)
 
     def _form(self, form: str, decode: Callable[[str], str] = decoded) -> str:
         """Returns the template of a URL-encoded form."""
@@ -265,29 +291,32 @@ class Redactor(NamedValueRedactor):
             text = _PAIR.sub(form_pair, text)
         return _JSON_PAIR.sub(json_pair, text) if '":' in text or '" :' in text else text
 
-    def _json(self, value: Any, name: str = "", country: str | None = None) -> Any:
+    def _json(self, value: Any, name: str = "", country: str | None = None, above: str | None = None) -> Any:
         """Returns a JSON value with placeholders.
 
         Args:
             value: The parsed value.
             name: The value's name; elements have the name of their array.
             country: The country of the object that contains the value.
+            above: The trait of the names above this one.
         """
         if isinstance(value, list):
             items = []
             for item in value:
-                items.append(self._json(item, name, country))  # noqa: PERF401 - a comprehension takes more stack, see json_codec.MAX_DEPTH
+                items.append(self._json(item, name, country, above))  # noqa: PERF401 - a comprehension takes more stack, see json_codec.MAX_DEPTH
             return items
         if isinstance(value, dict):
             own = value["country"] if isinstance(value.get("country"), str) else None
             is_item = self.label(name) == "items"
+            heir = self.heir(name, above)
+            users = _users_of(value)
             hidden = {}
             for key, member in value.items():
-                label = "" if is_item and fold(key) == "name" else key
-                hidden[self.name(key)] = self._json(member, label, own)
+                label = "" if is_item and fold(key) == ITEM_NAME else key
+                hidden[self.name(key)] = self._json(member, label, own, CLIENT if key in users else heir)
             return hidden
         text = json_codec.scalar(value)
-        masked = text and self._value(name, text, country, str)
+        masked = text and self._held(self.heir(name, above), text, country, str)
         if masked != text:
             return masked
         if not isinstance(value, str) or isinstance(value, json_codec.NumberText):
@@ -336,34 +365,14 @@ class Redactor(NamedValueRedactor):
         return self.scrub(name) if PLAIN_NAME.fullmatch(name) else self._broken(name)
 
 
+def _users_of(members: dict[str, Any]) -> list[str]:
+    """Returns the names in an object that hold the user who is logged in, if it is the record of a log."""
+    users = [name for name, value in members.items() if value and value != "-" and fold(name) in LOG_USERS]
+    return users if users and is_of_log(map(fold, members)) else []
+
+
 def _unescaped(text: str) -> str:
     r"""Returns a text with the bytes that `\xHH` stands for."""
     if "\\x" not in text:
         return text
     return _HEX.sub(lambda match: bytes([int(match[1], 16)]), text.encode()).decode("utf-8", "replace")
-
-
-class AddedTraitsRedactor(Redactor):
-    """Redacts only the traits that a ruleset adds to the page's, and leaves values that are already redacted."""
-
-    def __init__(self, ruleset: Ruleset, pii: Pii) -> None:
-        super().__init__(ruleset, pii)
-        page = Redactor(Ruleset(), pii).traits
-        self.traits = {name: trait for name, trait in self.traits.items() if name not in page}
-
-    def scrub(self, text: str) -> str:
-        """Returns the text unchanged: an earlier redaction has removed its addresses."""
-        return text
-
-    def _digits(self, text: str) -> str:
-        """Returns the text unchanged: an earlier redaction has removed its long numbers."""
-        return text
-
-    def _value(self, name: str, text: str, country: str | None, decode: Callable[[str], str]) -> str:
-        """Returns a placeholder for a personal value, unless the value is already redacted."""
-        is_done = text == DROPPED or decode(text).startswith(HASHED)
-        return text if is_done else super()._value(name, text, country, decode)
-
-    def _trait(self, key: str) -> str | None:
-        """Returns the added trait of a folded name, by its last part."""
-        return self.traits.get(last_step(key))

@@ -19,6 +19,11 @@ _SEVEN_COLONS: Final = 30
 _IS_SIGN: Final = np.zeros((256, 256), np.bool_)
 _IS_SIGN[[ord("4"), ord("2")], [ord("0"), ord("5")]] = True
 
+#: Whether a byte may begin or divide a form, JSON, XML or a literal, or is encoded itself, by the digits behind `%`.
+_IS_NESTING: Final = np.zeros((256, 256), np.bool_)
+for _code in ("7B", "5B", "3D", "3F", "25", "40", "3A", "5C", "3C"):
+    _IS_NESTING[ord(_code[0]), [ord(_code[1]), ord(_code[1].lower())]] = True
+
 
 class Templates(NamedTuple):
     """Spans of a buffer that change, and the template of each span's replacement.
@@ -85,3 +90,14 @@ def address_positions(buffer: Bytes) -> Positions:
             colons[:-6][colons[6:] - colons[:-6] <= _SEVEN_COLONS],
         ]
     )
+
+
+def nesting_positions(buffer: Bytes) -> Positions:
+    """Returns the positions of percent escapes without which an encoded text is no form, URL, JSON, XML or address.
+
+    Examples:
+        >>> nesting_positions(np.frombuffer(b"a%3Db%20%7b", np.uint8)).tolist()
+        [1, 8]
+    """
+    percents = np.flatnonzero(buffer[:-2] == ord("%"))
+    return percents[_IS_NESTING[buffer[percents + 1], buffer[percents + 2]]]

@@ -68,9 +68,11 @@ def digests_of(values: pl.DataFrame) -> pl.Series:
 
 
 def _with_forms(values: pl.DataFrame) -> pl.DataFrame:
-    """Adds the normal forms of the values of one trait, column `form`; the text of an unusable value becomes null."""
+    """Adds the normal forms of the values of one trait, column `form`; a text that has none becomes null."""
     trait, texts = values["trait"][0], values["text"]
-    row = HASH_OF[trait]
+    row = HASH_OF.get(trait)
+    if row is None:
+        return values.with_columns(text=pl.lit(None, pl.String), form=pl.lit(None, pl.String))
     usable = texts.set(~are_usable(trait, texts), None) if trait in _USABLE else texts
     forms = row.normalise(usable)
     if row.normalise_in_us is not None and (us := is_us(values["country"])).any():

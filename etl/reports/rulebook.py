@@ -8,6 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Final
 
+from etl.privacy.personal_names import CLIENT, PERSONAL_NAMES, STREET
 from etl.privacy.trait_hashes import HASHES
 from etl.rules import page, placeholders
 from etl.rules.amount_repair import SHARED_SIGNS, SIGNS
@@ -60,6 +61,7 @@ def code_tables() -> dict[str, Rows]:
                 ),
             ),
         ),
+        "personal_names": _rows(("value", "names", "source"), _personal_names()),
         "hashes": _rows(
             ("column", "trait", "content"),
             ((f"`{row.column}`", f"`{row.trait}`", meanings[row.column]) for row in HASHES),
@@ -100,6 +102,12 @@ def _reasons(reasons: tuple[page.Reason, ...]) -> Rows:
 def _types_by_event() -> Iterator[tuple[str, str]]:
     for event, pairs in groupby(page.EVENTS, key=itemgetter(1)):
         yield _codes(value for value, _ in pairs), f"`{event}`"
+
+
+def _personal_names() -> Iterator[tuple[str, str, str]]:
+    for (trait, source), rows in groupby(PERSONAL_NAMES, key=itemgetter(1, 2)):
+        value = trait if trait in (CLIENT, STREET) else f"`{trait}`"
+        yield value, _codes(row.name for row in rows), source
 
 
 def _title(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Hides the e-mail addresses in columns of text that are not for one (rules 9.1)."""
+"""Hides what is personal in columns of text: addresses, and in issues also what names announce (rules 9.1)."""
 
 from __future__ import annotations
 
@@ -6,55 +6,49 @@ import polars as pl
 
 from etl.columnar.string_buffers import lists_of
 from etl.options import Pii
-from etl.privacy.addresses import DROPPED, MARK, hide_addresses
-from etl.privacy.redactor import NAME_LENGTH, PLAIN_NAME, Redactor
+from etl.privacy.addresses import DROPPED, hide_addresses
+from etl.privacy.shown_texts import shown_names, shown_texts
 from etl.rules.ruleset import Ruleset
-from etl.schema import SENT_COLUMNS
+from etl.schema import is_sent
 
 
-def hide_in_columns(rows: pl.DataFrame, pii: Pii) -> pl.DataFrame:
-    """Replaces the addresses in all columns of text that come from the record, issues included.
+def hide_in_columns(rows: pl.DataFrame, pii: Pii, ruleset: Ruleset | None = None) -> pl.DataFrame:
+    """Replaces what is personal in all columns of text that come from the record, issues included.
 
     Args:
         rows: Rows of a table of `schema`, or of `schema.KEYS`.
         pii: `hash` writes hashes, `drop` makes such a text null, `keep` changes nothing.
+        ruleset: Its aliases of personal traits are personal in issues too; by default the page's.
     """
     if pii == "keep" or not rows.height:
         return rows
-    texts = [rows[name] for name in rows.columns if name in SENT_COLUMNS and rows[name].dtype == pl.String]
+    texts = [rows[name] for name, dtype in rows.schema.items() if dtype == pl.String and is_sent(name)]
     hidden = [hide_addresses(column, pii) for column in texts]
     if "issues" in rows.columns:
-        hidden.append(_hide_in_issues(rows["issues"], pii))
+        hidden.append(_hide_in_issues(rows["issues"], pii, ruleset or Ruleset()))
     return rows.with_columns(hidden)
 
 
-def _hide_in_issues(issues: pl.Series, pii: Pii) -> pl.Series:
-    """Replaces the addresses in the parameters and details of issues."""
+def _hide_in_issues(issues: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
+    """Replaces what is personal in the parameters and details of issues."""
     inner = issues.list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
     if not inner.height:
         return issues
-    hidden = inner.with_columns(hide_addresses(inner[name], pii) for name in ("parameter", "detail"))
+    hidden = inner.with_columns(
+        shown_names(inner["parameter"], pii, ruleset), shown_texts(inner["detail"], pii, ruleset)
+    )
     return lists_of(hidden.to_struct(), issues.list.len().to_numpy()).alias(issues.name)
 
 
 def hide_in_names(counts: pl.DataFrame, pii: Pii, ruleset: Ruleset) -> pl.DataFrame:
     """Replaces what is personal in counted names, and adds the counts of names that are equal then.
 
-    A name with marks that names do not have is a part of a body that is no form, such as XML.
-
     Args:
         counts: name, count.
         pii: `drop` makes a name with personal values `redacted`.
         ruleset: Its aliases of personal traits are personal too.
     """
-    names = counts["name"]
-    is_name = names.str.contains(f"^{PLAIN_NAME.pattern}$") & (names.str.len_chars() <= NAME_LENGTH)
-    texts = (~is_name).arg_true()
-    if pii == "keep":
-        return counts
-    redactor = Redactor(ruleset, pii)
-    templates = [DROPPED if pii == "drop" and MARK in one else one for one in map(redactor.name, names.gather(texts))]
-    hidden = hide_addresses(names.clone().scatter(texts, redactor.fill(templates)), pii).fill_null(DROPPED)
-    if hidden.equals(names):
+    hidden = shown_names(counts["name"], pii, ruleset).fill_null(DROPPED)
+    if hidden.equals(counts["name"]):
         return counts
     return counts.with_columns(hidden).group_by("name", maintain_order=True).agg(pl.col("count").sum())

@@ -146,7 +146,7 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
         "passthroughs": passthroughs.join(ids, on="row", maintain_order="left").select(PASSTHROUGHS.names),
         "rejections": rejections.with_columns(raws).select(REJECTIONS.names),
     }
-    hidden = {name: hide_in_columns(rows, options.pii) for name, rows in sent.items()}
+    hidden = {name: hide_in_columns(rows, options.pii, ruleset) for name, rows in sent.items()}
     tables = Tables(
         **hidden,
         keys=dedup_keys(hidden["conversions"], whole, ruleset),

@@ -321,16 +321,17 @@ def _is_json_text(judged: Judged) -> Truths:
 def _is_undecidable(judged: Judged, ruleset: Ruleset, options: Options) -> Truths:
     """Returns, for each parameter, whether its value was replaced by `redacted` and could change the row.
 
-    With `--pii hash`, the traits in `_HARMLESS` are not marked.
+    With `--pii hash`, the traits in `_HARMLESS` are not marked. A name that nothing reads changes no row.
     """
-    params = judged.fields.params
+    params, meanings = judged.fields.params, judged.fields.meanings
     harmless = {
         name
         for field in ruleset.exact_fields
         if field.name in _HARMLESS and options.pii == "hash"
         for name in field.accepted
     }
-    is_harmful = ~params.names.is_in(list(harmless)).to_numpy()
+    is_read = meanings["is_recognised"] | meanings["near_miss"].is_not_null()
+    is_harmful = (is_read & ~params.names.is_in(list(harmless))).to_numpy()
     is_dropped: Truths = (params.values == DROPPED).to_numpy() & is_harmful[params.numbers]
     return is_dropped
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from etl.options import Options
 from etl.privacy.addresses import hide_text
+from etl.privacy.shown_texts import shown_text
 from etl.reports.explain.explanation import Explanation, Line, ParameterUse, Step
 from etl.reports.explain.parameter_steps import list_uses
 from etl.reports.explain.steps import list_steps, plain
@@ -54,7 +55,7 @@ def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options)
     return Explanation(
         record=_without_addresses(record, options),
         ruleset={"name": ruleset.name, "digest": ruleset.digest},
-        parameters=tuple(ParameterUse(*_hidden(use, options)) for use in uses),
+        parameters=tuple(_shown_use(use, ruleset, options) for use in uses),
         steps=tuple(_without_addresses(step, options) for step in (*steps, ended)),
         outcome=outcome,
         tables=tables,
@@ -72,6 +73,11 @@ def _without_addresses(step: Step, options: Options) -> Step:
         step.name,
         tuple(line if line.what == "source" else Line(*_hidden(line, options)) for line in step.lines),
     )
+
+
+def _shown_use(use: ParameterUse, ruleset: Ruleset, options: Options) -> ParameterUse:
+    """Replaces the addresses in the use of a parameter, and in its value also what names announce."""
+    return ParameterUse(*_hidden(use._replace(value=shown_text(use.value, options.pii, ruleset)), options))
 
 
 def _hidden(texts: Iterable[Any], options: Options) -> list[Any]:

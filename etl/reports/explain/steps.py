@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from etl.options import Options
+from etl.privacy.shown_texts import shown_text
 from etl.privacy.trait_hashes import HASHES
 from etl.reports.explain.explanation import Line, ParameterUse, Step
 from etl.reports.explain.wording import CURRENCY_FAULT, EVENT, NAME, TIME
@@ -55,6 +56,8 @@ def list_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset,
     """
     filled = build_conversions(judged.postbacks, judged.verdicts, judged.fields, ruleset, options)
     (row,) = protect_match_key(filled, options).to_dicts()
+    for name in ("value_text", "timestamp_text"):  # no table shows these texts
+        row[name] = row[name] and shown_text(row[name], options.pii, ruleset)
     postback = JudgedPostback(judged, row, uses, ruleset, options)
     steps = _STEPS if judged.tables.conversions.height else _STEPS[: -len(_OF_CONVERSIONS)]
     return tuple(Step(name, tuple(list_lines(postback))) for name, list_lines in steps)
