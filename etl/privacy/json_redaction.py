@@ -42,6 +42,11 @@ _OPENERS: Final = tuple(b"{[")
 #: Bytes without which a string is no form, URL or JSON.
 _NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{["))
 
+#: Whether a text may hold a percent-encoded parameter, by the two hex digits behind `%`.
+_NESTING_ESCAPES: Final = np.zeros((256, 256), np.bool_)
+for _code in ("3D", "3d", "25"):
+    _NESTING_ESCAPES[ord(_code[0]), ord(_code[1])] = True
+
 #: A time: a text with a colon that announces no value, as `phone: 555 0187` does.
 _TIME: Final = r"^[0-9TZ:., +-]*$"
 
@@ -206,7 +211,10 @@ def _suspects(buffer: Bytes, values: JsonValues, is_hidden: Truths, redactor: Re
         return np.unique(strings[found[is_within]])
 
     is_suspect = ~is_hidden & ((values.kinds == json_tokenizer.ESCAPED) | (values.kinds == json_tokenizer.NUMBER))
-    is_suspect[holding(np.concatenate([address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer])]))] = True
+    percents = np.flatnonzero(buffer[:-2] == ord("%"))
+    percents = percents[_NESTING_ESCAPES[buffer[percents + 1], buffer[percents + 2]]]
+    nesting = [address_positions(buffer), np.flatnonzero(_NESTING_BYTES[buffer]), percents]
+    is_suspect[holding(np.concatenate(nesting))] = True
     is_suspect[strings[_STRUCTURED_BEGINS[buffer[values.starts[strings]]]]] = True
     colons = np.flatnonzero(buffer == ord(":"))
     announcing = holding(colons[buffer[colons - 1] != ord('"')])  # a colon behind a quote ends a name

@@ -53,6 +53,8 @@ _FORM_OR_URL: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
 
 #: A part of a value of a form without which the value, decoded, is no form, URL, JSON, XML or IPv6 address.
 _NESTING: Final = re.compile(r"[=?{\[@\\<]|%(?:7B|5B|3D|3F|25|40|3A|5C|3C)", re.IGNORECASE)
+#: A part of a text without a grammar that holds a percent-encoded parameter.
+_ENCODED_FORM: Final = re.compile(r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*%(?:25){0,3}3[dD][^\s&=?#\"'<>]*")
 #: A part of a value that no encoding leaves.
 _UNENCODED: Final = re.compile(r'["<>]')
 _MAX_LAYERS: Final = 4
@@ -184,6 +186,8 @@ class Redactor(NamedValueRedactor):
     def free_text(self, text: str) -> str:
         """Returns the template of text without a grammar: what follows a personal name in any syntax goes."""
         text = BASE64_WITHIN.sub(self._base64_within, text)
+        if "%" in text:
+            text = _ENCODED_FORM.sub(lambda match: self._encoded_value("", match[0]), text)
         return self.scrub(hide_named(self._pairs(text), self))
 
     def line_text(self, text: str) -> str:
