@@ -288,8 +288,12 @@ _TURN: Final = (
 )
 
 
+def kind_of(seed: int) -> str:
+    """The kind of the case of a seed."""
+    return _TURN[seed % len(_TURN)]
+
+
 def draw(seed: int) -> Case:
     """Draws the case of a seed."""
-    rng = random.Random(seed)
-    kind = _TURN[seed % len(_TURN)]
+    rng, kind = random.Random(seed), kind_of(seed)
     return Case(kind, DRAWS[kind](rng))

@@ -44,7 +44,8 @@ _ADDRESS: Final = re.compile(rb"wxv[0-9]{5}\.zq@example\.com", re.IGNORECASE)
 _NAMED: Final = re.compile(
     rb"(?:^|[?&{,;\s\"])\"?(?:first_?name|last_?name|full_?name|city|zipcode)(?:=|\"\s?:\s?\"?)Zqwx[a-z]{2}[0-9]{5}"
 )
-_ESCAPED: Final = re.compile(rb"\\+u00([0-9a-fA-F]{2})|\\+x([0-9a-fA-F]{2})")
+#: An escape of JSON or of a log; nothing writes the percent sign of another escape so.
+_ESCAPED: Final = re.compile(rb"\\+(?:u00|x)(?!25)([0-9a-fA-F]{2})")
 
 
 def left_in(text: bytes, *, is_named: bool = True) -> bytes | None:
@@ -53,7 +54,7 @@ def left_in(text: bytes, *, is_named: bool = True) -> bytes | None:
         found = _ADDRESS.search(text) or (_NAMED.search(text) if is_named else None)
         if found:
             return text[max(0, found.start() - 80) : found.end() + 20]
-        text = _ESCAPED.sub(lambda match: bytes((int(match[1] or match[2], 16),)), unquote_to_bytes(text))
+        text = _ESCAPED.sub(lambda match: bytes((int(match[1], 16),)), unquote_to_bytes(text))
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from typing import Final
@@ -15,13 +16,16 @@ from tests.fuzz.faults import BrokenLawError, Fault
 _SECONDS: Final = 2.0
 _SECONDS_A_BYTE: Final = 40e-6
 
+#: So many times as long may all take: the sanitizers slow Python.
+_PATIENCE: Final = float(os.environ.get("FUZZ_PATIENCE", "1"))
+
 #: So many times the time is no busy machine.
 _SURELY: Final = 3
 
 
 def fault_of(case: Case) -> Fault | None:
     """Holds a case against the laws; returns the first that it breaks."""
-    most = _SECONDS + _SECONDS_A_BYTE * len(case.data)
+    most = (_SECONDS + _SECONDS_A_BYTE * len(case.data)) * _PATIENCE
     began = time.process_time()
     fault = _broken(case)
     seconds = time.process_time() - began

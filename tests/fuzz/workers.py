@@ -12,7 +12,7 @@ import secrets
 import sys
 import time
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.fuzz.search import Found
 
 #: A case that takes longer hangs.
-_HANG_SECONDS = 120
+_HANG_SECONDS = 300
 
 
 def main() -> int:
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="the first seed; a random one by default")
     parser.add_argument("--count", type=int, help="how many seeds; by default as many as the time allows")
     parser.add_argument("--jobs", type=int, default=2, help="processes; 2 by default")
+    parser.add_argument("--kinds", help="kinds of cases, with commas between; all by default")
     options = parser.parse_args()
     first = secrets.randbelow(1 << 32) if options.seed is None else options.seed
     jobs = min(options.jobs, options.count or options.jobs)
@@ -39,7 +40,10 @@ def main() -> int:
     current = [context.Value("q", -1) for _ in range(jobs)]
     until = time.monotonic() + options.seconds
     workers = [
-        context.Process(target=_work, args=(first + turn, jobs, options.count and options.count - turn, until, seed))
+        context.Process(
+            target=_work,
+            args=(_Share(first + turn, jobs, options.count and options.count - turn, options.kinds), until, seed),
+        )
         for turn, seed in enumerate(current)
     ]
     print(f"Seeds from {first} on, {options.seconds:.0f} s.", flush=True)
@@ -51,16 +55,28 @@ def main() -> int:
     return not is_clean
 
 
-def _work(first: int, step: int, number: int | None, until: float, current: Synchronized[int]) -> None:
+class _Share(NamedTuple):
+    """The seeds of a process: the first, each so-many-eth, up to how many, and the kinds of their cases."""
+
+    first: int
+    step: int
+    number: int | None
+    kinds: str | None
+
+
+def _work(share: _Share, until: float, current: Synchronized[int]) -> None:
     """Looks for faults among every so-many-eth seed; ends with 1 if there are any."""
+    from tests.fuzz.cases import kind_of
     from tests.fuzz.search import minimised, search
 
     def begin(seed: int) -> None:
         current.value = seed
 
+    first, step, number, kinds = share
     seeds = range(first, first + number, step) if number else count(first, step)
+    wanted = (seed for seed in seeds if not kinds or kind_of(seed) in kinds.split(","))
     is_clean = True
-    for found in search(seeds, lambda: time.monotonic() > until, begin):
+    for found in search(wanted, lambda: time.monotonic() > until, begin):
         is_clean = False
         _report(found, minimised(found.case, found.fault))
     sys.exit(not is_clean)
