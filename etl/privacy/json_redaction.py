@@ -44,7 +44,7 @@ _NESTING_BYTES: Final = np.isin(np.arange(256), tuple(b"=?{["))
 
 #: Whether a text may hold a percent-encoded parameter, by the two hex digits behind `%`.
 _NESTING_ESCAPES: Final = np.zeros((256, 256), np.bool_)
-for _code in ("3D", "3d", "25"):
+for _code in ("3A", "3a", "3D", "3d", "25"):
     _NESTING_ESCAPES[ord(_code[0]), ord(_code[1])] = True
 
 #: A time: a text with a colon that announces no value, as `phone: 555 0187` does.

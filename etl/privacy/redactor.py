@@ -54,7 +54,7 @@ _FORM_OR_URL: Final = re.compile(r"(?:[^\s?=]*\?)?[^\s?=&]+=")
 #: A part of a value of a form without which the value, decoded, is no form, URL, JSON, XML or IPv6 address.
 _NESTING: Final = re.compile(r"[=?{\[@\\<]|%(?:7B|5B|3D|3F|25|40|3A|5C|3C)", re.IGNORECASE)
 #: A part of a text without a grammar that holds a percent-encoded parameter.
-_ENCODED_FORM: Final = re.compile(r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*%(?:25){0,3}3[dD][^\s&=?#\"'<>]*")
+_ENCODED_FORM: Final = re.compile(r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*%(?:25){0,3}3[aAdD][^\s&=?#\"'<>]*")
 #: A part of a value that no encoding leaves.
 _UNENCODED: Final = re.compile(r'["<>]')
 _MAX_LAYERS: Final = 4
