@@ -140,7 +140,7 @@ def _bytes(text: str) -> bytes:
 def _layout_of(spelling: str) -> Variable | None:
     """Returns the variable for a time with a strftime layout, as `%{%Y-%m-%d %H:%M:%S}t`; None for other variables."""
     layout = _LAYOUT.fullmatch(spelling)
-    if not layout or any(code not in _LAYOUT_CODES for code in re.findall("%(.)", layout[1])):
+    if not layout or any(code not in _LAYOUT_CODES for code in re.findall("%(.?)", layout[1])):
         return None
     pieces = (
         _LAYOUT_CODES[piece[1:]] if piece.startswith("%") else re.escape(piece) for piece in re.split("(%.)", layout[1])
