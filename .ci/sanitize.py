@@ -55,7 +55,8 @@ cpdef read_unchecked(const unsigned char[::1] buffer, Py_ssize_t place)
 """,
 }
 
-#: An exception in a function that cannot raise is only printed: here it ends the process.
+#: What each process begins with: an exception in a function that cannot raise is only printed, but here it ends the
+#: process.
 BEGIN: Final = f"""
 import os, sys
 sys.path.insert(0, {str(BUILT)!r})
@@ -64,7 +65,7 @@ def end(unraisable):
     os._exit(3)
 sys.unraisablehook = end
 """
-READ: Final = BEGIN + "import numpy, planted; planted.{}(numpy.zeros(64, numpy.uint8).data, {})"
+READ: Final = "import numpy, planted; planted.{}(numpy.zeros(64, numpy.uint8).data, {})"
 
 #: What tries the loops most: the tests that bind them to plain Python and to the exact ways, and the fuzzer.
 TESTS: Final = ("loops", "json_batches", "access_logs", "text_hash", "vectors")
@@ -78,7 +79,7 @@ def build() -> None:
 
     shutil.rmtree(BUILT, ignore_errors=True)
     shutil.copytree(ROOT / "etl", BUILT / "etl", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for name, text in PLANTED.items():
+    for name, text in {**PLANTED, "sitecustomize.py": BEGIN}.items():
         (BUILT / name).write_text(text, encoding="utf-8")
     os.chdir(BUILT)
     extensions = [
@@ -103,7 +104,7 @@ def environment() -> dict[str, str]:
         "LD_PRELOAD": library.stdout.strip(),
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{BUILT}{os.pathsep}{ROOT}",
         "PYTHONMALLOC": "malloc",
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "POLARS_MAX_THREADS": "1",
