@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
-.PHONY: help setup run test soak lint types check docs site bench nights sdist uncompiled wheels licences clean
+.PHONY: help setup run test soak fuzz sanitize lint types check docs site bench nights sdist uncompiled wheels licences clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,17 @@ test: $(READY) ## Run the tests: all kinds of random input, but not all of it (6
 
 soak: $(READY) ## Pass thousands of histories of a warehouse
 	HISTORIES=3200 $(BIN)/python -m pytest -n auto --dist worksteal tests/test_warehouse_histories.py
+
+# The shell has a variable SECONDS, too: only one that is given to make counts.
+fuzz: $(READY) ## Look for faults on random inputs for 10 minutes (SECONDS=120 for 2), by a SEED or a random one
+	$(BIN)/python -m tests.fuzz --seconds $(if $(filter command line,$(origin SECONDS)),$(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+$(VENV)/.sanitize: $(READY)
+	$(INSTALL) 'postback-etl[sanitize]'
+	touch $@
+
+sanitize: $(VENV)/.sanitize ## Try the compiled loops with checks of all bounds (2 minutes); needs gcc with libasan
+	$(BIN)/python .ci/sanitize.py
 
 lint: $(READY) ## Check style and formatting (1 minute)
 	$(BIN)/ruff check .

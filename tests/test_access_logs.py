@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import random
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.sources.format import Settings
 from etl.sources.readers import access_log
-from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import read_lines
 from tests.effort import draws
 from tests.places import SHARED, reads_shared
+from tests.twins import check_lines
 
 CORPORA = SHARED / "corpora" / "access_logs"
 
@@ -28,27 +27,6 @@ REGULAR = (
 )
 
 
-def read(data: bytes, *, slowly: bool) -> pl.DataFrame:
-    frames = []
-    for batch in read_lines(io.BytesIO(data), 0, len(data), 10_000):
-        lines = [batch.buffer[s:e].tobytes() for s, e in zip(batch.starts, batch.ends, strict=True)]
-        if slowly:
-            records: list[Record] = [access_log.blank_or_comment(line) or access_log.read_line(line) for line in lines]
-            columns = as_columns(records)
-        else:
-            columns = access_log.read_batch(batch)
-        frames.append(pl.DataFrame(columns).select(sorted(NAMES)))
-    return pl.concat(frames) if frames else pl.DataFrame()
-
-
-NAMES = {"received_at", "http_method", "http_status", "client_ip", "user_agent", "path", "query", "fault"}
-
-
-def check(data: bytes) -> None:
-    fast, slow = read(data, slowly=False), read(data, slowly=True)
-    assert fast.equals(slow), [pair for pair in zip(fast.rows(), slow.rows(), strict=True) if pair[0] != pair[1]][:3]
-
-
 def test_regular_lines_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     (batch,) = read_lines(io.BytesIO(REGULAR.replace(b"29/Feb", b"28/Feb")), 0, len(REGULAR), 10_000)
     exact: list[int] = []
@@ -56,7 +34,7 @@ def test_regular_lines_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) ->
     access_log.read_batch(batch)
     assert exact == []
     monkeypatch.undo()
-    check(REGULAR)
+    check_lines(REGULAR)
 
 
 #: Of each example, six inputs are lines of one: reading few lines costs as much as reading many.
@@ -64,13 +42,13 @@ DAMAGES = st.lists(st.tuples(st.integers(0, 2**32), st.integers(1, 6)), min_size
 
 
 def test_an_address_with_a_zone_is_no_virtual_host() -> None:
-    check(b'fe80::1%eth0 192.0.2.7 - - [01/Jan/2024:00:00:00 +0000] "GET /a?c HTTP/1.1" 200 2\n')
+    check_lines(b'fe80::1%eth0 192.0.2.7 - - [01/Jan/2024:00:00:00 +0000] "GET /a?c HTTP/1.1" 200 2\n')
 
 
 @settings(max_examples=draws(15, 50), deadline=None)
 @given(DAMAGES)
 def test_damaged_lines_read_alike_either_way(inputs: list[tuple[int, int]]) -> None:
-    check(b"".join(damaged(*one) for one in inputs))
+    check_lines(b"".join(damaged(*one) for one in inputs))
 
 
 def damaged(seed: int, damages: int) -> bytes:
@@ -104,10 +82,10 @@ def test_a_line_without_the_word_is_counted_as_it_would_be_if_it_were_read(seed:
 @settings(max_examples=draws(12, 40), deadline=None)
 @given(st.lists(st.binary(max_size=300), min_size=5, max_size=5))
 def test_no_bytes_raise(inputs: list[bytes]) -> None:
-    check(b"\n".join(inputs))
+    check_lines(b"\n".join(inputs))
 
 
 @reads_shared
 def test_real_logs_read_alike_either_way() -> None:
     for path in sorted(CORPORA.rglob("*.log")):
-        check(path.read_bytes())
+        check_lines(path.read_bytes())

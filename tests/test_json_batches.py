@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import random
-from collections.abc import Iterator
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.columnar import json_codec
-from etl.sources.format import Settings
-from etl.sources.formats.registry import BARE_LINES, rows_of, start_reader
-from etl.sources.readers import access_log, json_batch
-from etl.sources.readers.json_matching import format_matcher
-from etl.sources.record import Record, as_columns
-from etl.sources.records.lines import Batch, read_lines
+from etl.sources.readers import json_batch
+from etl.sources.record import Record
 from tests import adversary
 from tests.effort import draws
-
-READ = start_reader(BARE_LINES, Settings())
-IS_CLAIMED = format_matcher(rows_of("json", Settings())).may_match
+from tests.twins import IS_CLAIMED, batches, check_json
 
 REGULAR = (
     b'{"received_at":"2024-05-14T00:00:00.172Z","method":"POST","path":"/a/collect/b?x=1","headers":{"User-Agent":"c",'
@@ -34,34 +24,6 @@ REGULAR = (
 )
 
 
-def batches(data: bytes) -> Iterator[Batch]:
-    return read_lines(io.BytesIO(data), 0, len(data), 100_000)
-
-
-def record_of(batch: Batch, i: int) -> Record:
-    text = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
-    return access_log.blank_or_comment(text) or READ(text)
-
-
-def told(columns: dict[str, pl.Series]) -> list[dict[str, object]]:
-    """The rows, with structures parsed: their notation means nothing."""
-    rows = pl.DataFrame(columns).to_dicts()
-    for row in rows:
-        for field in row["fields"] or ():
-            if field["is_structure"]:
-                field["text"] = json_codec.compact(json_codec.parse(field["text"].encode()))
-    return rows
-
-
-def check(data: bytes) -> None:
-    for batch in batches(data):
-        slow = as_columns([record_of(batch, i) for i in range(len(batch.starts))])
-        fast = json_batch.read_batch(batch, lambda i, batch=batch: record_of(batch, i), IS_CLAIMED)
-        for ours, theirs in zip(told(fast), told({name: slow[name] for name in fast}), strict=True):
-            assert ours == theirs
-        assert {name: column.dtype for name, column in fast.items()} == {n: slow[n].dtype for n in fast}
-
-
 def test_regular_records_are_read_the_fast_way() -> None:
     (batch,) = batches(REGULAR)
 
@@ -69,19 +31,19 @@ def test_regular_records_are_read_the_fast_way() -> None:
         raise AssertionError(batch.buffer[batch.starts[i] : batch.ends[i]].tobytes())
 
     json_batch.read_batch(batch, refuse, IS_CLAIMED)
-    check(REGULAR)
+    check_json(REGULAR)
 
 
 def test_a_record_that_is_cut_short_leaves_the_others_as_they_are() -> None:
     record = b'{"click_id":["x",1],"b":{"c":"d"}}'
     for end in range(len(record)):
-        check(b'{"click_id":1}\n' + record[:end] + b"\n")
-        check(record[:end] + b'\n{"click_id":[1]}\n')
+        check_json(b'{"click_id":1}\n' + record[:end] + b"\n")
+        check_json(record[:end] + b'\n{"click_id":[1]}\n')
 
 
 @pytest.mark.parametrize("seed", range(draws(3, 12)))
 def test_odd_records_read_alike_either_way(seed: int) -> None:
-    check(adversary.json_lines(seed, 300))
+    check_json(adversary.json_lines(seed, 300))
 
 
 def damaged(seed: int, damages: int) -> bytes:
@@ -101,10 +63,10 @@ EIGHT = {"min_size": 8, "max_size": 8}
 @settings(max_examples=draws(15, 50), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**32), st.integers(1, 5)), **EIGHT))
 def test_damaged_records_read_alike_either_way(inputs: list[tuple[int, int]]) -> None:
-    check(b"\n".join(damaged(*one) for one in inputs))
+    check_json(b"\n".join(damaged(*one) for one in inputs))
 
 
 @settings(max_examples=draws(8, 25), deadline=None)
 @given(st.lists(st.binary(max_size=200), **EIGHT))
 def test_no_bytes_raise(inputs: list[bytes]) -> None:
-    check(b"\n".join(b"{" + data for data in inputs))
+    check_json(b"\n".join(b"{" + data for data in inputs))

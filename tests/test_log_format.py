@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ CASES: dict[str, tuple[str, bytes, dict[str, Any]]] = {
         {"query": "x=1", "client_ip": "192.0.2.7", "user_agent": "Acme/1", "received_at": NOON},
     ),
     "a request that is none": ('$remote_addr "$request" $status', b'192.0.2.7 "-" 400', {"fault": "not_a_request"}),
+    "a format that is not UTF-8": (
+        os.fsdecode(b"\xb1 $request_uri"),
+        b"\xb1 /a/collect/b?x=1",
+        {"query": "x=1"},
+    ),
     "a path that is none": ("$uri $args", b"- x=1", {"fault": "not_a_request"}),
     "a line of another format": ("$uri $args", b"/a/collect/b", {"fault": "malformed_record"}),
 }
@@ -151,6 +157,11 @@ def test_keys_of_ones_own_are_detected(tmp_path: Path) -> None:
         ("[a]\npattern = '(?P<query>x)'\nescape = 'x'", "Known: none"),
         ("[a]\npattern = '(?P<query>x)'\ncolour = 'x'", "'colour'"),
         ("[a.keys]\ncolour = 'x'", "'colour'"),
+        ("[a]\npattern = 5", "a text in quotes"),
+        ("[a]\npattern = '(?P<query>x)'\nescape = {}", "a text in quotes"),
+        ("[a]\npattern = '(?P<query>x)'\nis_zoned = 'no'", "true or false"),
+        ("[a]\nmarks = 5\n[a.keys]\npayload = 'x'", "a list of texts"),
+        ("[a.keys]\npayload = [1]", "a name or a list of names"),
     ],
 )
 def test_a_wrong_row_is_refused(text: str, words: str, tmp_path: Path) -> None:

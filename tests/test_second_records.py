@@ -12,9 +12,10 @@ from etl.sources.format import Format, Settings
 from etl.sources.formats.log_format import NAMED, compile_log_format
 from etl.sources.formats.registry import BY_NAME, FORMATS, start_reader
 from etl.sources.readers import access_log
-from etl.sources.readers.second_records import is_second_record
+from etl.sources.readers.second_records import head_of, is_second_record
 from etl.sources.record import Record, as_columns
 from etl.sources.records.lines import read_lines
+from tests.growth import growth
 
 COMBINED = b'192.0.2.7 - - [01/May/2024:12:00:00 +0000] "GET /acme/collect/shop?click_id=a HTTP/1.1" 200 2 "-" "Acme/1"'
 CUSTOM = (
@@ -179,3 +180,11 @@ def test_a_line_that_ends_within_its_user_agent_keeps_what_stands_before(name: s
     begin = line.index(b'"Acme/1"')
     for place in range(begin + 1, begin + len(b'"Acme/1')):
         assert read(row, line[:place]) == whole._replace(user_agent=None)
+
+
+@pytest.mark.parametrize("name", ["aws_s3", "haproxy", "iis_native"])
+@pytest.mark.parametrize("unit", [b"00.02:00:", b"1714564800."])
+def test_a_head_is_sought_once_in_a_word(name: str, unit: bytes) -> None:
+    head = head_of(BY_NAME[name].pattern or b"")
+    assert head
+    assert growth(lambda size: lambda: head.search(unit * (size // len(unit))), 4_096) is None

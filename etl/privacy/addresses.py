@@ -51,9 +51,10 @@ _EMAIL: Final = re.compile(
     r"([\w+][\w.+'’-]*@(?:[\w-]+\.)+(?:xn--[\w-]+|[^\W\d_]{2,}))"
 )
 
-#: The escape of a character that an address may contain, in JSON that cannot be parsed and perhaps within a string.
+#: The escape of a character that an address may contain, in JSON that cannot be parsed and perhaps within a string; a
+#: server may have escaped its backslashes.
 _ESCAPED_CHARACTER: Final = re.compile(
-    r"(?<!\\)\\+(?:u00|x)(2[bBdDeE]|3[0-9]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
+    r"(?<!\\)\\+(?:x5[cC]\\{0,4}){0,4}(?:u00|x)(2[bBdDeE]|3[0-9]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 )
 
 #: A part of a text that is percent-encoded and contains the sign, which may be escaped.
@@ -111,7 +112,7 @@ def unescaped(text: str) -> str:
         >>> unescaped(r"\u0061\x6e\\u006e\u0040example.com\u000a")
         'ann@example.com\\u000a'
     """
-    if "40" not in text or "\\" not in text:
+    if "\\" not in text or not ("40" in text or "@" in text):
         return text
     return _ESCAPED_CHARACTER.sub(lambda match: chr(int(match[1], 16)), text)
 

@@ -124,15 +124,16 @@ class Redactor(NamedValueRedactor):
 
     def _broken(self, text: str) -> str:
         """Returns the template of a broken text whose other parts stay, even with `drop`."""
-        hidden = self.free_text(_SIGN_ENTITY.sub("@", unescaped(text.replace(MARK, "\ufffd"))))
+        hidden = self.free_text(_SIGN_ENTITY.sub("@", unescaped(text)))
         return self._digits(TORN_EMAIL.sub(lambda match: self.placeholder("email", match[0], None), hidden))
 
     def unread_text(self, text: str) -> str:
         """Returns the template of a record that could not be read: if it is JSON, its texts are broken, not itself."""
         if self._pii == "drop":
             return DROPPED
+        text = text.replace(MARK, "\ufffd")
         try:
-            value = parsed(text.replace(MARK, "\ufffd"))
+            value = parsed(text)
         except json_codec.JsonError:
             return self.broken_text(text)
         self._is_unread = True

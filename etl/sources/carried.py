@@ -117,7 +117,8 @@ def complete(columns: dict[str, pl.Series], opened: Opened, settings: Settings) 
     if not opened.times:
         return columns
     received, fault = columns["received_at"], columns["fault"]
-    times = pl.Series(opened.times, dtype=pl.String).set(received.is_not_null(), None)
+    sent = [json_codec.without_surrogates(time) for time in opened.times]
+    times = pl.Series(sent, dtype=pl.String).set(received.is_not_null(), None)
     if times.null_count() < len(times):
         zone = zone_of(dict(settings.columns).get("received_at", ""), settings.timezone)
         found = map_distinct(times, lambda text: instant_of(text, settings.time, zone), INSTANT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,19 @@ _FLAGS: Final = ("is_zoned", "is_body_logged")
 _LISTS: Final = ("marks", "container", "samples")
 #: A name, and the layout of times behind its last colon before the first `%`.
 _TIMED: Final = re.compile(r"([^%]+):([^%:]*%.*)")
+
+
+def _are_texts(value: object) -> bool:
+    """Returns whether a value is a list of texts."""
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+#: The keys of a format, which values they take, and how a message says so.
+_ACCEPTED: Final[tuple[tuple[tuple[str, ...], Callable[[object], bool], str], ...]] = (
+    (_TEXTS, lambda value: isinstance(value, str), "a text in quotes"),
+    (_FLAGS, lambda value: isinstance(value, bool), "true or false"),
+    (_LISTS, _are_texts, "a list of texts"),
+)
 _GROUPS: Final = frozenset(("request", "target", "path", "query"))
 _ALL_GROUPS: Final = _GROUPS | {"method", "body", "time", "status", "client", "agent"}
 
@@ -117,6 +130,10 @@ def _row(path: Path, name: str, table: Any) -> Format:
     unknown = table.keys() - {*_TEXTS, *_FLAGS, *_LISTS, "keys"}
     if unknown:
         raise FormatError(f"{where} has an unknown key {min(unknown)!r}.", "Correct its name, or leave it out.")
+    for keys, is_right, accepted in _ACCEPTED:
+        for key in keys:
+            if key in table and not is_right(table[key]):
+                raise FormatError(f"{where} has {key} = {table[key]!r}.", f"Write {accepted}.")
     kind = next(kind for kind in _KINDS if kind in table)
     values: dict[str, Any] = {key: table[key] for key in (*_TEXTS, *_FLAGS) if key in table}
     values |= {key: tuple(table[key]) for key in ("marks", "container") if key in table}
@@ -131,11 +148,11 @@ def _row(path: Path, name: str, table: Any) -> Format:
     return Format(**{"what": f"a format of {path.name}", "link": "", **values, "name": name, "family": _KINDS[kind]})
 
 
-def _pattern(where: str, text: Any) -> bytes:
+def _pattern(where: str, text: str) -> bytes:
     """Checks the regular expression of a format and its named groups."""
     try:
         groups = re.compile(text.encode()).groupindex
-    except (re.error, AttributeError, RecursionError, OverflowError, ValueError) as error:
+    except (re.error, RecursionError, OverflowError, ValueError) as error:
         raise FormatError(
             f"{where} has a pattern that is not a valid regular expression: {error}", "Correct the pattern."
         ) from error
@@ -145,7 +162,7 @@ def _pattern(where: str, text: Any) -> bytes:
             "Name a group request, target, path or query. "
             f"Other groups can only be {', '.join(sorted(_ALL_GROUPS - _GROUPS))}.",
         )
-    return bytes(text.encode())
+    return text.encode()
 
 
 def _keys(where: str, table: Any) -> dict[str, tuple[str, ...]]:
@@ -155,4 +172,7 @@ def _keys(where: str, table: Any) -> dict[str, tuple[str, ...]]:
     unknown = [role for role in table if role not in ROLES]
     if unknown:
         raise FormatError(f"{where} has keys for an unknown role: {unknown[0]!r}.", f"Known: {', '.join(ROLES)}.")
+    wrong = [role for role, paths in table.items() if not (isinstance(paths, str) or (paths and _are_texts(paths)))]
+    if wrong:
+        raise FormatError(f"{where} has {wrong[0]} = {table[wrong[0]]!r}.", "Write a name or a list of names.")
     return {ROLES[role]: (paths,) if isinstance(paths, str) else tuple(paths) for role, paths in table.items()}

@@ -101,7 +101,7 @@ def compile_log_format(text: str) -> Format:
     tokens = _NGINX if "$" in literal and not _APACHE.search(literal.replace("$", "")) else _APACHE
     pattern, cut, filled, end = b"", b"", set[str](), 0
     for token in tokens.finditer(literal):
-        pattern += re.escape(literal[end : token.start()].encode())
+        pattern += re.escape(_bytes(literal[end : token.start()]))
         end = token.end()
         spelling = _spelling(token)
         variable = _BY_SPELLING.get(spelling) or _layout_of(spelling)
@@ -116,7 +116,7 @@ def compile_log_format(text: str) -> Format:
         else:
             unquoted = variable.pattern if variable and not variable.fills else rb".*?"
             pattern += _ANY if literal[token.start() - 1 : token.start()] == '"' else unquoted
-    pattern += re.escape(literal[end:].encode()) + cut
+    pattern += re.escape(_bytes(literal[end:])) + cut
     _check(filled, text)
     return Format(
         "custom",
@@ -132,15 +132,20 @@ def compile_log_format(text: str) -> Format:
     )
 
 
+def _bytes(text: str) -> bytes:
+    """Returns the bytes of a text; of an argument that is not UTF-8, the bytes that the shell passed."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _layout_of(spelling: str) -> Variable | None:
     """Returns the variable for a time with a strftime layout, as `%{%Y-%m-%d %H:%M:%S}t`; None for other variables."""
     layout = _LAYOUT.fullmatch(spelling)
-    if not layout or any(code not in _LAYOUT_CODES for code in re.findall("%(.)", layout[1])):
+    if not layout or any(code not in _LAYOUT_CODES for code in re.findall("%(.?)", layout[1])):
         return None
     pieces = (
         _LAYOUT_CODES[piece[1:]] if piece.startswith("%") else re.escape(piece) for piece in re.split("(%.)", layout[1])
     )
-    return Variable((spelling,), "time", "".join(pieces).encode())
+    return Variable((spelling,), "time", _bytes("".join(pieces)))
 
 
 def _literal(text: str) -> tuple[str, str]:

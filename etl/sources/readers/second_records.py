@@ -22,6 +22,9 @@ _BEGINNINGS: Final = {
 _TOKEN: Final = re.compile(rb"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?P<(?P<name>\w+)>|[()|]", re.DOTALL)
 _LITERALS: Final = re.compile(rb"(?:(?:\\[^A-Za-z0-9]|[^\\.^$*+?{}\[\]()|])(?![*+?{]))*")
 _NAMED: Final = re.compile(rb"\(\?P<\w+>")
+#: The beginning of a pattern that is a run of bytes of a class.
+_CLASS: Final = rb"\\S|\[(?:\\.|[^\]\\])+\]"
+_RUN: Final = re.compile(rb"(?:(%b)\+|\(\?:(%b)\+\))(?![?*+{])" % (_CLASS, _CLASS))
 
 #: What every time contains: hours and seconds, or ten digits.
 _TIME: Final = re.compile(rb":\d\d:\d\d|\d{9}")
@@ -104,9 +107,15 @@ def _groups_of(pattern: bytes) -> list[_Group]:
 
 
 def _closed(piece: bytes) -> bytes:
-    """Returns the beginning of a pattern with its open groups closed, and without names of groups."""
+    """Returns the beginning of a pattern with its open groups closed, and without names of groups.
+
+    Where it begins with a run of bytes, it matches from the first of them only. A search that began at each of them
+    would look at each from each.
+    """
     marks = [token[0][:1] for token in _TOKEN.finditer(piece)]
-    return _NAMED.sub(b"(?:", piece) + b")" * (marks.count(b"(") - marks.count(b")"))
+    closed = _NAMED.sub(b"(?:", piece) + b")" * (marks.count(b"(") - marks.count(b")"))
+    run = _RUN.match(closed)
+    return b"(?<!" + (run[1] or run[2]) + b")" + closed if run else closed
 
 
 @lru_cache(maxsize=64)
@@ -121,7 +130,7 @@ def head_of(pattern: bytes, *, reaches_request: bool = False) -> re.Pattern[byte
 
     Examples:
         >>> head_of(rb'(?P<client>\S+) \[(?P<time>\d+)\] "(?P<request>.*)"|other .*').pattern
-        b'(?:\\S+) \\[(?:\\d+)\\] "'
+        b'(?<!\\S)(?:\\S+) \\[(?:\\d+)\\] "'
     """
     pieces = dict[int, bytes]()
     groups = _groups_of(pattern)
@@ -168,14 +177,20 @@ def find_second(line: bytes, head: re.Pattern[bytes], *, is_torn: bool = False) 
             continue
         reached = time.start() + _WINDOW // 4
         begin, end = max(first, time.start() - _WINDOW), time.start() + _WINDOW
-        found = head.search(line, begin, end)
-        if found and found.end() <= own_end:
-            found = head.search(line, max(begin, own_end), end)
+        found = _search(head, line, begin, end)
+        if found and found[1] <= own_end:
+            found = _search(head, line, max(begin, own_end), end)
         if found:
-            place = _place(line, found)
-            is_behind = bool(own) and found.start() >= own_end
+            place = _place(line, *found)
+            is_behind = bool(own) and found[0] >= own_end
             return place if is_behind or _begins_like(line, place) else None
     return None
+
+
+def _search(head: re.Pattern[bytes], line: bytes, begin: int, end: int) -> tuple[int, int] | None:
+    """Returns where a head begins and ends in a part of a line, for which the part's first byte has none before it."""
+    found = head.search(line[begin:end])
+    return (begin + found.start(), begin + found.end()) if found else None
 
 
 def _begins_like(line: bytes, place: int) -> bool:
@@ -190,7 +205,7 @@ def _begins_like(line: bytes, place: int) -> bool:
 _RUNS: Final = re.compile(rb"[0-9]+|[A-Za-z]+")
 
 
-def _place(line: bytes, found: re.Match[bytes]) -> int:
-    """Returns where the head that was found begins: at the address with which its first word ends, if it does."""
-    end = line.find(b" ", found.start(), found.end())
-    return found.start() if end < 0 else address_place(line, found.start(), end)
+def _place(line: bytes, begin: int, end: int) -> int:
+    """Returns where the head in a span begins: at the address with which its first word ends, if it does."""
+    word_end = line.find(b" ", begin, end)
+    return begin if word_end < 0 else address_place(line, begin, word_end)
