@@ -53,7 +53,7 @@ def hide_in_names(counts: pl.DataFrame, pii: Pii, ruleset: Ruleset) -> pl.DataFr
     A name with marks that names do not have is a part of a body that is no form, such as XML.
 
     Args:
-        counts: name, count.
+        counts: source_digest, name, count.
         pii: `drop` makes a name with personal values `redacted`.
         ruleset: Its aliases of personal traits are personal too.
     """
@@ -67,4 +67,4 @@ def hide_in_names(counts: pl.DataFrame, pii: Pii, ruleset: Ruleset) -> pl.DataFr
     hidden = hide_addresses(names.clone().scatter(texts, redactor.fill(templates)), pii).fill_null(DROPPED)
     if hidden.equals(names):
         return counts
-    return counts.with_columns(hidden).group_by("name", maintain_order=True).agg(pl.col("count").sum())
+    return counts.with_columns(hidden).group_by(pl.exclude("count"), maintain_order=True).agg(pl.col("count").sum())

@@ -228,7 +228,7 @@ def _read_inputs(
         duplicates = duplicate_changes(warehouse, staged, removed, dedup_settings(request.ruleset))
         duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
         parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
-    entries = new_entries(run, read, plans.planned, (tasks, reports), parts)
+    entries = new_entries(run, read, plans.planned, reports, parts)
     warn_of_inputs(plans, _tally_of(parts), unread_names(tasks, reports), request, progress)
     surveyed = {plan.survey.digest: plan.records for plan in plans.planned}
     return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports), surveyed)
