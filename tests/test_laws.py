@@ -22,6 +22,7 @@ import etl
 from etl.options import DEFAULT_MAX_RECORD_BYTES
 from etl.runner import run, tasks
 from etl.runner.hash_set import HashSet
+from etl.sources import small_inputs
 from etl.sources.records import lines
 from etl.sources.records.lines import line_text, read_lines
 from etl.sources.storage import decompress
@@ -154,6 +155,7 @@ def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytes
     from etl.runner import stage_inputs
 
     monkeypatch.setattr(stage_inputs, "POOL_BYTES", 0)
+    monkeypatch.setattr(small_inputs, "SMALL_BYTES", 0)
     for seed in range(3):
         (tmp_path / f"{seed}.log").write_bytes(adversary.log_lines(seed, draws(40, 500)))
     summaries = [etl.run([tmp_path / "*.log"], tmp_path / f"out{jobs}", jobs=jobs) for jobs in (1, 2)]
@@ -172,6 +174,7 @@ def test_in_which_order_keys_are_met_plays_no_part(
 ) -> None:
     count = draws(40, 200)
     monkeypatch.setattr(lines, "BATCH_BYTES", draws(5_000, 6_000))
+    monkeypatch.setattr(small_inputs, "SMALL_BYTES", 0)
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", count // 5)
     monkeypatch.setattr(run, "ROWS_PER_PIECE", records_per_part)
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, count), mtime=0))

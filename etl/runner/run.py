@@ -123,6 +123,10 @@ def _stage_duplicates(
     Returns:
         The pieces, and by task number the duplicates that were not held back.
     """
+    if not any(piece.held for piece in pieces):
+        for piece in pieces:
+            piece.write(stage, "duplicates", DUPLICATES.to_frame())
+        return [piece._replace(is_final=True) for piece in pieces], {}
     held = pl.concat([KEYS.empty()["key_hash"], *(piece.read_hashes(stage, held=True) for piece in pieces)])
     write_stream(held.unique(maintain_order=True).to_frame(), stage / REPEATED)
     calls = [(pieces[i : i + _PIECES_PER_CALL], stage) for i in range(0, len(pieces), _PIECES_PER_CALL)]

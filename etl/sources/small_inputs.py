@@ -29,8 +29,9 @@ def group_small(splits: list[Split]) -> Iterator[tuple[Split, ...]]:
     """
     together: list[Split] = []
     size = 0
+    cut = {split.source_digest for split in splits if split.start}
     for split in splits:
-        is_small = split.start == 0 and split.end < SMALL_BYTES and split.framing != PARQUET
+        is_small = split.end < SMALL_BYTES and split.framing != PARQUET and split.source_digest not in cut
         if together and not (is_small and size + split.end <= TOGETHER_BYTES):
             yield tuple(together)
             together, size = [], 0
