@@ -84,9 +84,7 @@ def sample_rows(row: Format, records: list[bytes], settings: Settings) -> tuple[
         return header, [_filled(header, cells) for cells in tables]
     filled = [record for record in records[: _SAMPLED + 1] if record.strip()]
     tables = [
-        cells
-        for record in filled
-        if (cells := _cells(record, DELIMITERS[row.name])) and _is_quoted(record, cells)
+        cells for record in filled if (cells := _cells(record, DELIMITERS[row.name])) and _is_quoted(record, cells)
     ]
     if not tables or sum(len(cells) == len(tables[0]) for cells in tables) * 2 <= len(filled):
         return None
