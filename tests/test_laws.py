@@ -79,8 +79,11 @@ PIECES = [b"a", b"bb", b"\n", b"\r\n", b"\r", b"\r\r\n", b"x" * 40, b"\xef\xbb\x
     st.lists(st.sampled_from(PIECES), max_size=40),
     st.lists(st.integers(1, 400), max_size=4),
     st.sampled_from([16, 1 << 20]),
+    st.sampled_from([1, 3, 1 << 17]),
 )
-def test_lines_are_what_lies_between_their_ends_without_edges(parts: list[bytes], cuts: list[int], block: int) -> None:
+def test_lines_are_what_lies_between_their_ends_without_edges(
+    parts: list[bytes], cuts: list[int], block: int, most: int
+) -> None:
     data = b"".join(parts)
     expected = re.split(rb'\n|\r(?=\{"|https?://a/b)', data)  # rules 1.3c
     if expected[-1] == b"":
@@ -90,6 +93,7 @@ def test_lines_are_what_lies_between_their_ends_without_edges(parts: list[bytes]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BATCH_BYTES", block)
         patch.setattr(lines, "_BEYOND", 4)
+        patch.setattr(lines, "MOST_RECORDS", most)
         for start, end in pairwise(bounds):
             stream = io.BytesIO(data)
             stream.seek(max(start - 1, 0))

@@ -273,7 +273,9 @@ def read_batch(
         texts = text(starts, ends)
         return texts.set((texts == "-") | (texts == ""), None)
 
-    slow = np.flatnonzero(kinds == access_log_parser.IRREGULAR)
+    is_empty = batch.starts == batch.ends
+    slow = np.flatnonzero((kinds == access_log_parser.IRREGULAR) & ~is_empty)
+    empty = np.flatnonzero(is_empty)
     exact = [_read_slow(batch, i, reader_at(i)) for i in slow.tolist()]
     columns = {
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
@@ -287,6 +289,9 @@ def read_batch(
         "body": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
         "fault_message": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
     }
+    if len(empty):
+        columns = {name: column.scatter(empty, None) for name, column in columns.items()}
+        columns["fault"] = columns["fault"].scatter(empty, "blank")
     return {
         name: column.scatter(slow, pl.Series([getattr(record, name) for record in exact], dtype=column.dtype))
         for name, column in columns.items()
