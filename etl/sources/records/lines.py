@@ -85,9 +85,10 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
     """
     offset, data, place, hole = max(start - 1, 0), b"", 0, 0
     is_begun = start == 0
+    beyond = BATCH_BYTES // _BEYOND
     while offset < end:
         left = end - offset - hole - len(data) + place
-        block = stream.read(min(BATCH_BYTES, max(left, 0)) + BATCH_BYTES // _BEYOND)
+        block = stream.read(min(BATCH_BYTES, max(left, 0)) + beyond)
         data, place = data[place:] + block, 0
         if not is_begun:
             begin = _first_end(data, is_last=not block)
@@ -99,6 +100,7 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
             if not is_begun:
                 continue
         cut = _last_end(data, place, is_last=not block)
+        beyond = BATCH_BYTES // _BEYOND if cut > place else min(2 * beyond, BATCH_BYTES)
         if cut > place:
             yield from _cut_lines(data, (place, cut), (offset, hole, end), max_record_bytes)
             offset += cut - place + hole
