@@ -26,7 +26,7 @@ def find_identity(fields: list[dict[str, Any]] | None, ruleset: Ruleset) -> str 
         The suggestion; None where no value would identify the visitor.
     """
     roots = {one["name"]: json_codec.parse(one["text"].encode()) for one in fields or () if one["is_structure"]}
-    best: tuple[int, _Place] | None = None
+    best: tuple[int, _ValuePlace] | None = None
     for place, name, value in islice(_leaves(roots), _MOST_VALUES):
         core = meaning_of(name, ruleset).core
         is_identity = core >= 0 and ruleset.core_fields[core].name in ("click_id", "ref_id", "email")
@@ -40,7 +40,7 @@ def find_identity(fields: list[dict[str, Any]] | None, ruleset: Ruleset) -> str 
     return f"{ruleset.core_fields[core].name} at {place.path}: name it in [paths] of a ruleset"
 
 
-class _Place(NamedTuple):
+class _ValuePlace(NamedTuple):
     """Where a value stands: its path is written once it is wanted, because paths may be as long as the body.
 
     Attributes:
@@ -49,7 +49,7 @@ class _Place(NamedTuple):
         is_inner: Whether the path has a dot: the value is not a field of the body.
     """
 
-    outer: _Place | None
+    outer: _ValuePlace | None
     step: str
     is_inner: bool
 
@@ -62,22 +62,22 @@ class _Place(NamedTuple):
             place = place.outer
         return "".join(reversed(steps))
 
-    def member(self, name: str) -> _Place:
+    def member(self, name: str) -> _ValuePlace:
         """Returns the place of a member of the object here; what has no name so far needs no dot."""
         dot = "." if self.step else ""
-        return _Place(self, dot + name, self.is_inner or "." in name or bool(dot))
+        return _ValuePlace(self, dot + name, self.is_inner or "." in name or bool(dot))
 
 
-def _leaves(root: dict[str, Any]) -> Iterator[tuple[_Place, str, Any]]:
+def _leaves(root: dict[str, Any]) -> Iterator[tuple[_ValuePlace, str, Any]]:
     """Yields place, name and value of every scalar that is a member of an object, level by level."""
-    level: list[tuple[_Place, str, Any]] = [(_Place(None, "", is_inner=False), "", root)]
+    level: list[tuple[_ValuePlace, str, Any]] = [(_ValuePlace(None, "", is_inner=False), "", root)]
     while level:
-        inner: list[tuple[_Place, str, Any]] = []
+        inner: list[tuple[_ValuePlace, str, Any]] = []
         for place, name, value in level:
             if isinstance(value, dict):
                 inner += [(place.member(key), key, one) for key, one in value.items()]
             elif isinstance(value, list):
-                inner += [(_Place(place, f"[{i}]", place.is_inner), "", one) for i, one in enumerate(value)]
+                inner += [(_ValuePlace(place, f"[{i}]", place.is_inner), "", one) for i, one in enumerate(value)]
             elif name and value is not None:
                 yield place, name, value
         level = inner
