@@ -161,7 +161,7 @@ def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tu
 
 def _redacted_raws(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
     """Returns conversion_id and the redacted raw record of conversions."""
-    place = ("source_digest", "record_no")
+    place = ("source_digest", "record_no") if len(task.splits) > 1 else ("record_no",)
     found = keys.select("conversion_id", *place).join(raws, on=place, maintain_order="left")
     return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset, found["layout"]))
 
