@@ -13,7 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
-.PHONY: help setup run test soak fuzz sanitize lint types check docs site bench nights sdist uncompiled wheels licences clean
+.PHONY: help setup run test soak fuzz sanitize lint types check docs site bench small-files nights sdist uncompiled wheels \
+        licences clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +94,9 @@ $(VENV)/.bench: $(READY)
 bench: $(VENV)/.bench ## Measure the job on a generated log and dump of a million lines, against its peers
 	$(BIN)/python bench/check_peers.py
 	$(BIN)/python bench/bench.py
+
+small-files: $(READY) ## Measure folders of 200, 1,000 and 5,000 files of ten lines
+	$(BIN)/python bench/small_files.py
 
 nights: $(READY) ## Measure a night that is loaded into a history of 20 million conversions
 	$(BIN)/python bench/nights.py

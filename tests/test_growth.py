@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from etl.errors import UnknownInputError
 from etl.privacy.addresses import hide_text
 from etl.privacy.broken_texts import is_structured
 from etl.privacy.redaction import redact_raws
@@ -18,7 +19,11 @@ from etl.rules.body_faults import read_body
 from etl.rules.lost_separators import find_swallowed
 from etl.rules.parameter_names import _kept_meaning, meaning_of
 from etl.rules.ruleset import Ruleset
+from etl.sources.planning import ReadOptions, find_format, plan_splits
 from etl.sources.readers.logged_bodies import logged_body
+from etl.sources.splits import read_split
+from etl.sources.storage.decompress import survey
+from etl.sources.storage.inputs import Input
 from etl.steps.pipeline import transform
 from tests.effort import IS_THOROUGH
 from tests.growth import growth, runs
@@ -177,3 +182,70 @@ def test_a_reader_takes_time_in_proportion_to_the_text(name: str) -> None:
         if told := growth(work, 4_096 if IS_THOROUGH else 2_048):
             slow.append(f"{unit!r}: {told}")
     assert slow == []
+
+
+#: Files that are read whole, from which one unit is repeated: what stands before it and behind it.
+FILES: dict[str, tuple[str, str]] = {
+    "an array": ('[{"click_id": "a"}, ', "]"),
+    "texts of an array": ('[{"click_id": "', '"}]'),
+    "objects over several lines": ('{\n"click_id": "a"}\n{\n"a": ', "}\n"),
+    "a container": ('{"log": {"entries": [{"request": {"method": "GET", "url": "https://example.com/"}}, ', "]}}"),
+    "rows of a table": ("click_id,event_value\n", "\n"),
+    "a quoted cell of a table": ('click_id\tevent_value\na\t"', '"\n'),
+    "the header of a table": ("click_id,", "\na,1\n"),
+    "rows of a dump": ("COPY public.hits (id, query) FROM stdin;\n1\tclick_id=a\n", "\n\\.\n"),
+    "lines below a header": ("#Fields: date time cs-uri-stem cs-uri-query c-ip\n", "\n"),
+    "the header of lines": ("#Fields: date time cs-uri-stem ", "\n2024-05-01 12:00:00 /a/collect/b click_id=a\n"),
+    "dated blocks": ('2024-05-01 12:00:00 {\n"click_id": "a"\n}\n2024-05-01 12:00:01 {', "}\n"),
+}
+
+#: What cuts such files into records and cells.
+_CUTS = (
+    ",",
+    '""',
+    "[",
+    "{",
+    "0",
+    "\n",
+    "a",
+    "&",
+    "\\",
+    "\t",
+    ";",
+    "]",
+    "}",
+    "},{",
+    '","',
+    '"\n',
+    "\\N\t",
+    "\r",
+    "#Fields: ",
+    "2024-05-01 12:00:00 ",
+)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_read_whole_takes_time_in_proportion_to_its_length(name: str, tmp_path: Path) -> None:
+    before, behind = FILES[name]
+    slow = []
+    for unit in _CUTS if IS_THOROUGH else _CUTS[:6]:
+
+        def work(size: int, unit: str = unit) -> Callable[[], object]:
+            path = tmp_path / "input"
+            path.write_text(before + unit * (size // len(unit)) + behind, encoding="utf-8")
+            return lambda: rows_of(path)
+
+        if told := growth(work, 4_096 if IS_THOROUGH else 1_024):
+            slow.append(f"{unit!r}: {told}")
+    assert slow == []
+
+
+def rows_of(path: Path) -> list[int]:
+    """The numbers of records of the batches of an input, whatever it is; none if it is in no known format."""
+    item, reading = Input("input", path), ReadOptions()
+    surveyed = survey(path, "input", 1 << 30)
+    try:
+        found = find_format(item, surveyed.codec, surveyed.samples, reading)
+    except UnknownInputError:
+        return []
+    return [rows.height for split in plan_splits(item, surveyed, found, reading) for rows, _ in read_split(split)]

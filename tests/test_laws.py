@@ -22,6 +22,7 @@ import etl
 from etl.options import DEFAULT_MAX_RECORD_BYTES
 from etl.runner import run, tasks
 from etl.runner.hash_set import HashSet
+from etl.sources import small_inputs
 from etl.sources.records import lines
 from etl.sources.records.lines import line_text, read_lines
 from etl.sources.storage import decompress
@@ -78,8 +79,11 @@ PIECES = [b"a", b"bb", b"\n", b"\r\n", b"\r", b"\r\r\n", b"x" * 40, b"\xef\xbb\x
     st.lists(st.sampled_from(PIECES), max_size=40),
     st.lists(st.integers(1, 400), max_size=4),
     st.sampled_from([16, 1 << 20]),
+    st.sampled_from([1, 3, 1 << 17]),
 )
-def test_lines_are_what_lies_between_their_ends_without_edges(parts: list[bytes], cuts: list[int], block: int) -> None:
+def test_lines_are_what_lies_between_their_ends_without_edges(
+    parts: list[bytes], cuts: list[int], block: int, most: int
+) -> None:
     data = b"".join(parts)
     expected = re.split(rb'\n|\r(?=\{"|https?://a/b)', data)  # rules 1.3c
     if expected[-1] == b"":
@@ -89,6 +93,7 @@ def test_lines_are_what_lies_between_their_ends_without_edges(parts: list[bytes]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BATCH_BYTES", block)
         patch.setattr(lines, "_BEYOND", 4)
+        patch.setattr(lines, "MOST_RECORDS", most)
         for start, end in pairwise(bounds):
             stream = io.BytesIO(data)
             stream.seek(max(start - 1, 0))
@@ -154,6 +159,7 @@ def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytes
     from etl.runner import stage_inputs
 
     monkeypatch.setattr(stage_inputs, "POOL_BYTES", 0)
+    monkeypatch.setattr(small_inputs, "SMALL_BYTES", 0)
     for seed in range(3):
         (tmp_path / f"{seed}.log").write_bytes(adversary.log_lines(seed, draws(40, 500)))
     summaries = [etl.run([tmp_path / "*.log"], tmp_path / f"out{jobs}", jobs=jobs) for jobs in (1, 2)]
@@ -172,6 +178,7 @@ def test_in_which_order_keys_are_met_plays_no_part(
 ) -> None:
     count = draws(40, 100)
     monkeypatch.setattr(lines, "BATCH_BYTES", 5_000)
+    monkeypatch.setattr(small_inputs, "SMALL_BYTES", 0)
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", count // 5)
     monkeypatch.setattr(run, "ROWS_PER_PIECE", records_per_part)
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(adversary.log_lines(1, count), mtime=0))

@@ -154,6 +154,7 @@ def test_any_number_of_ranges_says_the_same(log: Path, tmp_path: Path, monkeypat
 
     whole = compared("whole")
     monkeypatch.setattr(what_if, "PARTS_PER_RANGE", 1)
+    monkeypatch.setattr("etl.sources.small_inputs.SMALL_BYTES", 0)
     monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 50)
     monkeypatch.setattr(job, "ROWS_PER_PIECE", 50)
     assert compared("parts") == whole

@@ -100,7 +100,8 @@ class RecordCounts:
         self.conversions += judged.tables.conversions.height
         self.rejections.update(_value_counts(rejections["reason"]))
         self.timed += sum(int(rows["received_at"].count()) for rows in (judged.tables.conversions, rejections))
-        self.unread.update(dict(judged.tables.unrecognised.iter_rows()))
+        for _, name, count in judged.tables.unrecognised.iter_rows():
+            self.unread[name] += count
         self._add_times(routed["received_at"].drop_nulls())
 
     def _add_times(self, times: pl.Series) -> None:

@@ -55,9 +55,13 @@ def warn_of_inputs(
         request: The rules and how inputs are read.
         progress: Receives the warnings.
     """
+    reasons_of: dict[str, dict[str, int]] = {}
+    for (source, reason), count in tally.ends.items():
+        if reason:
+            reasons_of.setdefault(source, {})[reason] = count
     for plan in plans.planned:
         source = plan.input.source
-        reasons = {reason: count for (name, reason), count in tally.ends.items() if name == source and reason}
+        reasons = reasons_of.get(source, {})
         ends = Ends(tally.ends[source, ""], reasons, tally.timed[source], unread.get(source, {}))
         if not plan.same_as:
             for warning in find_warnings(plan, ends, request):
@@ -69,7 +73,8 @@ def unread_names(tasks: list[Task], reports: list[TaskReport]) -> dict[str, Coun
     """Returns, for each input, the parameters that no rule reads and how many postbacks have them."""
     unread: dict[str, Counter[str]] = {}
     for task, report in zip(tasks, reports, strict=True):
-        unread.setdefault(task.split.source, Counter()).update(report.unrecognised)
+        for split in task.splits:
+            unread.setdefault(split.source, Counter()).update(report.counts[split.source_digest].unrecognised)
     return unread
 
 

@@ -82,7 +82,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
             tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
             progress.begin("writing", 0)
             tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
-        summary = _summarise(request, planned, tasks, reports, tally)
+        summary = _summarise(request, planned, reports, tally)
         summary["left_out"] = [one.input.source for one in unknown]
         summary["passed_over"] = [one._asdict() for one in passed_over]
         _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
@@ -123,6 +123,10 @@ def _stage_duplicates(
     Returns:
         The pieces, and by task number the duplicates that were not held back.
     """
+    if not any(piece.held for piece in pieces):
+        for piece in pieces:
+            piece.write(stage, "duplicates", DUPLICATES.to_frame())
+        return [piece._replace(is_final=True) for piece in pieces], {}
     held = pl.concat([KEYS.empty()["key_hash"], *(piece.read_hashes(stage, held=True) for piece in pieces)])
     write_stream(held.unique(maintain_order=True).to_frame(), stage / REPEATED)
     calls = [(pieces[i : i + _PIECES_PER_CALL], stage) for i in range(0, len(pieces), _PIECES_PER_CALL)]
@@ -144,17 +148,19 @@ def _stage_duplicates(
 
 def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     """Finds the duplicates among suspects: rows of `DUPLICATES` with the piece and the position of each record."""
-    places = suspects.select("conversion_id", "record_no", "byte_offset", "task", "number", "is_held")
+    places = suspects.select("conversion_id", "source_digest", "record_no", "byte_offset", "task", "number", "is_held")
     return find_duplicates(suspects, ruleset.dedup_window).join(places, on="conversion_id")
 
 
 def _summarise(
-    request: RunRequest, planned: list[PlannedInput], tasks: list[Task], reports: list[TaskReport], tally: Tally
+    request: RunRequest, planned: list[PlannedInput], reports: list[TaskReport], tally: Tally
 ) -> dict[str, Any]:
     """Returns the part of the summary that is the same in every run, which is also the manifest."""
-    skipped = sum((report.skipped for report in reports), Counter[str]())
-    unrecognised = sum((report.unrecognised for report in reports), Counter[str]())
-    records = records_of(tasks, reports)
+    skipped, unrecognised = Counter[str](), Counter[str]()
+    for counts in (counts for report in reports for counts in report.counts.values()):
+        skipped.update(counts.skipped)
+        unrecognised.update(counts.unrecognised)
+    records = records_of(reports)
     return {
         "ruleset": {
             "name": request.ruleset.name,

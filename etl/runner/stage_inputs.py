@@ -19,12 +19,14 @@ from etl.options import Options, RunOptions, Unknown
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Engine, Meter, OpenEngine
-from etl.runner.tasks import Task, TaskReport, Unmatched, peak_memory_bytes, transform_split
+from etl.runner.tasks import ALL_MATCHED, Task, TaskReport, Unmatched, peak_memory_bytes, transform_splits
 from etl.runner.threads import map_in_threads
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.sources.detection import Detected
 from etl.sources.planning import SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
+from etl.sources.small_inputs import group_small
+from etl.sources.splits import Split
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input, stored_bytes
@@ -252,11 +254,11 @@ def transform_inputs(
         for split in plan_splits(plan.input, plan.survey, plan.detected, request.reading, request.ruleset.collect_word)
     ]
     tasks = [
-        Task(split, request.ruleset, request.options, stage.folder, number, stage.keeps_raws)
-        for number, split in enumerate(splits)
+        Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws)
+        for number, together in enumerate(group_small(splits))
     ]
     progress.begin("reading", sum(plan.survey.stored_bytes for plan in read))
-    reports = list(engine.map(transform_split, [(task,) for task in tasks]))
+    reports = list(engine.map(transform_splits, [(task,) for task in tasks]))
     _refuse_unmatched(request, tasks, reports)
     return tasks, reports
 
@@ -270,24 +272,25 @@ def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[Task
     is_judged = request.min_matched is not None or (request.reading.format == "auto" and not request.reading.log_format)
     least = MIN_MATCHED if request.min_matched is None else request.min_matched
     tolerated = MAX_UNMATCHED if request.min_matched is None else 0
-    by_source: dict[str, tuple[Task, Unmatched]] = {}
+    by_source: dict[str, tuple[Split, Unmatched]] = {}
     for task, report in zip(tasks, reports, strict=True):
-        before = by_source.get(task.split.source, (task, Unmatched(0, 0, [])))[1]
-        by_source[task.split.source] = task, before + report.unmatched
-    for source, (task, found) in by_source.items():
+        for split in task.splits:
+            _, before = by_source.get(split.source, (split, ALL_MATCHED))
+            by_source[split.source] = split, before + report.counts[split.source_digest].unmatched
+    for source, (split, found) in by_source.items():
         matched = found.candidates - found.records
         if is_judged and found.records > tolerated and matched < least * found.candidates:
-            raise _unmatched_error(source, task, found)
+            raise _unmatched_error(source, split, found, request)
 
 
-def _unmatched_error(source: str, task: Task, found: Unmatched) -> FormatError:
+def _unmatched_error(source: str, split: Split, found: Unmatched, request: RunRequest) -> FormatError:
     """Returns the error for an input of which too few records match, with the first of these, redacted."""
     matched = found.candidates - found.records
     first = pl.DataFrame(found.first, {"record_no": pl.Int64, "raw": pl.String, "layout": pl.String}, orient="row")
-    shown = redact_raws(first["raw"], task.options.pii, task.ruleset, first["layout"], first["raw"].is_not_null())
+    shown = redact_raws(first["raw"], request.options.pii, request.ruleset, first["layout"], first["raw"].is_not_null())
     listed = "; ".join(f"record {number} {raw[:60]!r}" for number, raw in zip(first["record_no"], shown, strict=True))
     return FormatError(
-        f"{source} was read as {task.split.row.name}, but only {matched:,} of {found.candidates:,} records match "
+        f"{source} was read as {split.row.name}, but only {matched:,} of {found.candidates:,} records match "
         f"that format. The first that do not: {listed}.",
         f"Name the format by --format or --log-format, or accept these records by --min-matched "
         f"{100 * matched // found.candidates}%.",

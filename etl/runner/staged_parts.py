@@ -42,7 +42,7 @@ _COUNTED: Final = {
 
 
 class Piece(NamedTuple):
-    """Staged tables of some consecutive requests of a split.
+    """Staged tables of some consecutive requests of a task.
 
     Attributes:
         task: Number of the task.
@@ -196,7 +196,7 @@ def _rebuilt_tables(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
     if piece.is_final:
         return _final_tables(piece, stage, {})
     whole = {name: pl.concat([piece.read(stage, name), piece.read_held(stage, name)]) for name in _CONVERTED}
-    conversions = whole["conversions"].sort("record_no")
+    conversions = whole["conversions"].sort("source_digest", "record_no")
     kept = conversions.join(piece.read(stage, "duplicates"), on="conversion_id", how="anti", maintain_order="left")
     ids = kept.select("conversion_id")
     return {
@@ -207,7 +207,7 @@ def _rebuilt_tables(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
 
 
 def _rejections(piece: Piece, stage: Path, conversions: pl.DataFrame) -> pl.DataFrame:
-    """Returns the rejections of a piece, with those of its conversions that are duplicates, by record_no."""
+    """Returns the rejections of a piece, with those of its conversions that are duplicates, in order."""
     rejections, duplicates = piece.read(stage, "rejections"), piece.read(stage, "duplicates")
     raws = [piece.read(stage, "raws")]
     if (missed := missed_raws_path(stage, piece.task)).exists():

@@ -10,11 +10,12 @@ from etl.runner.stage_inputs import PlannedInput
 from etl.runner.tasks import Task, TaskReport
 
 
-def records_of(tasks: list[Task], reports: list[TaskReport]) -> Counter[str]:
+def records_of(reports: list[TaskReport]) -> Counter[str]:
     """Returns the number of records that were read, by the digest of their input."""
     records: Counter[str] = Counter()
-    for task, report in zip(tasks, reports, strict=True):
-        records[task.split.source_digest] += report.records
+    for report in reports:
+        for digest, counts in report.counts.items():
+            records[digest] += counts.records
     return records
 
 
@@ -24,7 +25,7 @@ def check_records(planned: list[PlannedInput], tasks: list[Task], reports: list[
     Raises:
         AccountingError: An input or a split had more or fewer records.
     """
-    read = records_of(tasks, reports)
+    read = records_of(reports)
     for plan in planned:
         found = read[plan.survey.digest]
         if plan.records not in (None, found):
@@ -33,10 +34,11 @@ def check_records(planned: list[PlannedInput], tasks: list[Task], reports: list[
                 "Report this with the input.",
             )
     for (task, report), (following, _) in pairwise(zip(tasks, reports, strict=True)):
-        split, expected = task.split, following.split.first_record - task.split.first_record
-        if split.source_digest == following.split.source_digest and report.records != expected:
+        split, after = task.splits[-1], following.splits[0]
+        found, expected = report.counts[split.source_digest].records, after.first_record - split.first_record
+        if split.source_digest == after.source_digest and found != expected:
             raise AccountingError(
                 f"{split.source}: {expected:,} records begin in the bytes {split.start:,} to {split.end:,} by the "
-                f"survey, but {report.records:,} were read.",
+                f"survey, but {found:,} were read.",
                 "Report this with the input.",
             )

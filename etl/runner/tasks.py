@@ -1,8 +1,8 @@
 """The functions that workers run. Their arguments are plain data, so any process that reaches the files can run them.
 
-`transform_split` runs for every split. Once all keys are known, `staged_parts.find_suspects` runs for every piece, and
-`stage_missed_raws` for each split with duplicates that were not held back. `staged_parts.write_part` runs last, for
-each part of the published tables.
+`transform_splits` runs for every split, or for several small inputs together. Once all keys are known,
+`staged_parts.find_suspects` runs for every piece, and `stage_missed_raws` for each task with duplicates that were not
+held back. `staged_parts.write_part` runs last, for each part of the published tables.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import resource
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,6 +23,7 @@ from etl.rules.ruleset import Ruleset
 from etl.runner.engine import TaskContext
 from etl.runner.parquet import write_stream
 from etl.runner.staged_parts import STAGED, Piece, missed_raws_path
+from etl.sources.small_inputs import read_together
 from etl.sources.splits import Split, read_raws, read_split
 from etl.steps.pipeline import Tables, transform
 
@@ -29,10 +32,10 @@ ROWS_PER_PIECE: Final = 50_000
 
 
 class Task(NamedTuple):
-    """A split to transform.
+    """Splits to transform.
 
     Attributes:
-        split: The split.
+        splits: One split, or small inputs that share batches and pieces, in the order of their digests.
         ruleset: The rules.
         options: The options of the transform.
         stage: The staging folder.
@@ -41,7 +44,7 @@ class Task(NamedTuple):
             duplicates, which are held back.
     """
 
-    split: Split
+    splits: tuple[Split, ...]
     ruleset: Ruleset
     options: Options
     stage: Path
@@ -72,53 +75,76 @@ class Unmatched(NamedTuple):
         return Unmatched(self.records + other.records, self.candidates + other.candidates, first)
 
 
-class TaskReport(NamedTuple):
-    """The results of one split.
+ALL_MATCHED: Final = Unmatched(0, 0, [])
+
+
+@dataclass
+class InputReport:
+    """What a task counted in an input.
 
     Attributes:
-        pieces: The staged pieces.
         records: Number of records read.
         skipped: Skipped records by reason.
         unrecognised: Parameters that no rule reads, by name.
         unmatched: Records that do not match the input's format.
+    """
+
+    records: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    unrecognised: Counter[str] = field(default_factory=Counter)
+    unmatched: Unmatched = ALL_MATCHED
+
+
+class TaskReport(NamedTuple):
+    """The results of a task.
+
+    Attributes:
+        pieces: The staged pieces.
+        counts: What was counted in each input, by its digest.
         peak_memory_bytes: Peak memory of the worker process so far.
     """
 
     pieces: list[Piece]
-    records: int
-    skipped: Counter[str]
-    unrecognised: Counter[str]
-    unmatched: Unmatched
+    counts: dict[str, InputReport]
     peak_memory_bytes: int
 
 
-def transform_split(context: TaskContext, task: Task) -> TaskReport:
-    """Reads and transforms a split, and stages its tables in pieces.
+def transform_splits(context: TaskContext, task: Task) -> TaskReport:
+    """Reads and transforms the splits of a task, and stages their tables in pieces.
 
     Raises:
-        InputError: The input cannot be read to the end of the split.
+        InputError: An input cannot be read to the end of its split.
     """
-    skipped: Counter[str] = Counter()
-    unrecognised: Counter[str] = Counter()
-    unmatched = Unmatched(0, 0, [])
+    found = {split.source_digest: InputReport() for split in task.splits}
     batches: list[tuple[Tables, pl.DataFrame]] = []
     pieces: list[Piece] = []
-    records = batched_rows = 0
-    for requests, size in read_split(task.split):
+    batched_rows = 0
+    for requests, size in _batches(task.splits):
+        _count_records(requests, found)
         tables = transform(requests, task.ruleset, task.options)
-        skipped.update(dict(tables.skipped.iter_rows()))
-        unrecognised.update(dict(tables.unrecognised.iter_rows()))
-        unmatched += _unmatched(requests)
-        batches.append((tables, requests.select("record_no", "raw", "layout")))
+        for digest, reason, count in tables.skipped.iter_rows():
+            found[digest].skipped[reason] += count
+        for digest, name, count in tables.unrecognised.iter_rows():
+            found[digest].unrecognised[name] += count
+        batches.append((tables, requests.select("source_digest", "record_no", "raw", "layout")))
         batched_rows += requests.height
-        records += requests.height
         context.meter(size, requests.height)
         if batched_rows >= ROWS_PER_PIECE:
             pieces.append(_stage_piece(context, task, len(pieces), batches))
             batches, batched_rows = [], 0
     if batches:
         pieces.append(_stage_piece(context, task, len(pieces), batches))
-    return TaskReport(pieces, records, skipped, unrecognised, unmatched, peak_memory_bytes())
+    return TaskReport(pieces, found, peak_memory_bytes())
+
+
+def _batches(splits: tuple[Split, ...]) -> Iterator[tuple[pl.DataFrame, int]]:
+    """Yields the requests of splits, with the number of bytes read for them; those of several splits together."""
+    if len(splits) == 1:
+        yield from read_split(splits[0])
+        return
+    requests, size = read_together(splits)
+    if requests is not None:
+        yield requests, size
 
 
 def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tuple[Tables, pl.DataFrame]]) -> Piece:
@@ -135,27 +161,41 @@ def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tu
 
 def _redacted_raws(keys: pl.DataFrame, raws: pl.DataFrame, task: Task) -> pl.DataFrame:
     """Returns conversion_id and the redacted raw record of conversions."""
-    found = keys.select("conversion_id", "record_no").join(raws, on="record_no", maintain_order="left")
+    place = ("source_digest", "record_no") if len(task.splits) > 1 else ("record_no",)
+    found = keys.select("conversion_id", *place).join(raws, on=place, maintain_order="left")
     return found.select("conversion_id", redact_raws(found["raw"], task.options.pii, task.ruleset, found["layout"]))
 
 
-def _unmatched(requests: pl.DataFrame) -> Unmatched:
-    """Counts malformed records, and the records that should match: all but blank, comment and header lines."""
-    fault = requests["fault"]
-    unread = requests.select("record_no", "raw", "layout").filter(fault.is_in(("malformed_record", "unread_postback")))
-    candidates = requests.height - int(fault.is_in(_NO_CANDIDATES).sum())
-    return Unmatched(unread.height, candidates, unread.head(_SHOWN).rows())
+def _count_records(requests: pl.DataFrame, found: dict[str, InputReport]) -> None:
+    """Counts the records of each input, and those that do not match its format."""
+    is_unread = pl.col("fault").is_in(("malformed_record", "unread_postback")).fill_null(value=False)
+    others = pl.col("fault").is_in(_NO_CANDIDATES).sum()
+    counts = requests.group_by("source_digest").agg(pl.len(), others.alias("others"), unread=is_unread.sum())
+    for digest, records, without, unread in counts.iter_rows():
+        found[digest].records += records
+        found[digest].unmatched += Unmatched(unread, records - without, [])
+    if counts["unread"].sum():
+        rows = requests.filter(is_unread).group_by("source_digest", maintain_order=True).head(_SHOWN)
+        for digest, *first in rows.select("source_digest", "record_no", "raw", "layout").iter_rows():
+            found[digest].unmatched += Unmatched(0, 0, [tuple(first)])
 
 
 def stage_missed_raws(_context: TaskContext, task: Task, missed: pl.DataFrame) -> None:
     """Reads the raw records of duplicates that were not held back again, redacts and stages them.
 
     Args:
-        task: The task of their split.
-        missed: conversion_id, record_no and byte_offset of each duplicate.
+        task: The task of their splits.
+        missed: conversion_id, source_digest, record_no and byte_offset of each duplicate.
     """
-    raws = read_raws(task.split, missed.select("record_no", "byte_offset"))
-    write_stream(_redacted_raws(missed, raws, task), missed_raws_path(task.stage, task.number))
+    by_input = missed.partition_by("source_digest", as_dict=True)
+    raws = [
+        read_raws(split, by_input[split.source_digest,].select("record_no", "byte_offset")).with_columns(
+            source_digest=pl.lit(split.source_digest)
+        )
+        for split in task.splits
+        if (split.source_digest,) in by_input
+    ]
+    write_stream(_redacted_raws(missed, pl.concat(raws), task), missed_raws_path(task.stage, task.number))
 
 
 def peak_memory_bytes() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from etl.sources.carriers.known_carriers import Claims, levels_of
 from etl.sources.carriers.opening import Level, Opened, Opener
 from etl.sources.carriers.table_carriers import NAMED, Cells, named_level, zone_of
 from etl.sources.format import Format, Settings
-from etl.sources.formats.registry import BY_NAME, FAMILIES, rows_of
+from etl.sources.formats.registry import BY_NAME, FAMILIES, claimant_of, rows_of
 from etl.sources.readers import address_in_line
 from etl.sources.readers.csv_tables import CellReader, start_cells, start_copied_cells
 from etl.sources.readers.request_fields import instant_of
@@ -148,13 +149,27 @@ def _is_record(records: Batch, i: int, word: bytes) -> bool:
 
 def claims_of(settings: Settings, row: Format | None) -> Claims:
     """Returns what formats say of a text that a carrier may hold."""
+    has_own = settings.formats or (row is not None and row.family == "custom")
+    return _claims(settings, row) if has_own else _known_claims(settings)
+
+
+@lru_cache(maxsize=4)
+def _known_claims(settings: Settings) -> Claims:
+    """Returns what built-in formats say of a text, made once for all inputs."""
+    return _claims(settings, None)
+
+
+def _claims(settings: Settings, row: Format | None) -> Claims:
+    """Returns what formats say of a text."""
     word = word_of(settings.collect_path).encode()
     own = own_claims(row, settings) or (lambda _record: False)
     names = ("json", *_CARRIED_TEXTS)
-    rows = {name: [held for held in rows_of(name, settings) if held.name != "log_event"] for name in names}
+    claimants = {
+        name: claimant_of(tuple(held for held in rows_of(name, settings) if held.name != "log_event")) for name in names
+    }
 
     def claims(name: str, record: bytes) -> bool:
-        return any(FAMILIES[name].claims(held, record) for held in rows[name])
+        return claimants[name](record) is not None
 
     def is_known(text: bytes) -> bool:
         """Whether a text is an object or in a known format. A query alone must have two parameters."""

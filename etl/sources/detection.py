@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
-from etl.columnar.delimited_rows import DELIMITERS
+from etl.columnar.delimited_rows import DELIMITERS, row_patterns
 from etl.errors import UnknownInputError
 from etl.sources.carried import claims_of, is_object
 from etl.sources.carriers.known_carriers import CARRIERS, keeps_lines, recognised
@@ -25,6 +25,7 @@ from etl.sources.formats.registry import (
     BY_NAME,
     FAMILIES,
     FORMATS,
+    claimant_of,
     framing_of,
     is_free_text,
     rows_of,
@@ -34,6 +35,7 @@ from etl.sources.framing import StreamPart, read_batches
 from etl.sources.readers import address_in_line, csv_tables, json_matching, json_records, plain_text, w3c
 from etl.sources.readers.access_log import blank_or_comment
 from etl.sources.readers.text_lines import without_colours
+from etl.sources.readers.timestamps import DATED
 from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
 from etl.sources.records.json_documents import may_hold, read_documents
 from etl.sources.storage.decompress import SAMPLE_BYTES
@@ -170,12 +172,28 @@ def _sample(samples: tuple[bytes, ...]) -> Sample:
     )
 
 
-@lru_cache(maxsize=8)
 def _records(head: bytes, framing: str, delimiter: str = ",", container: tuple[str, ...] = ()) -> list[bytes]:
     """Cuts the beginning of an input into records, and drops the last record if it may be cut off."""
-    part = StreamPart(framing, 0, len(head), max(len(head), 1), container, delimiter)
-    records = [text for batch in read_batches(io.BytesIO(head), part) for text in batch.texts()]
+    records = _lines_as_records(head, framing, delimiter) or _cut(head, framing, delimiter, container)
     return records[:-1] if len(records) > 1 and not head.endswith((b"\n", b"}", b"]")) else records
+
+
+def _lines_as_records(head: bytes, framing: str, delimiter: str) -> list[bytes] | None:
+    """Returns the lines of the beginning of an input where each is a record, whatever the framing; else None."""
+    if framing not in (HEADED, TABLE_ROWS, BLOCKS):
+        return None
+    lines = _cut(head, LINES)
+    is_whole = row_patterns(delimiter).whole.fullmatch
+    if framing == TABLE_ROWS and not all(map(is_whole, lines)):
+        return None
+    return None if framing == BLOCKS and any(map(DATED.match, lines)) else lines
+
+
+@lru_cache(maxsize=8)
+def _cut(head: bytes, framing: str, delimiter: str = ",", container: tuple[str, ...] = ()) -> list[bytes]:
+    """Cuts the beginning of an input into records."""
+    part = StreamPart(framing, 0, len(head), max(len(head), 1), container, delimiter)
+    return [text for batch in read_batches(io.BytesIO(head), part) for text in batch.texts()]
 
 
 def _detect_exported(sample: Sample, settings: Settings, row: Format | None = None) -> Detected | None:
@@ -320,9 +338,8 @@ def _most_claimed(rows: tuple[Format, ...], records: list[bytes]) -> Format | No
 
     A tenth is enough because logs also hold other events.
     """
-    family = FAMILIES[rows[0].family]
-    votes = Counter(next((row.name for row in rows if family.claims(row, record)), "") for record in records)
-    votes.pop("", None)
+    claimed = map(claimant_of(rows), records)
+    votes = Counter(row.name for row in claimed if row)
     if len(votes) > 1:
         votes.pop("log_event", None)
     best = max(votes, key=lambda name: votes[name], default=None)

@@ -19,7 +19,7 @@ from etl.sources.carried import carried_settings, complete, opened_batches, open
 from etl.sources.carriers.joining import split_places
 from etl.sources.carriers.known_carriers import container_of, cutting
 from etl.sources.carriers.opening import Opened
-from etl.sources.format import LINES, MESSAGES, PARQUET, Format, Settings
+from etl.sources.format import LINES, MESSAGES, PARQUET, Format, Reader, Settings
 from etl.sources.formats.registry import (
     BARE_DOCUMENTS,
     BARE_LINES,
@@ -107,20 +107,29 @@ def read_split(split: Split) -> Iterator[tuple[pl.DataFrame, int]]:
     settings = carried_settings(split.settings, split.carriers)
     read = batch_reader(split.row, split.framing, settings, is_carried=bool(split.carriers))
     layouts = _layout_reader(split)
+    for opened, size in opened_parts(split):
+        read_columns = _within_limit(split, partial(read, opened.records))
+        read_columns = complete(read_columns, opened, split.settings)
+        columns = {**read_columns, **lineage_of(split, opened.raws), "layout": layouts(opened.raws)}
+        if split.settings.has_array_bodies:
+            columns = split_arrays(columns, split.settings.collect_path)
+        yield as_requests(columns, split, number), size
+        number += len(columns["raw"])
+
+
+def opened_parts(split: Split) -> Iterator[tuple[Opened, int]]:
+    """Yields the records of a split in batches, their carriers open, and the bytes read from the stored file for each.
+
+    Raises:
+        InputError: The input cannot be read to the split's end.
+    """
     with open_split(split) as (stream, position):
         batches = _opened(split, stream)
         reached = split.start if split.codec == "plain" else position()
         while (opened := _within_limit(split, lambda: next(batches, None))) is not None:
-            height = len(opened.raws.starts)
-            if height:
+            if len(opened.raws.starts):
                 before, reached = reached, min(position(), split.end) if split.codec == "plain" else position()
-                read_columns = _within_limit(split, lambda: read(opened.records))
-                read_columns = complete(read_columns, opened, split.settings)
-                columns = {**read_columns, **_lineage(split, opened.raws), "layout": layouts(opened.raws)}
-                if split.settings.has_array_bodies:
-                    columns = split_arrays(columns, split.settings.collect_path)
-                yield _as_requests(columns, split, number), max(0, reached - before)
-                number += len(columns["raw"])
+                yield opened, max(0, reached - before)
         if split.checked and split.framing != PARQUET and stream.tell() < split.end:
             raise AccountingError(
                 f"{split.source} was read up to byte {stream.tell():,} instead of {split.end:,}.",
@@ -171,7 +180,12 @@ def _batches(split: Split, stream: BinaryIO) -> Iterator[Batch]:
 
 
 def batch_reader(
-    row: Format, framing: str, settings: Settings, *, is_carried: bool = False
+    row: Format,
+    framing: str,
+    settings: Settings,
+    *,
+    is_carried: bool = False,
+    reader_at: Callable[[int], Reader] | None = None,
 ) -> Callable[[Batch], dict[str, pl.Series]]:
     """Returns a function that parses batches of records in order.
 
@@ -182,17 +196,20 @@ def batch_reader(
         framing: How the records were cut out of the input.
         settings: The user's settings, with the columns of a table.
         is_carried: Whether carriers held the records.
+        reader_at: For a batch of several inputs: returns the reader of the input of a record, by the record's index.
     """
-    read = start_reader(row, settings, is_carried=is_carried)
+    if reader_at is None:
+        reader = start_reader(row, settings, is_carried=is_carried)
+        reader_at = lambda _i: reader  # noqa: E731
     if row.family == "access_log":
-        return partial(access_log.read_batch, read=read, word=settings.word)
+        return partial(access_log.read_batch, reader_at=reader_at, word=settings.word)
     has_comments = framing in (LINES, MESSAGES) or is_carried
 
     def read_at(batch: Batch, i: int) -> Record:
         if i in batch.oversized:
             return access_log.oversized(batch.oversized[i])
         text = batch.buffer[batch.starts[i] : batch.ends[i]].tobytes()
-        return (access_log.blank_or_comment(text) if has_comments else None) or read(text)
+        return (access_log.blank_or_comment(text) if has_comments else None) or reader_at(i)(text)
 
     def read_all(batch: Batch) -> dict[str, pl.Series]:
         return as_columns([read_at(batch, i) for i in range(len(batch.starts))])
@@ -203,7 +220,7 @@ def batch_reader(
     return lambda batch: json_batch.read_batch(batch, partial(read_at, batch), is_claimed)
 
 
-def _lineage(split: Split, batch: Batch) -> dict[str, pl.Series]:
+def lineage_of(split: Split, batch: Batch) -> dict[str, pl.Series]:
     """Returns raw text and byte offset of each record; Parquet rows have no offset."""
     offsets = pl.Series(batch.offsets, dtype=pl.Int64)
     return {
@@ -221,8 +238,8 @@ def _layout_reader(split: Split) -> Callable[[Batch], pl.Series]:
     return lambda batch: pl.Series("layout", list(map(read, batch.texts())), dtype=pl.String)
 
 
-def _as_requests(columns: dict[str, pl.Series], split: Split, first_record: int) -> pl.DataFrame:
-    """Completes the columns of a batch to rows of `schema.REQUESTS`; missing columns become null."""
+def as_requests(columns: dict[str, pl.Series], split: Split, first_record: int) -> pl.DataFrame:
+    """Completes the columns of a batch to rows of `schema.REQUESTS`: by what its split says, else by null."""
     height = len(columns["raw"])
     constants = {
         "source": split.source,
@@ -232,8 +249,8 @@ def _as_requests(columns: dict[str, pl.Series], split: Split, first_record: int)
     numbers = pl.Series(np.arange(first_record, first_record + height), dtype=pl.Int64)
     filled = {
         **{name: pl.Series([value]).new_from_index(0, height) for name, value in constants.items()},
-        **columns,
         "record_no": numbers,
+        **columns,
     }
     missing = {
         name: pl.Series([None], dtype=dtype).new_from_index(0, height)

@@ -44,11 +44,11 @@ def hide_in_names(counts: pl.DataFrame, pii: Pii, ruleset: Ruleset) -> pl.DataFr
     """Replaces what is personal in counted names, and adds the counts of names that are equal then.
 
     Args:
-        counts: name, count.
+        counts: source_digest, name, count.
         pii: `drop` makes a name with personal values `redacted`.
         ruleset: Its aliases of personal traits are personal too.
     """
     hidden = shown_names(counts["name"], pii, ruleset).fill_null(DROPPED)
     if hidden.equals(counts["name"]):
         return counts
-    return counts.with_columns(hidden).group_by("name", maintain_order=True).agg(pl.col("count").sum())
+    return counts.with_columns(hidden).group_by(pl.exclude("count"), maintain_order=True).agg(pl.col("count").sum())

@@ -33,7 +33,7 @@ class Fields(NamedTuple):
         conflicts: Fields that several parameters could fill: row, field, winner, losers (names, joined; rules 2.3).
         structures: Fields sent as an object or array, which count as not sent: row, parameter (rules 1.5).
         near_misses: Unread parameters whose name is close to an accepted name: row, name, near_miss (rules 2.6).
-        unrecognised: Names of unread parameters: name, count.
+        unread: For each parameter that was sent and that no rule reads, its index (rules 2.6).
         meanings: One row for each distinct name: the attributes of `Meaning`, and `is_recognised`.
         is_sent: For each parameter whether its value is not blank (rules 1.6).
         junk: Issue code -> for each parameter, and at last for none, whether its value is such junk (rules 3.2). A code
@@ -46,7 +46,7 @@ class Fields(NamedTuple):
     conflicts: pl.DataFrame
     structures: pl.DataFrame
     near_misses: pl.DataFrame
-    unrecognised: pl.DataFrame
+    unread: Positions
     meanings: pl.DataFrame
     is_sent: Truths
     junk: dict[str, Truths]
@@ -67,6 +67,28 @@ class Fields(NamedTuple):
     def meaning(self, column: str) -> npt.NDArray[Any]:
         """Returns a column of `meanings` for each parameter."""
         return self.meanings[column].to_numpy()[self.params.numbers]
+
+    def count_unread(self, digests: pl.Series) -> pl.DataFrame:
+        """Counts the unread parameters of each input by name: source_digest, name, count.
+
+        Args:
+            digests: For each postback the digest of its input.
+        """
+        runs = digests.rle_id().to_numpy().astype(np.int64)
+        rows, numbers = self.params.rows[self.unread], self.params.numbers[self.unread]
+        names = self.params.names
+        if len(runs) and not runs[-1]:  # an input of its own, as most are
+            counts = np.bincount(numbers, minlength=len(names))
+            found = np.flatnonzero(counts)
+            firsts, counts = np.zeros(len(found), np.int64), counts[found]
+        else:
+            cells, places, counts = np.unique(
+                runs[rows] * max(len(names), 1) + numbers, return_index=True, return_counts=True
+            )
+            firsts, found = rows[places], cells % max(len(names), 1)
+        return pl.DataFrame(
+            {"source_digest": digests.gather(firsts), "name": names.gather(found), "count": counts.astype(np.int64)}
+        )
 
     def filter(self, is_wanted: pl.Series) -> Self:
         """Returns the fields with `texts` and `winners` filtered to some postbacks; all else stays unfiltered."""
@@ -104,7 +126,6 @@ def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
     is_unread = is_sent & (~is_recognised | (params.is_json & is_bracket))
     structures = np.flatnonzero(params.is_structure & is_field[params.numbers])
     near = np.flatnonzero(is_unread & is_near)
-    counts = pl.Series("count", np.bincount(params.numbers[is_unread], minlength=len(params.names)), dtype=pl.Int64)
     by_field = {name: winners[i * height : (i + 1) * height] for i, name in enumerate(names)}
     texts = _with_null(params.values)[winners]
     return Fields(
@@ -116,7 +137,7 @@ def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
         near_misses=params.frame(near)
         .select("row", "name", near_miss=meanings["near_miss"].gather(params.numbers[near]))
         .unique(maintain_order=True),
-        unrecognised=pl.DataFrame([params.names.alias("name"), counts]).filter(counts > 0),
+        unread=np.flatnonzero(is_unread),
         meanings=meanings,
         is_sent=is_sent,
         junk={code: np.append(truths, False) for code, truths in _find_junk(params.values, by_field) if truths.any()},

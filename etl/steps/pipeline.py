@@ -37,8 +37,8 @@ class Tables(NamedTuple):
         passthroughs: Rows of `schema.PASSTHROUGHS`.
         rejections: Rows of `schema.REJECTIONS`.
         keys: Rows of `schema.KEYS`, for deduplication.
-        skipped: Number of skipped requests by reason: reason String, count Int64.
-        unrecognised: Number of unread parameters by name: name String, count Int64.
+        skipped: Number of skipped requests by input and reason: source_digest String, reason String, count Int64.
+        unrecognised: Number of unread parameters by input and name: source_digest String, name String, count Int64.
     """
 
     conversions: pl.DataFrame
@@ -150,8 +150,10 @@ def judge(requests: pl.DataFrame, ruleset: Ruleset | None = None, options: Optio
     tables = Tables(
         **hidden,
         keys=dedup_keys(hidden["conversions"], whole, ruleset),
-        skipped=routed.filter(is_skipped).group_by(reason="fault").agg(pl.len().cast(pl.Int64).alias("count")),
-        unrecognised=hide_in_names(fields.unrecognised, options.pii, ruleset),
+        skipped=routed.filter(is_skipped)
+        .group_by("source_digest", reason="fault")
+        .agg(pl.len().cast(pl.Int64).alias("count")),
+        unrecognised=hide_in_names(fields.count_unread(postbacks["source_digest"]), options.pii, ruleset),
     )
     return Judged(routed, postbacks, fields, verdicts, tables)
 

@@ -25,6 +25,7 @@ from etl.warehouse.table_layout import (
     WITHHELD,
     StoredTable,
     id_prefix,
+    prefix_of,
     with_received_date,
 )
 
@@ -195,9 +196,10 @@ def _counted(rows: dict[str, pl.DataFrame]) -> dict[str, InputCounts]:
     counted = [rows[name].select(digest=key, what=pl.lit(name)) for name, key in names.items()]
     counted.append(rows["rejections"].select(digest="rejection_id", what="reason"))
     totals = pl.concat(counted).with_columns(id_prefix("digest")).group_by("digest", "what").len()
-    times = pl.concat([rows["conversions"]["received_at"], rows["rejections"]["received_at"]])
-    first, last = times.min(), times.max()
+    times = pl.concat([rows[name].select("source_digest", "received_at") for name in ("conversions", "rejections")])
+    moments = times.group_by("source_digest").agg(first=pl.col("received_at").min(), last=pl.col("received_at").max())
+    for digest, first, last in moments.iter_rows():
+        found[prefix_of(digest)] = InputCounts(Counter(), first, last)
     for digest, what, count in totals.iter_rows():
-        before = found.get(digest, InputCounts(Counter(), first, last))  # type: ignore[arg-type]
-        found[digest] = before._replace(rows=before.rows + Counter({what: count}))
+        found[digest].rows[what] += count
     return found

@@ -229,7 +229,7 @@ def _read_inputs(
         duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
         emptied = stage_emptied(warehouse, read, stage.folder)
         parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
-    entries = new_entries(run, read, plans.planned, (tasks, reports), parts).update(emptied, on="digest")
+    entries = new_entries(run, read, plans.planned, reports, parts).update(emptied, on="digest")
     warn_of_inputs(plans, _tally_of(parts), unread_names(tasks, reports), request, progress)
     surveyed = {plan.survey.digest: plan.records for plan in plans.planned}
     return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports), surveyed)

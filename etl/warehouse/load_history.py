@@ -17,7 +17,7 @@ from etl.privacy.addresses import hide_text
 from etl.rules.ruleset import RULES_VERSION
 from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.runner.surveyed_records import records_of
-from etl.runner.tasks import Task, TaskReport
+from etl.runner.tasks import TaskReport
 from etl.sources.reread import describe_origin, origin_json
 from etl.warehouse.file_writer import EMPTIED, InputCounts, WrittenPart, counts_of_parts
 from etl.warehouse.load_decisions import Decision
@@ -68,7 +68,7 @@ def new_entries(
     run: Run,
     read: list[Decision],
     planned: list[PlannedInput],
-    transformed: tuple[list[Task], list[TaskReport]],
+    reports: list[TaskReport],
     parts: list[WrittenPart],
 ) -> pl.DataFrame:
     """Returns the rows of `loads` for the inputs that were read, and checks that all records of each are accounted for.
@@ -77,26 +77,26 @@ def new_entries(
         run: The load.
         read: The decision on each input.
         planned: The inputs, in the same order.
-        transformed: The tasks and their reports.
+        reports: The reports of the tasks.
         parts: The written parts.
 
     Raises:
         AccountingError: Records of an input are not accounted for.
     """
-    records = records_of(*transformed)
+    records = records_of(reports)
     skipped: dict[str, Counter[str]] = {}
     unread: dict[str, Counter[str]] = {}
-    for task, report in zip(*transformed, strict=True):
-        skipped[task.split.source_digest] = skipped.get(task.split.source_digest, Counter()) + report.skipped
-        unread.setdefault(task.split.source_digest, Counter()).update(report.unrecognised)
+    for digest, found in (item for report in reports for item in report.counts.items()):
+        skipped[digest] = skipped.get(digest, Counter()) + found.skipped
+        unread.setdefault(digest, Counter()).update(found.unrecognised)
     counts = counts_of_parts(parts)
     now = datetime.now(UTC)
     rows = []
     for decision, plan in zip(read, planned, strict=True):
-        found = counts.get(prefix_of(decision.digest), InputCounts(Counter(), None, None))
+        brought = counts.get(prefix_of(decision.digest), InputCounts(Counter(), None, None))
         passed = skipped.get(decision.digest, Counter())
-        rejected = Counter({reason: n for reason, n in found.rows.items() if reason not in _BROUGHT})
-        if records[decision.digest] != found.rows["conversions"] + rejected.total() + passed.total():
+        rejected = Counter({reason: n for reason, n in brought.rows.items() if reason not in _BROUGHT})
+        if records[decision.digest] != brought.rows["conversions"] + rejected.total() + passed.total():
             raise AccountingError(
                 f"{plan.input.source} has {records[decision.digest]} records, but another number is accounted for.",
                 "Report this with the input.",
@@ -109,7 +109,7 @@ def new_entries(
                 "format": plan.detected.row.name,
                 "bytes": plan.survey.plain_bytes,
                 "records": records[decision.digest],
-                **{name: found.rows[name] for name in _BROUGHT},
+                **{name: brought.rows[name] for name in _BROUGHT},
                 "rejections": as_counts(rejected),
                 "skipped": as_counts(passed),
                 "ruleset": run.request.ruleset.name,
@@ -117,8 +117,8 @@ def new_entries(
                 "rules_digest": rules_digest(run.request),
                 "run_id": run.run_id,
                 "loaded_at": now,
-                "first_received_at": found.first,
-                "last_received_at": found.last,
+                "first_received_at": brought.first,
+                "last_received_at": brought.last,
                 "grew_from": sorted(decision.grew_from),
                 "ladder": plan.survey.ladder,
                 "reading": _reading(plan, run.request),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from etl.sources.carriers.carrier import Carrier
 from etl.sources.carriers.json_carriers import JSON_CARRIERS
 from etl.sources.carriers.line_carriers import LINE_CARRIERS
-from etl.sources.carriers.opening import MAX_DEPTH, MAX_INFLATED, Level, TooMuchError, inflated
+from etl.sources.carriers.opening import MAX_DEPTH, MAX_INFLATED, Level, TooMuchError, inflated, json_object
 from etl.sources.carriers.queue_carriers import QUEUE_CARRIERS
 from etl.sources.carriers.telemetry_carriers import TELEMETRY_CARRIERS
 
@@ -87,7 +88,7 @@ def _carrier_of(text: bytes, claims: Claims, depth: int = 0) -> tuple[str | None
     if claims.is_own(text):
         return None, []
     is_whole, is_object = claims.is_whole(text), text.lstrip()[:1] == b"{"
-    for row, level in _LEVELS[True, is_object]:
+    for row, level in _levels_for(text, is_clear=True, is_object=is_object):
         held = _held(level, text)
         if held and (not is_whole or all(map(claims.is_whole, held))):
             return row.name, held
@@ -100,11 +101,23 @@ def _carrier_of(text: bytes, claims: Claims, depth: int = 0) -> tuple[str | None
             return claims.is_log(inner)
         return claims.is_known(inner) or _carrier_of(inner, claims, depth + 1)[0] is not None
 
-    for row, level in _LEVELS[False, is_object]:
+    for row, level in _levels_for(text, is_clear=False, is_object=is_object):
         held = _held(level, text)
         if held and all(is_record(inner) or (row.prefix is None and claims.is_free(inner)) for inner in held):
             return row.name, held
     return None, []
+
+
+def _levels_for(text: bytes, *, is_clear: bool, is_object: bool) -> tuple[tuple[Carrier, Level], ...]:
+    """Returns the carriers that may hold a text; those of an object, by its top-level keys."""
+    value = json_object(text) if is_object else None
+    return _LEVELS[is_clear, is_object] if value is None else _levels_with(is_clear, tuple(value))
+
+
+@lru_cache(maxsize=256)
+def _levels_with(is_clear: bool, keys: tuple[str, ...]) -> tuple[tuple[Carrier, Level], ...]:  # noqa: FBT001  a cache's key
+    """Returns the carriers that may hold an object with these top-level keys."""
+    return tuple((row, level) for row, level in _LEVELS[is_clear, True] if level.may_hold(keys))
 
 
 def _held(level: Level, text: bytes) -> list[bytes]:

@@ -105,6 +105,11 @@ class Level:
         """Returns the match of the first prefix that a text begins with; None if there is none."""
         return next((match for prefix in self._prefixes if (match := prefix.match(text))), None)
 
+    def may_hold(self, keys: tuple[str, ...]) -> bool:
+        """Whether an object with these top-level keys may be a record of one of the carriers."""
+        is_read = bool(self._prefixes or self._openers or self._unpackers)
+        return is_read or any(all(mark.may_match(keys) for mark in marks) for _, marks in self._keyed)
+
     def step(self, text: bytes) -> OpeningStep | None:  # noqa: PLR0911  one way out a kind of carrier
         """Opens the first carrier that recognises a text; None if there is none."""
         match = self.prefix_of(text)
@@ -115,7 +120,7 @@ class Level:
             return OpeningStep([opened])
         if not self._reads_json or text.lstrip()[:1] != b"{":
             return None
-        value = _object(text)
+        value = json_object(text)
         if value is None:
             return None
         for unpack in self._unpackers:
@@ -263,7 +268,7 @@ def _time_of(prefix: re.Match[bytes]) -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _object(text: bytes) -> dict[str, Any] | None:
+def json_object(text: bytes) -> dict[str, Any] | None:
     """Parses a JSON object, exactly; None for other texts. Several levels ask for the same."""
     try:
         value = json_codec.parse(text) if text.isascii() else json_codec.parse_exactly(text)

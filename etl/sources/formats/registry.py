@@ -6,6 +6,8 @@ A format's samples are its test: the family's reader can parse them, and no othe
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from etl.sources.format import (
@@ -125,6 +127,27 @@ _TEXTS: Final = (*_MIXED, "plain_text", "custom", "address_in_line")
 def rows_of(family: str, settings: Settings) -> tuple[Format, ...]:
     """Returns the formats of a family: the user's own formats, then the built-in formats."""
     return tuple(row for row in (*settings.formats, *FORMATS) if row.family == family)
+
+
+def claimant_of(rows: tuple[Format, ...]) -> Callable[[bytes], Format | None]:
+    """Returns a function for the first of some formats of one family that claims a record; None if none does."""
+    if any(BY_NAME.get(row.name) != row for row in rows):
+        return _claimant(rows)
+    return _known_claimant(tuple(row.name for row in rows))
+
+
+@lru_cache(maxsize=64)
+def _known_claimant(names: tuple[str, ...]) -> Callable[[bytes], Format | None]:
+    """Returns the claimant of built-in formats, made once for all inputs."""
+    return _claimant(tuple(BY_NAME[name] for name in names))
+
+
+def _claimant(rows: tuple[Format, ...]) -> Callable[[bytes], Format | None]:
+    """Returns the claimant of formats of one family."""
+    if rows and rows[0].family == "json":
+        return json_records.claimant(rows)
+    claims = FAMILIES[rows[0].family].claims if rows else None
+    return lambda record: next((row for row in rows if claims and claims(row, record)), None)
 
 
 def start_reader(row: Format, settings: Settings, *, is_carried: bool = False) -> Reader:

@@ -11,6 +11,7 @@ undoes both.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -242,12 +243,14 @@ FORMATS: Final = (
 )
 
 
-def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dict[str, pl.Series]:
+def read_batch(
+    batch: Batch, reader_at: Callable[[int], Reader] = lambda _i: read_line, word: bytes = b""
+) -> dict[str, pl.Series]:
     """Parses a batch of lines: regular lines with the compiled parser, irregular lines one by one.
 
     Args:
         batch: The lines.
-        read: Parses an irregular line.
+        reader_at: Returns what parses the irregular line at an index of the batch.
         word: Regular lines without this word are marked `not_a_postback` and not parsed.
 
     Returns:
@@ -270,8 +273,10 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         texts = text(starts, ends)
         return texts.set((texts == "-") | (texts == ""), None)
 
-    slow = np.flatnonzero(kinds == access_log_parser.IRREGULAR)
-    exact = [_read_slow(batch, i, read) for i in slow.tolist()]
+    is_empty = batch.starts == batch.ends
+    slow = np.flatnonzero((kinds == access_log_parser.IRREGULAR) & ~is_empty)
+    empty = np.flatnonzero(is_empty)
+    exact = [_read_slow(batch, i, reader_at(i)) for i in slow.tolist()]
     columns = {
         "received_at": pl.Series(received_at, dtype=pl.Int64).cast(INSTANT),
         "http_method": text(method, method_end),
@@ -284,6 +289,9 @@ def read_batch(batch: Batch, read: Reader = read_line, word: bytes = b"") -> dic
         "body": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
         "fault_message": pl.Series([None], dtype=pl.String).new_from_index(0, len(kinds)),
     }
+    if len(empty):
+        columns = {name: column.scatter(empty, None) for name, column in columns.items()}
+        columns["fault"] = columns["fault"].scatter(empty, "blank")
     return {
         name: column.scatter(slow, pl.Series([getattr(record, name) for record in exact], dtype=column.dtype))
         for name, column in columns.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from etl.columnar import json_codec
@@ -35,6 +36,10 @@ def cells_of(record: bytes, delimiter: str) -> list[str] | None:
         return None
 
 
+#: The cells of a sampled row: detection asks several times for each.
+_cells: Final = lru_cache(maxsize=512)(cells_of)
+
+
 def is_header(cells: list[str]) -> bool:
     """Whether cells are distinct column names, at least one of which is known."""
     names = [folded(cell) for cell in cells]
@@ -55,7 +60,7 @@ def sample_columns(row: Format, records: list[bytes], settings: Settings) -> tup
     """
     if row.name == "postgres_copy":
         return _sample_copy(records, settings)
-    parsed = [cells_of(record, DELIMITERS[row.name]) for record in records if record.strip()]
+    parsed = [_cells(record, DELIMITERS[row.name]) for record in records if record.strip()]
     tables = [cells for cells in parsed if cells and len(cells) > 1]
     if not tables or len(tables) * 2 <= len(parsed):
         return None
@@ -79,7 +84,7 @@ def sample_rows(row: Format, records: list[bytes], settings: Settings) -> tuple[
         return header, [_filled(header, cells) for cells in tables]
     filled = [record for record in records[: _SAMPLED + 1] if record.strip()]
     tables = [
-        cells for record in filled if (cells := cells_of(record, DELIMITERS[row.name])) and _is_quoted(record, cells)
+        cells for record in filled if (cells := _cells(record, DELIMITERS[row.name])) and _is_quoted(record, cells)
     ]
     if not tables or sum(len(cells) == len(tables[0]) for cells in tables) * 2 <= len(filled):
         return None

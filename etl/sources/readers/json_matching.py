@@ -89,11 +89,12 @@ def value_at(record: dict[str, Any], path: str, default: Any = None) -> Any:
     return value
 
 
-def format_matcher(rows: Iterable[Format]) -> FormatMatcher:
+def format_matcher(rows: Iterable[Format], cached: int = _CACHED_KEY_SETS) -> FormatMatcher:
     """Returns a fast choice of a record's format.
 
     Args:
         rows: The formats, in order of precedence.
+        cached: For so many sets of top-level keys, the possible formats are kept.
     """
     marked = [(row, marks) for row in rows if (marks := marks_of(row))]
     top_keys = frozenset(top for _, marks in marked for top in _top_keys(marks[0]))
@@ -104,7 +105,7 @@ def format_matcher(rows: Iterable[Format]) -> FormatMatcher:
         """Returns the formats that a record with these top-level keys may be in; cached."""
         candidates = possible.get(keys)
         if candidates is None:
-            if len(possible) >= _CACHED_KEY_SETS:
+            if len(possible) >= cached:
                 possible.clear()
             candidates = [(row, marks) for row, marks in marked if all(mark.may_match(keys) for mark in marks)]
             possible[keys] = candidates

@@ -7,6 +7,7 @@ Columns that the user named take precedence over the format's keys.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ from etl.sources.readers.json_matching import format_matcher, marks_of, value_at
 from etl.sources.readers.request_fields import ParseOptions, record_of
 from etl.sources.record import Record
 from etl.sources.records.json_documents import may_hold, read_documents
+
+#: A matcher for detection lives as long as the process, and its inputs may have any keys.
+_CACHED_KEY_SETS: Final = 256
 
 _CONTENTS: Final = frozenset(("request", "target", "url", "query", "body"))
 
@@ -81,6 +85,26 @@ def claims(row: Format, record: bytes) -> bool:
     inner = value_at(value, ".".join(row.container)) if row.container else None
     first = inner[0] if isinstance(inner, list) and inner else value
     return isinstance(first, dict) and all(mark.matches(first) for mark in marks)
+
+
+def claimant(rows: tuple[Format, ...]) -> Callable[[bytes], Format | None]:
+    """Returns a function for the first of some formats that `claims` a record: the same answer, by its top-level keys.
+
+    Args:
+        rows: The formats, in order of precedence.
+    """
+    match = format_matcher(rows, _CACHED_KEY_SETS).match
+    containers = frozenset(top for row in rows if row.container for top in (".".join(row.container), row.container[0]))
+
+    def first(record: bytes) -> Format | None:
+        value = parsed(record)
+        if not isinstance(value, dict):
+            return None
+        if containers.isdisjoint(value):
+            return match(value)
+        return next((row for row in rows if claims(row, record)), None)
+
+    return first
 
 
 def container_of(sample: bytes, rows: tuple[Format, ...]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 import numpy as np
 
 from etl.columnar.string_buffers import Bytes, Positions
-from etl.sources.records.lines import BATCH_BYTES, KEPT_BYTES, Element
+from etl.sources.records.lines import BATCH_BYTES, KEPT_BYTES, MOST_RECORDS, Element
 
 #: Byte -> kind: 1 opens a bracket, -1 closes a bracket, 2 is a comma, 0 is any other byte.
 _KIND: Final = np.zeros(256, np.int8)
@@ -24,6 +24,9 @@ _KIND[list(b",")] = 2
 
 _BLANKS: Final = b" \t\r\n\x1e"
 _BOM: Final = b"\xef\xbb\xbf"
+#: The scanner takes so many bytes at a time, each of which may be an element of its own.
+_FED_BYTES: Final = 2**18
+
 #: Keys longer than this cannot be part of a container's path.
 _KEY_BYTES: Final = 512
 
@@ -47,7 +50,13 @@ def read_documents(stream: BinaryIO, max_record_bytes: int, container: tuple[str
     """
     scanner = _ContainerScanner(max_record_bytes, container) if container else _Scanner(max_record_bytes)
     while block := stream.read(BATCH_BYTES):
-        yield scanner.feed(block)
+        elements: list[Element] = []
+        for begin in range(0, len(block), _FED_BYTES):
+            elements += scanner.feed(block[begin : begin + _FED_BYTES])
+            if len(elements) >= MOST_RECORDS:
+                yield elements
+                elements = []
+        yield elements
     yield scanner.finish()
 
 

@@ -20,6 +20,9 @@ BATCH_BYTES: Final = 16 * 2**20
 #: measured in "What was tried" in `bench/README.md`.
 _BEYOND: Final = 256
 
+#: Most records of a batch: lines of a byte cost as much memory as others.
+MOST_RECORDS: Final = 2**17
+
 #: The raw text of an oversized record is this many bytes of its beginning.
 KEPT_BYTES: Final = 1024
 
@@ -82,9 +85,10 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
     """
     offset, data, place, hole = max(start - 1, 0), b"", 0, 0
     is_begun = start == 0
+    beyond = BATCH_BYTES // _BEYOND
     while offset < end:
         left = end - offset - hole - len(data) + place
-        block = stream.read(min(BATCH_BYTES, max(left, 0)) + BATCH_BYTES // _BEYOND)
+        block = stream.read(min(BATCH_BYTES, max(left, 0)) + beyond)
         data, place = data[place:] + block, 0
         if not is_begun:
             begin = _first_end(data, is_last=not block)
@@ -96,8 +100,9 @@ def read_lines(stream: BinaryIO, start: int, end: int, max_record_bytes: int) ->
             if not is_begun:
                 continue
         cut = _last_end(data, place, is_last=not block)
+        beyond = BATCH_BYTES // _BEYOND if cut > place else min(2 * beyond, BATCH_BYTES)
         if cut > place:
-            yield _batch(data, (place, cut), (offset, hole, end), max_record_bytes)
+            yield from _cut_lines(data, (place, cut), (offset, hole, end), max_record_bytes)
             offset += cut - place + hole
             place, hole = cut, 0
         elif len(data) - place > max_record_bytes and not data[place]:
@@ -130,8 +135,10 @@ def _last_end(data: bytes, place: int, *, is_last: bool) -> int:
     return returns[-1] + 1 if returns else place
 
 
-def _batch(data: bytes, span: tuple[int, int], places: tuple[int, int, int], max_record_bytes: int) -> Batch:
-    """Makes a batch of the lines in a span of some bytes; lines that begin at the split's end or later are left out.
+def _cut_lines(
+    data: bytes, span: tuple[int, int], places: tuple[int, int, int], max_record_bytes: int
+) -> Iterator[Batch]:
+    """Yields the lines in a span of some bytes; lines that begin at the split's end or later are left out.
 
     Args:
         data: Some bytes of the input.
@@ -148,12 +155,28 @@ def _batch(data: bytes, span: tuple[int, int], places: tuple[int, int, int], max
     if returns:
         breaks = np.sort(np.append(breaks, np.array(returns) - place))
     ends = breaks if len(breaks) and breaks[-1] == len(buffer) - 1 else np.append(breaks, len(buffer))
-    starts = np.empty_like(ends)
-    starts[0] = 0
-    starts[1:] = ends[:-1] + 1
-    is_mine = starts + offset + hole < end
-    is_mine[0] = offset < end
-    starts, ends = starts[is_mine], ends[is_mine]
+    for first in range(0, len(ends), MOST_RECORDS):
+        begin = int(ends[first - 1]) + 1 if first else 0
+        held = ends[first : first + MOST_RECORDS] - begin
+        starts = np.append(0, held[:-1] + 1)
+        is_mine = starts + begin + offset + hole < end
+        is_mine[0] |= not first and offset < end
+        if not is_mine.any():
+            return
+        lines = buffer[begin : begin + held[-1] + 1]
+        yield _batch(lines, (starts[is_mine], held[is_mine]), begin + offset + hole, max_record_bytes)
+
+
+def _batch(buffer: Bytes, bounds: tuple[Positions, Positions], offset: int, max_record_bytes: int) -> Batch:
+    """Makes a batch of lines.
+
+    Args:
+        buffer: The bytes of the lines.
+        bounds: Where each line begins and ends in the buffer.
+        offset: Where the buffer begins in the input.
+        max_record_bytes: Lines longer than this are oversized.
+    """
+    starts, ends = bounds
     has_return = (ends > starts) & (buffer[np.maximum(ends, 1) - 1] == ord("\r"))
     ends = ends - has_return
     _drop_edges(buffer, starts, ends)
@@ -161,7 +184,7 @@ def _batch(data: bytes, span: tuple[int, int], places: tuple[int, int, int], max
     oversized = {int(i): int(lengths[i]) for i in np.flatnonzero(lengths > max_record_bytes)}
     for i in oversized:
         ends[i] = starts[i] + KEPT_BYTES
-    return Batch(buffer, starts, ends, starts + offset + hole, oversized)
+    return Batch(buffer, starts, ends, starts + offset, oversized)
 
 
 def _drop_edges(buffer: Bytes, starts: Positions, ends: Positions) -> None:
