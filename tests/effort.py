@@ -1,4 +1,4 @@
-"""How much the tests try: `make check` draws all random input and runs every test, `make test` a part of both.
+"""How much the tests try: `make thorough` draws all random input and runs every test, `make test` a part of both.
 
 Each test that `make test` leaves out or draws less for has a shorter one beside it, or fewer draws of the same kind.
 """
@@ -11,11 +11,11 @@ import pytest
 
 IS_THOROUGH = "THOROUGH" in os.environ
 
-# As many threads as cores in each of two processes take an eighth more processor time: one of `make check` has them.
+# As many threads as cores in each of two processes take an eighth more processor time: one of `make thorough` has them.
 if not IS_THOROUGH or os.environ.get("PYTEST_XDIST_WORKER") == "gw0":
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
-#: A test, or one of its parameters, that only `make check` runs.
+#: A test, or one of its parameters, that only `make thorough` runs.
 thorough = pytest.mark.thorough
 
 

@@ -114,7 +114,7 @@ def counted(told: dict[str, Any]) -> tuple[Counter[Any], Counter[Any], int]:
 
 
 def some_of_the_samples(folder: Path) -> list[Path]:
-    """Of the samples, every fifth line in `make test`, and all in `make check`."""
+    """Of the samples, every fifth line in `make test`, and all in `make thorough`."""
     for path in SAMPLES:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         (folder / path.stem).write_bytes(b"".join(data.splitlines(keepends=True)[:: draws(5, 1)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +70,7 @@ def _shown(summary: dict[str, Any], out: Path) -> list[str]:
             *(summary["rejections"]["total"], summary["skipped"]["total"]),
         ),
         f"  items {summary['items']:,}, passthroughs {summary['passthroughs']:,}",
+        *_period(summary["first_received_at"], summary["last_received_at"]),
         *_values(summary["value_by_event"]),
         *_counts("rejections", summary["rejections"]["by_reason"]),
         *_counts("skipped", summary["skipped"]["by_reason"]),
@@ -77,7 +79,15 @@ def _shown(summary: dict[str, Any], out: Path) -> list[str]:
         *([f"  and {len(summary['inputs']) - 20} more inputs"] if len(summary["inputs"]) > 20 else []),
         *(f"  not read: {one['path']}: {one['why']}" for one in summary["passed_over"][:20]),
         f"  {out}: {summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        f"  next: postback-etl audit {shlex.quote(str(out))}",
     ]
+
+
+def _period(first: str | None, last: str | None) -> list[str]:
+    """Formats the period of the times of receipt, if there are any."""
+    if first is None or last is None:
+        return []
+    return [f"  received {first[:19].replace('T', ' ')} to {last[:19].replace('T', ' ')} UTC"]
 
 
 def _input(item: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Self
 
@@ -25,6 +26,8 @@ class Tally:
         timed: Conversions and rejections with a time of receipt, by source.
         unlogged: POST requests without a logged body, by source.
         unread: Postbacks that were not read, by source.
+        first: The earliest time of receipt; None if no row has one.
+        last: The latest, likewise.
         values: Sum of the conversions' values by event and currency; a conversion without a currency has "".
     """
 
@@ -36,6 +39,8 @@ class Tally:
     unlogged: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
     values: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    first: datetime | None = None
+    last: datetime | None = None
 
     @classmethod
     def of(cls, tables: dict[str, pl.DataFrame]) -> Self:
@@ -52,10 +57,14 @@ class Tally:
         rows_of_both = pl.concat(
             [conversions.select("source", pl.lit("").alias("reason"), "received_at"), rejections.select(columns)]
         )
-        counts = rows_of_both.group_by("source", "reason").agg(n=pl.len(), timed=pl.col("received_at").count())
-        for source, reason, number, timed in counts.iter_rows():
+        at = pl.col("received_at")
+        counts = rows_of_both.group_by("source", "reason").agg(
+            n=pl.len(), timed=at.count(), first=at.min(), last=at.max()
+        )
+        for source, reason, number, timed, first, last in counts.iter_rows():
             tally.ends[source, reason] += number
             tally.timed[source] += timed
+            tally._add_times(first, last)
         tally._add_values(_value_sums(conversions))
         return tally
 
@@ -63,7 +72,13 @@ class Tally:
         for name in ("rows", "reasons", "issues", "ends", "timed", "unlogged", "unread"):
             getattr(self, name).update(getattr(other, name))
         self._add_values(other.values.items())
+        self._add_times(other.first, other.last)
         return self
+
+    def _add_times(self, *times: datetime | None) -> None:
+        """Widens the period from `first` to `last`."""
+        known = [time for time in (self.first, self.last, *times) if time is not None]
+        self.first, self.last = min(known, default=None), max(known, default=None)
 
     def _add_values(self, values: Iterable[tuple[tuple[str, str], Decimal]]) -> None:
         """Adds sums by event and currency to `values`."""

@@ -168,6 +168,8 @@ def _summarise(
             "rules_version": RULES_VERSION,
         },
         "inputs": [_describe_input(plan, records, tally, request.reading.settings.timezone) for plan in planned],
+        "first_received_at": tally.first and f"{tally.first:%Y-%m-%dT%H:%M:%S.%fZ}",
+        "last_received_at": tally.last and f"{tally.last:%Y-%m-%dT%H:%M:%S.%fZ}",
         "records": records.total(),
         **{name: tally.rows[name] for name in ("conversions", "items", "passthroughs")},
         "rejections": _by_reason(tally.reasons),
