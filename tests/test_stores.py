@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import etl
@@ -104,3 +105,11 @@ def test_a_warehouse_in_an_object_store_is_audited(make_bucket: Callable[[str], 
     assert audited(address) == audited(tmp_path / "out")
     row_id = etl.scan(address, "conversions").select("conversion_id").min().collect().item()
     assert run("explain", f"{address}:{row_id}").stdout == run("explain", f"{tmp_path / 'out'}:{row_id}").stdout
+
+
+def test_the_files_of_a_run_and_of_an_export_describe_each_column(stores: dict[str, Path]) -> None:
+    for store in (stores["folder"], stores["export"]):
+        for table in etl.schema.TABLES:
+            fields = pq.ParquetFile(min((store / table.name).rglob("*.parquet"))).schema_arrow
+            said = [(field.name, field.metadata[b"description"].decode()) for field in fields]
+            assert said == [(column.name, column.meaning) for column in table.columns]

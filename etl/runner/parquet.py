@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -15,15 +16,39 @@ from etl.schema import TABLES
 #: No file has as many rows, so each file is one row group.
 _ROWS_PER_GROUP: Final = 1_000_000
 
+_BY_NAME: Final = {table.name: table for table in TABLES}
 
-def write_table(rows: pl.DataFrame, path: Path) -> None:
+
+def write_table(rows: pl.DataFrame, path: Path, name: str | None = None) -> None:
     """Writes a frame as one Parquet file; the same frame gives the same bytes.
+
+    Args:
+        rows: The frame.
+        path: The file.
+        name: The table of the contract whose rows these are: the file describes each column by its meaning.
 
     Raises:
         OutputError: The disk is full, or the path cannot be written.
     """
     with _full_disk_is_told(path):
-        rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=_ROWS_PER_GROUP)
+        rows.write_parquet(
+            path,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=_ROWS_PER_GROUP,
+            arrow_schema=_described(name) if name and rows.columns == _BY_NAME[name].names else None,
+        )
+
+
+@cache
+def _described(name: str) -> Any:
+    """Returns the Arrow schema of a table; each field has the column's meaning as its metadata `description`."""
+    import pyarrow as pa
+
+    table = _BY_NAME[name]
+    meanings = {column.name: column.meaning for column in table.columns}
+    fields = table.empty().to_arrow().schema
+    return pa.schema(field.with_metadata({"description": meanings[field.name]}) for field in fields)
 
 
 def write_stream(rows: pl.DataFrame, path: Path) -> None:

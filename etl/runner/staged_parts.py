@@ -70,8 +70,10 @@ class Piece(NamedTuple):
 
     def write(self, stage: Path, name: str, rows: pl.DataFrame) -> None:
         """Writes a table of this piece; of keys only the columns that conversions do not have."""
-        write = write_table if name in _CONVERTED else write_stream
-        write(rows.select(NOT_SHARED) if name in ("keys", "held.keys") else rows, self.path(stage, name))
+        if name in _CONVERTED:
+            write_table(rows, self.path(stage, name), name)
+        else:
+            write_stream(rows.select(NOT_SHARED) if name in ("keys", "held.keys") else rows, self.path(stage, name))
 
     def read_hashes(self, stage: Path, *, held: bool = False) -> pl.Series:
         """Reads the column `key_hash` of the keys that are held back, or of the others."""
@@ -180,7 +182,7 @@ def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Pat
         if is_moved and name in _CONVERTED:
             pieces[0].path(stage, name).rename(target)
         else:
-            write_table(rows, target)
+            write_table(rows, target, name)
     return Tally.of(whole)
 
 

@@ -162,7 +162,7 @@ def _write(warehouse: Warehouse, found: _Partition, folder: Path) -> int:
             .filter(pl.col(key).is_between(pl.lit(first), pl.lit(last)))
             .collect()
         )
-        write_table(rows.sort(order), folder / f"part-{number:05d}.parquet")
+        write_table(rows.sort(order), folder / f"part-{number:05d}.parquet", found.stored.name)
         written += rows.height
     return written
 

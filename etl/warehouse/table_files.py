@@ -133,7 +133,7 @@ def open_tables(address: str, *, is_writing: bool, run: str = "") -> Iterator[Ta
 
         def write(file: TableFile, rows: pl.DataFrame) -> None:
             (stage.new / file.path).parent.mkdir(parents=True, exist_ok=True)
-            write_table(rows, stage.new / file.path)
+            write_table(rows, stage.new / file.path, file.path.partition("/")[0])
 
         yield _of_folder(address, folder, manifest, write, lambda *_, **__: _publish(stage, manifest))
 
