@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -70,7 +71,7 @@ def test_the_example_ruleset_and_formats_are_valid(tmp_path: Path) -> None:
 def test_the_python_example_runs(page: str, tmp_path: Path) -> None:
     code = blocks(ROOT / page, "python")[0]
     (tmp_path / "sample_data").mkdir()
-    (tmp_path / "sample_data" / "webhooks.jsonl").write_text('{"click_id": "a"}\n', encoding="utf-8")
+    shutil.copy(ROOT / "sample_data" / "webhooks.jsonl", tmp_path / "sample_data")
     run(f"import etl\nrequests = etl.schema.REQUESTS.empty()\n{code}", tmp_path)
     assert (tmp_path / "tables" / "conversions").is_dir()
 
