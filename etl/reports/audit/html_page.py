@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -90,6 +91,7 @@ def render_page(report: Report) -> str:
             for section in (*report.findings, *(one for one in report.sections if not one.rank))
         ],
         visible=visible,
+        unbroken=_unbroken,
     )
 
 
@@ -143,3 +145,8 @@ def _figure_note(row: dict[str, Any], of: int) -> str:
     share = share_text(row["count"], of) if of else ""
     money = money_text(row["money"], 1) if row["money"] else ""
     return " · ".join(part for part in (share, money) if part)
+
+
+def _unbroken(text: str) -> str:
+    """Shows a text in which an amount stays on one line with its currency, and a percent sign with its number."""
+    return re.sub(r"(?<=\S) (?=-?[0-9%])", "\u00a0", visible(text))
