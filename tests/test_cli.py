@@ -372,3 +372,12 @@ def test_no_mark_in_the_path_of_the_tables_means_anything(log: Path, tmp_path: P
     row_id = pl.read_parquet(part, glob=False)["conversion_id"][0]
     assert b"click_id" in run("explain", f"{out}:{row_id}").stdout
     assert b"1 of these" in run("audit", out).stdout
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    def completed(words: str) -> list[str]:
+        given = {"COMP_WORDS": words, "COMP_CWORD": f"{words.count(' ')}", "_POSTBACK_ETL_COMPLETE": "complete_bash"}
+        return run(env={**os.environ, **given}, code=None).stdout.decode().split()
+
+    assert completed("postback-etl ru") == ["run", "rules"]
+    assert completed("postback-etl audit --ti") == ["--timezone"]

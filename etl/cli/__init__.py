@@ -37,7 +37,7 @@ from etl.errors import EtlError, InterruptedRunError
 app = typer.Typer(
     name="postback-etl",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
