@@ -36,7 +36,7 @@ CASES: dict[str, tuple[int, Callable[[int], str]]] = {
     ),
     "deep.jsonl": (
         400,
-        lambda n: '{"click_id":"a","a":' + ('{"abcdefgh":' * 400 + "1" + "}" * 401 + "\n") * (n // 400),
+        lambda n: ('{"click_id":"a","a":' + '{"abcdefgh":' * 400 + "1" + "}" * 401 + "\n") * (n // 400),
     ),
     "too deep.jsonl": (100_000, lambda n: '{"click_id":"a","a":' + "[" * n + "]" * n + "}\n"),
     "members.jsonl": (8_000, lambda n: json.dumps({"click_id": "a", **{f"k{i}": i for i in range(n)}}) + "\n"),

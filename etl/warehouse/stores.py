@@ -16,7 +16,7 @@ from etl.errors import UsageError
 from etl.runner.publish import MANIFEST
 from etl.runner.published_tables import Published, open_folder, read, read_manifest, scan_table
 from etl.schema import TABLES
-from etl.sources.storage.inputs import STANDARD_INPUT, existing_file
+from etl.sources.storage.inputs import STANDARD_INPUT
 from etl.sources.storage.object_stores import SCHEMES
 from etl.warehouse.file_storage import SNAPSHOT
 from etl.warehouse.snapshots import is_warehouse, last_ruleset, open_for_reading, scan_pinned
@@ -72,6 +72,14 @@ def expand_stores(inputs: list[str]) -> list[str]:
         OutputError: A warehouse cannot be read.
     """
     return [name for text in inputs for name in (_inputs_of(text) if _is_store(text) else [text])]
+
+
+def existing_file(place: str) -> Path | None:
+    """Finds the file at a path, or the archive that the path leads into; None if there is none."""
+    try:
+        return next((path for path in (Path(place), *Path(place).parents) if path.is_file()), None)
+    except OSError:  # too long for a name
+        return None
 
 
 def _is_store(text: str) -> bool:

@@ -19,9 +19,9 @@ from etl.sources.formats.registry import BY_NAME
 from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
 from etl.sources.splits import read_split
 from etl.sources.storage.decompress import survey
-from etl.sources.storage.inputs import STANDARD_INPUT, Input, existing_file, found_inputs
+from etl.sources.storage.inputs import STANDARD_INPUT, Input, found_inputs
 from etl.sources.storage.locations import InMemory
-from etl.warehouse.stores import open_store
+from etl.warehouse.stores import existing_file, open_store
 
 #: The source of a record that was given as the argument itself.
 ARGUMENT: Final = "argument"

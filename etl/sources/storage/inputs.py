@@ -90,14 +90,6 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[FoundInputs]:
         yield FoundInputs(list(found.values()), list(dict.fromkeys(finder.passed_over)))
 
 
-def existing_file(place: str) -> Path | None:
-    """Finds the file at a path, or the archive that the path leads into; None if there is none."""
-    try:
-        return next((path for path in (Path(place), *Path(place).parents) if path.is_file()), None)
-    except OSError:  # too long for a name
-        return None
-
-
 def is_missing(argument: str) -> bool:
     """Returns whether an argument is plainly the name of a file that does not exist: no glob, address or `-`."""
     is_name = argument != STANDARD_INPUT and "://" not in argument and not set("*?[") & set(argument)
