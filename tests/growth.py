@@ -37,8 +37,7 @@ def _seconds(work: Callable[[], object], times: int) -> float:
         work()
         return time.process_time() - began
 
-    gc.collect()  # a long process of tests has much that is not this work's
-    gc.disable()
+    gc.disable()  # a long process of tests has much garbage that is not this work's
     try:
         return min(once() for _ in range(times))
     finally:
