@@ -57,8 +57,12 @@ _ESCAPED_CHARACTER: Final = re.compile(
     r"(?<!\\)\\+(?:x5[cC]\\{0,4}){0,4}(?:u00|x)(2[bBdDeE]|3[0-9]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 )
 
-#: A part of a text that is percent-encoded and contains the sign, which may be escaped.
-_ENCODED: Final = re.compile(r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*%(?:25){0,3}(?:5[cC](?:u00|x))?40[^\s&=?#\"'<>]*")
+#: A part of a text that is percent-encoded and contains the sign, which may be escaped, or near which an escape stands.
+_ENCODED: Final = re.compile(
+    r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*"
+    r"(?:%(?:25){0,3}(?:5[cC](?:u00|x))?40|@[^\s&=?#\"'<>@]{0,255}%|%[0-9a-fA-F]{2}[^\s&=?#\"'<>@%]{0,64}@)"
+    r"[^\s&=?#\"'<>]*"
+)
 
 #: Beginnings of JSON, and of JSON text inside a JSON string.
 OPENERS: Final = ("{", "[", '"{', '"[')
@@ -167,7 +171,7 @@ class AddressRedactor:
         """Returns the template of a text that is no JSON; percent-encoded parts are decoded."""
         if not _SIGN.search(text):
             return text
-        if layers and "40" in text and "%" in text:
+        if layers and "%" in text:
             text = _ENCODED.sub(lambda match: self._in_encoded(match[0], layers - 1), text)
         plain = unescaped(text)
         hidden = _EMAIL.sub(lambda match: match[1] + self.placeholder("email", match[2], None), plain)
