@@ -45,7 +45,7 @@ _NAMED: Final = re.compile(
     rb"(?:^|[?&{,;\s\"])\"?(?:first_?name|last_?name|full_?name|city|zipcode)(?:=|\"\s?:\s?\"?)Zqwx[a-z]{2}[0-9]{5}"
 )
 #: An escape of JSON or of a log; nothing writes the percent sign of another escape so.
-_ESCAPED: Final = re.compile(rb"\\+(?:u00|x)(?!25)([0-9a-fA-F]{2})")
+_ESCAPED: Final = re.compile(rb"(?<!\\)\\+(?:u00|x)(?!25)([0-9a-fA-F]{2})")
 
 
 def left_in(text: bytes, *, is_named: bool = True) -> bytes | None:
