@@ -60,7 +60,7 @@ _ESCAPED_CHARACTER: Final = re.compile(
 #: A part of a text that is percent-encoded and contains the sign, which may be escaped, or near which an escape stands.
 _ENCODED: Final = re.compile(
     r"(?<![^\s&=?#\"'<>])[^\s&=?#\"'<>]*"
-    r"(?:%(?:25){0,3}(?:5[cC](?:u00|x))?40|@[^\s&=?#\"'<>@]{0,255}%|%[0-9a-fA-F]{2}[^\s&=?#\"'<>@%]{0,64}@)"
+    r"(?:%(?:25){0,3}(?:5[cC](?:u00|x))?40|@[^\s&=?#\"'<>@]{0,255}%[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}[^\s&=?#\"'<>@%]{0,64}@)"
     r"[^\s&=?#\"'<>]*"
 )
 
@@ -180,6 +180,8 @@ class AddressRedactor:
     def _in_encoded(self, text: str, layers: int) -> str:
         """Returns the template of a percent-encoded part of a text."""
         plain = percent_decoded(text)
+        if plain == text:
+            return text
         hidden = self.addresses(plain) if plain.lstrip().startswith(OPENERS) else self.plain_addresses(plain, layers)
         return text if hidden == plain else encoded(hidden)
 
