@@ -60,7 +60,7 @@ soak: $(READY) ## Pass thousands of histories of a warehouse
 
 # The shell has a variable SECONDS, too: only one that is given to make counts.
 fuzz: $(READY) ## Look for faults on random inputs for 10 minutes (SECONDS=120 for 2), by a SEED or a random one
-	$(BIN)/python -m tests.fuzz --seconds $(if $(filter command line,$(origin SECONDS)),$(SECONDS),600) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.fuzz --seconds $(if $(filter command line,$(origin SECONDS)),$(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT))
 
 $(VENV)/.sanitize: $(READY)
 	$(INSTALL) 'postback-etl[sanitize]'
