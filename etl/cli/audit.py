@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,9 @@ def print_overview(report: Report) -> None:
     if nothing:
         out.print(shown(f"Nothing is lost by: {nothing}.", "dim"))
     first = report.findings[0] if report.findings else funnel
-    out.print(shown(f"Tables and examples: postback-etl audit {report.store} --answer {first.answer.key}", "dim"))
+    out.print(
+        shown(f"Tables and examples: postback-etl audit {shlex.quote(report.store)} --answer {first.answer.key}", "dim")
+    )
 
 
 def print_report(report: Report, rows: int) -> None:
@@ -97,7 +100,7 @@ def print_report(report: Report, rows: int) -> None:
         if section.rank:
             out.print(shown(f"Cure: {section.answer.cure}", "green"))
         for example in section.examples:
-            out.print(shown(f"Example: postback-etl explain {report.store}:{example}", "dim"))
+            out.print(shown(f"Example: postback-etl explain {shlex.quote(f'{report.store}:{example}')}", "dim"))
         for sheet in section.sheets:
             is_drawn_only = sheet.chart is not None and sheet.chart.kind == "heat_map"
             if not is_drawn_only and sheet.key != "by_integration_and_day":

@@ -44,4 +44,5 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
         return "; ".join(map(_text, value))
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else visible(str(value))
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return "" if value is None else f"{value:,}" if is_count else visible(str(value))
