@@ -150,3 +150,15 @@ def test_no_two_classes_have_one_name() -> None:
         if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(("made", "door"), [("ShownText", "etl.privacy."), ("ShownRows", "etl.steps.address_columns")])
+def test_only_one_door_makes_what_may_be_shown(made: str, door: str) -> None:
+    makers = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == made
+    }
+    assert makers
+    assert all(name.startswith(door) for name in makers), makers

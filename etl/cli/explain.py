@@ -10,6 +10,7 @@ import typer
 from etl.cli import options
 
 if TYPE_CHECKING:
+    from etl.privacy.addresses import ShownText
     from etl.reports.explain.explanation import Explanation, Line, ParameterUse, Step
 
 
@@ -69,13 +70,13 @@ def _print_lines(explanation: Explanation) -> None:
         write("notes", list(explanation.notes))
 
 
-def _sentence(line: Line) -> str:
+def _sentence(line: Line[ShownText]) -> str:
     """Formats a statement as one line of text."""
     value = "-" if line.value is None else line.value
     return f"{line.what}: {value}" + (f" ({line.why})" if line.why else "") + f" [{line.source}]"
 
 
-def _becomes(use: ParameterUse) -> str:
+def _becomes(use: ParameterUse[ShownText]) -> str:
     """Describes how a parameter is used."""
     from etl.reports.explain.wording import USE
 
@@ -112,7 +113,7 @@ def _print_tables(explanation: Explanation) -> None:
 
     screen = console()
 
-    def print_step(step: Step) -> None:
+    def print_step(step: Step[ShownText]) -> None:
         rows = [
             (
                 styled(line.what, "cyan"),

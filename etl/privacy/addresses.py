@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NewType, overload
 from urllib.parse import quote, unquote
 
 import polars as pl
@@ -22,6 +22,9 @@ from etl.columnar.string_buffers import holds_any
 from etl.options import Pii
 from etl.privacy import trait_hashes
 from etl.privacy.base64_texts import Base64Text
+
+#: A text that may be shown: what is personal in it is hidden, or was to be kept. Only this room makes one.
+ShownText = NewType("ShownText", str)
 
 #: A personal value: its trait, its decoded text, and the person's country or null.
 PERSONAL_VALUES: Final = pl.Schema({"trait": pl.String(), "text": pl.String(), "country": pl.String()})
@@ -247,9 +250,15 @@ def hide_addresses(texts: pl.Series, pii: Pii) -> pl.Series:
     return texts.clone().scatter(suspects, hidden.gather(numbers))
 
 
-def hide_text(text: str | None, pii: Pii) -> str | None:
+@overload
+def hide_text(text: None, pii: Pii) -> None: ...
+@overload
+def hide_text(text: str, pii: Pii) -> ShownText: ...
+def hide_text(text: str | None, pii: Pii) -> ShownText | None:
     """Replaces the e-mail addresses in one text by their hashes, or by `redacted` with `drop`."""
-    if text is None or pii == "keep" or not _SIGN.search(text):
-        return text
+    if text is None:
+        return None
+    if pii == "keep" or not _SIGN.search(text):
+        return ShownText(text)
     redactor = AddressRedactor(pii)
-    return str(redactor.fill([redactor.addresses(text.replace(MARK, "\ufffd"))])[0])
+    return ShownText(redactor.fill([redactor.addresses(text.replace(MARK, "\ufffd"))])[0])

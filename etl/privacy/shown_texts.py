@@ -14,7 +14,7 @@ import polars as pl
 from etl.columnar import json_codec
 from etl.columnar.factorize import factorize
 from etl.options import Pii
-from etl.privacy.addresses import DROPPED, HASHED, MARK, hide_addresses
+from etl.privacy.addresses import DROPPED, HASHED, MARK, ShownText, hide_addresses
 from etl.privacy.redactor import NAME_LENGTH, PLAIN_NAME, Redactor
 from etl.rules.ruleset import Ruleset
 
@@ -66,11 +66,11 @@ def shown_texts(texts: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:
     )
 
 
-def shown_text(text: str, pii: Pii, ruleset: Ruleset) -> str:
+def shown_text(text: str, pii: Pii, ruleset: Ruleset) -> ShownText:
     """Replaces what is personal in one text by hashes; with `drop` such a text is `redacted`."""
     if pii == "keep" or not _MAY_BE_PERSONAL.search(text):
-        return text
-    return str(shown_texts(pl.Series([text]), pii, ruleset).fill_null(DROPPED)[0])
+        return ShownText(text)
+    return ShownText(shown_texts(pl.Series([text]), pii, ruleset).fill_null(DROPPED)[0])
 
 
 def shown_names(names: pl.Series, pii: Pii, ruleset: Ruleset) -> pl.Series:

@@ -14,7 +14,7 @@ from etl.privacy.redaction import redact_raws
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
 from etl.schema import CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS
-from etl.steps.address_columns import hide_in_columns, hide_in_names
+from etl.steps.address_columns import ShownRows, hide_in_columns, hide_in_names
 from etl.steps.conversions import build_conversions, judge_postbacks, protect_match_key
 from etl.steps.deduplication import dedup_keys
 from etl.steps.field_resolution import Fields, resolve_aliases
@@ -41,13 +41,13 @@ class Tables(NamedTuple):
         unrecognised: Number of unread parameters by input and name: source_digest String, name String, count Int64.
     """
 
-    conversions: pl.DataFrame
-    items: pl.DataFrame
-    passthroughs: pl.DataFrame
-    rejections: pl.DataFrame
+    conversions: ShownRows
+    items: ShownRows
+    passthroughs: ShownRows
+    rejections: ShownRows
     keys: pl.DataFrame
     skipped: pl.DataFrame
-    unrecognised: pl.DataFrame
+    unrecognised: ShownRows
 
 
 class Judged(NamedTuple):

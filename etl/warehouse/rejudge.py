@@ -22,9 +22,10 @@ from etl.privacy.addresses import DROPPED, HASHED
 from etl.privacy.redaction import redact_again
 from etl.rules import page
 from etl.rules.ruleset import Ruleset
-from etl.schema import CONVERSIONS, ITEMS, KEYS, PASSTHROUGHS, REJECTIONS, REQUESTS
+from etl.schema import REJECTIONS, REQUESTS
 from etl.sources.body_arrays import element_of
 from etl.sources.reread import Origin, read_again
+from etl.steps.address_columns import hide_in_columns
 from etl.steps.field_resolution import IDENTITY_EMAIL
 from etl.steps.pipeline import Judged, Tables, judge
 from etl.steps.record_ids import record_ids
@@ -94,10 +95,6 @@ _TEXT_COLUMNS: Final = (
 _NAMES: Final = ("first_name", "last_name")
 #: Traits for which a blank value and a value without a hash give the same row.
 _HARMLESS: Final = ("phone", "birthdate", "city", "state", "zipcode")
-_NO_TABLES: Final = (
-    *(table.empty() for table in (CONVERSIONS, ITEMS, PASSTHROUGHS, REJECTIONS, KEYS)),
-    *(pl.DataFrame(schema={name: pl.String, "count": pl.Int64}) for name in ("reason", "name")),
-)
 
 
 class Rejudged(NamedTuple):
@@ -134,9 +131,8 @@ def rejudge(rows: pl.DataFrame, origin: Origin, ruleset: Ruleset, options: Optio
     is_unjudged = pl.col("is_unjudged")
     if not origin.is_self_contained:
         outcome = pl.when(is_unjudged).then(pl.lit(UNREAD.name)).otherwise(pl.lit(NEEDS_INPUT.name))
-        return _rejudged(
-            before.with_columns(outcome=outcome, now=pl.lit(None, pl.String)), Tables(*_NO_TABLES), before.clear()
-        )
+        unread = before.with_columns(outcome=outcome, now=pl.lit(None, pl.String))
+        return _rejudged(unread, judge(REQUESTS.empty()).tables, before.clear())
     judged = judge(_reread_requests(before, origin), ruleset, options)
     is_payload = (before["reason"] == "unread_postback") & judged.routed["fault"].is_null()
     before = before.with_columns(is_unjudged & ~is_payload)  # an alias may find its identity
@@ -235,7 +231,9 @@ def _with_known_hashes(judged: Judged, options: Options) -> Tables:
     keys = ids.with_columns(judged.fields.texts[IDENTITY_EMAIL].str.extract(_DIGEST, 1).alias("known"))
     refused = tables.rejections.join(keys, on="rejection_id", how="left", maintain_order="left")
     rejections = refused.with_columns(match_key=_known_key(refused, refused["known"])).drop("known")
-    return tables._replace(conversions=conversions, rejections=rejections)
+    return tables._replace(
+        conversions=hide_in_columns(conversions, options.pii), rejections=hide_in_columns(rejections, options.pii)
+    )
 
 
 def _known_hash(row: trait_hashes.TraitHash, known: dict[str, pl.Series], conversions: pl.DataFrame) -> pl.Series:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from etl.options import Options
-from etl.privacy.addresses import hide_text
+from etl.options import Options, Pii
+from etl.privacy.addresses import ShownText, hide_text
 from etl.privacy.shown_texts import shown_text
 from etl.reports.explain.explanation import Explanation, Line, ParameterUse, Step
 from etl.reports.explain.parameter_steps import list_uses
@@ -53,10 +53,10 @@ def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options)
     record = _record_step(judged, target, ruleset, reading)
     ended = Step("outcome", tuple(_outcome_lines(outcome, judged, tables)))
     return Explanation(
-        record=_without_addresses(record, options),
+        record=_shown_step(record, options),
         ruleset={"name": ruleset.name, "digest": ruleset.digest},
         parameters=tuple(_shown_use(use, ruleset, options) for use in uses),
-        steps=tuple(_without_addresses(step, options) for step in (*steps, ended)),
+        steps=tuple(_shown_step(step, options) for step in (*steps, ended)),
         outcome=outcome,
         tables=tables,
         notes=(
@@ -67,22 +67,20 @@ def explain(what: str, reading: ReadOptions, ruleset: Ruleset, options: Options)
     )
 
 
-def _without_addresses(step: Step, options: Options) -> Step:
+def _shown_step(step: Step[str], options: Options) -> Step[ShownText]:
     """Replaces the e-mail addresses in statements as the tables do (rules 9.1); `source` is the user's own."""
-    return Step(
-        step.name,
-        tuple(line if line.what == "source" else Line(*_hidden(line, options)) for line in step.lines),
-    )
+    lines = (_hidden(line, "keep" if line.what == "source" else options.pii) for line in step.lines)
+    return Step(step.name, tuple(Line(*line) for line in lines))
 
 
-def _shown_use(use: ParameterUse, ruleset: Ruleset, options: Options) -> ParameterUse:
+def _shown_use(use: ParameterUse[str], ruleset: Ruleset, options: Options) -> ParameterUse[ShownText]:
     """Replaces the addresses in the use of a parameter, and in its value also what names announce."""
-    return ParameterUse(*_hidden(use._replace(value=shown_text(use.value, options.pii, ruleset)), options))
+    return ParameterUse(*_hidden(use._replace(value=shown_text(use.value, options.pii, ruleset)), options.pii))
 
 
-def _hidden(texts: Iterable[Any], options: Options) -> list[Any]:
+def _hidden(texts: Iterable[Any], pii: Pii) -> list[Any]:
     """Returns texts without e-mail addresses."""
-    return [hide_text(text, options.pii) for text in texts]
+    return [hide_text(text, pii) for text in texts]
 
 
 def _with_run_options(options: Options, row: dict[str, Any]) -> Options:
@@ -96,7 +94,7 @@ def _with_run_options(options: Options, row: dict[str, Any]) -> Options:
     )
 
 
-def _record_step(judged: Judged, target: Target, ruleset: Ruleset, reading: ReadOptions) -> Step:
+def _record_step(judged: Judged, target: Target, ruleset: Ruleset, reading: ReadOptions) -> Step[str]:
     """Explains how the record was read: its source, format, time, request and integration."""
     (row,) = judged.routed.to_dicts()
     form = target.detected.row
@@ -126,7 +124,7 @@ def _record_step(judged: Judged, target: Target, ruleset: Ruleset, reading: Read
     return Step("record", tuple(lines))
 
 
-def _request_lines(row: dict[str, Any], time: str, moment: str, ruleset: Ruleset) -> list[Line]:
+def _request_lines(row: dict[str, Any], time: str, moment: str, ruleset: Ruleset) -> list[Line[str]]:
     """Explains a request's time of receipt, its method and path, and its integration."""
     how = {"none": "the time in the record", "zoned": f"the {moment} of the request, in the record's time zone"}
     why = "the record has no time" if row["received_at"] is None else how.get(time, f"read as {time}")
@@ -159,7 +157,7 @@ def _outcome(judged: Judged, target: Target) -> tuple[str, dict[str, list[dict[s
     return "conversion", {name: rows for name, rows in tables.items() if rows}
 
 
-def _outcome_lines(outcome: str, judged: Judged, tables: dict[str, list[dict[str, Any]]]) -> list[Line]:
+def _outcome_lines(outcome: str, judged: Judged, tables: dict[str, list[dict[str, Any]]]) -> list[Line[str]]:
     """Explains the outcome: the conversion, each reason of a rejection, or the reason to skip the record."""
     if outcome == "skipped":
         reason = _REASON[judged.tables.skipped["reason"][0]]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import polars as pl
 
+from etl.privacy.addresses import ShownText
 from etl.reports.display import as_html
 
+#: `str` while the statements are found, `ShownText` in an explanation.
+Text = TypeVar("Text", bound=str)
 
-class Line(NamedTuple):
+
+class Line(NamedTuple, Generic[Text]):
     """One statement.
 
     Attributes:
@@ -19,20 +23,20 @@ class Line(NamedTuple):
         source: The sentence of the page, or the ruling, that the statement rests on.
     """
 
-    what: str
-    value: str | None
-    why: str
-    source: str
+    what: Text
+    value: Text | None
+    why: Text
+    source: Text
 
 
-class Step(NamedTuple):
+class Step(NamedTuple, Generic[Text]):
     """The statements about one group of rules."""
 
     name: str
-    lines: tuple[Line, ...]
+    lines: tuple[Line[Text], ...]
 
 
-class ParameterUse(NamedTuple):
+class ParameterUse(NamedTuple, Generic[Text]):
     """How one parameter is used for one field that it could fill.
 
     Attributes:
@@ -45,13 +49,13 @@ class ParameterUse(NamedTuple):
         source: The sentence of the page, or the ruling, that the use rests on.
     """
 
-    parameter: str
-    value: str
-    folded: str
-    field: str | None
-    use: str
-    instead: str | None
-    source: str
+    parameter: Text
+    value: Text
+    folded: Text
+    field: Text | None
+    use: Text
+    instead: Text | None
+    source: Text
 
 
 class Explanation(NamedTuple):
@@ -67,10 +71,10 @@ class Explanation(NamedTuple):
         notes: Other remarks.
     """
 
-    record: Step
+    record: Step[ShownText]
     ruleset: dict[str, str]
-    parameters: tuple[ParameterUse, ...]
-    steps: tuple[Step, ...]
+    parameters: tuple[ParameterUse[ShownText], ...]
+    steps: tuple[Step[ShownText], ...]
     outcome: str
     tables: dict[str, list[dict[str, Any]]]
     notes: tuple[str, ...]

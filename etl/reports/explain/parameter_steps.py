@@ -40,7 +40,7 @@ class _JudgedParameter(NamedTuple):
     meaning: Meaning
 
 
-def list_uses(judged: Judged, ruleset: Ruleset, options: Options) -> tuple[ParameterUse, ...]:
+def list_uses(judged: Judged, ruleset: Ruleset, options: Options) -> tuple[ParameterUse[str], ...]:
     """Lists the use of each parameter for each field that it could fill, in the request's order.
 
     Args:

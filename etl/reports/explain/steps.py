@@ -40,12 +40,14 @@ class JudgedPostback(NamedTuple):
 
     judged: Judged
     row: dict[str, Any]
-    uses: tuple[ParameterUse, ...]
+    uses: tuple[ParameterUse[str], ...]
     ruleset: Ruleset
     options: Options
 
 
-def list_steps(judged: Judged, uses: tuple[ParameterUse, ...], ruleset: Ruleset, options: Options) -> tuple[Step, ...]:
+def list_steps(
+    judged: Judged, uses: tuple[ParameterUse[str], ...], ruleset: Ruleset, options: Options
+) -> tuple[Step[str], ...]:
     """Explains one postback step by step; a rejection has no steps for items, passthroughs, duplicates and issues.
 
     Args:
@@ -80,7 +82,7 @@ def plain(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _aliases(postback: JudgedPostback) -> list[Line]:
+def _aliases(postback: JudgedPostback) -> list[Line[str]]:
     """Explains which parameter fills a field that several parameters could fill (rules 2.2, 2.3)."""
     conflicts = set(postback.judged.fields.conflicts["field"])
     fields = dict.fromkeys(use.field for use in postback.uses if use.use == "lost" and use.field)
@@ -95,7 +97,7 @@ def _aliases(postback: JudgedPostback) -> list[Line]:
     return lines
 
 
-def _identity(postback: JudgedPostback) -> list[Line]:
+def _identity(postback: JudgedPostback) -> list[Line[str]]:
     """Explains the match key, or why there is none (rules 3.1)."""
     row = postback.row
     if row["match_key"] is None:
@@ -113,7 +115,7 @@ def _identity(postback: JudgedPostback) -> list[Line]:
     ]
 
 
-def _event(postback: JudgedPostback) -> list[Line]:
+def _event(postback: JudgedPostback) -> list[Line[str]]:
     """Explains the event and the rule that chose it (rules 5)."""
     row = postback.row
     rule = EVENT[row["event_rule"] if row["event"] is not None else ""]
@@ -123,7 +125,7 @@ def _event(postback: JudgedPostback) -> list[Line]:
     return [Line("event", row["event"], why, rule.source), Line("event_rule", row["event_rule"], "", rule.source)]
 
 
-def _value(postback: JudgedPostback) -> list[Line]:
+def _value(postback: JudgedPostback) -> list[Line[str]]:
     """Explains the value and the currency (rules 4)."""
     row = postback.row
     is_minor = fold(row["value_param"] or "") in postback.ruleset.minor_unit_names
@@ -151,7 +153,7 @@ def _value(postback: JudgedPostback) -> list[Line]:
     return [*lines, Line("currency", row["currency"], why, "Conversion Value; rules 4.3")]
 
 
-def _time(postback: JudgedPostback) -> list[Line]:
+def _time(postback: JudgedPostback) -> list[Line[str]]:
     """Explains when the conversion occurred (rules 6.2)."""
     row = postback.row
     rule = TIME[row["occurred_at_rule"]]
@@ -168,7 +170,7 @@ def _time(postback: JudgedPostback) -> list[Line]:
     return lines
 
 
-def _traits(postback: JudgedPostback) -> list[Line]:
+def _traits(postback: JudgedPostback) -> list[Line[str]]:
     """Explains the customer traits, the parts of a full name, and the hashes (rules 7.1, 7.2, 9.2)."""
     row = postback.row
     names = {field.name for field in page.EXACT_FIELDS if field.source == "Customer Traits"}
@@ -188,7 +190,7 @@ def _traits(postback: JudgedPostback) -> list[Line]:
     ]
 
 
-def _items(postback: JudgedPostback) -> list[Line]:
+def _items(postback: JudgedPostback) -> list[Line[str]]:
     """Lists the items (rules 8.1, 8.2)."""
     lines = []
     for item in postback.judged.tables.items.to_dicts():
@@ -201,7 +203,7 @@ def _items(postback: JudgedPostback) -> list[Line]:
     return lines
 
 
-def _passthroughs(postback: JudgedPostback) -> list[Line]:
+def _passthroughs(postback: JudgedPostback) -> list[Line[str]]:
     """Lists the passthroughs, and whether each is stored (rules 7.4)."""
     return [
         Line(
@@ -214,7 +216,7 @@ def _passthroughs(postback: JudgedPostback) -> list[Line]:
     ]
 
 
-def _duplicates(postback: JudgedPostback) -> list[Line]:
+def _duplicates(postback: JudgedPostback) -> list[Line[str]]:
     """Explains within which scope the transaction id counts once (rules 6.3)."""
     if not postback.judged.tables.keys.height:
         why = "a conversion without a usable transaction_id is never a duplicate"
@@ -227,7 +229,7 @@ def _duplicates(postback: JudgedPostback) -> list[Line]:
     return [Line("transaction_id", key["transaction_key"], why, "Transaction and Timing; rules 6.3")]
 
 
-def _issues(postback: JudgedPostback) -> list[Line]:
+def _issues(postback: JudgedPostback) -> list[Line[str]]:
     """Lists the issues of the conversion."""
     return [
         Line(
@@ -241,7 +243,7 @@ def _issues(postback: JudgedPostback) -> list[Line]:
     ]
 
 
-_Steps = tuple[tuple[str, Callable[[JudgedPostback], list[Line]]], ...]
+_Steps = tuple[tuple[str, Callable[[JudgedPostback], list[Line[str]]]], ...]
 
 #: Steps that a rejection lacks: it keeps its raw record instead (rules 8.5).
 _OF_CONVERSIONS: Final[_Steps] = (

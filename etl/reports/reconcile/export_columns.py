@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from etl.errors import UsageError
-from etl.privacy.addresses import hide_text
+from etl.privacy.addresses import ShownText, hide_text
 from etl.rules import page
 from etl.sources.readers.column_guessing import folded
 
@@ -118,6 +118,6 @@ def guess_columns(names: list[str], chosen: Mapping[str, str], clocks: Sequence[
     return found
 
 
-def shown_names(names: list[str]) -> str | None:
+def shown_names(names: list[str]) -> ShownText:
     """Returns the first names of columns; of a file without a header they may be personal values."""
     return hide_text(", ".join(names[:12]), "hash")
