@@ -116,7 +116,7 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "engine counts hash_set parquet publish published_tables staged_parts tasks unknown_inputs"
+                "counts hash_set parquet pieces engine publish published_tables staged_parts tasks unknown_inputs"
                 " threads stage_inputs surveyed_records quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
@@ -125,7 +125,7 @@ FLOORS: Final = (
     Floor(
         "engines and stores",
         (
-            _room("engines", "where tasks run", "local_pool"),
+            _room("engines", "where tasks run", "local_settling local_pool"),
             _room(
                 "warehouse",
                 "loads, each once, in Delta tables",

@@ -20,14 +20,19 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from etl.engines.local_settling import settle_here
 from etl.errors import EtlError
-from etl.runner.engine import Engine, Meter, Result, TaskContext
+from etl.rules.ruleset import Ruleset
+from etl.runner.engine import Engine, Meter, Result, Settled, TaskContext
 from etl.runner.hash_set import HashSet
+from etl.runner.pieces import Piece
+from etl.runner.threads import map_in_threads
 
 _POLL_SECONDS: Final = 0.2
 
@@ -48,21 +53,32 @@ _next_task: Any
 class Inline:
     """An engine that runs tasks in this process, one after another."""
 
+    knows_repeats = True
+
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
 
-    def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[..., Result], tasks: list[tuple[Any, ...]], threads: int | None = None
+    ) -> Iterator[Result]:
         """Yields the result of each task, in the order of the tasks; see `Engine.map`."""
         context = TaskContext(self._meter, HashSet().add)
+        if threads is not None:
+            yield from map_in_threads(lambda task: function(context, *task), tasks, threads)
+            return
         for task in tasks:
             yield function(context, *task)
 
+    def settle(self, pieces: list[Piece], stage: Path, ruleset: Ruleset) -> Settled:
+        """Finds the duplicates and stages them; see `Engine.settle`."""
+        return settle_here(self, pieces, stage, ruleset)
 
-class Pool:
+
+class Pool(Inline):
     """An engine that runs tasks in this process and in worker processes; each takes the next free task."""
 
     def __init__(self, meter: Meter, jobs: int) -> None:
-        self._meter = meter
+        super().__init__(meter)
         self._worker_count = jobs - 1
         spawning = multiprocessing.get_context("spawn")
         self._counts: Any = spawning.Array("q", 2)
@@ -78,8 +94,12 @@ class Pool:
             for _ in range(self._worker_count):
                 self._executor.submit(os.getpid)  # starts a worker process now, in this environment
 
-    def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[..., Result], tasks: list[tuple[Any, ...]], threads: int | None = None
+    ) -> Iterator[Result]:
         """Returns the result of each task, in the order of the tasks; see `Engine.map`."""
+        if threads is not None:
+            return super().map(function, tasks, threads)
         self._next_task.value = 0
         results: dict[int, Result] = {}
         context = TaskContext(self._meter_all, self._find_repeats)

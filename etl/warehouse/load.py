@@ -143,7 +143,8 @@ def _decide_inputs(
     inputs: list[Input], request: RunRequest, known: pl.DataFrame, progress: Progress, *, is_reload: bool
 ) -> list[Decision]:
     """Surveys the inputs and decides what to do with each."""
-    surveyed = survey_inputs(inputs, request, progress)
+    with request.open_engine(1, progress.advance) as engine:
+        surveyed = survey_inputs(inputs, request, progress, engine)
     compare = _comparison(surveyed, known)
     return decide(surveyed, known, rules_versions(request), compare, is_reload=is_reload)
 

@@ -26,7 +26,7 @@ from etl.sources.storage.folders import (
     named_kind,
     unreadable,
 )
-from etl.sources.storage.locations import Identity, Location, size_of
+from etl.sources.storage.locations import Identity, Location, Slice, TarMember, ZipMember, size_of
 from etl.sources.storage.object_stores import find_objects
 
 STANDARD_INPUT = "-"
@@ -96,6 +96,13 @@ def is_missing(argument: str) -> bool:
     return is_name and not os.path.lexists(argument)
 
 
+def is_shared(location: Location) -> bool:
+    """Whether another machine that sees the same storage can open a location: no pipe or temporary file holds it."""
+    while isinstance(location, (Slice, TarMember, ZipMember)):
+        location = location.whole if isinstance(location, Slice) else location.archive
+    return not (isinstance(location, Path) and str(location).startswith(_OF_THE_PROCESS))
+
+
 def stored_bytes(inputs: list[Input]) -> int:
     """Returns the size of inputs as they are stored.
 
@@ -150,7 +157,7 @@ class _Finder:
             raise MissingInputError(
                 f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it."
             )
-        return [Input(display_name(file), file, is_found=file != path) for file in files]
+        return [Input(display_name(file), file.absolute(), is_found=file != path) for file in files]
 
     def expand(self, item: Input) -> list[Input]:
         """Returns the members of an archive as inputs, or the input itself if it is not an archive."""
