@@ -78,7 +78,7 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "line_ends utf16 object_stores locations checksums decompress folders archives inputs",
+                "line_ends utf16 object_stores locations unnamed_files checksums decompress folders archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),

@@ -29,6 +29,7 @@ from etl.sources.splits import Split
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input, is_shared, stored_bytes
+from etl.sources.storage.unnamed_files import UnnamedFiles
 
 #: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
 MIN_MATCHED: Final = 0.9
@@ -36,6 +37,9 @@ MAX_UNMATCHED: Final = 5
 
 #: Inputs with fewer bytes in all are transformed in this process: starting workers would take longer.
 POOL_BYTES: Final = 48 * 2**20
+
+#: Of compressed inputs of this size together, decompressed copies are kept. They take about seven times as much disk.
+COPIED_BYTES: Final = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -183,10 +187,22 @@ def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
     return peak_memory_bytes() + workers
 
 
-def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress, engine: Engine) -> list[SurveyedInput]:
-    """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input."""
-    progress.begin("surveying", stored_bytes(inputs))
-    calls = [(item, request.reading, SPLIT_BYTES) for item in inputs]
+def survey_inputs(
+    inputs: list[Input], request: RunRequest, progress: Progress, engine: Engine, copies: UnnamedFiles | None = None
+) -> list[SurveyedInput]:
+    """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input.
+
+    Args:
+        inputs: The inputs.
+        request: How they are read.
+        progress: Receives the progress.
+        engine: Reads them.
+        copies: Keeps the decompressed bytes of compressed inputs, if these are not too large.
+    """
+    total = stored_bytes(inputs)
+    progress.begin("surveying", total)
+    kept = copies if total <= COPIED_BYTES and engine.knows_repeats else None  # other machines do not see the copies
+    calls = [(item, request.reading, SPLIT_BYTES, kept) for item in inputs]
     surveys = list(engine.map(_survey_input, calls, threads=request.jobs))
     surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
@@ -200,7 +216,7 @@ def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress, 
 
 
 def _survey_input(
-    context: TaskContext, item: Input, reading: ReadOptions, split_bytes: int
+    context: TaskContext, item: Input, reading: ReadOptions, split_bytes: int, copies: UnnamedFiles | None
 ) -> tuple[Survey, FoundFormat | None]:
     """Surveys an input. Another machine looks for its format too, as the samples are too large to travel.
 
@@ -214,7 +230,7 @@ def _survey_input(
             f"{item.source} is a temporary file, which only the machine that runs the command can read.",
             "Unpack it to storage that all workers read, or run with --engine local.",
         )
-    found = survey(item.path, item.source, split_bytes)
+    found = survey(item.path, item.source, split_bytes, copies)
     if item.archive is not None and has_changed(item.path, item.archive):
         raise ChangedInputError.of(item.source)
     if not context.is_remote:
@@ -284,10 +300,15 @@ def transform_inputs(
         Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws, holds_back)
         for number, together in enumerate(group_small(splits))
     ]
-    progress.begin("reading", sum(plan.survey.stored_bytes for plan in read))
+    progress.begin("reading", sum(_bytes_to_read(plan.survey) for plan in read))
     reports = list(engine.map(transform_splits, [(task,) for task in tasks]))
     _refuse_unmatched(request, tasks, reports)
     return tasks, reports
+
+
+def _bytes_to_read(found: Survey) -> int:
+    """Returns how many bytes reading an input takes, as the progress counts them."""
+    return found.plain_bytes if found.copy else found.stored_bytes
 
 
 def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[TaskReport]) -> None:

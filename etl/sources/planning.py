@@ -113,13 +113,14 @@ def plan_splits(
         reading: The user's options.
         word: A word that every postback's log line contains; empty to parse all lines.
     """
-    every = 1 if surveyed.codec == "plain" else -(-len(surveyed.starts) // COMPRESSED_SPLITS)
+    place, codec = (surveyed.copy, "plain") if surveyed.copy else (item.path, surveyed.codec)
+    every = 1 if codec == "plain" else -(-len(surveyed.starts) // COMPRESSED_SPLITS)
     columns = found.columns or reading.settings.columns
     whole = Split(
         item.source,
         surveyed.digest,
-        item.path,
-        surveyed.codec,
+        place,
+        codec,
         0,
         surveyed.plain_bytes,
         1,

@@ -7,9 +7,8 @@ import os
 import select
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -28,6 +27,7 @@ from etl.sources.storage.folders import (
 )
 from etl.sources.storage.locations import Identity, Location, Slice, TarMember, ZipMember, size_of
 from etl.sources.storage.object_stores import find_objects
+from etl.sources.storage.unnamed_files import UnnamedFiles, path_of
 
 STANDARD_INPUT = "-"
 
@@ -79,7 +79,7 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[FoundInputs]:
         InputError: An argument names nothing that can be read.
         UsageError: An object-store address cannot be used, or a pipe is named twice.
     """
-    with ExitStack() as files:
+    with UnnamedFiles() as files:
         finder = _Finder(files, out.resolve())
         found: dict[Location, Input] = {}
         for argument in arguments:
@@ -125,7 +125,7 @@ class _Finder:
         passed_over: What was found and is not read.
     """
 
-    def __init__(self, files: ExitStack, out: Path) -> None:
+    def __init__(self, files: UnnamedFiles, out: Path) -> None:
         self.passed_over: list[PassedOver] = []
         self._files, self._out = files, out
         self._pipes: set[tuple[int, int]] = set()
@@ -194,13 +194,10 @@ class _Finder:
 
         The file lives until `files` is closed.
         """
-        spool = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        spool = self._files.make()
         copy(stream, spool)
         spool.flush()
-        for place in (Path(f"/proc/{os.getpid()}/fd/{spool.fileno()}"), Path(f"/dev/fd/{spool.fileno()}")):
-            if place.exists():
-                return place
-        raise InputError("This system cannot read a stream twice.", "Write the stream to a file and name the file.")
+        return path_of(spool)
 
 
 def _copy_pipe(pipe: IO[bytes], spool: IO[bytes]) -> None:
