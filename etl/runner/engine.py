@@ -25,7 +25,8 @@ class TaskContext(NamedTuple):
     Attributes:
         meter: Receives the progress of the task.
         find_repeats: Takes the hashes of keys. Returns for each hash whether it came before: earlier in the same call,
-            or in an earlier call by any task of the same `Engine.map`. Only for engines that know repeats.
+            or in an earlier call by any task of the same `Engine.map`. Only for engines that know repeats. All tasks of
+            a call of `map` must use it, or none: each may wait for those before it.
         is_remote: Whether another machine may run the task: it sees shared storage alone, and its result travels.
     """
 

@@ -41,7 +41,7 @@ from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import TABLES
 from etl.sources.planning import describe_times
 from etl.sources.storage.inputs import FoundInputs, found_inputs, stored_bytes
-from etl.sources.storage.unnamed_files import UnnamedFiles
+from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 
 #: So many names of parameters that no rule reads are named in the summary; the rest is counted (rules 2.6).
 MOST_NAMES: Final = 10_000
@@ -66,10 +66,10 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
     """
     began = time.monotonic()
     looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
-    with staged(request.out) as stage, looked_for as (inputs, passed_over), UnnamedFiles(stage.folder) as copies:
+    with staged(request.out) as stage, looked_for as (inputs, passed_over), UnnamedFiles(stage.folder) as files:
         jobs = jobs_for(stored_bytes(inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
-            surveyed = survey_inputs(inputs, request, progress, engine, copies)
+            surveyed = survey_inputs(inputs, request, progress, engine, Copies(files))
             for item in surveyed:
                 if item.same_as:
                     progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")

@@ -22,14 +22,14 @@ from etl.runner.engine import Engine, Meter, OpenEngine, TaskContext
 from etl.runner.tasks import ALL_MATCHED, Task, TaskReport, Unmatched, peak_memory_bytes, transform_splits
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.sources.detection import Detected
-from etl.sources.planning import SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
+from etl.sources.planning import COMPRESSED_SPLITS, SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.small_inputs import group_small
 from etl.sources.splits import Split
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input, is_shared, stored_bytes
-from etl.sources.storage.unnamed_files import UnnamedFiles
+from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 
 #: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
 MIN_MATCHED: Final = 0.9
@@ -188,7 +188,7 @@ def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
 
 
 def survey_inputs(
-    inputs: list[Input], request: RunRequest, progress: Progress, engine: Engine, copies: UnnamedFiles | None = None
+    inputs: list[Input], request: RunRequest, progress: Progress, engine: Engine, copies: Copies | None = None
 ) -> list[SurveyedInput]:
     """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input.
 
@@ -201,8 +201,9 @@ def survey_inputs(
     """
     total = stored_bytes(inputs)
     progress.begin("surveying", total)
-    kept = copies if total <= COPIED_BYTES and engine.knows_repeats else None  # other machines do not see the copies
-    calls = [(item, request.reading, SPLIT_BYTES, kept) for item in inputs]
+    if total > COPIED_BYTES or not engine.knows_repeats:  # an engine on other machines, which would not see the copies
+        copies = None
+    calls = [(item, request.reading, SPLIT_BYTES, copies and copies.of(item.source)) for item in inputs]
     surveys = list(engine.map(_survey_input, calls, threads=request.jobs))
     surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
@@ -290,11 +291,9 @@ def transform_inputs(
         InputError: An input cannot be read.
     """
     read = [plan for plan in planned if not plan.same_as]
-    splits = [
-        split
-        for plan in read
-        for split in plan_splits(plan.input, plan.survey, plan.detected, request.reading, request.ruleset.collect_word)
-    ]
+    reading = request.reading._replace(settings=request.reading.settings._replace(word=request.ruleset.collect_word))
+    few = -(-COMPRESSED_SPLITS // max(len(read), 1))
+    splits = [split for plan in read for split in plan_splits(plan.input, plan.survey, plan.detected, reading, few)]
     holds_back = engine.knows_repeats and not stage.keeps_raws
     tasks = [
         Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws, holds_back)

@@ -6,7 +6,7 @@ import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from etl.errors import InputError
 
@@ -29,6 +29,17 @@ class UnnamedFiles(ExitStack):
             OSError: The folder takes no file.
         """
         return self.enter_context(tempfile.TemporaryFile(dir=self._folder))
+
+
+class Copies(NamedTuple):
+    """Where the decompressed bytes of inputs are kept, but not of those whose names are known already."""
+
+    files: UnnamedFiles
+    known: frozenset[str] = frozenset()
+
+    def of(self, source: str) -> UnnamedFiles | None:
+        """Returns where the decompressed bytes of an input are kept."""
+        return None if source in self.known else self.files
 
 
 def path_of(file: IO[bytes]) -> Path:
