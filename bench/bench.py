@@ -4,6 +4,7 @@
 
 Every round runs all contenders in turn, each in a process of its own, so that a noisy machine is noisy for all of them.
 The table shows medians; a ratio is the median of the rounds' ratios, ours divided by the other on the same input.
+The last table compares the same work (hashes included), everything on, and `--pii drop`.
 Memory is the peak of the sum of PSS over a contender's whole process tree, sampled every 50 ms. `--only` takes patterns
 of names, such as `log:*` or `*:ours`. `--scaling` runs ours on the log at N and at 10 N lines instead. What is printed
 is also written to bench/data/result.json.
@@ -26,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from contenders import DATA, Contender, contenders, generate
+from contenders import DATA, HASHES, PEERS, Contender, contenders, generate
 from memory import PeakSampler
 
 PACKAGES: Final = ("polars", "pyarrow", "numpy", "orjson", "polars-hash", "chdb", "duckdb")
@@ -149,7 +150,31 @@ def as_markdown(result: dict[str, Any]) -> str:
     others = {pair: value for pair, value in compared.items() if pair.endswith(":ours")}
     if others:
         text += ["", "| ratio | |", "|---|---|", *(f"| {pair} | {value:.2f} |" for pair, value in others.items())]
-    return "\n".join(text)
+    return "\n".join([*text, "", *_against_peers(result["runs"])])
+
+
+#: How ours is compared with a peer: a heading, who of us runs, and what is added to the peer's name.
+_COMPARISONS: Final = (
+    ("same work", "ours", HASHES),
+    ("everything on ÷ without hashes", "ours", ""),
+    ("`--pii drop` ÷ without hashes", "ours-drop", ""),
+)
+
+
+def _against_peers(runs: dict[str, list[dict[str, float]]]) -> list[str]:
+    """One row an input and peer: ratios of wall time, and of processor time in brackets."""
+    text = [f"| ours ÷ peer | {' | '.join(title for title, *_ in _COMPARISONS)} |", "|---|---|---|---|"]
+    taken = {name: [Run(**run) for run in of] for name, of in runs.items()}
+    for source in dict.fromkeys(name.partition(":")[0] for name in taken):
+        for peer in PEERS:
+            pairs = [(f"{source}:{who}", f"{source}:{peer}{added}") for _, who, added in _COMPARISONS]
+            if all(name in taken for pair in pairs for name in pair):
+                cells = [
+                    f"{ratio(taken[a], taken[b]):.2f} ({ratio(taken[a], taken[b], 'cpu_seconds'):.2f})"
+                    for a, b in pairs
+                ]
+                text.append(f"| {source}, {peer} | {' | '.join(cells)} |")
+    return text if len(text) > 2 else []
 
 
 def choose(lines: int, patterns: list[str], *, is_scaling: bool) -> list[Contender]:

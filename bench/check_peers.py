@@ -2,8 +2,9 @@
 
     python bench/check_peers.py [--lines N] [--only NAME ...]
 
-Runs ours with `--pii keep` and each peer over the generated log and dump. Only hashes, issues, repaired values and
-suggestions have no counterpart. A row is known by its record's number and, in items and passthroughs, its position.
+Runs ours with `--pii keep` and each peer, hashes included, over the generated log and dump. Only issues, repaired
+values and suggestions have no counterpart. A row is known by its record's number and, in items and passthroughs, its
+position.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from contenders import DATA, PEERS, generate, input_path, ours, peer
 SHOWN_ROWS: Final = 5
 INSTANTS: Final = ("received_at", "occurred_at")
 
+HASHED: Final = (
+    *("email", "email_google", "phone", "phone_e164", "first_name"),
+    *("last_name", "birthdate", "city", "state"),
+)
 COMPARED: Final = {
     "conversions": (
         *("record_no", "account_id", "integration", "received_at", "occurred_at", "occurred_at_rule"),
@@ -30,6 +35,7 @@ COMPARED: Final = {
         *("value", "value_param", "currency", "currency_defaulted", "transaction_id", "brand_name"),
         *("email", "phone", "first_name", "last_name", "birthdate", "city", "state", "zipcode", "country"),
         *("name_rule", "item_count", "passthrough_count", "http_method", "http_status", "client_ip", "user_agent"),
+        *(f"{trait}_sha256" for trait in (*HASHED, "zipcode", "country")),
     ),
     "items": ("record_no", "position", "item_id", "name", "variant", "price", "quantity"),
     "passthroughs": ("record_no", "position", "name", "value", "stored"),
@@ -121,7 +127,7 @@ def main() -> None:
     for source in (generate(input_path(arguments.lines, form)) for form in ("log", "jsonl")):
         subprocess.run([*ours(source, DATA / "check-ours"), "--pii", "keep"], check=True)
         for name in arguments.only:
-            subprocess.run(peer(name, source, DATA / f"check-{name}"), check=True)
+            subprocess.run(peer(f"{name}+hashes", source, DATA / f"check-{name}"), check=True)
             try:
                 rows = compare(DATA / "check-ours", DATA / f"check-{name}")
             except DifferenceError as difference:

@@ -18,12 +18,16 @@ PEERS: Final = {
     "python": ("plain_python.py", "pyarrow"),
 }
 
+#: A peer does the same work as ours with the hashes of personal traits. `ours-drop` leaves these out instead.
+HASHES: Final = "+hashes"
+
 #: Input -> who runs over it, in this order. The floor writes the tables that ours has just written.
+_ALL: Final = ("ours", "ours-drop", *(f"{name}{more}" for name in PEERS for more in ("", HASHES)))
 RUNS: Final = {
-    "log": ("ours", "floor", "chdb", "duckdb", "python"),
-    "log.gz": ("ours", "chdb"),
-    "jsonl": ("ours", "chdb", "duckdb", "python"),
-    "jsonl.gz": ("ours", "chdb"),
+    "log": (*_ALL[:2], "floor", *_ALL[2:]),
+    "log.gz": _ALL[:4],
+    "jsonl": _ALL,
+    "jsonl.gz": _ALL[:4],
 }
 
 #: Reads the lines, and writes the tables of an earlier run from memory: what no engine of ours could leave out.
@@ -51,7 +55,8 @@ def contenders(lines: int, prefix: str = "") -> list[Contender]:
     for form, names in RUNS.items():
         for name in names:
             out = DATA / f"out-{lines}-{form}-{name}"
-            if name in PEERS and not find_spec(PEERS[name][1]):
+            package = PEERS.get(name.removesuffix(HASHES), ("", ""))[1]
+            if package and not find_spec(package):
                 print(f"left out: {name} is not installed", file=sys.stderr)
                 continue
             source = input_path(lines, form)
@@ -63,6 +68,8 @@ def command_of(name: str, source: Path, out: Path) -> list[str]:
     """The command of ours, the floor, or a peer."""
     if name == "ours":
         return ours(source, out)
+    if name == "ours-drop":
+        return [*ours(source, out), "--pii", "drop"]
     if name == "floor":
         tables = str(out).removesuffix("floor") + "ours"
         return [sys.executable, "-c", FLOOR, str(source), tables, str(out)]
@@ -75,8 +82,15 @@ def ours(source: Path, out: Path) -> list[str]:
 
 
 def peer(name: str, source: Path, out: Path) -> list[str]:
-    """A peer's job."""
-    return [sys.executable, str(HERE / "peers" / PEERS[name][0]), str(source), str(out)]
+    """A peer's job, with hashes if its name says so."""
+    script, _ = PEERS[name.removesuffix(HASHES)]
+    return [
+        sys.executable,
+        str(HERE / "peers" / script),
+        str(source),
+        str(out),
+        *(["--hashes"] * name.endswith(HASHES)),
+    ]
 
 
 def input_path(lines: int, form: str) -> Path:

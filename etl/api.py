@@ -164,7 +164,8 @@ def requests(inputs: Inputs, **options: Any) -> Iterator[pl.DataFrame]:
     """
     request = _request(inputs, options, (*_names(InputOptions), "ruleset", "unknown"))
     with found_inputs(list(request.inputs), Path(os.devnull)) as (found, _):
-        plans = plan_inputs(survey_inputs(found, request, SILENT), request)
+        with workers(1, SILENT.advance) as engine:
+            plans = plan_inputs(survey_inputs(found, request, SILENT, engine), request)
         for plan in plans.planned:
             if not plan.same_as:
                 for split in plan_splits(plan.input, plan.survey, plan.detected, request.reading):

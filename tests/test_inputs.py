@@ -17,7 +17,11 @@ import pytest
 import zstandard
 
 import etl
-from etl.errors import EtlError
+from etl.errors import EtlError, OutputError
+from etl.runner import stage_inputs
+from etl.sources import small_inputs, splits
+from etl.sources.storage import decompress
+from etl.sources.storage.unnamed_files import UnnamedFiles
 from tests.commands import run
 from tests.effort import thorough
 
@@ -95,6 +99,44 @@ def test_members_give_the_rows_of_the_files(name: str, expected: pl.DataFrame, t
     }
     assert sources == set(LOGS)
     assert set(rows["source"]) == {item["path"] for item in summary["inputs"]}
+
+
+@pytest.mark.parametrize("name", ["whole.zip", *(f"whole.log{suffix}" for suffix in PACK if suffix)])
+def test_a_packed_input_is_unpacked_once_and_read_in_the_splits_of_a_plain_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"".join(LINE.format(i % 60, f"{i % 90}&transaction_id=t{i % 90}").encode() for i in range(100))
+    (tmp_path / "whole.log").write_bytes(data)
+    pack = PACK.get(Path(name).suffix, lambda data: zipped({"a.log": data}))
+    (tmp_path / name).write_bytes(pack(data))
+    monkeypatch.setattr(stage_inputs, "SPLIT_BYTES", 3_000)
+    monkeypatch.setattr(small_inputs, "SMALL_BYTES", 0)
+    monkeypatch.setattr(decompress, "BLOCK_BYTES", 1_000)
+    _, plain = rows_of([tmp_path / "whole.log"], tmp_path)
+    rejected = pl.read_parquet(tmp_path / "out" / "rejections")
+    monkeypatch.setattr(decompress, "_COPIED_BYTES", 1)
+    opened = []
+    open_any = splits.open_decompressed
+    monkeypatch.setattr(
+        splits, "open_decompressed", lambda path, codec, source: opened.append(codec) or open_any(path, codec, source)
+    )
+    _, rows = rows_of([tmp_path / name], tmp_path)
+    assert rows.drop("source").equals(plain.drop("source"))
+    assert pl.read_parquet(tmp_path / "out" / "rejections").drop("source").equals(rejected.drop("source"))
+    assert rejected.height == 10
+    assert len(opened) > 4
+    assert set(opened) == {"plain"}
+
+
+def test_a_full_disk_is_told_where_a_packed_input_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(LOGS["logs/a.log"]))
+    monkeypatch.setattr(decompress, "_COPIED_BYTES", 1)
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(UnnamedFiles, "make", lambda _: full)
+        with pytest.raises(OutputError, match="No space left on device") as error:
+            etl.run([tmp_path / "a.log.gz"], tmp_path / "out")
+    assert "Free some disk space" in error.value.hint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log.gz"]
 
 
 @pytest.mark.parametrize("name", ["deflated.zip", "plain.tar", "whole.tar.gz"])

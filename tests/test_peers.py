@@ -19,7 +19,7 @@ BENCH = Path(__file__).parents[1] / "bench"
 sys.path.insert(0, str(BENCH))
 
 from check_peers import COMPARED, DifferenceError, compare, read_ours  # noqa: E402 - the bench is no package
-from contenders import PEERS, peer  # noqa: E402
+from contenders import HASHES, PEERS, peer  # noqa: E402
 
 LINES = 3_000
 FORMS = ("log", "jsonl")
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_writes_the_same_tables(name: str, form: str, folder: Path, tmp_path: Path) -> None:
     pytest.importorskip(PEERS[name][1])
-    subprocess.run(peer(name, folder / f"postbacks.{form}", tmp_path), check=True)
+    subprocess.run(peer(f"{name}{HASHES}", folder / f"postbacks.{form}", tmp_path), check=True)
     rows = compare(folder / f"ours-{form}", tmp_path)
     assert rows["conversions"] > 0.8 * LINES
     assert all(rows.values())

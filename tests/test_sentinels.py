@@ -172,7 +172,7 @@ def test_a_warehouse_holds_nothing_personal(pii: str, tmp_path: Path) -> None:
     ("where", "words"),
     [
         ("etl.runner.publish.sync", ("run", "--out")),
-        pytest.param("etl.runner.run._stage_duplicates", ("run", "--out"), marks=thorough),
+        pytest.param("etl.engines.local_pool.settle_here", ("run", "--out"), marks=thorough),
         pytest.param("etl.warehouse.file_storage.publish", ("load", "--into"), marks=thorough),
         pytest.param("etl.warehouse.delta.commit", ("load", "--into"), marks=thorough),
     ],

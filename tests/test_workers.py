@@ -7,6 +7,7 @@ import os
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from etl.engines.local_pool import workers
@@ -20,6 +21,17 @@ def note(_context: TaskContext, number: int) -> tuple[int, int]:
     """Its number, and who did it."""
     time.sleep(0.02)
     return number, os.getpid()
+
+
+def ask(context: TaskContext, number: int) -> bool:
+    """Whether its key came before; the earlier a task, the later it asks."""
+    time.sleep(0.01 * (6 - number))
+    return bool(context.find_repeats(np.array([7, number], np.uint64))[0])
+
+
+def ask_or_die(context: TaskContext, number: int, parent: int) -> bool:
+    """Asks for its key in the parent, ends any other process before."""
+    return ask(context, number) if os.getpid() == parent else bool(die(context, parent))
 
 
 def refuse(_context: TaskContext, parent: int) -> None:
@@ -47,6 +59,17 @@ def test_results_come_in_the_order_of_the_tasks_whoever_did_them() -> None:
             assert [number for number, _ in results] == list(range(count))
     assert len({process for _, process in results}) == JOBS
     assert os.getpid() in {process for _, process in results}
+
+
+def test_keys_are_met_in_the_order_of_the_tasks() -> None:
+    with workers(JOBS, nothing) as pool:
+        for _ in range(2):
+            assert list(pool.map(ask, [(number,) for number in range(6)])) == [False, *[True] * 5]
+
+
+def test_no_task_waits_for_one_that_was_killed() -> None:
+    with pytest.raises(EtlError, match="was killed, probably because memory ran out"), workers(JOBS, nothing) as pool:
+        pool.map(ask_or_die, [(5, os.getpid())] * 100_000)
 
 
 def test_what_a_worker_fails_of_ends_the_work() -> None:

@@ -127,6 +127,7 @@ WINDOW kept AS (
     ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 QUALIFY record_no != duplicate_of;
 
+-- Written:
 INSERT INTO FUNCTION file('{out}/conversions.parquet', Parquet)
 SELECT
     record_no, nullIf(account_id, '') AS account_id, nullIf(integration, '') AS integration, received_at, occurred_at,
@@ -139,7 +140,7 @@ SELECT
     nullIf(zipcode, '') AS zipcode, nullIf(country, '') AS country, nullIf(name_rule, '') AS name_rule,
     arrayCount(element -> startsWith(element, '{'), elements)::Int32 AS item_count,
     arrayUniq(passthrough_names)::Int32 AS passthrough_count, nullIf(http_method, '') AS http_method, http_status,
-    nullIf(client_ip, '') AS client_ip, nullIf(user_agent, '') AS user_agent
+    nullIf(client_ip, '') AS client_ip, nullIf(user_agent, '') AS user_agent{hashes}
 FROM judged
 WHERE empty(reasons) AND record_no NOT IN (SELECT record_no FROM duplicates);
 

@@ -1,6 +1,6 @@
 """The job in DuckDB SQL, with two threads.
 
-    python bench/peers/duckdb_job.py INPUT OUT
+    python bench/peers/duckdb_job.py INPUT OUT [--hashes]
 
 INPUT is a combined access log or a dump of envelopes in JSON lines (`.jsonl`), plain or `.gz`. The lines are read once
 into a table, whose row ids are their numbers; what they become is a second table, from which the Parquet tables come.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+from code_tables import code_tables, filled
 
 HERE: Final = Path(__file__).parent
 
@@ -32,14 +33,36 @@ CREATE MACRO list_distinct_in_order(names) AS list_filter(names, lambda n, i: li
 """
 
 
-def main(source: str, out: str) -> None:
+#: Where the hashes stand in the list of columns, and the tables they come from.
+HASHES: Final = """,
+        digest(email, email_form(email)) AS email_sha256,
+        CASE WHEN is_google(email_form(email)) THEN digest(email, google_form(email_form(email))) ELSE email_sha256 END
+            AS email_google_sha256,
+        phone_hashes.hash AS phone_sha256, phone_hashes.e164 AS phone_e164_sha256,
+        first_names.hash AS first_name_sha256, last_names.hash AS last_name_sha256,
+        birthdate_hashes.hash AS birthdate_sha256, city_sha256, state_sha256,
+        zipcode_sha256, country_sha256"""
+JOINS: Final = """
+    LEFT JOIN phone_hashes ON phone = phone_hashes.sent
+    LEFT JOIN name_hashes AS first_names ON first_name = first_names.sent
+    LEFT JOIN name_hashes AS last_names ON last_name = last_names.sent
+    LEFT JOIN birthdate_hashes ON birthdate = birthdate_hashes.sent
+    LEFT JOIN place_hashes ON row(city, state, zipcode, country) = place"""
+
+
+def main(source: str, out: str, *, has_hashes: bool) -> None:
     """Reads one input and writes the four tables."""
     Path(out).mkdir(parents=True, exist_ok=True)
     reader = "duckdb_dump.sql" if ".jsonl" in Path(source).name else "duckdb_log.sql"
-    script = LINES + (HERE / reader).read_text() + ";\n" + (HERE / "duckdb_tables.sql").read_text()
+    judged, written = (HERE / "duckdb_tables.sql").read_text().split("-- Written:\n")
+    hashes = (HERE / "duckdb_hashes.sql").read_text() if has_hashes else ""
+    script = LINES + (HERE / reader).read_text() + ";\n" + judged + hashes + written
+    added = {"hashes": HASHES, "joins": JOINS} if has_hashes else {"hashes": "", "joins": ""}
     with duckdb.connect() as connection:
-        connection.execute(script.replace("{source}", source).replace("{out}", out).replace(r"\x01", "\x01"))
+        connection.execute(
+            filled(script, code_tables() | added | {"source": source, "out": out}).replace(r"\x01", "\x01")
+        )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:3], has_hashes="--hashes" in sys.argv)

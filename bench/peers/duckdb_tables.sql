@@ -145,6 +145,7 @@ WINDOW kept AS (
     ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 QUALIFY record_no != duplicate_of;
 
+-- Written:
 CREATE TEMP VIEW kept AS
 SELECT * FROM judged WHERE len(reasons) = 0 AND record_no NOT IN (SELECT record_no FROM duplicates);
 
@@ -155,8 +156,8 @@ COPY (
         transaction_id, brand_name, email, phone, first_name, last_name, birthdate, city, state, zipcode, country, name_rule,
         coalesce(len(list_filter(elements, lambda e: json_type(e) = 'OBJECT')), 0)::INTEGER AS item_count,
         coalesce(len(passthrough_names), 0)::INTEGER AS passthrough_count,
-        http_method, http_status, client_ip, user_agent
-    FROM kept
+        http_method, http_status, client_ip, user_agent{hashes}
+    FROM kept{joins}
 ) TO '{out}/conversions.parquet' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1);
 
 COPY (

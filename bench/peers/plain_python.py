@@ -1,6 +1,6 @@
 """The job in plain Python, one process: `re`, `urllib.parse`, `json`, and `pyarrow` to write Parquet.
 
-    python bench/peers/plain_python.py INPUT OUT
+    python bench/peers/plain_python.py INPUT OUT [--hashes]
 
 INPUT is a combined access log or a dump of envelopes in JSON lines (`.jsonl`), plain or `.gz`. Memory holds one
 batch of rows and the transaction keys. What is decided once is remembered: what a parameter's name fills, what a path
@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from plain_hashes import COLUMNS, hashes
 from plain_page import EVENTS
 from plain_params import SLOTS, Meaning, Meanings, body_params, item_texts, query_params
 from plain_tables import Writers
@@ -72,10 +73,11 @@ def route(path: str) -> tuple[str, str] | None:
 class Job:
     """One run: the meanings of names, the keys of transactions, the tables."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, *, has_hashes: bool) -> None:
         self.meanings = Meanings()
+        self.has_hashes = has_hashes
         self.kept: dict[tuple[str, ...], tuple[int, int, tuple[Any, ...]]] = {}
-        self.tables = Writers(out)
+        self.tables = Writers(out, COLUMNS if has_hashes else "")
 
     def read_log(self, lines: Iterator[str]) -> None:
         """All lines of a combined log."""
@@ -157,12 +159,13 @@ class Job:
             first, last = split_name(full)
             name_rule = "full_name" if first or last else None
         passthroughs = self.passthroughs(request.record_no, others)
+        hashed = hashes((core[10], core[14], first, last, *core[15:])) if self.has_hashes else ()
         self.tables.conversions.append((
             request.record_no, *routed, request.received_at, request.received_at if at is None else at,
             "received" if at is None else "parameter", match_type, match_key, match_param, core[0], core[1], event,
             event_rule, core[9], value, winners[3][2], currency, core[4] is None, core[6], core[7], core[10], core[14],
             first, last, *core[15:], name_rule, self.items(request.record_no, others), passthroughs, request.method,
-            request.status, request.client_ip, request.user_agent,
+            request.status, request.client_ip, request.user_agent, *hashed,
         ))  # fmt: skip
         self.tables.flush_full()
 
@@ -269,11 +272,11 @@ def transaction_key(routed: tuple[str, str], event: str, transaction_id: str | N
     return (*routed, event, trimmed)
 
 
-def main(source: str, out: str) -> None:
+def main(source: str, out: str, *, has_hashes: bool) -> None:
     """Reads one input and writes the four tables."""
     gc.disable()  # nothing here forms a cycle
     opened = gzip.open if source.endswith(".gz") else open
-    job = Job(Path(out))
+    job = Job(Path(out), has_hashes=has_hashes)
     with opened(source, "rt", encoding="utf-8", errors="replace", newline="\n") as lines:
         read = job.read_dump if ".jsonl" in Path(source).name else job.read_log
         read(lines)
@@ -281,4 +284,4 @@ def main(source: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:3], has_hashes="--hashes" in sys.argv)

@@ -52,9 +52,10 @@ def column(values: tuple[Any, ...], dtype: pa.DataType) -> pa.Array:
 class Writers:
     """One list of rows and one Parquet file a table."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, added: str = "") -> None:
         out.mkdir(parents=True, exist_ok=True)
         self.schemas = {name: schema_of(columns) for name, columns in TABLES.items()}
+        self.schemas["conversions"] = schema_of(f"{TABLES['conversions']} {added}")
         self.conversions: list[tuple[Any, ...]] = []
         self.items: list[tuple[Any, ...]] = []
         self.passthroughs: list[tuple[Any, ...]] = []

@@ -2,7 +2,8 @@
 
 Each process takes the next task as soon as it has finished one. Workers run polars with one thread each, so that its
 threads and the processes do not compete. Workers ask the parent process which keys it has already seen, one request at
-a time. A worker ends when its parent process ends. What was measured is in `bench/README.md`.
+a time and in the order of the tasks: then only what repeats an earlier key is held back. A worker ends when its parent
+process ends. What was measured is in `bench/README.md`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,16 +22,22 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from etl.engines.local_settling import settle_here
 from etl.errors import EtlError
-from etl.runner.engine import Engine, Meter, Result, TaskContext
+from etl.rules.ruleset import Ruleset
+from etl.runner.engine import Engine, Meter, Result, Settled, TaskContext
 from etl.runner.hash_set import HashSet
+from etl.runner.pieces import Piece
+from etl.runner.threads import map_in_threads
 
 _POLL_SECONDS: Final = 0.2
+_TURN_SECONDS: Final = 0.001
 
 #: Environment of the workers: polars reads the number of its threads from it.
 _POLARS_THREADS: Final = {"POLARS_MAX_THREADS": "1"}
@@ -43,50 +51,68 @@ _GARBAGE_THRESHOLD: Final = 1_000_000
 
 _context: TaskContext
 _next_task: Any
+_turn: Any
 
 
 class Inline:
     """An engine that runs tasks in this process, one after another."""
 
+    knows_repeats = True
+
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
 
-    def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[..., Result], tasks: list[tuple[Any, ...]], threads: int | None = None
+    ) -> Iterator[Result]:
         """Yields the result of each task, in the order of the tasks; see `Engine.map`."""
         context = TaskContext(self._meter, HashSet().add)
+        if threads is not None:
+            yield from map_in_threads(lambda task: function(context, *task), tasks, threads)
+            return
         for task in tasks:
             yield function(context, *task)
 
+    def settle(self, pieces: list[Piece], stage: Path, ruleset: Ruleset) -> Settled:
+        """Finds the duplicates and stages them; see `Engine.settle`."""
+        return settle_here(self, pieces, stage, ruleset)
 
-class Pool:
+
+class Pool(Inline):
     """An engine that runs tasks in this process and in worker processes; each takes the next free task."""
 
     def __init__(self, meter: Meter, jobs: int) -> None:
-        self._meter = meter
+        super().__init__(meter)
         self._worker_count = jobs - 1
         spawning = multiprocessing.get_context("spawn")
         self._counts: Any = spawning.Array("q", 2)
         self._reported = (0, 0)
         self._next_task: Any = spawning.Value("q", 0)
+        self._turn: Any = spawning.Value("q", 0)
         self._hashes = HashSet()
         self._hash_lock = threading.Lock()
         parent_end, self._worker_end = spawning.Pipe()
         threading.Thread(target=self._serve_hash_requests, args=(parent_end,), daemon=True).start()
-        shared = (self._counts, self._next_task, self._worker_end, spawning.Lock())
+        shared = (self._counts, self._next_task, self._turn, self._worker_end, spawning.Lock())
         with _environment(**_POLARS_THREADS):
             self._executor = ProcessPoolExecutor(self._worker_count, spawning, _initialize_worker, shared)
             for _ in range(self._worker_count):
                 self._executor.submit(os.getpid)  # starts a worker process now, in this environment
 
-    def map(self, function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[..., Result], tasks: list[tuple[Any, ...]], threads: int | None = None
+    ) -> Iterator[Result]:
         """Returns the result of each task, in the order of the tasks; see `Engine.map`."""
-        self._next_task.value = 0
+        if threads is not None:
+            return super().map(function, tasks, threads)
+        self._next_task.value = self._turn.value = 0
         results: dict[int, Result] = {}
         context = TaskContext(self._meter_all, self._find_repeats)
         try:
             futures = [self._executor.submit(_run_tasks, function, tasks) for _ in range(self._worker_count)]
             for number in _claim_tasks(self._next_task, len(tasks)):
-                results[number] = function(context, *tasks[number])
+                ordered = _in_turn(context, self._turn, number, partial(_raise_failures, futures))
+                results[number] = function(ordered, *tasks[number])
                 _raise_failures(futures)
             while wait(futures, _POLL_SECONDS, FIRST_EXCEPTION).not_done:
                 self._report()
@@ -177,7 +203,10 @@ def workers(jobs: int, meter: Meter) -> Iterator[Engine]:
 
 def _run_tasks(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> dict[int, Result]:
     """Runs tasks in a worker until none are left; returns the result of each by the task's number."""
-    results = {number: function(_context, *tasks[number]) for number in _claim_tasks(_next_task, len(tasks))}
+    results = {
+        number: function(_in_turn(_context, _turn, number), *tasks[number])
+        for number in _claim_tasks(_next_task, len(tasks))
+    }
     _release_memory()
     return results
 
@@ -191,6 +220,28 @@ def _claim_tasks(next_task: Any, count: int) -> Iterator[int]:
         if number >= count:
             return
         yield number
+
+
+def _in_turn(context: TaskContext, turn: Any, number: int, check: Callable[[], None] = lambda: None) -> TaskContext:
+    """Returns a context for a task, in which it waits with its first keys until all tasks before it have asked.
+
+    Args:
+        context: The context of any task.
+        turn: The number of the task whose turn it is; all processes share it.
+        number: The number of the task.
+        check: Called while the task waits. Raises if a process failed, for which the task would wait forever.
+    """
+
+    def find_repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        while turn.value < number:
+            check()
+            time.sleep(_TURN_SECONDS)
+        found = context.find_repeats(hashes)
+        if turn.value == number:  # its first keys
+            turn.value = number + 1
+        return found
+
+    return context._replace(find_repeats=find_repeats)
 
 
 def _raise_failures(futures: list[Future[Any]]) -> None:
@@ -207,7 +258,7 @@ def _add_progress(counts: Any, size: int, records: int) -> None:
         counts[1] += records
 
 
-def _initialize_worker(counts: Any, next_task: Any, worker_end: Connection, lock: Any) -> None:
+def _initialize_worker(counts: Any, next_task: Any, turn: Any, worker_end: Connection, lock: Any) -> None:
     """Sets a worker process up: its task context, its memory, its signals, and a thread that watches the parent."""
 
     def find_repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
@@ -215,8 +266,8 @@ def _initialize_worker(counts: Any, next_task: Any, worker_end: Connection, lock
             worker_end.send_bytes(hashes.data)
             return np.frombuffer(worker_end.recv_bytes(), np.bool_)
 
-    global _context, _next_task  # a worker process keeps both between tasks
-    _context, _next_task = TaskContext(partial(_add_progress, counts), find_repeats), next_task
+    global _context, _next_task, _turn  # a worker process keeps them between tasks
+    _context, _next_task, _turn = TaskContext(partial(_add_progress, counts), find_repeats), next_task, turn
     tune_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the whole group; the parent ends its workers
     parent = multiprocessing.parent_process()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import polars as pl
 
@@ -19,20 +20,21 @@ _ROWS_PER_GROUP: Final = 1_000_000
 _BY_NAME: Final = {table.name: table for table in TABLES}
 
 
-def write_table(rows: pl.DataFrame, path: Path, name: str | None = None) -> None:
+def write_table(rows: pl.DataFrame, path: Path, name: str | None = None, *, by_way_of: Path | None = None) -> None:
     """Writes a frame as one Parquet file; the same frame gives the same bytes.
 
     Args:
         rows: The frame.
         path: The file.
         name: The table of the contract whose rows these are: the file describes each column by its meaning.
+        by_way_of: The folder that holds the file until it is whole, if not its own.
 
     Raises:
         OutputError: The disk is full, or the path cannot be written.
     """
-    with _full_disk_is_told(path):
+    with _whole(path, by_way_of or path.parent) as unfinished:
         rows.write_parquet(
-            path,
+            unfinished,
             compression="zstd",
             compression_level=1,
             row_group_size=_ROWS_PER_GROUP,
@@ -60,7 +62,7 @@ def write_stream(rows: pl.DataFrame, path: Path) -> None:
     Raises:
         OutputError: The disk is full, or the path cannot be written.
     """
-    with _full_disk_is_told(path), path.open("wb") as file:
+    with _whole(path, path.parent) as unfinished, unfinished.open("wb") as file:
         rows.write_ipc_stream(file, compression="lz4", compat_level=pl.CompatLevel.oldest())
 
 
@@ -70,11 +72,19 @@ def read_stream(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 @contextmanager
-def _full_disk_is_told(path: Path) -> Iterator[None]:
-    """Raises an error of two lines where a file cannot be written."""
+def _whole(path: Path, folder: Path) -> Iterator[Path]:
+    """Yields another path, whose file gets its name when it is whole: of two tasks at once, neither sees half a file.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    unfinished = folder / f".{path.name}.{uuid4().hex}"
     try:
-        yield
+        yield unfinished
+        unfinished.replace(path)
     except (OSError, pl.exceptions.ComputeError) as error:
+        with suppress(OSError):
+            unfinished.unlink()
         raise OutputError(
             f"{path} cannot be written: {error}", "Free some disk space, or name another --out."
         ) from error
@@ -86,12 +96,9 @@ def make_folders(out: Path) -> None:
         (out / table.name).mkdir(parents=True)
 
 
-def written_rows(out: Path) -> dict[str, int]:
-    """Counts the rows of each table in the files on disk."""
-    return {
-        table.name: int(scan_files(sorted((out / table.name).glob("*.parquet"))).select(pl.len()).collect().item())
-        for table in TABLES
-    }
+def count_rows(paths: list[Path]) -> int:
+    """Counts the rows of files on disk."""
+    return int(scan_files(paths).select(pl.len()).collect().item())
 
 
 def scan_files(paths: list[Path]) -> pl.LazyFrame:

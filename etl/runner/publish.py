@@ -1,7 +1,8 @@
 """Publishes a folder whole or not at all: one system call swaps the finished folder with its destination.
 
-While a run works, `.DIR.staging` lies beside `DIR`: it holds a lock, the staged pieces, and `new`, the folder that
-becomes `DIR`. A run removes what a killed run has left in a staging folder. A published folder holds a manifest, by
+While a run works, `.DIR.staging` lies beside `DIR`. It holds a lock, and a folder that no other run has: there lie the
+staged pieces, and `new`, the folder that becomes `DIR`. So a task that outlives its run disturbs no later run. A run
+removes what a killed run has left in a staging folder. A published folder holds a manifest, by
 which a later run knows that this tool wrote the folder and may replace it.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import orjson
 
@@ -31,7 +33,7 @@ class Stage(NamedTuple):
 
     Attributes:
         out: The destination.
-        folder: The staging folder.
+        folder: The staging folder of this run.
         check: Raises a UsageError if the destination holds files that this tool did not write.
     """
 
@@ -117,11 +119,12 @@ def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iter
         OutputError: Another run holds the lock, or the folder cannot be created.
     """
     check(out)
-    stage = Stage(out, out.parent / f".{out.name}.staging", check)
-    with lock_folder(stage.folder, "--out"):
-        for leftover in (stage.pieces, stage.new):
-            shutil.rmtree(leftover, ignore_errors=True)
-        stage.pieces.mkdir()
+    folder = out.parent / f".{out.name}.staging"
+    stage = Stage(out, folder / uuid4().hex, check)
+    with lock_folder(folder, "--out"):
+        for leftover in folder.iterdir():
+            shutil.rmtree(leftover, ignore_errors=True)  # the lock is no folder and stays
+        stage.pieces.mkdir(parents=True)
         yield stage
 
 

@@ -14,13 +14,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
-
 from etl.errors import AccountingError
 from etl.rules.ruleset import RULES_VERSION, Ruleset
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine
-from etl.runner.parquet import make_folders, write_stream, written_rows
+from etl.runner.parquet import make_folders
 from etl.runner.publish import Stage, staged
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over
 from etl.runner.stage_inputs import (
@@ -37,22 +35,19 @@ from etl.runner.stage_inputs import (
     survey_inputs,
     transform_inputs,
 )
-from etl.runner.staged_parts import REPEATED, SUSPECTS, Piece, find_suspects, parts_of, write_part
+from etl.runner.staged_parts import count_written, parts_of, write_part
 from etl.runner.surveyed_records import check_records, records_of
 from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
-from etl.schema import KEYS, TABLES
+from etl.schema import TABLES
 from etl.sources.planning import describe_times
 from etl.sources.storage.inputs import FoundInputs, found_inputs, stored_bytes
-from etl.steps.deduplication import DUPLICATES, find_duplicates
-
-#: Pieces a task of `find_suspects`: each task reads the hashes of the conversions that were held back once.
-_PIECES_PER_CALL: Final = 4
+from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 
 #: So many names of parameters that no rule reads are named in the summary; the rest is counted (rules 2.6).
 MOST_NAMES: Final = 10_000
 
-#: Suspects that are sorted at a time. This bounds the memory of deduplication (see bench/README.md).
-_SUSPECTS_PER_GROUP: Final = 50_000
+#: Files whose rows a task counts.
+_COUNTED_FILES: Final = 500
 
 
 def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs | None = None) -> dict[str, Any]:
@@ -71,10 +66,10 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
     """
     began = time.monotonic()
     looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
-    with staged(request.out) as stage, looked_for as (inputs, passed_over):
+    with staged(request.out) as stage, looked_for as (inputs, passed_over), UnnamedFiles(stage.folder) as files:
         jobs = jobs_for(stored_bytes(inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
-            surveyed = survey_inputs(inputs, request, progress)
+            surveyed = survey_inputs(inputs, request, progress, engine, Copies(files))
             for item in surveyed:
                 if item.same_as:
                     progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")
@@ -82,10 +77,11 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
             tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
             progress.begin("writing", 0)
             tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
+            written = _written_rows(stage.new, engine)
         summary = _summarise(request, planned, reports, tally)
         summary["left_out"] = [one.input.source for one in unknown]
         summary["passed_over"] = [one._asdict() for one in passed_over]
-        _check_accounting(summary, planned, tasks, reports, written_rows(stage.new))
+        _check_accounting(summary, planned, tasks, reports, written)
         warn_of_passed_over(passed_over, progress)
         warn_of_inputs(Plans(planned, unknown), tally, unread_names(tasks, reports), request, progress)
         progress.begin("publishing", 0)
@@ -102,10 +98,9 @@ def _write_tables(
     stage: Stage, tasks: list[Task], reports: list[TaskReport], ruleset: Ruleset, engine: Engine
 ) -> Tally:
     """Removes the duplicates among staged conversions and writes the four tables by (source_digest, record_no)."""
-    pieces, missed = _stage_duplicates(
-        stage.pieces, [piece for report in reports for piece in report.pieces], ruleset, engine
-    )
-    list(engine.map(stage_missed_raws, [(tasks[number], rows) for number, rows in missed.items()]))
+    staged_pieces = [piece for report in reports for piece in report.pieces]
+    pieces, missed = engine.settle(staged_pieces, stage.pieces, ruleset)
+    list(engine.map(stage_missed_raws, [(tasks[number], numbers) for number, numbers in missed.items()]))
     make_folders(stage.new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
     calls = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
@@ -115,41 +110,18 @@ def _write_tables(
     return tally
 
 
-def _stage_duplicates(
-    stage: Path, pieces: list[Piece], ruleset: Ruleset, engine: Engine
-) -> tuple[list[Piece], dict[int, pl.DataFrame]]:
-    """Finds the duplicates, and stages those of each piece beside it.
-
-    Returns:
-        The pieces, and by task number the duplicates that were not held back.
-    """
-    if not any(piece.held for piece in pieces):
-        for piece in pieces:
-            piece.write(stage, "duplicates", DUPLICATES.to_frame())
-        return [piece._replace(is_final=True) for piece in pieces], {}
-    held = pl.concat([KEYS.empty()["key_hash"], *(piece.read_hashes(stage, held=True) for piece in pieces)])
-    write_stream(held.unique(maintain_order=True).to_frame(), stage / REPEATED)
-    calls = [(pieces[i : i + _PIECES_PER_CALL], stage) for i in range(0, len(pieces), _PIECES_PER_CALL)]
-    suspects = pl.concat([SUSPECTS.to_frame(), *engine.map(find_suspects, calls)])
-    groups = range(suspects.height // _SUSPECTS_PER_GROUP + 1)
-    found = [_duplicates(suspects.filter(pl.col("key_hash") % len(groups) == i), ruleset) for i in groups]
-    by_piece = pl.concat(found).partition_by("task", "number", as_dict=True)
-    checked: list[Piece] = []
-    missed: dict[int, pl.DataFrame] = {}
-    for piece in pieces:
-        duplicates = by_piece.get((piece.task, piece.number), found[0].clear())
-        piece.write(stage, "duplicates", duplicates.select(DUPLICATES.names()))
-        not_held = duplicates.filter(~pl.col("is_held"))
-        if not_held.height:
-            missed[piece.task] = pl.concat([missed.get(piece.task, not_held.clear()), not_held])
-        checked.append(piece._replace(is_final=not not_held.height and duplicates.height == piece.held))
-    return checked, missed
-
-
-def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
-    """Finds the duplicates among suspects: rows of `DUPLICATES` with the piece and the position of each record."""
-    places = suspects.select("conversion_id", "source_digest", "record_no", "byte_offset", "task", "number", "is_held")
-    return find_duplicates(suspects, ruleset.dedup_window).join(places, on="conversion_id")
+def _written_rows(out: Path, engine: Engine) -> dict[str, int]:
+    """Counts the rows of each table in the files on disk."""
+    calls = [
+        (table.name, paths[i : i + _COUNTED_FILES])
+        for table in TABLES
+        for paths in [sorted((out / table.name).glob("*.parquet"))]
+        for i in range(0, len(paths), _COUNTED_FILES)
+    ]
+    rows = Counter[str]()
+    for (name, _), count in zip(calls, engine.map(count_written, [(paths,) for _, paths in calls]), strict=True):
+        rows[name] += count
+    return {table.name: rows[table.name] for table in TABLES}
 
 
 def _summarise(

@@ -14,22 +14,22 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl.errors import ChangedInputError, FormatError, UnknownInputError
+from etl.errors import ChangedInputError, FormatError, UnknownInputError, UsageError
 from etl.options import Options, RunOptions, Unknown
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
-from etl.runner.engine import Engine, Meter, OpenEngine
+from etl.runner.engine import Engine, Meter, OpenEngine, TaskContext
 from etl.runner.tasks import ALL_MATCHED, Task, TaskReport, Unmatched, peak_memory_bytes, transform_splits
-from etl.runner.threads import map_in_threads
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.sources.detection import Detected
-from etl.sources.planning import SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
+from etl.sources.planning import COMPRESSED_SPLITS, SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.small_inputs import group_small
 from etl.sources.splits import Split
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
-from etl.sources.storage.inputs import Input, stored_bytes
+from etl.sources.storage.inputs import Input, is_shared, stored_bytes
+from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 
 #: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
 MIN_MATCHED: Final = 0.9
@@ -37,6 +37,9 @@ MAX_UNMATCHED: Final = 5
 
 #: Inputs with fewer bytes in all are transformed in this process: starting workers would take longer.
 POOL_BYTES: Final = 48 * 2**20
+
+#: Of compressed inputs of this size together, decompressed copies are kept. They take about seven times as much disk.
+COPIED_BYTES: Final = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -116,12 +119,24 @@ class Progress(NamedTuple):
 SILENT: Final = Progress(lambda phase, total: None, lambda size, records: None, lambda message: None)
 
 
+#: The format of an input and its number of records by the survey, where that shows it; or that its format is unknown.
+FoundFormat = tuple[Detected, int | None] | UnknownInputError
+
+
 class SurveyedInput(NamedTuple):
-    """An input and the survey of its bytes; `same_as` names an earlier input with the same bytes."""
+    """An input and the survey of its bytes.
+
+    Attributes:
+        input: The input.
+        survey: Its survey. Another machine keeps the samples.
+        same_as: An earlier input with the same bytes.
+        found: What another machine found in the samples.
+    """
 
     input: Input
     survey: Survey
     same_as: str | None
+    found: FoundFormat | None
 
 
 class PlannedInput(NamedTuple):
@@ -172,32 +187,65 @@ def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
     return peak_memory_bytes() + workers
 
 
-def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) -> list[SurveyedInput]:
-    """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input."""
-    progress.begin("surveying", stored_bytes(inputs))
-    surveys = map_in_threads(_survey_input, inputs, request.jobs)
+def survey_inputs(
+    inputs: list[Input], request: RunRequest, progress: Progress, engine: Engine, copies: Copies | None = None
+) -> list[SurveyedInput]:
+    """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input.
+
+    Args:
+        inputs: The inputs.
+        request: How they are read.
+        progress: Receives the progress.
+        engine: Reads them.
+        copies: Keeps the decompressed bytes of compressed inputs, if these are not too large.
+    """
+    total = stored_bytes(inputs)
+    progress.begin("surveying", total)
+    if total > COPIED_BYTES or not engine.knows_repeats:  # an engine on other machines, which would not see the copies
+        copies = None
+    calls = [(item, request.reading, SPLIT_BYTES, copies and copies.of(item.source)) for item in inputs]
+    surveys = list(engine.map(_survey_input, calls, threads=request.jobs))
     surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
-    for item, found in zip(inputs, surveys, strict=True):
+    for item, (found, found_format) in zip(inputs, surveys, strict=True):
         same_as = seen.get(found.digest) if found.plain_bytes else None
         seen.setdefault(found.digest, item.source)
-        surveyed.append(SurveyedInput(item, found, same_as))
+        surveyed.append(SurveyedInput(item, found, same_as, found_format))
         known = {"path": item.source, "digest": found.digest, "bytes": found.stored_bytes, "compression": found.codec}
         progress.survey(known)
     return surveyed
 
 
-def _survey_input(item: Input) -> Survey:
-    """Surveys an input.
+def _survey_input(
+    context: TaskContext, item: Input, reading: ReadOptions, split_bytes: int, copies: UnnamedFiles | None
+) -> tuple[Survey, FoundFormat | None]:
+    """Surveys an input. Another machine looks for its format too, as the samples are too large to travel.
 
     Raises:
         ChangedInputError: It lies in an archive that has changed since its members were listed.
         InputError: It cannot be read to its end.
+        UsageError: Only the machine that found it can read it.
     """
-    found = survey(item.path, item.source, SPLIT_BYTES)
+    if context.is_remote and not is_shared(item.path):
+        raise UsageError(
+            f"{item.source} is a temporary file, which only the machine that runs the command can read.",
+            "Unpack it to storage that all workers read, or run with --engine local.",
+        )
+    found = survey(item.path, item.source, split_bytes, copies)
     if item.archive is not None and has_changed(item.path, item.archive):
         raise ChangedInputError.of(item.source)
-    return found
+    if not context.is_remote:
+        return found, None
+    return found._replace(samples=()), _find_format(item, found, reading)
+
+
+def _find_format(item: Input, surveyed: Survey, reading: ReadOptions) -> FoundFormat:
+    """Returns the format of an input and its number of records, or the error that it is in no known format."""
+    try:
+        detected = find_format(item, surveyed.codec, surveyed.samples, reading)
+    except UnknownInputError as error:
+        return error
+    return detected, count_surveyed(item, surveyed, detected, reading.settings)
 
 
 def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequence[Input] = ()) -> Plans:
@@ -214,16 +262,11 @@ def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequ
     planned: list[PlannedInput] = []
     unknown: list[UnknownInput] = []
     for item in surveyed:
-        try:
-            detected = find_format(item.input, item.survey.codec, item.survey.samples, request.reading)
-        except UnknownInputError as error:
-            unknown.append(UnknownInput(item.input, error))
+        found = item.found or _find_format(item.input, item.survey, request.reading)
+        if isinstance(found, UnknownInputError):
+            unknown.append(UnknownInput(item.input, found))
         else:
-            planned.append(
-                PlannedInput(
-                    *item, detected, count_surveyed(item.input, item.survey, detected, request.reading.settings)
-                )
-            )
+            planned.append(PlannedInput(item.input, item.survey, item.same_as, *found))
     refuse_unknown(unknown, [*(plan.input for plan in planned), *others], request.unknown)
     return Plans(sorted(planned, key=lambda plan: plan.survey.digest), unknown)
 
@@ -248,19 +291,23 @@ def transform_inputs(
         InputError: An input cannot be read.
     """
     read = [plan for plan in planned if not plan.same_as]
-    splits = [
-        split
-        for plan in read
-        for split in plan_splits(plan.input, plan.survey, plan.detected, request.reading, request.ruleset.collect_word)
-    ]
+    reading = request.reading._replace(settings=request.reading.settings._replace(word=request.ruleset.collect_word))
+    few = -(-COMPRESSED_SPLITS // max(len(read), 1))
+    splits = [split for plan in read for split in plan_splits(plan.input, plan.survey, plan.detected, reading, few)]
+    holds_back = engine.knows_repeats and not stage.keeps_raws
     tasks = [
-        Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws)
+        Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws, holds_back)
         for number, together in enumerate(group_small(splits))
     ]
-    progress.begin("reading", sum(plan.survey.stored_bytes for plan in read))
+    progress.begin("reading", sum(_bytes_to_read(plan.survey) for plan in read))
     reports = list(engine.map(transform_splits, [(task,) for task in tasks]))
     _refuse_unmatched(request, tasks, reports)
     return tasks, reports
+
+
+def _bytes_to_read(found: Survey) -> int:
+    """Returns how many bytes reading an input takes, as the progress counts them."""
+    return found.plain_bytes if found.copy else found.stored_bytes
 
 
 def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[TaskReport]) -> None:

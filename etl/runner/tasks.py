@@ -1,8 +1,8 @@
 """The functions that workers run. Their arguments are plain data, so any process that reaches the files can run them.
 
-`transform_splits` runs for every split, or for several small inputs together. Once all keys are known,
-`staged_parts.find_suspects` runs for every piece, and `stage_missed_raws` for each task with duplicates that were not
-held back. `staged_parts.write_part` runs last, for each part of the published tables.
+`transform_splits` runs for every split, or for several small inputs together. Once the duplicates are known,
+`stage_missed_raws` runs for each task with duplicates that were not held back. `staged_parts.write_part` runs last, for
+each part of the published tables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import TaskContext
 from etl.runner.parquet import write_stream
-from etl.runner.staged_parts import STAGED, Piece, missed_raws_path
+from etl.runner.pieces import STAGED, Piece, missed_raws_path
+from etl.schema import KEYS
 from etl.sources.small_inputs import read_together
 from etl.sources.splits import Split, read_raws, read_split
 from etl.steps.pipeline import Tables, transform
@@ -40,8 +41,8 @@ class Task(NamedTuple):
         options: The options of the transform.
         stage: The staging folder.
         number: Number of the task.
-        keeps_raws: Keep the raw text of every conversion with a transaction id (warehouse); otherwise only of likely
-            duplicates, which are held back.
+        keeps_raws: Keep the raw text of every conversion with a transaction id (warehouse).
+        holds_back: Hold likely duplicates back, and keep their raw text; needs an engine that knows repeats.
     """
 
     splits: tuple[Split, ...]
@@ -50,6 +51,7 @@ class Task(NamedTuple):
     stage: Path
     number: int
     keeps_raws: bool = False
+    holds_back: bool = True
 
 
 #: Faults of records that are not expected to match the format.
@@ -134,6 +136,8 @@ def transform_splits(context: TaskContext, task: Task) -> TaskReport:
             batches, batched_rows = [], 0
     if batches:
         pieces.append(_stage_piece(context, task, len(pieces), batches))
+    if task.holds_back and not pieces:
+        context.find_repeats(KEYS.empty()["key_hash"].to_numpy())  # other tasks wait until this one has asked
     return TaskReport(pieces, found, peak_memory_bytes())
 
 
@@ -152,7 +156,7 @@ def _stage_piece(context: TaskContext, task: Task, number: int, batches: list[tu
     tables = {name: pl.concat([getattr(frames, name) for frames, _ in batches]) for name in STAGED}
     raws = pl.concat([records for _, records in batches])
     keys = tables["keys"]
-    held = keys.clear() if task.keeps_raws else keys.filter(context.find_repeats(keys["key_hash"].to_numpy()))
+    held = keys.filter(context.find_repeats(keys["key_hash"].to_numpy())) if task.holds_back else keys.clear()
     piece = Piece(task.number, number, raws.height, held.height)
     tables["raws"] = _redacted_raws(keys if task.keeps_raws else held, raws, task)
     piece.stage(task.stage, tables, held["conversion_id"])
@@ -180,13 +184,14 @@ def _count_records(requests: pl.DataFrame, found: dict[str, InputReport]) -> Non
             found[digest].unmatched += Unmatched(0, 0, [tuple(first)])
 
 
-def stage_missed_raws(_context: TaskContext, task: Task, missed: pl.DataFrame) -> None:
+def stage_missed_raws(_context: TaskContext, task: Task, numbers: list[int]) -> None:
     """Reads the raw records of duplicates that were not held back again, redacts and stages them.
 
     Args:
         task: The task of their splits.
-        missed: conversion_id, source_digest, record_no and byte_offset of each duplicate.
+        numbers: The numbers of its pieces beside which the table `missed` is staged.
     """
+    missed = pl.concat(Piece(task.number, number, 0).read(task.stage, "missed") for number in numbers)
     by_input = missed.partition_by("source_digest", as_dict=True)
     raws = [
         read_raws(split, by_input[split.source_digest,].select("record_no", "byte_offset")).with_columns(

@@ -99,7 +99,11 @@ def count_surveyed(item: Input, surveyed: Survey, found: Detected, settings: Set
 
 
 def plan_splits(
-    item: Input, surveyed: Survey, found: Detected, reading: ReadOptions, word: bytes = b""
+    item: Input,
+    surveyed: Survey,
+    found: Detected,
+    reading: ReadOptions,
+    compressed_splits: int = COMPRESSED_SPLITS,
 ) -> Iterator[Split]:
     """Yields the splits of an input. Only formats of single lines are split; compressed inputs get few splits.
 
@@ -111,21 +115,22 @@ def plan_splits(
         surveyed: Its survey: codec, digest, sizes and possible split points.
         found: Its format.
         reading: The user's options.
-        word: A word that every postback's log line contains; empty to parse all lines.
+        compressed_splits: Most splits of a compressed input. Each reads it from its beginning.
     """
-    every = 1 if surveyed.codec == "plain" else -(-len(surveyed.starts) // COMPRESSED_SPLITS)
+    place, codec = (surveyed.copy, "plain") if surveyed.copy else (item.path, surveyed.codec)
+    every = 1 if codec == "plain" else -(-len(surveyed.starts) // compressed_splits)
     columns = found.columns or reading.settings.columns
     whole = Split(
         item.source,
         surveyed.digest,
-        item.path,
-        surveyed.codec,
+        place,
+        codec,
         0,
         surveyed.plain_bytes,
         1,
         found.row,
         found.framing,
-        reading.settings._replace(columns=columns, word=word),
+        reading.settings._replace(columns=columns),
         reading.max_record_bytes,
         surveyed.has_return_ends,
         found.carriers,

@@ -13,7 +13,7 @@ import polars as pl
 from etl.privacy.erasure import erase
 from etl.runner.counts import Tally
 from etl.runner.parquet import write_table
-from etl.runner.staged_parts import Piece
+from etl.runner.pieces import Piece
 from etl.schema import ITEMS, PASSTHROUGHS
 from etl.steps.rejections import reject_duplicates
 from etl.warehouse.delta import Addition, path_of

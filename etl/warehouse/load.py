@@ -34,6 +34,7 @@ from etl.runner.tasks import TaskReport
 from etl.sources.storage.decompress import digest_of_beginning, sniff
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.object_stores import find_objects
+from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 from etl.warehouse import file_storage, snapshots
 from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, files_of_parts, write_part
 from etl.warehouse.load_decisions import (
@@ -108,13 +109,16 @@ def load(
         if is_dry_run:
             has_loads = snapshots.is_warehouse(into)
             known = snapshots.open_for_reading(into).scan("loads").collect() if has_loads else LOADS.empty()
-            decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
+            surveyed = _survey(inputs, request, progress)
+            decisions = _decide_inputs(surveyed, request, known, is_reload=is_reload)
             plans, decisions = _plan_decided(decisions, request)
             warn_of_unknown(plans, progress)
             return _report(into, decisions) | more
-        with snapshots.open_for_writing(into) as warehouse:
+        with snapshots.open_for_writing(into) as warehouse, UnnamedFiles(warehouse.folder("copies")) as files:
             known = warehouse.scan("loads").collect()
-            decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
+            skipped = frozenset() if is_reload else frozenset(known["names"].explode())
+            surveyed = _survey(inputs, request, progress, Copies(files, skipped))
+            decisions = _decide_inputs(surveyed, request, known, is_reload=is_reload)
             plans, decisions = _plan_decided(decisions, request)
             done = _carry_out((plans, decisions), request, warehouse, known, progress)
             return _with_unread(_report(into, decisions) | more | done)
@@ -139,11 +143,18 @@ def _refuse_within(into: str, inputs: list[Input]) -> None:
             raise UsageError(f"{item.source} lies in the warehouse.", "Name logs and dumps that lie outside of it.")
 
 
+def _survey(
+    inputs: list[Input], request: RunRequest, progress: Progress, copies: Copies | None = None
+) -> list[SurveyedInput]:
+    """Surveys the inputs in this process."""
+    with request.open_engine(1, progress.advance) as engine:
+        return survey_inputs(inputs, request, progress, engine, copies)
+
+
 def _decide_inputs(
-    inputs: list[Input], request: RunRequest, known: pl.DataFrame, progress: Progress, *, is_reload: bool
+    surveyed: list[SurveyedInput], request: RunRequest, known: pl.DataFrame, *, is_reload: bool
 ) -> list[Decision]:
-    """Surveys the inputs and decides what to do with each."""
-    surveyed = survey_inputs(inputs, request, progress)
+    """Decides what to do with each input."""
     compare = _comparison(surveyed, known)
     return decide(surveyed, known, rules_versions(request), compare, is_reload=is_reload)
 

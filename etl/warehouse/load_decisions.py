@@ -146,7 +146,7 @@ def _decision(
 def named_first(decision: Decision) -> SurveyedInput:
     """Returns the input of a decision, named by the first of its names."""
     surveyed = decision.surveyed
-    return SurveyedInput(surveyed.input._replace(source=decision.names[0]), surveyed.survey, None)
+    return surveyed._replace(input=surveyed.input._replace(source=decision.names[0]), same_as=None)
 
 
 def skip_unknown(decisions: list[Decision], unknown: set[str]) -> list[Decision]:

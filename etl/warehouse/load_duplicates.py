@@ -15,7 +15,7 @@ import polars as pl
 
 from etl.errors import UsageError
 from etl.rules.ruleset import Ruleset
-from etl.runner.staged_parts import Piece
+from etl.runner.pieces import Piece
 from etl.steps.address_columns import hide_in_columns
 from etl.steps.deduplication import DUPLICATES, find_duplicates, repeated_hashes
 from etl.warehouse.snapshots import Warehouse

@@ -22,9 +22,10 @@ from etl.errors import AccountingError, UsageError, choices
 from etl.options import Options
 from etl.rules.page import REJECTIONS
 from etl.rules.ruleset import Ruleset
+from etl.runner.pieces import Piece
 from etl.runner.run import value_sums
 from etl.runner.stage_inputs import SILENT, Progress, run_id
-from etl.runner.staged_parts import Piece, parts_of
+from etl.runner.staged_parts import parts_of
 from etl.schema import SUMMABLE
 from etl.sources.reread import origin_of
 from etl.warehouse import snapshots

@@ -11,16 +11,18 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, NamedTuple, cast
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Final, NamedTuple, cast
 
 import numpy as np
 import zstandard
 from isal import igzip, isal_zlib
 
-from etl.errors import InputError
+from etl.errors import InputError, OutputError
 from etl.sources.storage.checksums import BlockSums, SurveyedBytes
 from etl.sources.storage.line_ends import ReturnCounter, has_return_ends, plain_sample
 from etl.sources.storage.locations import Identity, Location, identity_of, is_seekable, open_location, size_of
+from etl.sources.storage.unnamed_files import UnnamedFiles, path_of
 from etl.sources.storage.utf16 import BIG, LITTLE, Utf8Stream, utf16_of
 
 BLOCK_BYTES: Final = 4 * 2**20
@@ -30,6 +32,9 @@ LATER_SAMPLE_BYTES: Final = 16 * 2**10
 
 #: `survey_beginning` samples an uncompressed input at about this many places.
 _SAMPLED_PLACES: Final = 8
+
+#: Smaller inputs are not copied: they are decompressed again faster.
+_COPIED_BYTES: Final = 2 * 2**20
 
 #: zstd files that need a larger window are treated as damaged or hostile.
 _WINDOW_BYTES: Final = 512 * 2**20
@@ -76,6 +81,7 @@ class Survey(NamedTuple):
         has_return_ends: Whether carriage returns alone end the lines.
         lines: Number of lines.
         checked: The checksums of the decompressed bytes; None if they were not read whole.
+        copy: The decompressed bytes in a file of this machine, if they were copied.
     """
 
     codec: str
@@ -89,23 +95,29 @@ class Survey(NamedTuple):
     has_return_ends: bool = False
     lines: int = 0
     checked: SurveyedBytes | None = None
+    copy: Path | None = None
 
 
-def survey(location: Location, label: str, split_bytes: int) -> Survey:
+def survey(location: Location, label: str, split_bytes: int, copies: UnnamedFiles | None = None) -> Survey:
     """Reads an input once, in bounded memory, and returns its digest, sizes, split points and samples.
 
     Args:
         location: The input's location.
         label: The input's name in messages.
-        split_bytes: Size of the splits. Inputs with slow codecs and members of zip archives get a single split.
+        split_bytes: Size of the splits. Inputs with slow codecs and members of zip archives get a single split, unless
+            they are copied.
+        copies: Keeps the decompressed bytes, so that the input is decompressed once.
 
     Raises:
         InputError: The input cannot be read to its end.
+        OutputError: The copy cannot be written.
     """
     codec = _codec(location, label)
     identity = _identity(location, label)
     stored = size_of(location)
-    can_split = codec in _FAST_CODECS and is_seekable(location)
+    is_packed = codec != "plain" or not is_seekable(location)
+    copy = copies.make() if copies and is_packed and stored >= _COPIED_BYTES else None
+    can_split = bool(copy) or (codec in _FAST_CODECS and is_seekable(location))
     digest, size, lines = hashlib.sha256(), 0, 0
     head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
@@ -114,6 +126,7 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     ladder, sums = b"", BlockSums()
     with open_decompressed(location, codec, label) as (stream, _):
         while block := stream.read(BLOCK_BYTES):
+            _write(copy, block, label)
             sums.feed(block)
             ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
             has_returns = has_return_ends(block[:SAMPLE_BYTES]) if size == 0 else has_returns
@@ -136,9 +149,23 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     numbers = tuple(number + returns.before(start) for number, start in zip(first_lines, starts, strict=True))
     samples = tuple(map(plain_sample, (head, *later)))
     lines += is_line_open + len(returns.places)
-    checked = SurveyedBytes(identity, size, 0, sums.finish())
+    _write(copy, b"", label)
+    copied = path_of(copy) if copy else None
+    checked = SurveyedBytes(identity_of(copied) if copied else identity, size, 0, sums.finish())
     whole = codec, digest.hexdigest(), stored, size, tuple(starts), numbers, samples, ladder
-    return Survey(*whole, has_returns, lines, checked)
+    return Survey(*whole, has_returns, lines, checked, copied)
+
+
+def _write(copy: IO[bytes] | None, block: bytes, label: str) -> None:
+    """Writes a block to the copy of an input, if there is one; an empty block ends the copy."""
+    try:
+        if copy:
+            copy.write(block)
+            copy.flush()
+    except OSError as error:
+        raise OutputError(
+            f"The decompressed bytes of {label} cannot be kept: {error}", "Free some disk space, or name another --out."
+        ) from error
 
 
 def _newlines(block: bytes) -> int:

@@ -7,9 +7,8 @@ import os
 import select
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -26,8 +25,9 @@ from etl.sources.storage.folders import (
     named_kind,
     unreadable,
 )
-from etl.sources.storage.locations import Identity, Location, size_of
+from etl.sources.storage.locations import Identity, Location, Slice, TarMember, ZipMember, size_of
 from etl.sources.storage.object_stores import find_objects
+from etl.sources.storage.unnamed_files import UnnamedFiles, path_of
 
 STANDARD_INPUT = "-"
 
@@ -79,7 +79,7 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[FoundInputs]:
         InputError: An argument names nothing that can be read.
         UsageError: An object-store address cannot be used, or a pipe is named twice.
     """
-    with ExitStack() as files:
+    with UnnamedFiles() as files:
         finder = _Finder(files, out.resolve())
         found: dict[Location, Input] = {}
         for argument in arguments:
@@ -94,6 +94,13 @@ def is_missing(argument: str) -> bool:
     """Returns whether an argument is plainly the name of a file that does not exist: no glob, address or `-`."""
     is_name = argument != STANDARD_INPUT and "://" not in argument and not set("*?[") & set(argument)
     return is_name and not os.path.lexists(argument)
+
+
+def is_shared(location: Location) -> bool:
+    """Whether another machine that sees the same storage can open a location: no pipe or temporary file holds it."""
+    while isinstance(location, (Slice, TarMember, ZipMember)):
+        location = location.whole if isinstance(location, Slice) else location.archive
+    return not (isinstance(location, Path) and str(location).startswith(_OF_THE_PROCESS))
 
 
 def stored_bytes(inputs: list[Input]) -> int:
@@ -118,7 +125,7 @@ class _Finder:
         passed_over: What was found and is not read.
     """
 
-    def __init__(self, files: ExitStack, out: Path) -> None:
+    def __init__(self, files: UnnamedFiles, out: Path) -> None:
         self.passed_over: list[PassedOver] = []
         self._files, self._out = files, out
         self._pipes: set[tuple[int, int]] = set()
@@ -150,7 +157,7 @@ class _Finder:
             raise MissingInputError(
                 f"{argument} does not exist.", "Check the name; quote a glob so that the shell keeps it."
             )
-        return [Input(display_name(file), file, is_found=file != path) for file in files]
+        return [Input(display_name(file), file.absolute(), is_found=file != path) for file in files]
 
     def expand(self, item: Input) -> list[Input]:
         """Returns the members of an archive as inputs, or the input itself if it is not an archive."""
@@ -187,13 +194,10 @@ class _Finder:
 
         The file lives until `files` is closed.
         """
-        spool = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        spool = self._files.make()
         copy(stream, spool)
         spool.flush()
-        for place in (Path(f"/proc/{os.getpid()}/fd/{spool.fileno()}"), Path(f"/dev/fd/{spool.fileno()}")):
-            if place.exists():
-                return place
-        raise InputError("This system cannot read a stream twice.", "Write the stream to a file and name the file.")
+        return path_of(spool)
 
 
 def _copy_pipe(pipe: IO[bytes], spool: IO[bytes]) -> None:

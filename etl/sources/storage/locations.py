@@ -67,14 +67,15 @@ Identity = tuple[int | str, ...]
 def identity_of(location: Location) -> Identity:
     """Returns the identity of what holds a location.
 
-    Of a file: device, inode, size and modification time in nanoseconds. Of an object: its ETag, generation and time.
+    Of a file: inode, size and modification time in nanoseconds; each machine numbers the devices its own way. Of an
+    object: its ETag, generation and time.
 
     Raises:
         OSError: The file or object does not exist, or cannot be reached.
     """
     if isinstance(location, Path):
         stat = location.stat()
-        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
     if isinstance(location, StoredObject):
         return version_of(location)
     if isinstance(location, Slice):
