@@ -12,6 +12,7 @@ import pytest
 
 import etl
 from tests.commands import assert_refused, run
+from tests.effort import IS_THOROUGH
 from tests.places import ROOT
 from tests.warehouses import lines
 
@@ -76,6 +77,8 @@ def test_inputs_of_a_store_are_inspected_and_compared_anew(stores: dict[str, Pat
     named = {path["path"] for path in json.loads(run("inspect", *SAMPLES, "--json").stdout)}
     for store in stores.values():
         assert {path["path"] for path in json.loads(run("inspect", store, "--json").stdout)} == named
+        if store.name != "export" and not IS_THOROUGH:
+            continue
         told = run("what-if", store, "--ruleset", "shopify", "--json", "-q", *("--account", "a", "--integration", "b"))
         assert json.loads(told.stdout)["records"] == 4_623
 
