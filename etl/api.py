@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from etl.databases.database_export import export_store
 from etl.engines.local_pool import workers
 from etl.errors import UsageError, choices
 from etl.options import InputOptions, Options, RunOptions, Unknown, instant_of
@@ -43,7 +44,6 @@ from etl.steps.pipeline import Tables
 from etl.steps.pipeline import transform as transform_requests
 from etl.warehouse.backfill import backfill as backfill_days
 from etl.warehouse.backfill import days_between, fill_template
-from etl.warehouse.export import export as export_tables
 from etl.warehouse.load import load as load_into
 from etl.warehouse.replay import replay as replay_rejections
 from etl.warehouse.stores import Period, expand_stores
@@ -302,22 +302,25 @@ def replay(into: str | Path, ruleset: str | Ruleset, *, reasons: Sequence[str] =
     return Summary(replay_rejections(str(into), _ruleset(ruleset), tuple(reasons), is_dry_run=dry_run))
 
 
-def export(into: str | Path, out: str | Path, *, since: Day | None = None, until: Day | None = None) -> Rows:
-    """Writes the days of a warehouse that changed since the last export: what `postback-etl export` does.
+def export(
+    store: str | Path, to: str | Path, *, since: Day | None = None, until: Day | None = None, schema: str | None = None
+) -> Rows:
+    """Writes tables into a database, or the changed days of a warehouse: what `postback-etl export` does.
 
     Args:
-        into: The warehouse.
-        out: Folder of an earlier export, or a new folder.
+        store: A folder that `run` or `export` wrote, or a warehouse.
+        to: `duckdb:FILE`, `postgresql://USER@HOST/DATABASE`, or the folder of an earlier export or a new folder.
         since: Only days from this day on.
         until: Only days before this day.
+        schema: Schema of PostgreSQL; `postback_etl` by default.
 
     Returns:
         What was written, a row a table.
 
     Raises:
-        EtlError: It failed; the folder is as it was.
+        EtlError: It failed; the destination is as it was.
     """
-    return Rows(export_tables(str(into), Path(out).absolute(), _day("since", since), _day("until", until)))
+    return Rows(export_store(str(store), str(to), (_day("since", since), _day("until", until)), schema))
 
 
 def backfill(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Final
 
-from tests import effort, planted, s3  # isort: skip - effort comes before anything that imports polars
+from tests import effort, planted, postgresql, s3  # isort: skip - effort comes before anything that imports polars
 
 import polars as pl
 import pytest
@@ -97,3 +97,15 @@ def make_bucket(s3_address: str) -> Iterator[Callable[[str], str]]:
     """What makes a bucket in an object store; the environment of these tests leads there."""
     with s3.leading_to(s3_address):
         yield s3.make_bucket
+
+
+# --- a database -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgresql_address() -> Iterator[str]:
+    """The address of a PostgreSQL that these tests have started."""
+    if not postgresql.PROGRAMS:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with postgresql.postgresql_server() as address:
+        yield address

@@ -160,6 +160,11 @@ FLOORS: Final = (
                 "the tables against an export",
                 "gaps export_columns export_files export_times exports matching causes reconciliation",
             ),
+            _room(
+                "databases",
+                "the tables in DuckDB and PostgreSQL, with keys, comments and views",
+                "relations views row_streams duckdb_file postgresql database_export",
+            ),
         ),
     ),
     Floor(

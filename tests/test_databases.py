@@ -1,0 +1,412 @@
+"""Tables in DuckDB and PostgreSQL: the same rows as in the Parquet files, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import etl
+from etl.databases import duckdb_file, relations, views
+from etl.errors import EtlError
+from etl.runner.published_tables import Published
+from etl.schema import CONVERSIONS, TABLES
+from tests.commands import assert_refused, run, run_process
+from tests.warehouses import assert_full_disk_is_told, lines
+
+duckdb = pytest.importorskip("duckdb")
+CHILDREN = ("issues", "items", "passthroughs")
+
+
+class Database(NamedTuple):
+    """A database: where `export` writes, and rows of a query, as the library of another program gives them."""
+
+    to: str
+    query: Callable[[str], list[tuple[Any, ...]]]
+
+    def one(self, sql: str) -> Any:
+        ((value,),) = self.query(sql)
+        return value
+
+
+def duckdb_at(file: Path) -> Database:
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(file), read_only=True) as database:
+            database.execute("set timezone = 'UTC'")
+            return pl.DataFrame(database.sql(sql).to_arrow_table()).rows()
+
+    return Database(f"duckdb:{file}", query)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """A cursor; what it does is committed at the end."""
+    dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi")
+    with closing(dbapi.connect(address)) as connection, closing(connection.cursor()) as cursor:
+        yield cursor
+        connection.commit()
+
+
+def executed(address: str, *statements: str) -> None:
+    with connected(address) as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def postgresql_at(address: str) -> Database:
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        with connected(address) as cursor:
+            cursor.execute("set local search_path to postback_etl")
+            cursor.execute(sql)
+            table = cursor.fetch_arrow_table()
+            columns = [
+                _decimals(one) if isinstance(one.type, pa.OpaqueType) else one.to_pylist() for one in table.columns
+            ]
+            return [*zip(*columns, strict=True)]
+
+    return Database(address, query)
+
+
+def _decimals(column: Any) -> list[Decimal | None]:
+    """The driver has numerics as texts of a type of its own."""
+    return [text and Decimal(text) for chunk in column.chunks for text in chunk.storage.to_pylist()]
+
+
+@pytest.fixture
+def postgresql(postgresql_address: str) -> Iterator[Database]:
+    executed(postgresql_address, "drop schema if exists postback_etl cascade")
+    yield postgresql_at(postgresql_address)
+    executed(postgresql_address, "drop schema if exists postback_etl cascade")
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if request.param == "postgresql":
+        found: Database = request.getfixturevalue("postgresql")
+        return found
+    return duckdb_at(tmp_path / "tables.duckdb")
+
+
+def logged(folder: Path, *rows: tuple[int, str, str]) -> Path:
+    """The tables of a run over some lines."""
+    folder.parent.mkdir(exist_ok=True)
+    folder.with_suffix(".log").write_bytes(lines(*rows))
+    etl.run(folder.with_suffix(".log"), folder)
+    return folder
+
+
+def expected(tables: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of the Parquet files, and issues by their place."""
+    rows = {table.name: pl.read_parquet(tables / table.name).select(table.names) for table in TABLES}
+    conversions = rows["conversions"]
+    issues = [
+        (row["conversion_id"], position, *issue.values())
+        for row in conversions.select("conversion_id", "issues").to_dicts()
+        for position, issue in enumerate(row["issues"])
+    ]
+    rows["conversions"] = conversions.drop("issues")
+    return {"issues": sorted(issues)} | {name: sorted(frame.rows()) for name, frame in rows.items()}
+
+
+# --- what the tables hold ---------------------------------------------------------------------------------------
+
+
+def test_the_database_holds_the_rows_of_the_parquet_files(sample_tables: Path, database: Database) -> None:
+    told = run("export", sample_tables, "--to", database.to).stdout.decode()
+    assert "conversions: 3,657 rows\nissues: 227 rows\nitems: 916 rows\n" in told
+    for name, rows in expected(sample_tables).items():
+        columns = ", ".join(f'"{one}"' for one in _columns(name))
+        key = "rejection_id" if name == "rejections" else "conversion_id, position" if name in CHILDREN else "1"
+        found = database.query(f"select {columns} from {name} order by {key}")
+        assert found == rows, name
+
+
+def _columns(name: str) -> list[str]:
+    if name == "issues":
+        return etl.schema.ISSUES.names
+    (table,) = (table for table in TABLES if table.name == name)
+    return [column for column in table.names if column != "issues"]
+
+
+def test_amounts_instants_and_texts_are_exact(tmp_path: Path, database: Database) -> None:
+    payload = {"click_id": "a'\"\\\t🎉", "value": "99999999999999999999999999999.123456789", "currency": "EUR"}
+    sent = {**payload, "timestamp": 1714521600, "xat_plan": "x\0y"}
+    (tmp_path / "dump.jsonl").write_text(json.dumps(sent) + "\n", encoding="utf-8")
+    etl.run(tmp_path / "dump.jsonl", tmp_path / "tables")
+    told = run("export", tmp_path / "tables", "--to", database.to).stdout.decode()
+    (row,) = database.query("select click_id, value, occurred_at, received_at, item_count from conversions")
+    instant = datetime(2024, 5, 1, tzinfo=UTC)
+    assert row == (payload["click_id"], Decimal(payload["value"]), instant, None, 0)
+    keeps = database.to.startswith("duckdb")
+    assert database.query("select value from passthroughs") == [("x\0y" if keeps else "x\ufffdy",)]
+    assert ("passthroughs: 1 rows; 1 values held U+0000" in told) == (not keeps)
+    (total,) = database.query("select received_date, conversions, with_value, value, too_large from daily_totals")
+    assert total == (None, 1, 1, None, 1)
+
+
+def test_a_warehouse_and_its_export_are_exported_alike(tmp_path: Path, database: Database) -> None:
+    folder = logged(tmp_path / "tables", (1, "a", "t1"), (2, "b", "t1"), (3, "c", "t2&value=5"))
+    etl.load(folder.with_suffix(".log"), tmp_path / "warehouse")
+    etl.export(tmp_path / "warehouse", tmp_path / "days")
+    found = []
+    for store in ("tables", "warehouse", "days"):
+        etl.export(tmp_path / store, database.to)
+        found.append([database.query(f"select * from {name} order by 1, 2") for name in expected(folder)])
+        assert database.one("select store from _postback_etl") == str(tmp_path / store)
+    assert found[0] == found[1] == found[2]
+    etl.export(tmp_path / "warehouse", database.to, since="2024-05-02", until="2024-05-03")
+    assert database.query("select (select count(*) from conversions), (select count(*) from rejections)") == [(0, 1)]
+
+
+# --- keys, comments and views -----------------------------------------------------------------------------------
+
+
+def test_keys_and_comments_are_those_of_the_schema(postgresql: Database, tmp_path: Path) -> None:
+    store = logged(tmp_path / "tables", (1, "a", "t1"), (2, "b", "t1"))
+    file = duckdb_at(tmp_path / "x.duckdb")
+    for one in (postgresql, file):
+        etl.export(store, one.to)
+    by_duckdb = file.query(
+        "select table_name, constraint_type, constraint_column_names from duckdb_constraints()"
+        " where constraint_type in ('PRIMARY KEY', 'FOREIGN KEY') order by all"
+    )
+    by_postgresql = postgresql.query(
+        "select relname::text, case contype when 'p' then 'PRIMARY KEY' else 'FOREIGN KEY' end, array(select"
+        " attname::text from unnest(conkey) with ordinality k (n, i) join pg_attribute on attrelid = conrelid"
+        " and attnum = n order by i) from pg_constraint join pg_class t on t.oid = conrelid"
+        " where contype in ('p', 'f') and relnamespace = 'postback_etl'::regnamespace order by 1, 2, 3"
+    )
+    child = [(name, kind, key) for name in CHILDREN for kind, key in _KEYS]
+    roots = [("conversions", "PRIMARY KEY", ["conversion_id"])]
+    rest = [("rejections", "FOREIGN KEY", ["duplicate_of"]), ("rejections", "PRIMARY KEY", ["rejection_id"])]
+    assert by_postgresql == roots + child + rest
+    assert [(name, kind, [*key]) for name, kind, key in by_duckdb if kind[0] in "PF"] == roots + child + rest
+    meanings = sorted((one.name, column.name, column.meaning) for one in _tables() for column in one.columns)
+    assert meanings == file.query(
+        "select table_name, column_name, comment from duckdb_columns() where not internal and comment is not null"
+        " order by all"
+    )
+    assert meanings == sorted(
+        postgresql.query(
+            "select relname::text, attname::text, col_description(c.oid, attnum) from pg_class c join pg_attribute on"
+            " attrelid = c.oid where relnamespace = 'postback_etl'::regnamespace and relkind <> 'i' and attnum > 0"
+        )
+    )
+    words = "One row is a conversion the endpoint would have recorded."
+    assert file.one("select comment from duckdb_tables() where table_name = 'conversions'") == words
+    assert postgresql.one("select obj_description('conversions'::regclass)") == words
+
+
+_KEYS = (("FOREIGN KEY", ["conversion_id"]), ("PRIMARY KEY", ["conversion_id", "position"]))
+
+
+def _tables() -> list[etl.schema.Table]:
+    frames = (table.empty().lazy() for table in TABLES)
+    listed = relations.relations_of(Published("", {}, *frames), etl.warehouse.stores.Period())
+    return [*(one.table for one in listed), *(view.table for view in views.VIEWS)]
+
+
+def test_the_views_agree_with_the_audit(planted_tables: Path, database: Database) -> None:
+    etl.export(planted_tables, database.to)
+    report = etl.audit(planted_tables, answers=["lead_trap", "match_quality"]).as_data()
+    days = pl.read_parquet(planted_tables / "conversions").filter(pl.col("value").is_not_null())
+    sums = days.group_by("currency").agg(pl.col("value").sum()).sort("currency", nulls_last=True).rows()
+    by_view = "select currency, sum(value) from daily_totals where value is not null group by 1 order by 1 nulls last"
+    assert [(name, Decimal(value)) for name, value in database.query(by_view)] == sums
+    counts = {one["measure"]: one["count"] for answer in report["answers"] for one in answer["sheets"]["whole"]}
+    assert database.one("select sum(conversions) from lead_trap") == counts["lead_by_default"] > 0
+    names = [column.name for column in views.VIEWS[2].table.columns[3:]]
+    (found,) = database.query(f"select {', '.join(f'sum({name})' for name in names)} from match_quality")
+    assert dict(zip(names, map(int, found), strict=True)) == {name: counts[name] for name in names}
+    assert counts["macro_key"] > 0
+
+
+# --- replaced whole or not at all -------------------------------------------------------------------------------
+
+
+def test_a_second_export_replaces_the_first(tmp_path: Path, database: Database) -> None:
+    etl.export(logged(tmp_path / "one", (1, "a", "t1"), (1, "b", "t2")), database.to)
+    etl.export(logged(tmp_path / "two", (1, "c", "t1")), database.to)
+    assert database.query("select click_id from conversions") == [("c",)]
+    assert sorted(path.name for path in tmp_path.iterdir() if "duckdb" in path.name) == (
+        ["tables.duckdb"] if database.to.startswith("duckdb") else []
+    )
+
+
+def test_a_failed_export_leaves_the_former_whole(tmp_path: Path, database: Database) -> None:
+    etl.export(logged(tmp_path / "one", (1, "a", "t1")), database.to)
+    broken = logged(tmp_path / "two", *((1, f"c{n}", f"t{n}") for n in range(50)))
+    (part,) = (broken / "passthroughs").iterdir()
+    data = part.read_bytes()
+    part.write_bytes(b"\0" * 200 + data[200:])
+    with pytest.raises(EtlError, match=r"tables cannot be read|is not a Parquet file"):
+        etl.export(broken, database.to)
+    twice = Path(shutil.copytree(tmp_path / "one", tmp_path / "twice"))
+    shutil.copy(next((twice / "conversions").iterdir()), twice / "conversions" / "part-00001.parquet")
+    with pytest.raises(EtlError, match=r"cannot be written.*(unique|[Dd]uplicate)"):
+        etl.export(twice, database.to)
+    assert database.query("select click_id from conversions") == [("a",)]
+    assert not [path.name for path in tmp_path.iterdir() if "staging" in path.name]
+
+
+def test_a_reader_sees_the_old_tables_until_the_new_are_there(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each table is copied, a reader looks."""
+    from etl.databases import postgresql as writer
+
+    etl.export(logged(tmp_path / "one", (1, "a", "t1")), database.to)
+    seen = []
+    for module in (writer, duckdb_file):
+        copy = module._copy
+
+        def looking(*arguments: Any, copy: Any = copy, **named: Any) -> Any:
+            seen.append(database.query("select click_id from conversions"))
+            return copy(*arguments, **named)
+
+        monkeypatch.setattr(module, "_copy", looking)
+    etl.export(logged(tmp_path / "two", (1, "b", "t1")), database.to)
+    assert seen == [[("a",)]] * 6
+    assert database.query("select click_id from conversions") == [("b",)]
+
+
+def test_duckdb_has_no_keys_where_they_would_not_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_file, "MOST_KEYED_ROWS", 3)
+    store = logged(tmp_path / "tables", *((1, f"c{n}", f"t{n}") for n in range(4)))
+    finished = run("export", store, "--to", f"duckdb:{tmp_path / 'x.duckdb'}")
+    assert "warning: The tables have 12 rows: too many for keys" in finished.stderr.decode()
+    file = duckdb_at(tmp_path / "x.duckdb")
+    assert file.query("select * from duckdb_constraints() where constraint_type <> 'CHECK'") == []
+    assert file.one("select count(*) from conversions") == 4
+
+
+# --- what is refused --------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_no_export_wrote_is_refused(tmp_path: Path) -> None:
+    store = logged(tmp_path / "tables", (1, "a", "t1"))
+    (tmp_path / "text.duckdb").write_text("mine", encoding="utf-8")
+    with duckdb.connect(str(tmp_path / "mine.duckdb")) as mine:
+        mine.execute("create table mine (a int)")
+    etl.export(store, f"duckdb:{tmp_path / 'open.duckdb'}")
+    for target, code, words in (
+        ("duckdb:text.duckdb", 2, "is no DuckDB file"),
+        ("duckdb:mine.duckdb", 2, "holds tables that no export wrote"),
+        ("duckdb:tables/x.duckdb", 2, "lies in the store"),
+        ("duckdb:none/x.duckdb", 1, "does not exist"),
+        ("duckdb:.", 2, "is not a file"),
+        ("x.duckdb", 2, "give duckdb:x.duckdb"),
+        ("mysql://u:secret@db.example.com/x", 2, "mysql://***@db.example.com/x"),
+        ("days", 2, "are plain Parquet already"),
+    ):
+        assert_refused(run("export", store, "--to", target, code=code, cwd=tmp_path), words)
+    refused = run("export", store, "--to", "duckdb:x.duckdb", "--schema", "a", code=2, cwd=tmp_path)
+    assert_refused(refused, "Only PostgreSQL has a --schema")
+    assert_refused(run("export", store, code=2), "STORE and --to are needed")
+
+
+def test_a_file_that_another_program_writes_is_refused(tmp_path: Path) -> None:
+    store = logged(tmp_path / "tables", (1, "a", "t1"))
+    file = tmp_path / "x.duckdb"
+    etl.export(store, f"duckdb:{file}")
+    with duckdb.connect(str(file)) as other:
+        other.execute("select 1")
+        finished = run_process("export", store, "--to", f"duckdb:{file}", code=1)
+        assert_refused(finished, "is open in another program")
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    store = logged(tmp_path / "tables", (1, "a", "t1"))
+    file = tmp_path / "x.duckdb"
+    etl.export(store, f"duckdb:{file}")
+    before = file.read_bytes()
+    assert_full_disk_is_told(100_000, "export", store, "--to", f"duckdb:{file}")
+    assert file.read_bytes() == before
+    assert not (tmp_path / ".x.duckdb.staging").exists()
+
+
+def test_a_schema_that_no_export_wrote_is_refused(postgresql: Database, tmp_path: Path) -> None:
+    store = logged(tmp_path / "tables", (1, "a", "t1"))
+    refused = run("export", store, "--to", postgresql.to, "--schema", "pg_catalog", code=2)
+    assert_refused(refused, "which no export wrote")
+    etl.export(store, postgresql.to)
+    executed(postgresql.to, "create view public.report as select * from postback_etl.conversions")
+    finished = run("export", store, "--to", postgresql.to, code=1)
+    assert_refused(finished, "view report depends on table", "Drop what depends on the tables")
+    executed(postgresql.to, "drop view public.report", "create table postback_etl.mine (a int)")
+    assert_refused(run("export", store, "--to", postgresql.to, code=1), "mine")
+    assert postgresql.one("select count(*) from conversions") == 1
+
+
+def test_privileges_stay(postgresql: Database, tmp_path: Path) -> None:
+    store = logged(tmp_path / "tables", (1, "a", "t1"))
+    etl.export(store, postgresql.to)
+    executed(
+        postgresql.to,
+        'create role "an alyst" login',
+        'grant usage on schema postback_etl to "an alyst"',
+        'grant select on postback_etl.conversions, postback_etl.daily_totals to "an alyst"',
+    )
+    try:
+        etl.export(store, postgresql.to)
+        analyst = postgresql_at(postgresql.to.replace("postgres@", "an%20alyst@"))
+        assert analyst.one("select count(*) from daily_totals") == 1
+        with pytest.raises(Exception, match="permission denied"):
+            analyst.query("select * from rejections")
+    finally:
+        executed(postgresql.to, "drop schema postback_etl cascade", 'drop role "an alyst"')
+
+
+def test_two_exports_at_once_do_not_mix(postgresql: Database, tmp_path: Path) -> None:
+    store = logged(tmp_path / "tables", (1, "a", "t1"))
+    with connected(postgresql.to) as other:
+        other.execute("select pg_advisory_xact_lock(hashtext('postback-etl'), hashtext('postback_etl'))")
+        other.fetchall()
+        assert_refused(run("export", store, "--to", postgresql.to, code=1), "Another export writes")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://jo:s3cr/et@127.0.0.1:1/db",
+        "postgresql://jo:s3cr@et@127.0.0.1:1/db",
+        "postgresql://jo:s3cr%zzet@127.0.0.1:1/db",
+        "postgresql://jo:s3cret@127.0.0.1:1/db",
+        "postgresql://jo@127.0.0.1:1/db?password=s3cret",
+        "postgresql://jo@127.0.0.1:1/db?sslpassword=s3cret&sslmode=no",
+    ],
+)
+def test_a_password_is_never_shown(address: str, sample_tables: Path) -> None:
+    pytest.importorskip("adbc_driver_postgresql")
+    for words in (["--debug"], ["--events", "json"]):
+        finished = run("export", sample_tables, "--to", address, *words, code=1)
+        text = (finished.stdout + finished.stderr).decode()
+        assert "cannot be reached" in text
+        assert "s3cr" not in text
+    slipped = run("export", sample_tables, address, code=2)
+    assert "s3cr" not in slipped.stderr.decode()
+
+
+def test_a_library_that_is_missing_is_named(
+    sample_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("duckdb", "adbc_driver_postgresql.dbapi"):
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+    for target in (f"duckdb:{tmp_path}/x.duckdb", "postgresql://jo:s3cret@db.example.com/x"):
+        refused = run("export", sample_tables, "--to", target, code=2)
+        assert_refused(refused, "which is not installed", "pip install 'postback-etl[databases]'")
+
+
+def test_conversions_have_no_list_of_issues_there() -> None:
+    assert [one.name for one in CONVERSIONS.columns if isinstance(one.dtype, pl.List)] == ["issues"]
