@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -20,10 +24,11 @@ from etl.databases import duckdb_file, relations, views
 from etl.errors import EtlError
 from etl.runner.published_tables import Published
 from etl.schema import CONVERSIONS, TABLES
-from tests.commands import assert_refused, run, run_process
-from tests.warehouses import assert_full_disk_is_told, lines
+from tests.commands import assert_refused, run
+from tests.warehouses import lines
 
 duckdb = pytest.importorskip("duckdb")
+_CONNECTIONS: dict[str, Any] = {}
 CHILDREN = ("issues", "items", "passthroughs")
 
 
@@ -50,10 +55,15 @@ def duckdb_at(file: Path) -> Database:
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
     """A cursor; what it does is committed at the end."""
-    dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi")
-    with closing(dbapi.connect(address)) as connection, closing(connection.cursor()) as cursor:
-        yield cursor
+    if address not in _CONNECTIONS:
+        _CONNECTIONS[address] = pytest.importorskip("adbc_driver_postgresql.dbapi").connect(address)
+    connection = _CONNECTIONS[address]
+    try:
+        with closing(connection.cursor()) as cursor:
+            yield cursor
         connection.commit()
+    finally:
+        connection.rollback()
 
 
 def executed(address: str, *statements: str) -> None:
@@ -81,9 +91,16 @@ def _decimals(column: Any) -> list[Decimal | None]:
     return [text and Decimal(text) for chunk in column.chunks for text in chunk.storage.to_pylist()]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def connections() -> Iterator[None]:
+    """Connections to PostgreSQL stay open for the tests of this module, since opening costs most."""
+    yield
+    while _CONNECTIONS:
+        _CONNECTIONS.popitem()[1].close()
+
+
 @pytest.fixture
 def postgresql(postgresql_address: str) -> Iterator[Database]:
-    executed(postgresql_address, "drop schema if exists postback_etl cascade")
     yield postgresql_at(postgresql_address)
     executed(postgresql_address, "drop schema if exists postback_etl cascade")
 
@@ -96,12 +113,30 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     return duckdb_at(tmp_path / "tables.duckdb")
 
 
-def logged(folder: Path, *rows: tuple[int, str, str]) -> Path:
-    """The tables of a run over some lines."""
-    folder.parent.mkdir(exist_ok=True)
-    folder.with_suffix(".log").write_bytes(lines(*rows))
-    etl.run(folder.with_suffix(".log"), folder)
-    return folder
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of two runs, and of the second a warehouse and its export; no test changes them."""
+    base = tmp_path_factory.mktemp("stores")
+    (base / "one.log").write_bytes(lines((1, "a", "t1")))
+    (base / "two.log").write_bytes(lines((1, "b", "t1"), (2, "b", "t1"), (3, "c", "t2&value=5")))
+    for name in ("one", "two"):
+        etl.run(base / f"{name}.log", base / name)
+    etl.load(base / "two.log", base / "warehouse")
+    etl.export(base / "warehouse", base / "days")
+    return base
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of a record with values at the edges of types."""
+    base = tmp_path_factory.mktemp("odd")
+    sent = {**EDGES, "currency": "EUR", "timestamp": 1714521600, "xat_plan": "x\0y"}
+    (base / "dump.jsonl").write_text(json.dumps(sent) + "\n", encoding="utf-8")
+    etl.run(base / "dump.jsonl", base / "tables")
+    return base / "tables"
+
+
+EDGES = {"click_id": "a'\"\\\t🎉", "value": "99999999999999999999999999999.123456789"}
 
 
 def expected(tables: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -137,44 +172,35 @@ def _columns(name: str) -> list[str]:
     return [column for column in table.names if column != "issues"]
 
 
-def test_amounts_instants_and_texts_are_exact(tmp_path: Path, database: Database) -> None:
-    payload = {"click_id": "a'\"\\\t🎉", "value": "99999999999999999999999999999.123456789", "currency": "EUR"}
-    sent = {**payload, "timestamp": 1714521600, "xat_plan": "x\0y"}
-    (tmp_path / "dump.jsonl").write_text(json.dumps(sent) + "\n", encoding="utf-8")
-    etl.run(tmp_path / "dump.jsonl", tmp_path / "tables")
-    told = run("export", tmp_path / "tables", "--to", database.to).stdout.decode()
+def test_amounts_instants_and_texts_are_exact(odd: Path, database: Database) -> None:
+    told = run("export", odd, "--to", database.to).stdout.decode()
     (row,) = database.query("select click_id, value, occurred_at, received_at, item_count from conversions")
-    instant = datetime(2024, 5, 1, tzinfo=UTC)
-    assert row == (payload["click_id"], Decimal(payload["value"]), instant, None, 0)
+    assert row == (EDGES["click_id"], Decimal(EDGES["value"]), datetime(2024, 5, 1, tzinfo=UTC), None, 0)
     keeps = database.to.startswith("duckdb")
     assert database.query("select value from passthroughs") == [("x\0y" if keeps else "x\ufffdy",)]
-    assert ("passthroughs: 1 rows; 1 values held U+0000" in told) == (not keeps)
+    assert ("passthroughs: 1 row; 1 value held U+0000" in told) == (not keeps)
     (total,) = database.query("select received_date, conversions, with_value, value, too_large from daily_totals")
     assert total == (None, 1, 1, None, 1)
 
 
-def test_a_warehouse_and_its_export_are_exported_alike(tmp_path: Path, database: Database) -> None:
-    folder = logged(tmp_path / "tables", (1, "a", "t1"), (2, "b", "t1"), (3, "c", "t2&value=5"))
-    etl.load(folder.with_suffix(".log"), tmp_path / "warehouse")
-    etl.export(tmp_path / "warehouse", tmp_path / "days")
+def test_a_warehouse_and_its_export_are_exported_alike(stores: Path, database: Database) -> None:
     found = []
-    for store in ("tables", "warehouse", "days"):
-        etl.export(tmp_path / store, database.to)
-        found.append([database.query(f"select * from {name} order by 1, 2") for name in expected(folder)])
-        assert database.one("select store from _postback_etl") == str(tmp_path / store)
+    for store in ("two", "warehouse", "days"):
+        etl.export(stores / store, database.to)
+        found.append([database.query(f"select * from {name} order by 1, 2") for name in expected(stores / "two")])
+        assert database.one("select store from _postback_etl") == str(stores / store)
     assert found[0] == found[1] == found[2]
-    etl.export(tmp_path / "warehouse", database.to, since="2024-05-02", until="2024-05-03")
+    etl.export(stores / "warehouse", database.to, since="2024-05-02", until="2024-05-03")
     assert database.query("select (select count(*) from conversions), (select count(*) from rejections)") == [(0, 1)]
 
 
 # --- keys, comments and views -----------------------------------------------------------------------------------
 
 
-def test_keys_and_comments_are_those_of_the_schema(postgresql: Database, tmp_path: Path) -> None:
-    store = logged(tmp_path / "tables", (1, "a", "t1"), (2, "b", "t1"))
+def test_keys_and_comments_are_those_of_the_schema(postgresql: Database, stores: Path, tmp_path: Path) -> None:
     file = duckdb_at(tmp_path / "x.duckdb")
     for one in (postgresql, file):
-        etl.export(store, one.to)
+        etl.export(stores / "two", one.to)
     by_duckdb = file.query(
         "select table_name, constraint_type, constraint_column_names from duckdb_constraints()"
         " where constraint_type in ('PRIMARY KEY', 'FOREIGN KEY') order by all"
@@ -233,24 +259,24 @@ def test_the_views_agree_with_the_audit(planted_tables: Path, database: Database
 # --- replaced whole or not at all -------------------------------------------------------------------------------
 
 
-def test_a_second_export_replaces_the_first(tmp_path: Path, database: Database) -> None:
-    etl.export(logged(tmp_path / "one", (1, "a", "t1"), (1, "b", "t2")), database.to)
-    etl.export(logged(tmp_path / "two", (1, "c", "t1")), database.to)
-    assert database.query("select click_id from conversions") == [("c",)]
+def test_a_second_export_replaces_the_first(stores: Path, tmp_path: Path, database: Database) -> None:
+    etl.export(stores / "two", database.to)
+    etl.export(stores / "one", database.to)
+    assert database.query("select click_id from conversions") == [("a",)]
     assert sorted(path.name for path in tmp_path.iterdir() if "duckdb" in path.name) == (
         ["tables.duckdb"] if database.to.startswith("duckdb") else []
     )
 
 
-def test_a_failed_export_leaves_the_former_whole(tmp_path: Path, database: Database) -> None:
-    etl.export(logged(tmp_path / "one", (1, "a", "t1")), database.to)
-    broken = logged(tmp_path / "two", *((1, f"c{n}", f"t{n}") for n in range(50)))
+def test_a_failed_export_leaves_the_former_whole(stores: Path, tmp_path: Path, database: Database) -> None:
+    etl.export(stores / "one", database.to)
+    broken = Path(shutil.copytree(stores / "two", tmp_path / "two"))
     (part,) = (broken / "passthroughs").iterdir()
     data = part.read_bytes()
     part.write_bytes(b"\0" * 200 + data[200:])
     with pytest.raises(EtlError, match=r"tables cannot be read|is not a Parquet file"):
         etl.export(broken, database.to)
-    twice = Path(shutil.copytree(tmp_path / "one", tmp_path / "twice"))
+    twice = Path(shutil.copytree(stores / "one", tmp_path / "twice"))
     shutil.copy(next((twice / "conversions").iterdir()), twice / "conversions" / "part-00001.parquet")
     with pytest.raises(EtlError, match=r"cannot be written.*(unique|[Dd]uplicate)"):
         etl.export(twice, database.to)
@@ -259,12 +285,12 @@ def test_a_failed_export_leaves_the_former_whole(tmp_path: Path, database: Datab
 
 
 def test_a_reader_sees_the_old_tables_until_the_new_are_there(
-    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+    stores: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before each table is copied, a reader looks."""
     from etl.databases import postgresql as writer
 
-    etl.export(logged(tmp_path / "one", (1, "a", "t1")), database.to)
+    etl.export(stores / "one", database.to)
     seen = []
     for module in (writer, duckdb_file):
         copy = module._copy
@@ -274,28 +300,27 @@ def test_a_reader_sees_the_old_tables_until_the_new_are_there(
             return copy(*arguments, **named)
 
         monkeypatch.setattr(module, "_copy", looking)
-    etl.export(logged(tmp_path / "two", (1, "b", "t1")), database.to)
+    etl.export(stores / "two", database.to)
     assert seen == [[("a",)]] * 6
-    assert database.query("select click_id from conversions") == [("b",)]
+    assert database.query("select click_id from conversions order by 1") == [("b",), ("c",)]
 
 
 def test_duckdb_has_no_keys_where_they_would_not_fit_into_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duckdb_file, "MOST_KEYED_ROWS", 3)
-    store = logged(tmp_path / "tables", *((1, f"c{n}", f"t{n}") for n in range(4)))
-    finished = run("export", store, "--to", f"duckdb:{tmp_path / 'x.duckdb'}")
-    assert "warning: The tables have 12 rows: too many for keys" in finished.stderr.decode()
+    finished = run("export", stores / "two", "--to", f"duckdb:{tmp_path / 'x.duckdb'}")
+    assert "warning: The tables have 8 rows: too many for keys" in finished.stderr.decode()
     file = duckdb_at(tmp_path / "x.duckdb")
     assert file.query("select * from duckdb_constraints() where constraint_type <> 'CHECK'") == []
-    assert file.one("select count(*) from conversions") == 4
+    assert file.one("select count(*) from conversions") == 2
 
 
 # --- what is refused --------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_no_export_wrote_is_refused(tmp_path: Path) -> None:
-    store = logged(tmp_path / "tables", (1, "a", "t1"))
+def test_a_file_that_no_export_wrote_is_refused(stores: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(stores / "one", tmp_path / "tables")
     (tmp_path / "text.duckdb").write_text("mine", encoding="utf-8")
     with duckdb.connect(str(tmp_path / "mine.duckdb")) as mine:
         mine.execute("create table mine (a int)")
@@ -316,28 +341,37 @@ def test_a_file_that_no_export_wrote_is_refused(tmp_path: Path) -> None:
     assert_refused(run("export", store, code=2), "STORE and --to are needed")
 
 
-def test_a_file_that_another_program_writes_is_refused(tmp_path: Path) -> None:
-    store = logged(tmp_path / "tables", (1, "a", "t1"))
+def test_a_file_that_another_program_writes_is_refused(stores: Path, tmp_path: Path) -> None:
     file = tmp_path / "x.duckdb"
-    etl.export(store, f"duckdb:{file}")
-    with duckdb.connect(str(file)) as other:
-        other.execute("select 1")
-        finished = run_process("export", store, "--to", f"duckdb:{file}", code=1)
-        assert_refused(finished, "is open in another program")
+    etl.export(stores / "one", f"duckdb:{file}")
+    other = f"import duckdb; open = duckdb.connect({str(file)!r}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", other], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        finished = run("export", stores / "two", "--to", f"duckdb:{file}", code=1)
+        holder.communicate(b"\n")
+    assert_refused(finished, "is open in another program")
 
 
-def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    store = logged(tmp_path / "tables", (1, "a", "t1"))
+def test_a_full_disk_leaves_the_file_as_it_was(stores: Path, tmp_path: Path) -> None:
     file = tmp_path / "x.duckdb"
-    etl.export(store, f"duckdb:{file}")
+    etl.export(stores / "one", f"duckdb:{file}")
     before = file.read_bytes()
-    assert_full_disk_is_told(100_000, "export", store, "--to", f"duckdb:{file}")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        finished = run("export", stores / "two", "--to", f"duckdb:{file}", code=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert_refused(finished, "cannot be written")
     assert file.read_bytes() == before
     assert not (tmp_path / ".x.duckdb.staging").exists()
 
 
-def test_a_schema_that_no_export_wrote_is_refused(postgresql: Database, tmp_path: Path) -> None:
-    store = logged(tmp_path / "tables", (1, "a", "t1"))
+def test_a_schema_that_no_export_wrote_is_refused(postgresql: Database, stores: Path) -> None:
+    store = stores / "one"
     refused = run("export", store, "--to", postgresql.to, "--schema", "pg_catalog", code=2)
     assert_refused(refused, "which no export wrote")
     etl.export(store, postgresql.to)
@@ -349,8 +383,8 @@ def test_a_schema_that_no_export_wrote_is_refused(postgresql: Database, tmp_path
     assert postgresql.one("select count(*) from conversions") == 1
 
 
-def test_privileges_stay(postgresql: Database, tmp_path: Path) -> None:
-    store = logged(tmp_path / "tables", (1, "a", "t1"))
+def test_privileges_stay(postgresql: Database, stores: Path) -> None:
+    store = stores / "one"
     etl.export(store, postgresql.to)
     executed(
         postgresql.to,
@@ -368,9 +402,9 @@ def test_privileges_stay(postgresql: Database, tmp_path: Path) -> None:
         executed(postgresql.to, "drop schema postback_etl cascade", 'drop role "an alyst"')
 
 
-def test_two_exports_at_once_do_not_mix(postgresql: Database, tmp_path: Path) -> None:
-    store = logged(tmp_path / "tables", (1, "a", "t1"))
-    with connected(postgresql.to) as other:
+def test_two_exports_at_once_do_not_mix(postgresql: Database, stores: Path) -> None:
+    store = stores / "one"
+    with connected(f"{postgresql.to}&application_name=other") as other:
         other.execute("select pg_advisory_xact_lock(hashtext('postback-etl'), hashtext('postback_etl'))")
         other.fetchall()
         assert_refused(run("export", store, "--to", postgresql.to, code=1), "Another export writes")
@@ -402,7 +436,7 @@ def test_a_library_that_is_missing_is_named(
     sample_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("duckdb", "adbc_driver_postgresql.dbapi"):
-        monkeypatch.setitem(__import__("sys").modules, module, None)
+        monkeypatch.setitem(sys.modules, module, None)
     for target in (f"duckdb:{tmp_path}/x.duckdb", "postgresql://jo:s3cret@db.example.com/x"):
         refused = run("export", sample_tables, "--to", target, code=2)
         assert_refused(refused, "which is not installed", "pip install 'postback-etl[databases]'")

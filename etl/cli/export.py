@@ -52,8 +52,7 @@ def _line(table: dict[str, Any]) -> str:
     """Says what was written of a table, as folders of days or as rows of a database."""
     if "written" in table:
         shown = "{table}: {written:,} days written, with {rows:,} rows; {removed:,} removed, {kept:,} unchanged"
-    elif table["replaced"]:
-        shown = "{table}: {rows:,} rows; {replaced:,} values held U+0000, and hold U+FFFD in its place"
-    else:
-        shown = "{table}: {rows:,} rows"
-    return shown.format(**table)
+        return shown.format(**table)
+    rows, replaced = table["rows"], table["replaced"]
+    values = f"; {replaced:,} {'value' if replaced == 1 else 'values'} held U+0000, now U+FFFD" if replaced else ""
+    return f"{table['table']}: {rows:,} {'row' if rows == 1 else 'rows'}{values}"
