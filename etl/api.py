@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +33,7 @@ from etl.reports.reconcile.reconciliation import reconcile as reconcile_tables
 from etl.reports.what_if import Comparison, compare_rulesets
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset
+from etl.runner.partitions import check_partition_by
 from etl.runner.run import run_job
 from etl.runner.stage_inputs import SILENT, RunRequest, plan_inputs, run_request, survey_inputs
 from etl.schema import REQUESTS
@@ -67,6 +68,7 @@ def run(
     formats: str | Path | None = None,
     unknown: Unknown | None = None,
     min_matched: float | None = None,
+    partition_by: str = "none",
     **options: Any,
 ) -> Summary:
     """Reads logs and dumps and publishes the four tables: what `postback-etl run` does.
@@ -86,6 +88,7 @@ def run(
         unknown: What happens if an input is in no known format: `skip` or `fail`. By default `fail` for an input that
             is named, `skip` for one that is found in a folder.
         min_matched: Least share of an input's records that must be in its format, from 0 to 1.
+        partition_by: `day` or `month`: each table has a folder for each day or month of received_at.
         **options: Fields of `Options`: default_currency, account, integration, pii, since, until, statuses.
 
     Returns:
@@ -94,8 +97,9 @@ def run(
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
-    given = _given(locals(), "inputs", "out")
-    return Summary(run_job(_request(inputs, given, _names(RunOptions), out)))
+    given = _given(locals(), "inputs", "out", "partition_by")
+    request = _request(inputs, given, _names(RunOptions), out)
+    return Summary(run_job(replace(request, partition_by=check_partition_by(partition_by))))
 
 
 def load(

@@ -116,7 +116,7 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "engine counts hash_set parquet publish published_tables staged_parts tasks unknown_inputs"
+                "engine counts hash_set partitions parquet publish published_tables staged_parts tasks unknown_inputs"
                 " threads stage_inputs surveyed_records quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),

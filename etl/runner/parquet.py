@@ -11,6 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from etl.errors import OutputError
+from etl.runner.partitions import table_files
 from etl.schema import TABLES
 
 #: No file has as many rows, so each file is one row group.
@@ -89,8 +90,7 @@ def make_folders(out: Path) -> None:
 def written_rows(out: Path) -> dict[str, int]:
     """Counts the rows of each table in the files on disk."""
     return {
-        table.name: int(scan_files(sorted((out / table.name).glob("*.parquet"))).select(pl.len()).collect().item())
-        for table in TABLES
+        table.name: int(scan_files(table_files(out / table.name)).select(pl.len()).collect().item()) for table in TABLES
     }
 
 

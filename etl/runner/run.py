@@ -81,7 +81,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
             planned, unknown = plan_inputs(surveyed, request)
             tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
             progress.begin("writing", 0)
-            tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
+            tally = _write_tables(stage, tasks, reports, request, engine)
         summary = _summarise(request, planned, reports, tally)
         summary["left_out"] = [one.input.source for one in unknown]
         summary["passed_over"] = [one._asdict() for one in passed_over]
@@ -99,16 +99,16 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
 
 
 def _write_tables(
-    stage: Stage, tasks: list[Task], reports: list[TaskReport], ruleset: Ruleset, engine: Engine
+    stage: Stage, tasks: list[Task], reports: list[TaskReport], request: RunRequest, engine: Engine
 ) -> Tally:
     """Removes the duplicates among staged conversions and writes the four tables by (source_digest, record_no)."""
     pieces, missed = _stage_duplicates(
-        stage.pieces, [piece for report in reports for piece in report.pieces], ruleset, engine
+        stage.pieces, [piece for report in reports for piece in report.pieces], request.ruleset, engine
     )
     list(engine.map(stage_missed_raws, [(tasks[number], rows) for number, rows in missed.items()]))
     make_folders(stage.new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
-    calls = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
+    calls = [(part, stage.pieces, stage.new, number, request.partition_by) for number, part in enumerate(parts)]
     tally = Tally()
     for part in engine.map(write_part, calls):
         tally += part
