@@ -183,7 +183,7 @@ def test_amounts_instants_and_texts_are_exact(odd: Path, database: Database) -> 
     assert total == (None, 1, 1, None, 1)
 
 
-def test_a_warehouse_and_its_export_are_exported_alike(stores: Path, database: Database) -> None:
+def test_a_warehouse_and_its_export_are_exported_alike(stores: Path, odd: Path, database: Database) -> None:
     found = []
     for store in ("two", "warehouse", "days"):
         etl.export(stores / store, database.to)
@@ -192,6 +192,8 @@ def test_a_warehouse_and_its_export_are_exported_alike(stores: Path, database: D
     assert found[0] == found[1] == found[2]
     etl.export(stores / "warehouse", database.to, since="2024-05-02", until="2024-05-03")
     assert database.query("select (select count(*) from conversions), (select count(*) from rejections)") == [(0, 1)]
+    etl.export(odd, database.to, since="2024-05-02")
+    assert database.query("select received_at from conversions") == [(None,)]
 
 
 # --- keys, comments and views -----------------------------------------------------------------------------------
@@ -372,8 +374,9 @@ def test_a_full_disk_leaves_the_file_as_it_was(stores: Path, tmp_path: Path) -> 
 
 def test_a_schema_that_no_export_wrote_is_refused(postgresql: Database, stores: Path) -> None:
     store = stores / "one"
-    refused = run("export", store, "--to", postgresql.to, "--schema", "pg_catalog", code=2)
-    assert_refused(refused, "which no export wrote")
+    for schema in ("pg_catalog", "public"):
+        refused = run("export", store, "--to", postgresql.to, "--schema", schema, code=2)
+        assert_refused(refused, "which no export wrote")
     etl.export(store, postgresql.to)
     executed(postgresql.to, "create view public.report as select * from postback_etl.conversions")
     finished = run("export", store, "--to", postgresql.to, code=1)
@@ -408,6 +411,23 @@ def test_two_exports_at_once_do_not_mix(postgresql: Database, stores: Path) -> N
         other.execute("select pg_advisory_xact_lock(hashtext('postback-etl'), hashtext('postback_etl'))")
         other.fetchall()
         assert_refused(run("export", store, "--to", postgresql.to, code=1), "Another export writes")
+
+
+def test_a_reader_that_does_not_end_is_waited_for_but_not_for_ever(
+    postgresql: Database, stores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from etl.databases import postgresql as writer
+
+    etl.export(stores / "one", postgresql.to)
+    monkeypatch.setattr(writer, "_PATIENCE", "10ms")
+    monkeypatch.setattr(writer, "_ATTEMPTS", 2)
+    with connected(f"{postgresql.to}&application_name=other") as other:
+        other.execute("select click_id from postback_etl.conversions")
+        assert other.fetchall() == [("a",)]
+        refused = run("export", stores / "two", "--to", postgresql.to, code=1)
+        assert_refused(refused, "is being read by a query that does not end")
+    etl.export(stores / "two", postgresql.to)
+    assert postgresql.one("select count(*) from conversions") == 2
 
 
 @pytest.mark.parametrize(

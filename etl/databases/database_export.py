@@ -38,7 +38,7 @@ def export_store(
         progress: Receives warnings, and the phase in which the destination changes.
 
     Returns:
-        The result for each table.
+        The result for each table, without the table that says where the rows are from.
 
     Raises:
         UsageError: There is no such store, or the destination holds what no export wrote.
@@ -56,11 +56,12 @@ def export_store(
     since, until = (datetime.combine(day, time(), UTC) if day else None for day in days)
     period = Period(since, until, has_undated=True) if since or until else Period()
     if is_postgresql:
-        return write_postgresql(to, schema or SCHEMA, relations_of(open_store(store, period), period), progress)
+        relations = relations_of(open_store(store, period), period)
+        return write_postgresql(to, schema or SCHEMA, relations, progress)[1:]
     file = Path(to.removeprefix(_DUCKDB)).absolute()
     if Path(store).resolve() in file.resolve().parents:
         raise UsageError(f"--to {to!r} lies in the store.", "Name a file outside of it.")
-    return write_duckdb(file, relations_of(open_store(store, period), period), progress)
+    return write_duckdb(file, relations_of(open_store(store, period), period), progress)[1:]
 
 
 def _is_database(to: str) -> bool:

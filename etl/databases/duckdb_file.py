@@ -18,7 +18,7 @@ from etl.runner.published_tables import read
 from etl.runner.stage_inputs import Progress
 
 #: DuckDB holds the index of each key in memory, about 100 bytes a row. Larger tables have no keys.
-MOST_KEYED_ROWS: Final = 5_000_000
+MOST_KEYED_ROWS: Final = 2_000_000
 
 _MEMORY: Final = "1GB"
 

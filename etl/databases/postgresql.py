@@ -1,7 +1,7 @@
-"""Writes the tables of a store into a schema of PostgreSQL, by ADBC, in one transaction.
+"""Writes the tables of a store into a schema of PostgreSQL, by ADBC.
 
-The transaction fills a new schema, drops the former tables and gives the new schema their name. Readers see the former
-tables until it ends, and wait at most while it drops them.
+A first transaction fills a schema of another name. A second, short transaction drops the former schema and gives the
+new schema its name. In one transaction, a reader that waits for its end could see the new tables without their rows.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
+from zlib import crc32
 
 from etl.databases.relations import ORIGIN, Relation, comments, literal, quoted
 from etl.databases.row_streams import Copied, RowStream
@@ -21,10 +22,25 @@ from etl.runner.stage_inputs import Progress
 #: Schema of the tables, unless the caller names another.
 SCHEMA: Final = "postback_etl"
 
+#: The schema that every database has.
+_SHARED: Final = "public"
+
 _DEPENDENT_OBJECTS: Final = "2BP01"
 _CANCELLED: Final = "canceling statement due to user request"
 
 _SECONDS: Final = 0.2
+
+#: How long an attempt to drop the former tables waits for readers, and the number of attempts: five minutes.
+_PATIENCE: Final = "2s"
+_ATTEMPTS: Final = 150
+_DROP: Final = """
+do $drop$ begin
+  drop view if exists {views};
+  drop table if exists {tables};
+  drop schema if exists {schema};
+exception when lock_not_available then null;
+end $drop$
+"""
 
 #: The privileges on a schema and its tables, as statements that grant them on the new schema.
 _GRANTS: Final = """
@@ -57,27 +73,59 @@ def write_postgresql(address: str, schema: str, relations: Sequence[Relation], p
     """
     dbapi = _library()
     place = f"the schema {schema!r} of {masked(address)}"
-    new = f"_new_{schema}"[:40]
+    new = f"_postback_etl_{crc32(schema.encode()):08x}"
     with _connected(dbapi, address) as connection, _as_output_errors(dbapi, place):
         cursor = connection.cursor()
         try:
             _check_schema(cursor, schema, relations)
-            grants = _rows(cursor, _grants(schema, new, relations))
-            for statement in (f"create schema {quoted(new)}", f"set local search_path to {quoted(new)}"):
-                cursor.execute(statement)
-            copied = [_copy(cursor, new, relation) for relation in relations]
-            for statement in (*_keys(relations), *_views(), *(grant for (grant,) in grants)):
-                cursor.execute(statement)
-            progress.begin("publishing", 0)
-            for statement in (
-                *_drops(cursor, schema, relations),
-                f"alter schema {quoted(new)} rename to {quoted(schema)}",
-            ):
-                cursor.execute(statement)
+            connection.rollback()
+            copied = _fill(cursor, new, relations)
             connection.commit()
+            _swap(cursor, schema, new, relations)
+            progress.begin("publishing", 0)
+            connection.commit()
+        except BaseException:
+            with suppress(dbapi.Error):  # if this fails, the next export does it
+                connection.rollback()
+                cursor.execute(f"drop schema if exists {quoted(new)} cascade")
+                connection.commit()
+            raise
         finally:
             cursor.close()
     return copied
+
+
+def _fill(cursor: Any, new: str, relations: Sequence[Relation]) -> list[Copied]:
+    """Creates a schema with the tables and views."""
+    for statement in (
+        f"drop schema if exists {quoted(new)} cascade",  # what a killed export has left
+        f"create schema {quoted(new)}",
+        f"set local search_path to {quoted(new)}",
+    ):
+        cursor.execute(statement)
+    copied = [_copy(cursor, new, relation) for relation in relations]
+    for statement in (*_keys(relations), *_views()):
+        cursor.execute(statement)
+    return copied
+
+
+def _swap(cursor: Any, schema: str, new: str, relations: Sequence[Relation]) -> None:
+    """Drops the former schema, and gives the new schema its name and privileges.
+
+    Raises:
+        OutputError: The former tables are being read for all the time.
+    """
+    grants = _rows(cursor, _grants(schema, new, relations))
+    if not _drop(cursor, schema, relations, _ATTEMPTS):
+        raise OutputError(
+            f"The schema {schema!r} is being read by a query that does not end.",
+            "End the query, which pg_stat_activity shows, and run again.",
+        )
+    for statement in (
+        *(grant for (grant,) in grants),
+        f"alter schema {quoted(new)} rename to {quoted(schema)}",
+    ):
+        cursor.execute(statement)
 
 
 def _copy(cursor: Any, schema: str, relation: Relation) -> Copied:
@@ -113,43 +161,45 @@ def _views() -> Iterator[str]:
 def _check_schema(cursor: Any, schema: str, relations: Sequence[Relation]) -> None:
     """Locks a schema against other exports, and refuses one that cannot be replaced, before any row is copied.
 
+    It tries to drop the former tables; the caller rolls that back. The lock ends with the connection.
+
     Raises:
         UsageError: The schema is refused.
         OutputError: Another export writes to it.
     """
     key = f"hashtext('postback-etl'), hashtext({literal(schema)})"
-    if _rows(cursor, f"select pg_try_advisory_xact_lock({key})") == [(False,)]:
+    if _rows(cursor, f"select pg_try_advisory_lock({key})") == [(False,)]:
         raise OutputError(
             f"Another export writes to the schema {schema!r}.", "Wait until it ends, or name another --schema."
         )
     held = f"from pg_class where relnamespace = to_regnamespace({literal(quoted(schema))})"
     names = {name for (name,) in _rows(cursor, f"select relname {held}")}
-    if names and ORIGIN.name not in names:
-        raise UsageError(
-            f"The schema {schema!r} holds {min(names)!r}, which no export wrote.", "Name a new or another --schema."
-        )
-    cursor.execute("savepoint attempt")
-    for statement in _drops(cursor, schema, relations):
-        cursor.execute(statement)
-    cursor.execute("rollback to savepoint attempt")
+    if ORIGIN.name not in names and (names or schema == _SHARED):
+        what = repr(min(names)) if names else "objects of others"
+        raise UsageError(f"The schema {schema!r} holds {what}, which no export wrote.", "Name another --schema.")
+    _drop(cursor, schema, relations, 1)
 
 
-def _drops(cursor: Any, schema: str, relations: Sequence[Relation]) -> list[str]:
-    """Returns the statements that drop what an export wrote into a schema, and the schema; none if there is none.
+def _drop(cursor: Any, schema: str, relations: Sequence[Relation], attempts: int) -> bool:
+    """Drops what an export wrote into a schema, and the schema; fails if anything else is in it or depends on it.
 
-    They fail if anything else is in the schema or depends on it.
+    Each attempt waits for readers for a short time, because later readers have to wait behind it.
+
+    Returns:
+        Whether an attempt succeeded.
     """
-    if _rows(cursor, f"select to_regnamespace({literal(quoted(schema))}) is null") == [(True,)]:
-        return []
 
     def listed(names: list[str]) -> str:
         return ", ".join(f"{quoted(schema)}.{quoted(name)}" for name in names)
 
-    return [
-        f"drop view if exists {listed([view.table.name for view in VIEWS])}",
-        f"drop table if exists {listed([relation.name for relation in relations])}",
-        f"drop schema {quoted(schema)}",
-    ]
+    views, tables = [view.table.name for view in VIEWS], [relation.name for relation in relations]
+    statement = _DROP.format(views=listed(views), tables=listed(tables), schema=quoted(schema))
+    cursor.execute(f"set local lock_timeout = {literal(_PATIENCE)}")
+    for _ in range(attempts):
+        cursor.execute(statement)
+        if _rows(cursor, f"select to_regnamespace({literal(quoted(schema))}) is null") == [(True,)]:
+            return True
+    return False
 
 
 def _grants(schema: str, new: str, relations: Sequence[Relation]) -> str:
