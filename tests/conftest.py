@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
-    """Says in the last lines of the run how many tests were skipped because the shared corpora or PostgreSQL are absent."""
+    """Says in the last lines how many tests were skipped because the shared corpora or PostgreSQL are absent."""
     yield
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not hasattr(session.config, "workerinput"):
