@@ -72,7 +72,7 @@ def _is_database(to: str) -> bool:
     """
     if to.startswith((_DUCKDB, *_POSTGRESQL)):
         return True
-    hint = "Give duckdb:FILE, postgresql://USER@HOST/DATABASE, or a folder."
+    hint = "Give duckdb:FILE, postgresql://HOST/DATABASE, or a folder."
     if "://" in to:
         raise UsageError(f"Tables cannot be exported to {masked(to)}.", hint)
     if to.endswith(_SUFFIXES) and not Path(to).is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
@@ -100,10 +100,14 @@ def make_report(
     return Report(published.store, zone, published.manifest, first, last, notes, sections)
 
 
+#: No table has money of as many currencies and events.
+_ALL: Final = 1_000_000
+
+
 def _with_money_as_text(rows: pl.DataFrame) -> pl.DataFrame:
     """Formats columns of money, with all currencies."""
     texts = {
-        name: [money_text(money, len(money or [])) for money in rows[name].to_list()]
+        name: [money_text(money, most=_ALL) for money in rows[name].to_list()]
         for name, dtype in rows.schema.items()
         if dtype == AMOUNTS
     }
