@@ -1,7 +1,8 @@
 """Writes the generated parts of the documents anew, or with --check says whether they are true.
 
 A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`, and NAME is a key of `PARTS`: each part is made
-from the code that it describes. The output of commands in `console` blocks is generated too, see `consoles.py`.
+from the code that it describes. The output of commands in `console` blocks is generated too, see `consoles.py`, and so
+are the results in notebooks, see `notebooks.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import consoles
+import notebooks
 import typer
 from generate_rules import rules_page
 
@@ -278,6 +280,7 @@ PART = re.compile(r"<!-- begin (?P<name>[a-z -]+) -->\n.*?<!-- end (?P=name) -->
 def pages() -> list[str]:
     """The documents that may have generated parts, by their paths in the repository."""
     found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found += sorted((ROOT / "examples").glob("*.ipynb"))
     return [path.relative_to(ROOT).as_posix() for path in found]
 
 
@@ -292,7 +295,10 @@ def written(text: str) -> str:
 if __name__ == "__main__":
     for page in [name for name in sys.argv[1:] if name != "--check"] or pages():
         present = (ROOT / page).read_text(encoding="utf-8")
-        made = rules_page() if page == "docs/rules.md" else written(present)
+        if page.endswith(".ipynb"):
+            made = notebooks.executed(present)
+        else:
+            made = rules_page() if page == "docs/rules.md" else written(present)
         if "--check" not in sys.argv:
             (ROOT / page).write_text(made, encoding="utf-8")
         elif made != present:

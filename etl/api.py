@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from etl.databases.database_export import export_store
 from etl.engines.local_pool import workers
 from etl.errors import UsageError, choices
 from etl.options import InputOptions, Options, RunOptions, Unknown, instant_of
@@ -32,6 +33,7 @@ from etl.reports.reconcile.reconciliation import reconcile as reconcile_tables
 from etl.reports.what_if import Comparison, compare_rulesets
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset
+from etl.runner.partitions import check_partition_by
 from etl.runner.run import run_job
 from etl.runner.stage_inputs import SILENT, RunRequest, plan_inputs, run_request, survey_inputs
 from etl.schema import REQUESTS
@@ -43,7 +45,6 @@ from etl.steps.pipeline import Tables
 from etl.steps.pipeline import transform as transform_requests
 from etl.warehouse.backfill import backfill as backfill_days
 from etl.warehouse.backfill import days_between, fill_template
-from etl.warehouse.export import export as export_tables
 from etl.warehouse.load import load as load_into
 from etl.warehouse.replay import replay as replay_rejections
 from etl.warehouse.stores import Period, expand_stores
@@ -67,6 +68,7 @@ def run(
     formats: str | Path | None = None,
     unknown: Unknown | None = None,
     min_matched: float | None = None,
+    partition_by: str = "none",
     **options: Any,
 ) -> Summary:
     """Reads logs and dumps and publishes the four tables: what `postback-etl run` does.
@@ -86,6 +88,7 @@ def run(
         unknown: What happens if an input is in no known format: `skip` or `fail`. By default `fail` for an input that
             is named, `skip` for one that is found in a folder.
         min_matched: Least share of an input's records that must be in its format, from 0 to 1.
+        partition_by: `day` or `month`: each table has a folder for each day or month of received_at.
         **options: Fields of `Options`: default_currency, account, integration, pii, since, until, statuses.
 
     Returns:
@@ -94,8 +97,9 @@ def run(
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
-    given = _given(locals(), "inputs", "out")
-    return Summary(run_job(_request(inputs, given, _names(RunOptions), out)))
+    given = _given(locals(), "inputs", "out", "partition_by")
+    request = _request(inputs, given, _names(RunOptions), out)
+    return Summary(run_job(replace(request, partition_by=check_partition_by(partition_by))))
 
 
 def load(
@@ -303,22 +307,25 @@ def replay(into: str | Path, ruleset: str | Ruleset, *, reasons: Sequence[str] =
     return Summary(replay_rejections(str(into), _ruleset(ruleset), tuple(reasons), is_dry_run=dry_run))
 
 
-def export(into: str | Path, out: str | Path, *, since: Day | None = None, until: Day | None = None) -> Rows:
-    """Writes the days of a warehouse that changed since the last export: what `postback-etl export` does.
+def export(
+    store: str | Path, to: str | Path, *, since: Day | None = None, until: Day | None = None, schema: str | None = None
+) -> Rows:
+    """Writes tables into a database, or the changed days of a warehouse: what `postback-etl export` does.
 
     Args:
-        into: The warehouse.
-        out: Folder of an earlier export, or a new folder.
+        store: A folder that `run` or `export` wrote, or a warehouse.
+        to: `duckdb:FILE`, `postgresql://USER@HOST/DATABASE`, or the folder of an earlier export or a new folder.
         since: Only days from this day on.
         until: Only days before this day.
+        schema: Schema of PostgreSQL; `postback_etl` by default.
 
     Returns:
         What was written, a row a table.
 
     Raises:
-        EtlError: It failed; the folder is as it was.
+        EtlError: It failed; the destination is as it was.
     """
-    return Rows(export_tables(str(into), Path(out).absolute(), _day("since", since), _day("until", until)))
+    return Rows(export_store(str(store), str(to), (_day("since", since), _day("until", until)), schema))
 
 
 def backfill(

@@ -15,7 +15,7 @@ from typing import Final, Self
 _CREDENTIALS: Final = re.compile(
     r"(?<=://)(?:[^\s/@'\"]*|[^\s/@:'\"]+:[^\s'\"]*)@"
     r"|(?<=[?&;])((?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature|api_?key|(?:access_)?token"
-    r"|password|secret)=)[^&;\s'\"]+",
+    r"|(?:ssl)?password|secret)=)[^&;\s'\"]+",
     re.IGNORECASE,
 )
 

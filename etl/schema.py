@@ -159,6 +159,18 @@ CONVERSIONS: Final = Table(
 #: Columns that tables of earlier versions of this tool lack; they are read as null.
 LATER_COLUMNS: Final = frozenset(("currency_repaired",))
 
+ISSUES: Final = Table(
+    "issues",
+    "an issue of a conversion, in a database: there the table takes the place of the list in conversions",
+    (
+        Column("conversion_id", TEXT, "the conversion"),
+        Column("position", SMALL, "place in the list of issues, from 0"),
+        Column("code", TEXT, "the issue"),
+        Column("parameter", TEXT, "the parameter, as spelled"),
+        Column("detail", TEXT, "what is odd; --pii hides an e-mail address in it"),
+    ),
+)
+
 ITEMS: Final = Table(
     "items",
     "an item of a conversion",

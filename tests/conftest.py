@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Final
 
-from tests import effort, planted, s3  # isort: skip - effort comes before anything that imports polars
+from tests import effort, planted, postgresql, s3  # isort: skip - effort comes before anything that imports polars
 
 import polars as pl
 import pytest
@@ -19,6 +19,7 @@ from tests.places import ROOT, SHARED
 
 _MEMORY: Final = Path("/dev/shm")
 _ENOUGH_BYTES: Final = 4 << 30
+_NO_POSTGRESQL: Final = "PostgreSQL is not installed"
 
 
 def pytest_configure() -> None:
@@ -40,13 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
-    """Says in the last line of the run how many tests were skipped because the shared corpora are absent."""
+    """Says in the last lines how many tests were skipped because the shared corpora or PostgreSQL are absent."""
     yield
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not hasattr(session.config, "workerinput"):
         skipped = [report for report in reporter.stats.get("skipped", []) if "reads_shared" in report.keywords]
         reporter.ensure_newline()
         reporter.write_line(f"{len(skipped)} tests were skipped for want of ../shared.")
+        wanting = [one for one in reporter.stats.get("skipped", []) if _NO_POSTGRESQL in str(one.longrepr)]
+        if wanting:
+            reporter.write_line(f"{len(wanting)} tests were skipped for want of PostgreSQL.")
 
 
 # --- tables that are made once ----------------------------------------------------------------------------------
@@ -97,3 +101,15 @@ def make_bucket(s3_address: str) -> Iterator[Callable[[str], str]]:
     """What makes a bucket in an object store; the environment of these tests leads there."""
     with s3.leading_to(s3_address):
         yield s3.make_bucket
+
+
+# --- a database -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgresql_address() -> Iterator[str]:
+    """The address of a PostgreSQL that these tests have started."""
+    if not postgresql.PROGRAMS:
+        pytest.skip(f"{_NO_POSTGRESQL}: apt-get install postgresql")
+    with postgresql.postgresql_server() as address:
+        yield address

@@ -116,8 +116,8 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "counts hash_set parquet pieces engine publish published_tables staged_parts tasks unknown_inputs"
-                " threads stage_inputs surveyed_records quiet_inputs run",
+                "counts hash_set partitions parquet pieces engine publish published_tables staged_parts tasks"
+                " unknown_inputs threads stage_inputs surveyed_records quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),
@@ -159,6 +159,11 @@ FLOORS: Final = (
                 "reports/reconcile",
                 "the tables against an export",
                 "gaps export_columns export_files export_times exports matching causes reconciliation",
+            ),
+            _room(
+                "databases",
+                "the tables in DuckDB and PostgreSQL, with keys, comments and views",
+                "relations views row_streams duckdb_file postgresql database_export",
             ),
         ),
     ),

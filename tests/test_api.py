@@ -90,6 +90,7 @@ def test_results_are_shown_in_notebooks_without_markup_of_strangers(folder: Path
         assert page.startswith("<h3>")
         assert "<b>t3" not in page
         assert "<b>&" not in page
+        assert "list[struct" not in page
 
 
 @pytest.mark.parametrize(

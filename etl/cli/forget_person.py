@@ -132,5 +132,5 @@ def say_what_stays(warehouse: str) -> None:
         "hint",
         "The replaced files stay for readers of earlier versions. Remove them when they are a week old: "
         f"postback-etl vacuum --into {warehouse}",
-        "Exports of the warehouse hold the values until the next export into their folders.",
+        "Exports of the warehouse hold the values until the next export into their folders or databases.",
     )

@@ -102,10 +102,10 @@ def fail(error: Exception) -> int:
 
 
 def _show_usage(error: Any) -> int:
-    """Shows an error of the parser with the usage of the command; an argument in it may be the name of a file."""
+    """Shows an error of the parser with the usage of the command; an argument in it may be a file or an address."""
     from typer.rich_utils import rich_format_error
 
-    error.message = visible(error.message)
+    error.message = visible(masked(error.message))
     rich_format_error(error)
     return int(error.exit_code)
 

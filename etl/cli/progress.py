@@ -42,8 +42,8 @@ def ignore_signals_once_publishing(progress: Progress) -> Progress:
 
 
 def unshown() -> Progress:
-    """Returns the progress of a command that shows none, which ignores signals once it publishes."""
-    return ignore_signals_once_publishing(SILENT)
+    """Returns the progress of a command that shows warnings alone, which ignores signals once it publishes."""
+    return ignore_signals_once_publishing(SILENT._replace(warn=messages.warn))
 
 
 def _events(*, is_quiet: bool) -> Progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +12,23 @@ import typer
 from etl.cli import options
 
 
+class PartitionMode(enum.StrEnum):
+    """The folders within the folder of each table."""
+
+    NONE = "none"
+    DAY = "day"
+    MONTH = "month"
+
+
 @options.with_options(*options.RUN)
 def run(
     inputs: options.Inputs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
     *,
     typed: options.Typed,
+    partition_by: Annotated[
+        PartitionMode, typer.Option("--partition-by", help="Folders for each day or month of received_at.")
+    ] = PartitionMode.NONE,
     max_rejected: options.MaxRejected = None,
     max_unread: options.MaxUnread = "1%",
     summary: Annotated[
@@ -40,7 +53,7 @@ def run(
             raise UsageError(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
             )
-        request = typed.request(inputs, out)
+        request = replace(typed.request(inputs, out), partition_by=partition_by.value)
         with watch.at_work() as progress:
             watch.outcome = outcome = run_job(request, progress)
         if summary is not None:

@@ -23,6 +23,7 @@ from uuid import uuid4
 import orjson
 
 from etl.errors import OutputError, UsageError
+from etl.runner.partitions import foreign_files
 from etl.schema import TABLES
 
 MANIFEST: Final = "_postback_etl.json"
@@ -97,10 +98,7 @@ def check_destination(out: Path) -> None:
     tables = {table.name for table in TABLES}
     foreign = [name for name in entries if name not in {MANIFEST, *tables}]
     foreign += [
-        str(path.relative_to(out))
-        for name in sorted(tables & set(entries))
-        for path in sorted((out / name).iterdir())
-        if not (path.name.startswith("part-") and path.suffix == ".parquet")
+        str(path.relative_to(out)) for name in sorted(tables & set(entries)) for path in foreign_files(out / name)
     ]
     if foreign:
         raise UsageError(f"--out {str(out)!r} holds {foreign[0]!r}, which this tool did not write.", hint)

@@ -10,6 +10,7 @@ import polars as pl
 
 from etl.errors import InputError, UsageError
 from etl.runner.parquet import scan_files
+from etl.runner.partitions import table_files
 from etl.runner.publish import MANIFEST
 from etl.schema import LATER_COLUMNS, TABLES, Table
 
@@ -75,7 +76,7 @@ def read(frame: pl.LazyFrame) -> pl.DataFrame:
 
 def _scan(folder: Path, table: Table) -> pl.LazyFrame:
     """Scans a table of a published folder."""
-    paths = sorted((folder / table.name).glob("*.parquet"))
+    paths = table_files(folder / table.name)
     if not paths:
         raise UsageError(f"{str(folder)!r} holds no table {table.name!r}.", _NO_TABLES)
     return scan_table(paths, table)

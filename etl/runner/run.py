@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from etl.errors import AccountingError
-from etl.rules.ruleset import RULES_VERSION, Ruleset
+from etl.rules.ruleset import RULES_VERSION
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders
+from etl.runner.partitions import table_files
 from etl.runner.publish import Stage, staged
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over
 from etl.runner.stage_inputs import (
@@ -76,7 +77,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
             planned, unknown = plan_inputs(surveyed, request)
             tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
             progress.begin("writing", 0)
-            tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
+            tally = _write_tables(stage, tasks, reports, request, engine)
             written = _written_rows(stage.new, engine)
         summary = _summarise(request, planned, reports, tally)
         summary["left_out"] = [one.input.source for one in unknown]
@@ -95,15 +96,15 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
 
 
 def _write_tables(
-    stage: Stage, tasks: list[Task], reports: list[TaskReport], ruleset: Ruleset, engine: Engine
+    stage: Stage, tasks: list[Task], reports: list[TaskReport], request: RunRequest, engine: Engine
 ) -> Tally:
     """Removes the duplicates among staged conversions and writes the four tables by (source_digest, record_no)."""
     staged_pieces = [piece for report in reports for piece in report.pieces]
-    pieces, missed = engine.settle(staged_pieces, stage.pieces, ruleset)
+    pieces, missed = engine.settle(staged_pieces, stage.pieces, request.ruleset)
     list(engine.map(stage_missed_raws, [(tasks[number], numbers) for number, numbers in missed.items()]))
     make_folders(stage.new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
-    calls = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
+    calls = [(part, stage.pieces, stage.new, number, request.partition_by) for number, part in enumerate(parts)]
     tally = Tally()
     for part in engine.map(write_part, calls):
         tally += part
@@ -115,7 +116,7 @@ def _written_rows(out: Path, engine: Engine) -> dict[str, int]:
     calls = [
         (table.name, paths[i : i + _COUNTED_FILES])
         for table in TABLES
-        for paths in [sorted((out / table.name).glob("*.parquet"))]
+        for paths in [table_files(out / table.name)]
         for i in range(0, len(paths), _COUNTED_FILES)
     ]
     rows = Counter[str]()

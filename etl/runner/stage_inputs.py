@@ -19,6 +19,7 @@ from etl.options import Options, RunOptions, Unknown
 from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Engine, Meter, OpenEngine, TaskContext
+from etl.runner.partitions import PartitionBy
 from etl.runner.tasks import ALL_MATCHED, Task, TaskReport, Unmatched, peak_memory_bytes, transform_splits
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.sources.detection import Detected
@@ -57,6 +58,7 @@ class RunRequest:
         min_matched: Least share of an input's records that must match its format. By default nine tenths, for inputs
             whose format was detected and of which more than five records do not match.
         jobs: Number of processes.
+        partition_by: Folders within the folder of each table.
     """
 
     inputs: tuple[str, ...]
@@ -68,6 +70,7 @@ class RunRequest:
     unknown: Unknown | None = None
     min_matched: float | None = None
     jobs: int = 1
+    partition_by: PartitionBy = "none"
 
     def under(self, ruleset: Ruleset) -> RunRequest:
         """Returns this request under other rules: the readers know then its collect path and how it reads arrays."""

@@ -15,6 +15,7 @@ import polars as pl
 from etl.runner.counts import Tally
 from etl.runner.engine import TaskContext
 from etl.runner.parquet import count_rows, read_stream, write_table
+from etl.runner.partitions import PartitionBy, split_tables
 from etl.runner.pieces import CONVERTED, Piece, missed_raws_path
 from etl.schema import TABLES
 from etl.steps.rejections import reject_duplicates
@@ -45,29 +46,34 @@ def parts_of(pieces: list[Piece], records: int) -> list[list[Piece]]:
     return parts
 
 
-def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Path, number: int) -> Tally:
-    """Writes one file of each table from staged pieces; duplicates become rejections.
+def write_part(
+    _context: TaskContext, pieces: list[Piece], stage: Path, out: Path, number: int, by: PartitionBy
+) -> Tally:
+    """Writes one file of each table and partition from staged pieces; duplicates become rejections.
 
     Args:
         pieces: In the order of (source_digest, record_no), each with the staged table `duplicates`.
         stage: The staging folder.
         out: The folder that holds one folder for each table.
         number: Number of the part; only the first part has files for tables without rows.
+        by: The partitions.
 
     Returns:
         The counts of the written rows.
     """
-    is_moved = len(pieces) == 1 and pieces[0].is_final
+    is_moved = len(pieces) == 1 and pieces[0].is_final and by == "none"
     parts = [_final_tables(piece, stage, _COUNTED) if is_moved else _rebuilt_tables(piece, stage) for piece in pieces]
     whole = {table.name: pl.concat([part[table.name] for part in parts] or [table.empty()]) for table in TABLES}
-    for name, rows in whole.items():
-        target = out / name / f"part-{number:05d}.parquet"
-        if not rows.height and number > 0:
-            continue
-        if is_moved and name in CONVERTED:
-            pieces[0].path(stage, name).rename(target)
-        else:
-            write_table(rows, target, name, by_way_of=stage)
+    for name, folders in split_tables(whole, by).items():
+        for folder, rows in folders.items():
+            target = out / name / folder / f"part-{number:05d}.parquet"
+            if not rows.height and number > 0:
+                continue
+            target.parent.mkdir(exist_ok=True)
+            if is_moved and name in CONVERTED:
+                pieces[0].path(stage, name).rename(target)
+            else:
+                write_table(rows, target, name, by_way_of=stage)
     return Tally.of(whole)
 
 

@@ -28,10 +28,17 @@ _EXPORT_NOTE: Final = "Skipped records and unread parameters are not counted: an
 
 
 class Period(NamedTuple):
-    """Postbacks that were received from a time on, and before a time; None is no limit."""
+    """Postbacks that were received from a time on, and before a time; None is no limit.
+
+    Attributes:
+        since: The time from which on.
+        until: The time before which.
+        has_undated: Postbacks without a time are among them.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
+    has_undated: bool = False
 
 
 def open_store(store: str | Path, period: Period = Period()) -> Published:  # noqa: B008 - a tuple
@@ -39,7 +46,7 @@ def open_store(store: str | Path, period: Period = Period()) -> Published:  # no
 
     Args:
         store: A folder that `run` or `export` wrote, or a folder or address of a warehouse.
-        period: Only these postbacks; those without a time are in none but the whole.
+        period: Only these postbacks.
 
     Returns:
         The tables. Their manifest has the keys `records`, `rejections`, `skipped`, `inputs`, `ruleset`, `notes`, and
@@ -153,7 +160,8 @@ def _in_period(tables: list[pl.LazyFrame], period: Period) -> list[pl.LazyFrame]
     at = pl.col("received_at")
     limits = [*([at >= period.since] if period.since else []), *([at < period.until] if period.until else [])]
     if limits:
-        conversions, rejections = conversions.filter(*limits), rejections.filter(*limits)
+        is_in = _and_undated(pl.all_horizontal(limits), at, period)
+        conversions, rejections = conversions.filter(is_in), rejections.filter(is_in)
         ids = conversions.select("conversion_id")
         items, passthroughs = (frame.join(ids, on="conversion_id", how="semi") for frame in (items, passthroughs))
     return [conversions, items, passthroughs, rejections]
@@ -166,7 +174,13 @@ def _on_days(tables: list[pl.LazyFrame], period: Period) -> list[pl.LazyFrame]:
         *([day >= period.since.date()] if period.since else []),
         *([day <= period.until.date()] if period.until else []),
     ]
-    return [frame.filter(*limits) if RECEIVED_DATE.name in frame.collect_schema() else frame for frame in tables]
+    is_in = _and_undated(pl.all_horizontal(True, *limits), day, period)
+    return [frame.filter(is_in) if RECEIVED_DATE.name in frame.collect_schema() else frame for frame in tables]
+
+
+def _and_undated(is_in: pl.Expr, at: pl.Expr, period: Period) -> pl.Expr:
+    """Widens the condition of a period by rows without a time, if they are in it."""
+    return is_in | at.is_null() if period.has_undated else is_in
 
 
 def _counts(tables: list[pl.LazyFrame], skipped: dict[str, int], notes: list[str]) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from etl.errors import UsageError, choices
 from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
-from etl.reports.audit.tables import make_frames
+from etl.reports.audit.question import money_text
+from etl.reports.audit.tables import AMOUNTS, make_frames
 from etl.reports.display import as_html
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names
@@ -46,7 +47,7 @@ class Report(NamedTuple):
 
     def _repr_html_(self) -> str:
         sheets = (
-            (f"{section.number}. {section.answer.title}: {sheet.title}", sheet.rows)
+            (f"{section.number}. {section.answer.title}: {sheet.title}", _with_money_as_text(sheet.rows))
             for section in self.sections
             for sheet in section.sheets[1:]
         )
@@ -97,6 +98,20 @@ def make_report(
         notes.append(f"{undated:,} postbacks have no received_at: they count in the totals, but in no day or hour.")
     sections = find_answers(make_frames(published, rules, zone), chosen)
     return Report(published.store, zone, published.manifest, first, last, notes, sections)
+
+
+#: No table has money of as many currencies and events.
+_ALL: Final = 1_000_000
+
+
+def _with_money_as_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """Formats columns of money, with all currencies."""
+    texts = {
+        name: [money_text(money, most=_ALL) for money in rows[name].to_list()]
+        for name, dtype in rows.schema.items()
+        if dtype == AMOUNTS
+    }
+    return rows.with_columns(pl.Series(name, found, pl.String) for name, found in texts.items())
 
 
 def find_rules(manifest: dict[str, Any], name: str | None) -> tuple[Ruleset, list[str]]:
