@@ -68,8 +68,8 @@ def _json_lines(resends: Iterable[Resend], base: str) -> Iterator[str]:
 def _csv(resends: Iterable[Resend], base: str) -> Iterator[str]:
     for cells in (_COLUMNS, *(_cells(one, base) for one in resends)):
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(cells)
-        yield line.getvalue()
+        csv.writer(line).writerow(cells)
+        yield line.getvalue().removesuffix("\r\n")
 
 
 def _about(one: Resend) -> dict[str, Any]:
