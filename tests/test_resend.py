@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
-from datetime import UTC, datetime
+import re
+import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -14,13 +15,14 @@ import polars as pl
 import pytest
 
 import etl
+from etl.cli.terminal import json_text
 from etl.engines.local_pool import workers
-from etl.errors import UsageError
 from etl.options import RunOptions
 from etl.reports.resend.lost_records import LOSSES
-from etl.reports.resend.platform_windows import WINDOWS
+from etl.reports.resend.platform_windows import WINDOWS, still_taken_by
 from etl.reports.resend.resend_drafts import REFUSALS
 from etl.reports.resend.resend_formats import PLACEHOLDER, RESEND_FORMATS, write_plan
+from etl.reports.resend.resends import Resend
 from etl.reports.resend.second_sending import SecondSending, write_resends
 from etl.runner.stage_inputs import run_request
 from etl.schema import CONVERSIONS
@@ -196,6 +198,20 @@ def become(out: Path, folder: Path) -> list[pl.DataFrame]:
     ]
 
 
+def assert_same_persons(resends: list[Resend], tables: Path) -> None:
+    """What no finding corrects is what the store holds of the record: who it is, and how much it was worth."""
+    stored = {row["conversion_id"]: row for row in pl.read_parquet(tables / "conversions/*.parquet").to_dicts()}
+    kept = ["match_type", "name_rule", "passthrough_count", *(name for name in _ROWS if name.endswith("_sha256"))]
+    for one in resends:
+        row = stored.get(one.record_id)
+        if row and "near_miss" not in one.findings:
+            row["passthrough_count"] = min(row["passthrough_count"], 5)
+            assert {name: one.row[name] for name in kept} == {name: row[name] for name in kept}
+            assert one.row["value"] == (row["value_repaired"] if row["value"] is None else row["value"])
+            assert one.row["occurred_at"] == (row["occurred_at_repaired"] or row["occurred_at"])
+            assert one.row["event"] == row["event"] or "lead_trap" in one.findings or "@" in one.row["event"]
+
+
 @pytest.mark.parametrize("seed", range(draws(2, 60)))
 def test_a_run_makes_of_each_format_the_rows_that_were_promised(tmp_path: Path, seed: int) -> None:
     (tmp_path / "a").write_bytes(json_lines(seed, 60) if seed % 2 else log_lines(seed, 90))
@@ -205,6 +221,7 @@ def test_a_run_makes_of_each_format_the_rows_that_were_promised(tmp_path: Path, 
     plan = write_resends(request, SecondSending(FINDINGS, tmp_path / "out.sh", is_without_id=True))
     rows = pl.DataFrame([one.row for one in plan.resends], schema=CONVERSIONS.schema).select(_ROWS)
     assert rows.height
+    assert_same_persons(plan.resends, tmp_path / "tables")
     made = []
     for form in RESEND_FORMATS:
         if form.name != "curl":
@@ -212,3 +229,253 @@ def test_a_run_makes_of_each_format_the_rows_that_were_promised(tmp_path: Path, 
             made.append(become(tmp_path / form.name, tmp_path / f"{form.name}.tables"))
             assert made[-1][0].equals(rows)
     assert all(one.equals(other) for again in made[1:] for one, other in zip(made[0], again, strict=True))
+
+
+# --- where the records come from --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["warehouse", "export"])
+def test_every_store_gives_the_same_plan(folder: Path, outcomes: dict[int, str], tmp_path: Path, store: str) -> None:
+    plan = planned(folder / store, tmp_path / "out.jsonl", *ALL)
+    assert (tmp_path / "out.jsonl").read_bytes() == (folder / "all.jsonl").read_bytes()
+    assert {one["record_no"]: one["reason"] for one in plan["refusals"]}.items() <= outcomes.items()
+
+
+def test_logs_are_run_first(folder: Path, outcomes: dict[int, str], tmp_path: Path) -> None:
+    plan = planned(folder / "a.log", tmp_path / "out.jsonl", *ALL, "--default-currency", "EUR")
+    assert plan["findings"] == len(outcomes)
+    assert (tmp_path / "out.jsonl").read_bytes() == (folder / "all.jsonl").read_bytes()
+
+
+def made_log(path: Path, *rows: tuple[str, int], method: str = "GET") -> Path:
+    path.write_text("".join(LINE.format(method, query, status) for query, status in rows), encoding="utf-8")
+    return path
+
+
+def test_a_source_that_is_gone_or_changed_refuses_its_records(tmp_path: Path) -> None:
+    logs = [made_log(tmp_path / f"{n}.log", (f"click_id=a{n}&value=5&transaction_id={n}", 200)) for n in range(3)]
+    etl.run(logs, tmp_path / "tables")
+    logs[0].unlink()
+    made_log(logs[1], ("click_id=b&value=5&transaction_id=1", 200))
+    plan = planned(tmp_path / "tables", tmp_path / "out.txt", "--finding", "lead_trap")
+    assert plan["refused"]["by_reason"] == {"source_gone": 1, "source_changed": 1}
+    assert any("has changed" in note for note in plan["notes"])
+    assert len(sent(tmp_path / "out.txt")) == 1
+    run("run", "-", "--out", tmp_path / "piped", stdin=logs[2].read_bytes())
+    plan = planned(tmp_path / "piped", tmp_path / "out.txt", "--finding", "lead_trap")
+    assert plan["refused"]["by_reason"] == {"source_gone": 1}
+
+
+def test_a_record_that_is_read_otherwise_is_refused(tmp_path: Path) -> None:
+    """Its run had a ruleset; without it, the record would be another."""
+    (tmp_path / "house.toml").write_text(
+        'name = "house"\n[aliases]\nvalue = ["payout"]\n[events]\nftd = "Purchase"\n', encoding="utf-8"
+    )
+    made_log(tmp_path / "a.log", ("click_id=a&conversion_type=FTD&payout=5&cur=eur&transaction_id=1", 502))
+    etl.run(tmp_path / "a.log", tmp_path / "tables", ruleset=str(tmp_path / "house.toml"))
+    plan = planned(tmp_path / "tables", tmp_path / "out.txt", "--finding", "failures")
+    assert plan["refused"]["by_reason"] == {"read_otherwise": 1}
+    assert "--ruleset" in plan["notes"][0]
+    own = ("--ruleset", tmp_path / "house.toml")
+    assert planned(tmp_path / "tables", tmp_path / "out.txt", "--finding", "failures", *own)["resent"] == 1
+    assert sent(tmp_path / "out.txt") == [
+        f"click_id=a&conversion_type=purchase&value=5&currency=EUR&transaction_id=1&{AT}"
+    ]
+
+
+def test_a_postback_that_nothing_read_is_read_as_its_suggestion_says(tmp_path: Path) -> None:
+    records = [
+        {"msg": "GET", "req": {"link": "/acme/collect/shop?click_id=a1&conversion_type=sale&transaction_id=1"}},
+        {"msg": "see /acme/collect/shop"},
+        {"msg": "GET", "req": {"link": "/acme/collect/shop?click_id=a2&value=5&transaction_id=2"}},
+        {"click_id": "b1"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    etl.run(tmp_path / "a.jsonl", tmp_path / "tables")
+    plan = planned(tmp_path / "tables", tmp_path / "out.txt", "--finding", "unread")
+    assert plan["refused"]["by_reason"] == {"no_cure": 1}
+    assert sent(tmp_path / "out.txt") == [
+        "click_id=a1&conversion_type=sale&transaction_id=1",
+        "click_id=a2&conversion_type=lead&value=5&transaction_id=2",
+    ]
+
+
+def test_only_an_integration_or_a_period_is_sent(tmp_path: Path) -> None:
+    rows = lines((1, "c1", "t1&value=5"), (2, "c2", "t2&value=5"))
+    (tmp_path / "a.log").write_bytes(rows + rows.replace(b"/shop?", b"/other?").replace(b"c2&", b"d2&"))
+    etl.run(tmp_path / "a.log", tmp_path / "tables")
+    chosen = ("--finding", "lead_trap", "--pii", "keep")
+    words = {
+        ("--since", "2024-05-02"): ["c2", "d2"],
+        ("--until", "2024-05-02", "--integration", "other", "--account", "acme"): ["c1"],
+    }
+    for options, expected in words.items():
+        planned(tmp_path / "tables", tmp_path / "out.txt", *chosen, *options)
+        assert [dict(parse_qsl(query))["click_id"] for query in sent(tmp_path / "out.txt")] == expected
+
+
+def test_payloads_without_a_path_need_an_address(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"click_id":"a","value":5,"transaction_id":7}\n', encoding="utf-8")
+    etl.run(tmp_path / "a.jsonl", tmp_path / "tables")
+    chosen = ("--finding", "lead_trap")
+    plan = planned(tmp_path / "tables", tmp_path / "out.txt", *chosen)
+    assert plan["refused"]["by_reason"] == {"no_address": 1}
+    own = ("--account", "acme", "--integration", "shop", "--base-url", "https://t.example.com/pb/")
+    assert planned(tmp_path / "tables", tmp_path / "out.txt", *chosen, *own)["resent"] == 1
+    assert (tmp_path / "out.txt").read_text().splitlines()[1].startswith("https://t.example.com/pb/acme/collect/shop?")
+
+
+def test_a_ruleset_that_compares_ids_alone_takes_the_lead_for_the_purchase(tmp_path: Path) -> None:
+    (tmp_path / "ids.toml").write_text('name = "ids"\ndedup_scope = "transaction"\n', encoding="utf-8")
+    made_log(tmp_path / "a.log", ("click_id=a&value=5&transaction_id=1", 200))
+    chosen = ("--finding", "lead_trap", "--ruleset", tmp_path / "ids.toml")
+    plan = planned(tmp_path / "a.log", tmp_path / "out.txt", *chosen)
+    assert plan["refused"]["by_reason"] == {"already_recorded": 1}
+
+
+# --- personal values --------------------------------------------------------------------------------------------
+
+
+def test_personal_values_are_whole_or_not_written(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    kept = planned(folder / "tables", out, *ALL, "--pii", "keep")
+    assert "personal_values" not in kept["refused"]["by_reason"]
+    text = out.read_text(encoding="utf-8")
+    assert [word in text for word in ("email=jo%40example.com", "first_name=Jo", "sha256")] == [True, True, False]
+    assert out.stat().st_mode & 0o077 == 0
+    dropped = planned(folder / "tables", out, *ALL, "--pii", "drop")
+    assert dropped["refused"]["by_reason"]["personal_values"] == 2  # an identity, and an item
+    text = out.read_text(encoding="utf-8")
+    assert ["click_id=a19" in text, "first_name" in text, "jo%40" in text] == [True, False, False]
+
+
+def test_a_person_who_was_forgotten_is_not_sent_again(tmp_path: Path) -> None:
+    rows = [
+        ("click_id=a&value=5&transaction_id=1&email=jo@example.com", 200),
+        ("click_id=b&value=5&transaction_id=2", 200),
+    ]
+    made_log(tmp_path / "a.log", *rows, ("value=5&transaction_id=3&clickkid=c&firstName=Jo&x=jo@example.com", 400))
+    etl.load(tmp_path / "a.log", tmp_path / "warehouse")
+    run("forget-person", tmp_path / "warehouse", "--person", "jo@example.com", "--apply")
+    plan = planned(tmp_path / "warehouse", tmp_path / "out.txt", *ALL, "--pii", "keep")
+    assert plan["refused"]["by_reason"] == {"emptied": 2}
+    assert "jo%40" not in (tmp_path / "out.txt").read_text(encoding="utf-8")
+
+
+# --- what is written --------------------------------------------------------------------------------------------
+
+
+def test_what_has_no_id_stands_apart_and_only_if_asked_for(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    plan = planned(folder / "tables", out, *ALL, "--without-id")
+    assert plan["resent_without_id"] == 3
+    assert "without_id" not in plan["refused"]["by_reason"]
+    comments = [line for line in out.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert ["each sending counts" in line for line in comments] == [False] * (plan["resent"] - 3) + [True] * 3
+
+
+HOSTILE = (
+    "'$(touch owned)`id`",
+    '";rm -rf ~;"',
+    "=cmd|' /C calc'!A0",
+    "a\n#x",
+    "https://t.example.com/a/collect/b?click_id=z",
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Failed requests whose texts aim at shells, spreadsheets and readers of lines, in every format."""
+    base = tmp_path_factory.mktemp("hostile")
+    rows = [
+        (f"click_id={quote(text)}&event={quote(text)}&brand={quote(text)}&transaction_id={number}", 500)
+        for number, text in enumerate(HOSTILE, 1)
+    ]
+    text = made_log(base / "a.log", *rows).read_text().replace("/acme/", "/a'$(id)&c/")
+    (base / "a.log").write_text(text, encoding="utf-8")
+    plan = etl.resend(base / "a.log", base / "urls", ["failed_request"])
+    for form in RESEND_FORMATS:
+        write_plan(plan, base / form.name, form, PLACEHOLDER)
+    return base
+
+
+def test_a_shell_obeys_nothing_that_a_stranger_wrote(hostile: Path, tmp_path: Path) -> None:
+    subprocess.run(["sh", "-n", hostile / "curl"], check=True)
+    script = (hostile / "curl").read_text(encoding="utf-8").replace("curl ", "printf '%s\\n' ")
+    said = subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path).stdout.split()
+    urls = [word for word in said if not word.startswith("--")]
+    assert [dict(parse_qsl(urlsplit(url).query))["click_id"] for url in urls] == list(HOSTILE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spreadsheet_computes_nothing_that_a_stranger_wrote(hostile: Path) -> None:
+    with (hostile / "csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["click_id"].replace("'=", "=") for row in rows] == list(HOSTILE)
+    assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row.values())
+
+
+@pytest.mark.parametrize("form", ["urls", "jsonl", "csv"])
+def test_hostile_texts_stay_texts_in_a_run(hostile: Path, tmp_path: Path, form: str) -> None:
+    rows, *_ = become(hostile / form, tmp_path / "tables")
+    assert rows["click_id"].to_list() == rows["event"].to_list() == rows["brand_name"].to_list() == list(HOSTILE)
+
+
+@pytest.mark.parametrize("days", [0, *(row.days for row in WINDOWS)])
+def test_a_window_closes_after_its_last_moment(days: int) -> None:
+    at = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    last = at + timedelta(days=days)
+    assert still_taken_by(at, last) == [row.platform for row in WINDOWS if row.days >= days]
+    assert still_taken_by(at, last + timedelta(seconds=1)) == [row.platform for row in WINDOWS if row.days > days]
+
+
+def test_a_plan_says_which_platforms_still_take_it(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    plan = planned(folder / "tables", out, "--finding", "lead_trap", "--now", "2024-05-10")
+    platforms = ["Snapchat", "Google Ads", "LinkedIn"]
+    assert [name for name, count in plan["still_taken_by"].items() if count == plan["resent"]] == platforms
+    for line in out.read_text(encoding="utf-8").splitlines():
+        assert json.loads(line)["resend"]["still_taken_by"] == platforms
+
+
+def test_people_read_the_balance(folder: Path, tmp_path: Path) -> None:
+    told = run("resend", folder / "tables", "--out", tmp_path / "o.txt", *ALL, "--now", "2024-05-09").stdout.decode()
+    known = {row.code for row in REFUSALS}
+    heads = [line.split(":")[0].strip() for line in told.splitlines()]
+    assert re.search(r"^([0-9]+) findings = ([0-9]+) resent \+ ([0-9]+) refused$", told, re.MULTILINE)
+    assert {"no_cure", "without_id", "already_recorded"} <= known & set(heads)
+    assert told.endswith(f"written to {tmp_path / 'o.txt'}; nothing was sent\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--finding", "lead_trp"], ["'lead_trap'"]),
+        ([], ["No finding was chosen", "near_miss"]),
+        (["--finding", "lead_trap", "--as", "cvs"], ["Did you mean 'csv'?"]),
+        (["--finding", "lead_trap", "--base-url", "https://jo:pw@example.com"], ["--base-url", "not an address"]),
+        (["--finding", "lead_trap", "--now", "soon"], ["--now 'soon'"]),
+        (["tables", "--finding", "lead_trap"], ["is a store"]),
+    ],
+    ids=" ".join,
+)
+def test_a_plan_that_cannot_be_made_leaves_the_file(
+    folder: Path, tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    (tmp_path / "out.txt").write_text("before", encoding="utf-8")
+    finished = run("resend", "tables", *arguments, "--out", tmp_path / "out.txt", code=2, cwd=folder)
+    assert_refused(finished, *words)
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == "before"
+
+
+def test_a_file_that_cannot_be_written_is_said(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "missing" / "out.txt"
+    assert_refused(run("resend", folder / "tables", "--finding", "lead_trap", "--out", out, code=1), "--out", "missing")
+
+
+def test_python_plans_the_same(folder: Path, tmp_path: Path) -> None:
+    command = planned(folder / "tables", tmp_path / "a.csv", *ALL)
+    plan = etl.resend(folder / "tables", tmp_path / "b.csv", FINDINGS)
+    assert json.loads(json_text(plan.as_data())) == command
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert "lead_trap" in plan._repr_html_()

@@ -19,6 +19,7 @@ from etl.reports.audit.unread_parameters import field_of
 from etl.rules import page
 from etl.rules.ruleset import ASCII_LOWER, Ruleset
 from etl.rules.value_parsing import FIRST_SECOND, LAST_SECOND
+from etl.runner.run import plain_notation
 from etl.schema import REQUESTS
 from etl.steps.conversions import read_times
 from etl.steps.field_resolution import IDENTITY_EMAIL
@@ -109,12 +110,13 @@ def _written(fill: dict[str, Any], chosen: Collection[str], ruleset: Ruleset) ->
     is_repaired = fill["value"] is None
     value = fill["value_repaired"] if is_repaired else fill["value"]
     meant = fill["currency_repaired"] if is_repaired else None
-    is_email = fill["match_type"] == "email"
     yield "click_id", fill["click_id"]
     yield "ref_id", fill["ref_id"]
-    yield "email", fill[IDENTITY_EMAIL] if is_email else fill["email"]
+    if fill["match_type"] == "email" and fill[IDENTITY_EMAIL] != fill["email"]:
+        yield "Email", fill[IDENTITY_EMAIL]  # identifies, but is no trait (rules 2.5)
+    yield "email", fill["email"]
     yield _type(fill, value, chosen, ruleset)
-    yield "value", None if value is None else _plain(value)
+    yield "value", None if value is None else plain_notation(value)
     yield "currency", meant or fill["currency"]
     yield "transaction_id", fill["transaction_id"]
     yield "timestamp", _seconds(fill["occurred_at_repaired"] or fill["occurred_at"])
@@ -135,17 +137,12 @@ def _type(fill: dict[str, Any], value: Decimal | None, chosen: Collection[str], 
     return "conversion_type", kind if is_known else _TYPES[event]
 
 
-def _plain(value: Decimal) -> str:
-    """Returns an amount in plain notation without trailing zeros."""
-    return f"{value.normalize():f}"
-
-
 def _seconds(at: datetime | None) -> str | None:
     """Returns an instant as the endpoint reads it, in seconds since 1970; None where it reads none (rules 6.2)."""
     if at is None:
         return None
     seconds = Decimal(int(at.replace(microsecond=0).timestamp())) + Decimal(at.microsecond) / 10**6
-    return _plain(seconds) if FIRST_SECOND <= seconds <= LAST_SECOND else None
+    return plain_notation(seconds) if FIRST_SECOND <= seconds <= LAST_SECOND else None
 
 
 def _items(judged: Judged, ruleset: Ruleset) -> dict[int, str]:
@@ -161,7 +158,7 @@ def _member(value: str | Decimal) -> Any:
     """Returns a field of an item as a value for JSON: an amount as a number, if a double holds it exactly."""
     if isinstance(value, str):
         return value
-    return float(value) if Decimal(repr(float(value))) == value else _plain(value)
+    return float(value) if Decimal(repr(float(value))) == value else plain_notation(value)
 
 
 def _passthroughs(judged: Judged) -> dict[int, list[tuple[str, str]]]:

@@ -162,20 +162,23 @@ def _judge_drafts(drafts: list[ResendDraft], request: ResendRequest) -> list[Res
     rules = replace(Ruleset(), collect_path=request.ruleset.collect_path)
     going = [one for one in drafts if one.refusal is None]
     paths = [one.path for one in going]
-    again = judge(as_requests([one.parameters for one in going], paths), rules, Options(pii="keep"))
-    written = list(correct(again, [one.lost["findings"] for one in going], rules))
+    written = [one.parameters for one in going]
+    if any(row.name == "near_miss" for row in request.findings):  # values that nothing has read yet
+        again = judge(as_requests(written, paths), rules, Options(pii="keep"))
+        written = list(correct(again, [one.lost["findings"] for one in going], rules))
     if request.options.pii == "drop":
-        written = [{name: text for name, text in one.items() if name not in page.PERSONAL_TRAITS} for one in written]
+        personal = {*page.PERSONAL_TRAITS, "Email"}
+        written = [{name: text for name, text in one.items() if name not in personal} for one in written]
     sent = as_requests(written, paths)
     whole, hidden = (transform(sent, rules, Options(pii=pii)) for pii in ("keep", "hash"))
-    personal = _personal_records(whole, hidden)
+    needing = _personal_records(whole, hidden)
     junk = set(whole.conversions.lazy().filter(has_key_issue(*_JUNK)).collect()["record_no"])
     rows, others = (
         {row["record_no"]: row for row in tables.conversions.iter_rows(named=True)} for tables in (whole, hidden)
     )
 
     def judged(number: int, one: ResendDraft, parameters: Parameters) -> ResendDraft:
-        is_refused = request.options.pii != "keep" and number in personal
+        is_refused = request.options.pii != "keep" and number in needing
         if number not in rows:
             needs_email = request.options.pii == "drop" and one.lost["match_type"] == "email"
             return one._replace(refusal="personal_values" if needs_email else "no_cure")

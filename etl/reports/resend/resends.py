@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from etl.reports.display import as_html
 from etl.reports.resend.corrected_postbacks import Parameters
 from etl.reports.resend.lost_records import find_lost
 from etl.reports.resend.platform_windows import WINDOWS, still_taken_by
@@ -64,6 +65,16 @@ class ResendPlan(NamedTuple):
     resends: list[Resend]
     refused: list[Refused]
     notes: list[str]
+
+    def _repr_html_(self) -> str:
+        summary = self.as_data()
+        rows = [(name, *counts.values()) for name, counts in summary["by_finding"].items()]
+        findings = pl.DataFrame(rows, schema=["finding", "findings", "resent", "refused"], orient="row")
+        reasons = pl.DataFrame(
+            list(summary["refused"]["by_reason"].items()), schema=["reason", "records"], orient="row"
+        )
+        title = f"{len(self.resends):,} postbacks to send again"
+        return as_html(title, self.notes, (("Findings", findings), ("Refused", reasons)))
 
     def as_data(self) -> dict[str, Any]:
         """Summarises the plan as plain data, with every refusal."""
