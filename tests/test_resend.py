@@ -18,9 +18,10 @@ import etl
 from etl.cli.terminal import json_text
 from etl.engines.local_pool import workers
 from etl.options import RunOptions
+from etl.reports.resend.corrected_postbacks import as_requests
 from etl.reports.resend.lost_records import LOSSES
 from etl.reports.resend.platform_windows import WINDOWS, still_taken_by
-from etl.reports.resend.resend_drafts import REFUSALS
+from etl.reports.resend.resend_drafts import REFUSALS, SHOWN
 from etl.reports.resend.resend_formats import PLACEHOLDER, RESEND_FORMATS, write_plan
 from etl.reports.resend.resends import Resend
 from etl.reports.resend.second_sending import SecondSending, write_resends
@@ -198,18 +199,18 @@ def become(out: Path, folder: Path) -> list[pl.DataFrame]:
     ]
 
 
-def assert_same_persons(resends: list[Resend], tables: Path) -> None:
+def assert_same_persons(rows: pl.DataFrame, resends: list[Resend], tables: Path) -> None:
     """What no finding corrects is what the store holds of the record: who it is, and how much it was worth."""
     stored = {row["conversion_id"]: row for row in pl.read_parquet(tables / "conversions/*.parquet").to_dicts()}
     kept = ["match_type", "name_rule", "passthrough_count", *(name for name in _ROWS if name.endswith("_sha256"))]
-    for one in resends:
+    for made, one in zip(rows.to_dicts(), resends, strict=True):
         row = stored.get(one.record_id)
         if row and "near_miss" not in one.findings:
             row["passthrough_count"] = min(row["passthrough_count"], 5)
-            assert {name: one.row[name] for name in kept} == {name: row[name] for name in kept}
-            assert one.row["value"] == (row["value_repaired"] if row["value"] is None else row["value"])
-            assert one.row["occurred_at"] == (row["occurred_at_repaired"] or row["occurred_at"])
-            assert one.row["event"] == row["event"] or "lead_trap" in one.findings or "@" in one.row["event"]
+            assert {name: made[name] for name in kept} == {name: row[name] for name in kept}
+            assert made["value"] == (row["value_repaired"] if row["value"] is None else row["value"])
+            assert made["occurred_at"] == (row["occurred_at_repaired"] or row["occurred_at"])
+            assert made["event"] == row["event"] or "lead_trap" in one.findings or "@" in made["event"]
 
 
 @pytest.mark.parametrize("seed", range(draws(2, 60)))
@@ -219,9 +220,11 @@ def test_a_run_makes_of_each_format_the_rows_that_were_promised(tmp_path: Path, 
     options = RunOptions(pii="keep", account="acme" if seed % 2 else None, integration="shop" if seed % 2 else None)
     request = run_request([str(tmp_path / "tables")], tmp_path, options, workers)
     plan = write_resends(request, SecondSending(FINDINGS, tmp_path / "out.sh", is_without_id=True))
-    rows = pl.DataFrame([one.row for one in plan.resends], schema=CONVERSIONS.schema).select(_ROWS)
+    sent = as_requests([one.parameters for one in plan.resends], [one.path for one in plan.resends])
+    rows = etl.transform(sent, options=etl.Options(pii="keep")).conversions.select(_ROWS)
     assert rows.height
-    assert_same_persons(plan.resends, tmp_path / "tables")
+    assert rows.select(SHOWN).rows(named=True) == [one.row for one in plan.resends]
+    assert_same_persons(rows, plan.resends, tmp_path / "tables")
     made = []
     for form in RESEND_FORMATS:
         if form.name != "curl":
@@ -466,6 +469,14 @@ def test_a_plan_that_cannot_be_made_leaves_the_file(
     finished = run("resend", "tables", *arguments, "--out", tmp_path / "out.txt", code=2, cwd=folder)
     assert_refused(finished, *words)
     assert (tmp_path / "out.txt").read_text(encoding="utf-8") == "before"
+
+
+def test_a_plan_does_not_replace_what_it_was_made_of(folder: Path) -> None:
+    before = (folder / "a.log").read_bytes()
+    for source in ("a.log", "tables"):
+        finished = run("resend", source, "--finding", "lead_trap", "--out", "a.log", code=2, cwd=folder)
+        assert_refused(finished, "--out", "is an input")
+    assert (folder / "a.log").read_bytes() == before
 
 
 def test_a_file_that_cannot_be_written_is_said(folder: Path, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ _TEXTS: Final = ("match_key", "click_id", "ref_id", "event", "transaction_id", "
 #: What the row of a record and the record read again must share.
 _COMPARED: Final = ("match_type", "value")
 
+#: The columns of a conversion that a plan needs.
+SHOWN: Final = ("event", "match_key", "value", "currency", "transaction_id", "occurred_at")
+
 
 class ResendRefusal(NamedTuple):
     """A reason not to send a record again: its code, its meaning, and what to do, if anything."""
@@ -91,8 +94,8 @@ class ResendDraft(NamedTuple):
         owner: Account and integration.
         path: The collect path of the integration.
         parameters: What is sent.
-        row: The row of `schema.CONVERSIONS` that it will be.
-        hidden: The same row without personal values.
+        row: The columns `SHOWN` of the conversion that it will be.
+        hidden: The same without personal values.
     """
 
     lost: dict[str, Any]
@@ -174,7 +177,8 @@ def _judge_drafts(drafts: list[ResendDraft], request: ResendRequest) -> list[Res
     needing = _personal_records(whole, hidden)
     junk = set(whole.conversions.lazy().filter(has_key_issue(*_JUNK)).collect()["record_no"])
     rows, others = (
-        {row["record_no"]: row for row in tables.conversions.iter_rows(named=True)} for tables in (whole, hidden)
+        {row.pop("record_no"): row for row in tables.conversions.select("record_no", *SHOWN).iter_rows(named=True)}
+        for tables in (whole, hidden)
     )
 
     def judged(number: int, one: ResendDraft, parameters: Parameters) -> ResendDraft:

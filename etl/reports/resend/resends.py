@@ -35,7 +35,7 @@ class Resend(NamedTuple):
         findings: Names of its findings.
         path: The collect path of its account and integration.
         parameters: What is sent.
-        row: The row of `schema.CONVERSIONS` that it will be.
+        row: The columns `resend_drafts.SHOWN` of the conversion that it will be.
         is_harmless: A repetition is found by its transaction_id, and nothing is counted twice.
         still_taken_by: The platforms whose window is open.
     """

@@ -19,7 +19,7 @@ from etl.rules.ruleset import Ruleset
 from etl.runner.run import run_job
 from etl.runner.stage_inputs import SILENT, Progress, RunRequest
 from etl.sources.settings import with_collect_path
-from etl.warehouse.stores import Period, is_store, open_store
+from etl.warehouse.stores import Period, existing_file, is_store, open_store
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def _resend_request(request: RunRequest, sending: SecondSending, folder: str, pr
         run_job(replace(request, out=Path(folder), options=options), progress)
     store = stores[0] if stores else folder
     published = open_store(store)
+    _check_out(sending.out, [*request.inputs, *(entry["path"] for entry in published.manifest["inputs"])])
     ruleset, notes = request.ruleset, list[str]()
     if stores and ruleset == replace(Ruleset(), collect_path=ruleset.collect_path):
         ruleset, notes = find_rules(published.manifest, None)
@@ -89,3 +90,10 @@ def _resend_request(request: RunRequest, sending: SecondSending, folder: str, pr
         sending.is_without_id,
         tuple(notes),
     )
+
+
+def _check_out(out: Path, inputs: Sequence[str]) -> None:
+    """Raises an error if the file to write is an input, which it would replace."""
+    files = (existing_file(name) for name in inputs)
+    if out.exists() and any(file and out.samefile(file) for file in files):
+        raise UsageError(f"--out {str(out)!r} is an input.", "Name another file.")
