@@ -71,33 +71,43 @@ def resend(
     if as_json:
         terminal.write_json(plan.as_data())
     elif not quiet:
-        for line in _lines(plan.as_data(), out):
-            terminal.write_line(line)
+        for title, facts in _sections(plan.as_data()):
+            terminal.print_facts(title, facts, {}, 22)
+        terminal.write_line(f"written to {out}; nothing was sent")
 
 
-def _lines(plan: dict[str, Any], out: Path) -> Iterator[str]:
-    """Yields the balance of a plan, its money, its refusals, and the platforms that still take it."""
+def _sections(plan: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yields the sections of a report, each a title, and names with texts: balance, what is sent, what is refused."""
     from etl.reports.resend.resend_drafts import REFUSALS
 
     refused = plan["refused"]
-    yield from (f"note: {note}" for note in plan["notes"])
-    yield f"{plan['findings']:,} findings = {plan['resent']:,} resent + {refused['total']:,} refused"
-    for name, counts in plan["by_finding"].items():
-        yield f"  {name}: {counts['findings']:,} = {counts['resent']:,} resent + {counts['refused']:,} refused"
-    if plan["value_by_event"]:
-        yield "resent:"
-    for event, sums in plan["value_by_event"].items():
-        money = ", ".join(f"{currency or 'no currency'} {amount}" for currency, amount in sums.items())
-        yield f"  {event}: {money}"
+    balance = [
+        (name, f"{one['findings']:,} = {one['resent']:,} resent + {one['refused']:,} refused")
+        for name, one in plan["by_finding"].items()
+    ]
+    whole = f"{plan['findings']:,} findings = {plan['resent']:,} resent + {refused['total']:,} refused"
+    yield whole, balance + [("note", note) for note in plan["notes"]]
     if plan["resent"]:
+        money = [
+            (event, ", ".join(f"{currency or 'no currency'} {amount}" for currency, amount in sums.items()))
+            for event, sums in plan["value_by_event"].items()
+        ]
         taken = ", ".join(f"{platform} {count:,}" for platform, count in plan["still_taken_by"].items())
-        yield f"  still taken by: {taken}"
-    if plan["resent_without_id"]:
-        yield f"  without a transaction_id that makes them harmless: {plan['resent_without_id']:,}"
+        doubtful = plan["resent_without_id"]
+        yield (
+            "resent",
+            [
+                *money,
+                ("still taken by", taken),
+                *([("may count twice", f"{doubtful:,}, without a transaction_id")] if doubtful else []),
+            ],
+        )
     if refused["total"]:
-        yield "refused:"
-    for row in REFUSALS:
-        if row.code in refused["by_reason"]:
-            why = ". ".join(filter(None, (row.meaning, row.way_out)))
-            yield f"  {row.code}: {refused['by_reason'][row.code]:,}. {why}."
-    yield f"written to {out}; nothing was sent"
+        yield (
+            "refused",
+            [
+                (row.code, f"{count:,}. {'. '.join(filter(None, (row.meaning, row.way_out)))}.")
+                for row in REFUSALS
+                if (count := refused["by_reason"].get(row.code))
+            ],
+        )
