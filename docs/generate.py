@@ -23,7 +23,7 @@ from etl.cli.schema import SchemaFormat, render_tables
 from etl.reports.audit.catalogue import ANSWERS
 from etl.reports.reconcile.causes import CAUSES
 from etl.reports.resend.lost_records import LOSSES
-from etl.reports.resend.platform_windows import WINDOWS
+from etl.reports.resend.platform_windows import READ_ON, WINDOWS
 from etl.reports.resend.resend_drafts import REFUSALS
 from etl.reports.resend.resend_formats import RESEND_FORMATS
 from etl.rules.page import REJECTIONS, SKIPS
@@ -276,9 +276,12 @@ PARTS: dict[str, Callable[[], str]] = {
     "resend formats": lambda: rows(
         "format | suffix | what it is", [(f"`{row.name}`", f"`{row.suffix}`", row.what) for row in RESEND_FORMATS]
     ),
-    "windows": lambda: rows(
-        "platform | days | from the | source",
-        [(row.platform, str(row.days), row.begins, row.source) for row in WINDOWS],
+    "windows": lambda: (
+        rows(
+            "platform | days | from the | source",
+            [(row.platform, str(row.days), row.begins, row.source) for row in WINDOWS],
+        )
+        + f"\n\nThe sources were read on {READ_ON}."
     ),
     "causes": lambda: rows("cause | meaning", [(f"`{row.name}`", row.meaning) for row in CAUSES]),
     "metrics": lambda: rows(

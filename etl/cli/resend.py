@@ -17,9 +17,7 @@ _OPTIONS = (*options.READING, "default_currency", "pii", "since", "until", "rule
 def resend(
     inputs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="STORE|INPUT...", help="A folder of tables or a warehouse; or logs, which are run first."
-        ),
+        typer.Argument(metavar="INPUT...", help="One folder of tables or warehouse; or logs, which are run first."),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
     finding: Annotated[
