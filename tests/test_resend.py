@@ -117,12 +117,18 @@ CASES: dict[str, tuple[str, int, str]] = {
         200,
         "personal_values",
     ),
+    "a failed request without an id that succeeded later is recorded": (
+        "click_id=a22&conversion_type=sale&value=22",
+        502,
+        "already_recorded",
+    ),
     "no identity at all stays refused": ("value=9&conversion_type=sall&transaction_id=21", 400, "no_cure"),
 }
 LATER = [
     ("click_id=a10&conversion_type=sale&transaction_id=10", 200),
     ("click_id=a11&conversion_type=sale&transaction_id=11", 499),
     ("click_id=b16&conversion_type=sale&transaction_id=16", 200),
+    ("click=a22&total=22.0&conversion_type=cps", 200),
 ]
 
 
@@ -308,6 +314,15 @@ def test_a_postback_that_nothing_read_is_read_as_its_suggestion_says(tmp_path: P
     ]
 
 
+def test_what_was_unread_is_of_the_integration_that_its_text_says(tmp_path: Path) -> None:
+    texts = (f"/acme/collect/{slug}?click_id={slug}&conversion_type=sale&transaction_id=1" for slug in ("a", "b"))
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"to":{{"link":"{text}"}}}}\n' for text in texts), encoding="utf-8")
+    etl.run(tmp_path / "a.jsonl", tmp_path / "tables")
+    plan = planned(tmp_path / "tables", tmp_path / "out.txt", "--finding", "unread", "--integration", "b")
+    assert plan["refused"]["by_reason"] == {"not_chosen": 1}
+    assert len(sent(tmp_path / "out.txt")) == 1
+
+
 def test_only_an_integration_or_a_period_is_sent(tmp_path: Path) -> None:
     rows = lines((1, "c1", "t1&value=5"), (2, "c2", "t2&value=5"))
     (tmp_path / "a.log").write_bytes(rows + rows.replace(b"/shop?", b"/other?").replace(b"c2&", b"d2&"))
@@ -449,10 +464,9 @@ def test_a_plan_says_which_platforms_still_take_it(folder: Path, tmp_path: Path)
 def test_people_read_the_balance(folder: Path, tmp_path: Path) -> None:
     words = ("--finding", "lead_trap", "--finding", "values", "--now", "2024-05-09")
     told = run("resend", folder / "tables", "--out", tmp_path / "o.txt", *words).stdout.decode()
-    known = {row.code for row in REFUSALS}
-    heads = [line.split(":")[0].strip() for line in told.splitlines()]
+    said = [row.code for row in REFUSALS if re.search(f"^  {row.code} +[0-9]+\\. {row.meaning}", told, re.MULTILINE)]
     assert re.search(r"^([0-9]+) findings = ([0-9]+) resent \+ ([0-9]+) refused$", told, re.MULTILINE)
-    assert {"unusable_identity", "without_id", "already_recorded"} <= known & set(heads)
+    assert said == ["unusable_identity", "personal_values", "already_recorded", "without_id"]
     assert told.endswith(f"written to {tmp_path / 'o.txt'}; nothing was sent\n")
 
 

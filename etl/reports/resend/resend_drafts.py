@@ -48,6 +48,7 @@ REFUSALS: Final = (
     ),
     ResendRefusal("emptied", "The store keeps no personal values of it", "They were forgotten or dropped"),
     ResendRefusal("test_order", "It is a test of its sender", ""),
+    ResendRefusal("not_chosen", "It was unread, and is of another account or integration", ""),
     ResendRefusal("no_address", "Its account or integration is not known", "Give --account and --integration"),
     ResendRefusal("no_cure", "No rule says what was meant", "`postback-etl explain STORE:ID` shows what it lacks"),
     ResendRefusal("unusable_identity", "Its match key is a macro, a placeholder or a test value", ""),
@@ -125,15 +126,18 @@ def draft(lost: pl.DataFrame, requests: pl.DataFrame, request: ResendRequest) ->
     written = list(correct(judged, chosen, request.ruleset))
     owners = judged.postbacks.select("account_id", "integration").rows()
     refusals = _first_refusals(rows, of_rows, judged)
+    chosen_owner = request.options.account, request.options.integration
     drafts = []
     for row, place, refusal in zip(rows, of_rows, refusals, strict=True):
-        path = None if place is None else path_of(owners[place], request.ruleset)
-        if refusal or place is None or path is None:
-            drafts.append(ResendDraft(row, refusal or "no_address"))
+        if refusal or place is None:
+            drafts.append(ResendDraft(row, refusal))
             continue
+        owner, path = owners[place], path_of(owners[place], request.ruleset)
+        is_chosen = all(wanted in (None, found) for wanted, found in zip(chosen_owner, owner, strict=True))
         if "value" in written[place] and row["currency"]:
             written[place].setdefault("currency", row["currency"])
-        drafts.append(ResendDraft(row, None, owners[place], path, written[place]))
+        late = None if is_chosen and path else "no_address" if is_chosen else "not_chosen"
+        drafts.append(ResendDraft(row, late, owner, path or "", written[place]))
     return _judge_drafts(drafts, request)
 
 
@@ -141,14 +145,13 @@ def _first_refusals(rows: list[dict[str, Any]], places: list[int | None], judged
     """Yields for each lost record why nothing can be sent for it, by its row and by the record read again."""
     verdicts = judged.verdicts.select(*_COMPARED, *REFUSAL_REASONS).rows(named=True)
     conversions = judged.tables.conversions
-    hashes = [name for name in conversions.columns if name.endswith("_sha256")]
-    hashed = set(conversions.filter(pl.any_horizontal(pl.col(hashes).is_not_null()))["conversion_id"])
+    has_traits = pl.any_horizontal(pl.col(_TRAITS).is_not_null())
+    persons = set(conversions.filter(has_traits)["conversion_id"])
     for row, place in zip(rows, places, strict=True):
         verdict = {} if place is None else verdicts[place]
         reasons = [reason for reason in REFUSAL_REASONS if verdict.get(reason)]
-        is_suggested = "unread_postback" in row["reasons"] and not reasons
         is_same = reasons == row["reasons"] and all(verdict.get(name) == row[name] for name in _COMPARED)
-        if row["is_emptied"] or (row["record_id"] in hashed and not row["has_hashes"]):
+        if row["is_emptied"] or (row["record_id"] in persons and not row["has_hashes"]):
             yield "emptied"
         elif row["is_test"]:
             yield "test_order"
@@ -157,7 +160,7 @@ def _first_refusals(rows: list[dict[str, Any]], places: list[int | None], judged
         elif "unread_postback" in row["reasons"]:
             yield "no_cure" if reasons == ["unread_postback"] else None
         else:
-            yield None if is_same or is_suggested else "read_otherwise"
+            yield None if is_same else "read_otherwise"
 
 
 def _judge_drafts(drafts: list[ResendDraft], request: ResendRequest) -> list[ResendDraft]:
@@ -201,12 +204,6 @@ def _personal_records(whole: Tables, hidden: Tables) -> set[int]:
     found = set(ids.filter(whole.conversions.select(differs | has_traits).to_series()))
     for name in ("items", "passthroughs"):
         rows, others = getattr(whole, name), getattr(hidden, name)
-        found |= set(
-            rows["conversion_id"].filter(
-                rows.select(
-                    pl.any_horizontal(rows[column].ne_missing(others[column]) for column in rows.columns)
-                ).to_series()
-            )
-        )
-    numbers = whole.conversions.filter(ids.is_in(list(found)))
-    return set(numbers["record_no"])
+        differs = pl.any_horizontal(rows[column].ne_missing(others[column]) for column in rows.columns)
+        found |= set(rows["conversion_id"].filter(rows.select(differs).to_series()))
+    return set(whole.conversions.filter(ids.is_in(list(found)))["record_no"])
