@@ -6,11 +6,13 @@ nothing is left to be inferred. `as_requests` has such postbacks judged as any o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import polars as pl
 
@@ -40,6 +42,7 @@ _VERDICTS: Final = (
     *("event", "event_rule", "conversion_type", "match_type", "transaction_id", "value", "value_repaired"),
     *("currency", "currency_defaulted", "currency_repaired"),
 )
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]+")
 #: What stays as it is in a segment of a path, beside letters, digits and `-._~`.
 _PATH_MARKS: Final = "%!$&'()*+,;=:@"
 
@@ -87,9 +90,14 @@ def as_requests(postbacks: Sequence[Parameters], paths: Sequence[str]) -> pl.Dat
 
 def query_of(parameters: Parameters) -> str:
     """Returns parameters as a query, in which every sign that means something to anyone is percent-encoded."""
-    return urlencode(parameters, quote_via=quote, safe="")
+    return "&".join(f"{_encoded(name)}={_encoded(text)}" for name, text in parameters.items())
 
 
+def _encoded(text: str) -> str:
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
+
+
+@lru_cache(maxsize=4096)
 def path_of(owner: tuple[str | None, ...], ruleset: Ruleset) -> str | None:
     """Returns the collect path of an account and integration; None if one that it needs is not known.
 

@@ -18,7 +18,6 @@ from etl.reports.resend.resends import ResendPlan, plan_resends
 from etl.rules.ruleset import Ruleset
 from etl.runner.run import run_job
 from etl.runner.stage_inputs import SILENT, Progress, RunRequest
-from etl.sources.settings import with_collect_path
 from etl.warehouse.stores import Period, existing_file, is_store, open_store
 
 
@@ -75,10 +74,12 @@ def _resend_request(request: RunRequest, sending: SecondSending, folder: str, pr
     published = open_store(store)
     _check_out(sending.out, [*request.inputs, *(entry["path"] for entry in published.manifest["inputs"])])
     ruleset, notes = request.ruleset, list[str]()
-    if stores and ruleset == replace(Ruleset(), collect_path=ruleset.collect_path):
-        ruleset, notes = find_rules(published.manifest, None)
-        if request.ruleset.collect_path != Ruleset().collect_path:
-            ruleset = with_collect_path(ruleset, request.ruleset.collect_path)
+    if stores and ruleset == replace(Ruleset(), collect_path=ruleset.collect_path):  # none was given
+        found, notes = find_rules(published.manifest, None)
+        is_own_path = ruleset.collect_path != Ruleset().collect_path
+        ruleset = replace(found, collect_path=ruleset.collect_path) if is_own_path else found
+    if ruleset.digest == (published.manifest["ruleset"] or {}).get("digest"):
+        notes = []
     return ResendRequest(
         published,
         open_store(store, Period(given.since, given.until)),
