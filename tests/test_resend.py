@@ -112,6 +112,11 @@ CASES: dict[str, tuple[str, int, str]] = {
     "a macro identifies nobody": ("click_id={clickid}&value=9&transaction_id=17", 200, "unusable_identity"),
     "an address would be hashed": ("email=jo@example.com&value=9&transaction_id=18", 200, "personal_values"),
     "a trait would be hashed": ("click_id=a19&value=9&transaction_id=19&firstName=Jo", 200, "personal_values"),
+    "so would what is no trait but stands under its name": (
+        "click_id=a23&value=9&transaction_id=23&email={email}&birthdate=soon",
+        200,
+        "personal_values",
+    ),
     "an address in an item would be hashed": (
         "click_id=a20&value=9&transaction_id=20&items=[{%22name%22:%22jo@example.com%22}]",
         200,

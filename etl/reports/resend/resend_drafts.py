@@ -22,12 +22,14 @@ from etl.steps.rejections import REFUSAL_REASONS
 
 _JUNK: Final = ("unresolved_macro", "placeholder_word", "null_word", "test_value")
 _TRAITS: Final = [name for name in page.PERSONAL_TRAITS if name != "full_name"]
+_HASHES: Final = [f"{name}_sha256" for name in _TRAITS]
 #: Columns of text of a conversion in which `--pii` hides what is personal.
 _TEXTS: Final = ("match_key", "click_id", "ref_id", "event", "transaction_id", "brand_name", "country", "currency")
 #: What the row of a record and the record read again must share.
 _COMPARED: Final = ("match_type", "value")
 
-#: The columns of a conversion that a plan needs.
+#: The columns of a lost record that a plan keeps, and those of the conversion that it will be.
+_KEPT: Final = ("record_id", "findings", "source", "record_no", "table", "http_status", "event", "match_type")
 SHOWN: Final = ("event", "match_key", "value", "currency", "transaction_id", "occurred_at")
 
 
@@ -90,7 +92,7 @@ class ResendDraft(NamedTuple):
     """A lost record, and what would be sent for it.
 
     Attributes:
-        lost: A row of `find_lost`.
+        lost: Some columns of its row of `find_lost`.
         refusal: The code of the reason why nothing is sent; None if something may be.
         owner: Account and integration.
         path: The collect path of the integration.
@@ -129,15 +131,16 @@ def draft(lost: pl.DataFrame, requests: pl.DataFrame, request: ResendRequest) ->
     chosen_owner = request.options.account, request.options.integration
     drafts = []
     for row, place, refusal in zip(rows, of_rows, refusals, strict=True):
+        kept_row = {name: row[name] for name in _KEPT}
         if refusal or place is None:
-            drafts.append(ResendDraft(row, refusal))
+            drafts.append(ResendDraft(kept_row, refusal))
             continue
         owner, path = owners[place], path_of(owners[place], request.ruleset)
         is_chosen = all(wanted in (None, found) for wanted, found in zip(chosen_owner, owner, strict=True))
         if "value" in written[place] and row["currency"]:
             written[place].setdefault("currency", row["currency"])
         late = None if is_chosen and path else "no_address" if is_chosen else "not_chosen"
-        drafts.append(ResendDraft(row, late, owner, path or "", written[place]))
+        drafts.append(ResendDraft(kept_row, late, owner, path or "", written[place]))
     return _judge_drafts(drafts, request)
 
 
@@ -145,8 +148,8 @@ def _first_refusals(rows: list[dict[str, Any]], places: list[int | None], judged
     """Yields for each lost record why nothing can be sent for it, by its row and by the record read again."""
     verdicts = judged.verdicts.select(*_COMPARED, *REFUSAL_REASONS).rows(named=True)
     conversions = judged.tables.conversions
-    has_traits = pl.any_horizontal(pl.col(_TRAITS).is_not_null())
-    persons = set(conversions.filter(has_traits)["conversion_id"])
+    has_hashes = pl.any_horizontal(pl.col(_HASHES).is_not_null())
+    persons = set(conversions.filter(has_hashes)["conversion_id"])
     for row, place in zip(rows, places, strict=True):
         verdict = {} if place is None else verdicts[place]
         reasons = [reason for reason in REFUSAL_REASONS if verdict.get(reason)]
@@ -190,7 +193,9 @@ def _judge_drafts(drafts: list[ResendDraft], request: ResendRequest) -> list[Res
             needs_email = request.options.pii == "drop" and one.lost["match_type"] == "email"
             return one._replace(refusal="personal_values" if needs_email else "no_cure")
         refusal = "unusable_identity" if number in junk else "personal_values" if is_refused else None
-        return one._replace(refusal=refusal, parameters=parameters, row=rows[number], hidden=others[number])
+        row = rows[number]
+        other = row if others[number] == row else others[number]
+        return one._replace(refusal=refusal, parameters=parameters, row=row, hidden=other)
 
     found = iter([judged(number, *pair) for number, pair in enumerate(zip(going, written, strict=True), 1)])
     return [one if one.refusal else next(found) for one in drafts]

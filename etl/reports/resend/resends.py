@@ -175,7 +175,7 @@ def _keys(drafts: list[ResendDraft]) -> Iterator[tuple[object, ...]]:
     """Yields the keys of drafts that are not refused, whole and as stores without personal values have them."""
     for place, one in enumerate(drafts):
         if one.refusal is None:
-            for row in (one.row, one.hidden):
+            for row in [one.row] if one.hidden is one.row else [one.row, one.hidden]:
                 yield place, *one.owner, *(row[name] for name in KEY_COLUMNS[2:])
 
 
