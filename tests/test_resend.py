@@ -306,6 +306,7 @@ def test_a_postback_that_nothing_read_is_read_as_its_suggestion_says(tmp_path: P
     records = [
         {"msg": "GET", "req": {"link": "/acme/collect/shop?click_id=a1&conversion_type=sale&transaction_id=1"}},
         {"msg": "see /acme/collect/shop"},
+        {"at": {"msg": "POST /acme/collect/shop?click_id=a4&conversion_type=sale&transaction_id=4 HTTP/1.1"}},
         {"msg": "GET", "req": {"link": "/acme/collect/shop?click_id=a2&value=5&transaction_id=2"}},
         {"click_id": "b1"},
     ]
@@ -315,6 +316,7 @@ def test_a_postback_that_nothing_read_is_read_as_its_suggestion_says(tmp_path: P
     assert plan["refused"]["by_reason"] == {"no_cure": 1}
     assert sent(tmp_path / "out.txt") == [
         "click_id=a1&conversion_type=sale&transaction_id=1",
+        "click_id=a4&conversion_type=sale&transaction_id=4",
         "click_id=a2&conversion_type=lead&value=5&transaction_id=2",
     ]
 
@@ -366,12 +368,12 @@ def test_a_ruleset_that_compares_ids_alone_takes_the_lead_for_the_purchase(tmp_p
 
 def test_personal_values_are_whole_or_not_written(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.txt"
-    kept = planned(folder / "tables", out, *ALL, "--pii", "keep")
+    kept = planned(folder / "tables", out, "--finding", "lead_trap", "--pii", "keep")
     assert "personal_values" not in kept["refused"]["by_reason"]
     text = out.read_text(encoding="utf-8")
     assert [word in text for word in ("email=jo%40example.com", "first_name=Jo", "sha256")] == [True, True, False]
     assert out.stat().st_mode & 0o077 == 0
-    dropped = planned(folder / "tables", out, *ALL, "--pii", "drop")
+    dropped = planned(folder / "tables", out, "--finding", "lead_trap", "--pii", "drop")
     assert dropped["refused"]["by_reason"]["personal_values"] == 2  # an identity, and an item
     text = out.read_text(encoding="utf-8")
     assert ["click_id=a19" in text, "first_name" in text, "jo%40" in text] == [True, False, False]
@@ -383,9 +385,9 @@ def test_a_person_who_was_forgotten_is_not_sent_again(tmp_path: Path) -> None:
         ("click_id=b&value=5&transaction_id=2", 200),
     ]
     made_log(tmp_path / "a.log", *rows, ("value=5&transaction_id=3&clickkid=c&firstName=Jo&x=jo@example.com", 400))
-    etl.load(tmp_path / "a.log", tmp_path / "warehouse")
-    run("forget-person", tmp_path / "warehouse", "--person", "jo@example.com", "--apply")
-    plan = planned(tmp_path / "warehouse", tmp_path / "out.txt", *ALL, "--pii", "keep")
+    etl.run(tmp_path / "a.log", tmp_path / "tables")
+    run("forget-person", tmp_path / "tables", "--person", "jo@example.com", "--apply")
+    plan = planned(tmp_path / "tables", tmp_path / "out.txt", *ALL, "--pii", "keep")
     assert plan["refused"]["by_reason"] == {"emptied": 2}
     assert "jo%40" not in (tmp_path / "out.txt").read_text(encoding="utf-8")
 

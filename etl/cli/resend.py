@@ -50,8 +50,7 @@ def resend(
 ) -> None:
     """Write what was lost or misread as the postbacks that it should have been; nothing is sent.
 
-    Each postback is read again from its input and corrected as its finding says. What cannot be sent again without harm
-    is refused, and counted by reason.
+    Each postback is read again from its input and corrected. What a second sending would harm is refused, by reason.
     """
     from etl.cli import terminal
     from etl.cli.progress import report_progress

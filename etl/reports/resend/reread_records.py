@@ -72,8 +72,8 @@ def _read_suggested(requests: pl.DataFrame, lost: pl.DataFrame, reading: ReadOpt
     if not unread.height:
         return requests
     known = requests.join(unread.select(*_KEYS, "suggestion"), on=_KEYS, how="inner", maintain_order="left")
-    parts = list(_read_by_columns(known, reading))
-    return pl.concat([requests.join(unread, on=_KEYS, how="anti"), *parts])
+    read = pl.concat([REQUESTS.empty(), *_read_by_columns(known, reading)])
+    return pl.concat([requests.join(read, on=_KEYS, how="anti"), read])
 
 
 def _read_by_columns(unread: pl.DataFrame, reading: ReadOptions) -> Iterator[pl.DataFrame]:
@@ -87,5 +87,7 @@ def _read_by_columns(unread: pl.DataFrame, reading: ReadOptions) -> Iterator[pl.
         item = Input("suggested", InMemory(lines.encode()))
         records = open_records(item, 1, ReadOptions("jsonl", None, settings, reading.max_record_bytes))
         read = pl.concat([REQUESTS.empty(), *records.batches])
+        if read.height != rows.height:
+            continue
         at = read["received_at"].zip_with(read["received_at"].is_not_null(), rows["received_at"])
         yield read.with_columns(*rows.select(_LINEAGE), at).select(REQUESTS.names)
