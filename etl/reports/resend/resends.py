@@ -25,6 +25,7 @@ from etl.schema import CONVERSIONS
 
 _RECORDS_PER_BATCH: Final = 20_000
 _SOURCE_KEY: Final = ("source", "source_digest", "record_no")
+_KEYS: Final = {"place": pl.Int64} | {name: CONVERSIONS.schema[name] for name in KEY_COLUMNS}
 
 
 class Resend(NamedTuple):
@@ -123,9 +124,8 @@ def plan_resends(request: ResendRequest) -> ResendPlan:
     drafts: dict[str, ResendDraft] = {}
     for start in range(0, found.height, _RECORDS_PER_BATCH):
         part = slice(start, start + _RECORDS_PER_BATCH)
-        drafts |= {
-            one.lost["record_id"]: one for one in draft(found[part], aligned[part].select(requests.columns), request)
-        }
+        batch = draft(found[part], aligned[part].select(requests.columns), request)
+        drafts |= {one.lost["record_id"]: one for one in batch}
     for row in lost.iter_rows(named=True):
         drafts.setdefault(row["record_id"], ResendDraft(row, unread.get(row["source"], "read_otherwise")))
     return _settle([drafts[name] for name in lost["record_id"]], request, [*request.notes, *notes])
@@ -166,9 +166,6 @@ def _key(one: ResendDraft, transaction_id: str | None, ruleset: Ruleset) -> tupl
     if transaction_id is None:
         return *one.owner, event, one.row.get("match_key"), one.row.get("value"), one.row.get("currency")
     return *one.owner, event if ruleset.dedup_scope == "event" else None, transaction_id
-
-
-_KEYS: Final = {"place": pl.Int64} | {name: CONVERSIONS.schema[name] for name in KEY_COLUMNS}
 
 
 def _keys(drafts: list[ResendDraft]) -> Iterator[tuple[object, ...]]:
