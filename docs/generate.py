@@ -24,6 +24,10 @@ import etl
 from etl.cli.schema import SchemaFormat, render_tables
 from etl.reports.audit.catalogue import ANSWERS
 from etl.reports.reconcile.causes import CAUSES
+from etl.reports.resend.lost_records import LOSSES
+from etl.reports.resend.platform_windows import READ_ON, WINDOWS
+from etl.reports.resend.resend_drafts import REFUSALS
+from etl.reports.resend.resend_formats import RESEND_FORMATS
 from etl.rules.page import REJECTIONS, SKIPS
 from etl.rules.ruleset import SWITCHES
 from etl.rules.vendors import shipped_names
@@ -263,6 +267,23 @@ PARTS: dict[str, Callable[[], str]] = {
     "questions": lambda: rows(
         "number | key | question",
         [(str(number), f"`{row.key}`", row.question) for number, row in enumerate(ANSWERS, 1)],
+    ),
+    "losses": lambda: rows(
+        "finding | question of the audit | what was lost, and what is sent",
+        [(f"`{row.name}`", f"`{row.answer}`", row.what) for row in LOSSES],
+    ),
+    "resend refusals": lambda: rows(
+        "reason | meaning | what to do", [(f"`{row.code}`", row.meaning, row.way_out) for row in REFUSALS]
+    ),
+    "resend formats": lambda: rows(
+        "format | suffix | what it is", [(f"`{row.name}`", f"`{row.suffix}`", row.what) for row in RESEND_FORMATS]
+    ),
+    "windows": lambda: (
+        rows(
+            "platform | days | from the | source",
+            [(row.platform, str(row.days), row.begins, row.source) for row in WINDOWS],
+        )
+        + f"\n\nThe sources were read on {READ_ON}."
     ),
     "causes": lambda: rows("cause | meaning", [(f"`{row.name}`", row.meaning) for row in CAUSES]),
     "metrics": lambda: rows(

@@ -30,6 +30,8 @@ from etl.reports.inspect import inspect_inputs
 from etl.reports.reconcile.matching import Tolerance
 from etl.reports.reconcile.reconciliation import ReconcileRequest, Reconciliation
 from etl.reports.reconcile.reconciliation import reconcile as reconcile_tables
+from etl.reports.resend.resends import ResendPlan
+from etl.reports.resend.second_sending import SecondSending, write_resends
 from etl.reports.what_if import Comparison, compare_rulesets
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset
@@ -287,6 +289,36 @@ def what_if(inputs: Inputs, ruleset: str | Ruleset, other: str | Ruleset | None 
     with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder:
         request = _request(expand_stores(_texts(inputs)), options, _names(RunOptions), folder)
         return compare_rulesets(request, rulesets)
+
+
+def resend(
+    inputs: Inputs,
+    out: str | Path,
+    findings: Sequence[str],
+    *,
+    form: str | None = None,
+    base_url: str = "https://example.com",
+    now: Day | None = None,
+    without_id: bool = False,
+    **options: Any,
+) -> ResendPlan:
+    """Writes what was lost as the postbacks that it should have been, unsent: what `postback-etl resend` does.
+
+    Args:
+        inputs: A store; or a file, folder, glob or address, or several, which are run first.
+        out: The file to write.
+        findings: What was lost, such as `lead_trap`.
+        form: `urls`, `jsonl`, `curl` or `csv`; by default the suffix of the file decides.
+        base_url: Where the postbacks would be sent.
+        now: When they would be sent; now by default.
+        without_id: Also write what a second sending would count twice.
+        **options: Fields of `RunOptions`; `account`, `integration`, `since` and `until` choose what is written.
+
+    Raises:
+        EtlError: There is no such finding, the inputs cannot be read, or the file cannot be written.
+    """
+    sending = SecondSending(tuple(findings), Path(out), form, base_url, instant_of("now", now), without_id)
+    return write_resends(_request(inputs, options, _names(RunOptions)), sending)
 
 
 def replay(into: str | Path, ruleset: str | Ruleset, *, reasons: Sequence[str] = (), dry_run: bool = False) -> Summary:

@@ -141,7 +141,7 @@ FLOORS: Final = (
             _room(
                 "reports",
                 "what inputs hold, what another ruleset would change, the rules",
-                "display record_counts inspect rulebook what_if",
+                "display record_counts source_records inspect rulebook what_if",
             ),
             _room(
                 "reports/audit",
@@ -154,6 +154,12 @@ FLOORS: Final = (
                 "reports/explain",
                 "what a record becomes, rule by rule",
                 "explanation wording parameter_steps steps targets __init__",
+            ),
+            _room(
+                "reports/resend",
+                "what was lost, as the postbacks that it should have been",
+                "platform_windows lost_records reread_records corrected_postbacks recorded_keys resend_drafts resends"
+                " resend_formats second_sending",
             ),
             _room(
                 "reports/reconcile",
@@ -174,7 +180,7 @@ FLOORS: Final = (
                 "cli",
                 "the command: parse, call, print",
                 "standard_streams terminal schema rules messages summary progress run_context options audit explain"
-                " inspect reconcile run what_if load backfill export forget_person loads replay upkeep __init__",
+                " inspect reconcile run what_if resend load backfill export forget_person loads replay upkeep __init__",
             ),
         ),
     ),

@@ -25,6 +25,7 @@ from etl.cli.load import load
 from etl.cli.loads import loads
 from etl.cli.reconcile import reconcile
 from etl.cli.replay import replay
+from etl.cli.resend import resend
 from etl.cli.rules import rules
 from etl.cli.run import run
 from etl.cli.schema import schema
@@ -47,6 +48,7 @@ app.command(no_args_is_help=True)(inspect)
 app.command("what-if", no_args_is_help=True)(what_if)
 app.command(no_args_is_help=True)(audit)
 app.command(no_args_is_help=True)(reconcile)
+app.command(no_args_is_help=True)(resend)
 app.command(no_args_is_help=True)(load)
 app.command(no_args_is_help=True)(backfill)
 app.command(no_args_is_help=True)(replay)

@@ -63,6 +63,7 @@ def print_overview(report: Report) -> None:
     """Prints what is lost on one screen: a finding with its money and cure each, the most money first."""
     from etl.cli.terminal import shown, table_console
     from etl.reports.audit.question import money_text, plural
+    from etl.reports.resend.lost_records import LOSSES
 
     out = table_console()
     for note in report.notes:
@@ -80,9 +81,14 @@ def print_overview(report: Report) -> None:
     if nothing:
         out.print(shown(f"Nothing is lost by: {nothing}.", "dim"))
     first = report.findings[0] if report.findings else funnel
-    out.print(
-        shown(f"Tables and examples: postback-etl audit {shlex.quote(report.store)} --answer {first.answer.key}", "dim")
-    )
+    store = shlex.quote(report.store)
+    out.print(shown(f"Tables and examples: postback-etl audit {store} --answer {first.answer.key}", "dim"))
+    known = {row.answer for row in LOSSES} - {funnel.answer.key}
+    curable = [one.answer.key for one in report.findings if one.answer.key in known]
+    if curable:
+        out.print(
+            shown(f"Send again what was lost: postback-etl resend {store} --finding {curable[0]} --out FILE", "dim")
+        )
 
 
 def print_report(report: Report, rows: int) -> None:

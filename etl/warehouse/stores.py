@@ -78,7 +78,7 @@ def expand_stores(inputs: list[str]) -> list[str]:
         UsageError: A store holds records of standard input, or has no inputs.
         OutputError: A warehouse cannot be read.
     """
-    return [name for text in inputs for name in (_inputs_of(text) if _is_store(text) else [text])]
+    return [name for text in inputs for name in (_inputs_of(text) if is_store(text) else [text])]
 
 
 def existing_file(place: str) -> Path | None:
@@ -89,7 +89,7 @@ def existing_file(place: str) -> Path | None:
         return None
 
 
-def _is_store(text: str) -> bool:
+def is_store(text: str) -> bool:
     """Returns whether a text names a warehouse, or a folder with a manifest."""
     if _is_stored(text):
         return not set("*?[") & set(text) and is_warehouse(text)

@@ -104,7 +104,7 @@ def _failures(frames: Frames) -> pl.DataFrame:
 
 def _try_hash() -> pl.Expr:
     """Hashes what the tries of one postback share; null if it has neither a transaction id nor a match key."""
-    ids = pl.col("transaction_id").map_batches(_usable_ids, return_dtype=pl.String, is_elementwise=True)
+    ids = pl.col("transaction_id").map_batches(usable_ids, return_dtype=pl.String, is_elementwise=True)
     by_id = pl.struct(*INTEGRATION_KEYS, pl.lit("id").alias("kind"), ids.alias("key")).hash(seed=0)
     by_key = pl.struct(*INTEGRATION_KEYS, pl.lit("key").alias("kind"), pl.col("match_key").alias("key"), "value").hash(
         seed=0
@@ -112,7 +112,7 @@ def _try_hash() -> pl.Expr:
     return pl.when(ids.is_not_null()).then(by_id).when(pl.col("match_key").is_not_null()).then(by_key)
 
 
-def _usable_ids(ids: pl.Series) -> pl.Series:
+def usable_ids(ids: pl.Series) -> pl.Series:
     """Trims transaction ids; macros, placeholder words and null words become null."""
     return ids.str.strip_chars().set(placeholders.is_junk_id(ids), None)
 

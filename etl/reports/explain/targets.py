@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from etl.errors import FormatError, InputError, UsageError
+from etl.reports.source_records import open_records, reading_of, source_input
 from etl.runner.published_tables import read
 from etl.schema import REQUESTS
 from etl.sources.detection import Detected
-from etl.sources.formats.registry import BY_NAME
-from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
-from etl.sources.splits import read_split
-from etl.sources.storage.decompress import survey
-from etl.sources.storage.inputs import STANDARD_INPUT, Input, found_inputs
+from etl.sources.planning import ReadOptions
+from etl.sources.storage.inputs import STANDARD_INPUT, Input
 from etl.sources.storage.locations import InMemory
 from etl.warehouse.stores import existing_file, open_store
 
@@ -103,7 +100,7 @@ def _is_folder(place: str) -> bool:
 def _find_text(item: Input, reading: ReadOptions) -> Target:
     """Reads the first record of a text that is not blank, a comment or a header."""
     try:
-        detected, codec, batches = _open_input(item, 1, reading)
+        detected, codec, batches = open_records(item, 1, reading)
     except FormatError as error:
         if "no known format" not in error.problem:
             raise
@@ -129,15 +126,8 @@ def _find_record(place: str, number: int, reading: ReadOptions, digest: str | No
         reading: How the input is read.
         digest: The digest that the input must have; None: any.
     """
-    root = place if _OBJECT_STORE.match(place) else str(existing_file(place) or place)
-    with found_inputs([root], Path(os.devnull)) as (inputs, _):
-        item = next((item for item in inputs if item.source == place), None)
-        if item is None:
-            raise InputError(
-                f"{root} holds no {place.removeprefix(root + '/')}.",
-                f"Name one of its files, such as {inputs[0].source}.",
-            )
-        detected, codec, batches = _open_input(item, number, reading, digest)
+    with source_input(place) as item:
+        detected, codec, batches = open_records(item, number, reading, digest)
         last = 0
         for requests in batches:
             found = requests.filter(pl.col("record_no") == number)
@@ -146,20 +136,6 @@ def _find_record(place: str, number: int, reading: ReadOptions, digest: str | No
             last = requests["record_no"][-1] if requests.height else last
     hint = f"Its records are numbered from 1 to {last:,}." if last else "It holds no records."
     raise InputError(f"{place} has no record {number:,}.", hint)
-
-
-def _open_input(
-    item: Input, number: int, reading: ReadOptions, digest: str | None = None
-) -> tuple[Detected, str, Iterator[pl.DataFrame]]:
-    """Opens an input: its format, its compression, and its records from the split that holds a record number on."""
-    surveyed = survey(item.path, item.source, SPLIT_BYTES)
-    if digest not in (None, surveyed.digest):
-        raise InputError(f"{item.source} has changed since the row was written.", "Name the tables of a new run.")
-    detected = find_format(item, surveyed.codec, surveyed.samples, reading)
-    splits = list(plan_splits(item, surveyed, detected, reading))
-    first = max(place for place, split in enumerate(splits) if split.first_record <= max(number, 1))
-    batches = (requests for split in splits[first:] for requests, _ in read_split(split))
-    return detected, surveyed.codec, batches
 
 
 def _find_row(store: str, row_id: str, reading: ReadOptions) -> Target:
@@ -180,7 +156,5 @@ def _find_row(store: str, row_id: str, reading: ReadOptions) -> Target:
     known: dict[str, Any] = next(
         (entry for entry in opened.manifest["inputs"] if entry["digest"] == row["source_digest"]), {}
     )
-    if reading.format == "auto" and reading.log_format is None and known.get("format") in BY_NAME:
-        reading = reading._replace(format=known["format"])
-    target = _find_record(row["source"], row["record_no"], reading, row["source_digest"])
+    target = _find_record(row["source"], row["record_no"], reading_of(known, reading), row["source_digest"])
     return target._replace(table=table, written=row, ruleset=known.get("ruleset") or opened.manifest["ruleset"])
