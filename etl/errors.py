@@ -38,8 +38,18 @@ def choices(name: str, known: Iterable[str], what: str) -> str:
         "Did you mean 'combined'? Known formats: combined, jsonl."
     """
     names = list(known)
-    near = difflib.get_close_matches(name, names, 1)
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"{what}: {', '.join(names)}."
+    return f"{nearest(name, names)}{what}: {', '.join(names)}."
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns the question whether the known name was meant that is like an unknown one; empty if none is.
+
+    Examples:
+        >>> nearest("comined", ["combined", "jsonl"])
+        "Did you mean 'combined'? "
+    """
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 class EtlError(Exception):

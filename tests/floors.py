@@ -117,7 +117,7 @@ FLOORS: Final = (
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
                 "engine counts hash_set parquet publish published_tables staged_parts tasks unknown_inputs"
-                " threads stage_inputs surveyed_records quiet_inputs run",
+                " threads stage_inputs surveyed_records quiet_inputs rehearsal run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),
@@ -168,8 +168,9 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "standard_streams terminal schema rules messages summary progress run_context options audit explain"
-                " inspect reconcile run what_if load backfill export forget_person loads replay upkeep __init__",
+                "standard_streams terminal schema rules messages configuration summary progress run_context options"
+                " config audit explain inspect reconcile run what_if load backfill export forget_person loads replay"
+                " upkeep __init__",
             ),
         ),
     ),

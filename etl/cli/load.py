@@ -16,7 +16,7 @@ Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// ad
 def load(
     inputs: options.Inputs,
     into: Into,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: options.DryRun = False,
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
     *,
     typed: options.Typed,

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
@@ -32,10 +33,14 @@ class Mode:
     Attributes:
         is_json: One JSON object a line for programs, instead of text for people.
         is_debug: Errors show their traceback.
+        has_events: The arguments say who reads the messages.
+        origins: Where options stand that are not on the command line: by flag, the file or the environment variable.
     """
 
     is_json: bool = False
     is_debug: bool = False
+    has_events: bool = False
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 MODE: Final = Mode()
@@ -50,6 +55,15 @@ def set_mode(arguments: Sequence[str]) -> None:
         joined & {*words}
     )
     MODE.is_debug = "--debug" in words
+    MODE.has_events = any(word.partition("=")[0] == "--events" for word in words)
+    MODE.origins = {}
+
+
+def take_over(origins: Mapping[str, str], *, events: Collection[str], is_debug: bool) -> None:
+    """Takes over what stands outside of the arguments: where options stand, who reads the messages, and --debug."""
+    MODE.origins = origins
+    MODE.is_json |= JSON in events and not MODE.has_events
+    MODE.is_debug |= is_debug
 
 
 def say(event: str, *lines: str, level: str = "info", **fields: Any) -> None:
@@ -92,8 +106,9 @@ def fail(error: Exception) -> int:
     if hasattr(error, "format_message") and not MODE.is_json:
         return _show_usage(error)
     failure = _as_etl_error(error)
-    known = {"error": failure.problem, "hint": failure.hint, "exit_code": failure.exit_code}
-    lines: Sequence[str] = [f"error: {failure.problem}", f"       {failure.hint}"]
+    hint = failure.hint + (_origin(failure.problem) if isinstance(failure, UsageError) else "")
+    known = {"error": failure.problem, "hint": hint, "exit_code": failure.exit_code}
+    lines: Sequence[str] = [f"error: {failure.problem}", f"       {hint}"]
     if MODE.is_debug or failure.hint == _DEFECT:
         trace = masked("".join(traceback.format_exception(error)).rstrip())
         known, lines = {**known, "traceback": trace}, trace.split("\n")
@@ -105,9 +120,15 @@ def _show_usage(error: Any) -> int:
     """Shows an error of the parser with the usage of the command; an argument in it may be the name of a file."""
     from typer.rich_utils import rich_format_error
 
-    error.message = visible(error.message)
+    error.message = visible(error.message + _origin(error.format_message()))
     rich_format_error(error)
     return int(error.exit_code)
+
+
+def _origin(problem: str) -> str:
+    """Says where the options stand that an error names, if that is not the command line."""
+    named = [flag for flag in MODE.origins if re.search(rf"{flag}(?![\w-])", problem)]
+    return "".join(f" {flag} comes from {MODE.origins[flag]}." for flag in named)
 
 
 def _as_etl_error(error: Exception) -> EtlError:

@@ -60,6 +60,7 @@ MaxUnread = Annotated[
     typer.Option(metavar="N|P%", help="Exit 3 if more records of an input are postbacks that nothing read."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Events = Annotated[
     EventsMode, typer.Option("--events", help="Standard error for people, or a JSON object a line for programs.")

@@ -14,6 +14,7 @@ from etl.cli import options
 def run(
     inputs: options.Inputs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
+    dry_run: options.DryRun = False,
     *,
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
@@ -29,11 +30,12 @@ def run(
 ) -> None:
     """Read logs or dumps and write the tables conversions, items, passthroughs and rejections."""
     from etl.cli.run_context import Telling, watched
-    from etl.cli.summary import say_summary, write_summary
+    from etl.cli.summary import say_plan, say_summary, write_summary
     from etl.errors import UsageError
+    from etl.runner.rehearsal import rehearse_run
     from etl.runner.run import run_job
 
-    with watched("run", out, Telling(quiet, metrics, openlineage)) as watch:
+    with watched("run", out, Telling(quiet, metrics, openlineage, dry_run)) as watch:
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
         if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
@@ -42,9 +44,12 @@ def run(
             )
         request = typed.request(inputs, out)
         with watch.at_work() as progress:
-            watch.outcome = outcome = run_job(request, progress)
+            watch.outcome = outcome = (rehearse_run if dry_run else run_job)(request, progress)
         if summary is not None:
             write_summary(outcome, summary)
+        if dry_run:
+            say_plan(outcome)
+            return
         say_summary(outcome, out, is_quiet=quiet)
         rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
         if limit and rejected > limit(judged):

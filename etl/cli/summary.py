@@ -62,6 +62,18 @@ def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
         )
 
 
+def say_plan(plan: dict[str, Any]) -> None:
+    """Writes what a run would do with each input to standard output, a line each, and the plan as an event."""
+    for item in plan["inputs"]:
+        form = f"carried by {item['carrier']}, format {item['format']}" if item["carrier"] else item["format"]
+        count = "" if item["records_surveyed"] is None else f", {item['records_surveyed']:,} records"
+        same = f" (the same bytes as {item['same_as']})" if "same_as" in item else ""
+        terminal.write_line(f"read   {item['path']}: {form}{count}, {item['bytes']:,} bytes{same}")
+    for path in plan["left_out"]:
+        terminal.write_line(f"skip   {path}: it is in no known format")
+    messages.say("done", **plan)
+
+
 def _shown(summary: dict[str, Any], out: Path) -> list[str]:
     """Formats a summary as lines of text; of the inputs, only the first 20."""
     return [

@@ -1,0 +1,49 @@
+"""A dry run: finds the inputs and their formats as a run does, and refuses what it would refuse. Writes nothing.
+
+A run may refuse an input later, when it has read all of it: too few records match its format.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from etl.runner.publish import check_destination
+from etl.runner.quiet_inputs import warn_of_passed_over, warn_of_unknown
+from etl.runner.stage_inputs import SILENT, PlannedInput, Progress, RunRequest, plan_inputs, survey_inputs
+from etl.sources.storage.inputs import found_inputs
+
+
+def rehearse_run(request: RunRequest, progress: Progress = SILENT) -> dict[str, Any]:
+    """Finds what a run would read.
+
+    Returns:
+        `inputs`, each with path, digest, carrier, format, compression and bytes, and the number of records where the
+        survey shows it; `left_out` and `passed_over` as in the summary of a run.
+
+    Raises:
+        EtlError: The run would end with this error.
+    """
+    check_destination(request.out)
+    with found_inputs(list(request.inputs), request.out) as (inputs, passed_over):
+        plans = plan_inputs(survey_inputs(inputs, request, progress), request)
+        warn_of_passed_over(passed_over, progress)
+        warn_of_unknown(plans, progress)
+        return {
+            "inputs": [_described(plan) for plan in sorted(plans.planned, key=lambda plan: plan.input.source)],
+            "left_out": [one.input.source for one in plans.unknown],
+            "passed_over": [one._asdict() for one in passed_over],
+        }
+
+
+def _described(plan: PlannedInput) -> dict[str, Any]:
+    """Returns the entry of an input: what the summary of a run also says of it."""
+    return {
+        "path": plan.input.source,
+        "digest": plan.survey.digest,
+        "carrier": ", ".join(plan.detected.carriers) or None,
+        "format": plan.detected.row.name,
+        "compression": plan.survey.codec,
+        "bytes": plan.survey.stored_bytes,
+        "records_surveyed": plan.records,
+        **({"same_as": plan.same_as} if plan.same_as else {}),
+    }
