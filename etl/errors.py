@@ -143,3 +143,13 @@ def visible(text: str) -> str:
 def _escape(code: int) -> str:
     """Returns the escape of a character's code."""
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def plural(count: int, singular: str, plural_form: str | None = None) -> str:
+    """Formats a count with its noun.
+
+    Examples:
+        >>> plural(1, "file"), plural(2000, "day")
+        ('1 file', '2,000 days')
+    """
+    return f"{count:,} {singular if count == 1 else plural_form or singular + 's'}"

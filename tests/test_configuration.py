@@ -158,7 +158,7 @@ def test_a_dry_run_says_what_it_would_read_and_writes_nothing(folder: Path) -> N
     (folder / "b.txt").write_text("nothing that is known\n" * 9, encoding="utf-8")
     finished = run("run", ".", "--dry-run", cwd=folder)
     assert finished.stdout.decode().splitlines() == [
-        "read   a.log: combined, 1 records, 113 bytes",
+        "read   a.log: combined, 1 record, 113 bytes",
         "skip   b.txt: it is in no known format",
     ]
     assert not (folder.parent / "tables").exists()

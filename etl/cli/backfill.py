@@ -14,6 +14,7 @@ import typer
 
 from etl.cli import messages, options, terminal
 from etl.cli.load import Into
+from etl.errors import plural
 
 if TYPE_CHECKING:
     from etl.warehouse.backfill import DayReport
@@ -96,7 +97,9 @@ def backfill(
         watch.outcome = sum_reports(reports) | {"days": len(days), "days_failed": len(failed)}
         messages.say("done", **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
-            problem = f"{len(failed)} of {len(days)} days failed: {', '.join(f'{day.day}' for day in failed)}."
+            problem = (
+                f"{len(failed)} of {plural(len(days), 'day')} failed: {', '.join(f'{day.day}' for day in failed)}."
+            )
             raise EtlError(problem, _way_out(failed))
         total = watch.outcome
         if limit and total["rejections"] > limit(total["records"] - total["skipped"]):
@@ -129,10 +132,12 @@ def _line(day: DayReport, *, is_failed: bool) -> str:
         return f"{day.day}  failed after {day.seconds:.1f} s: {day.error}"
     if day.is_missing:
         return f"{day.day}  no input"
-    known = f", {day.known:,} known {'input' if day.known == 1 else 'inputs'}" if day.known else ""
+    known = f", {plural(day.known, 'known input')}" if day.known else ""
     if known and not day.records:
         return f"{day.day}  loaded before{known}"
-    return f"{day.day}  {day.records:,} records, {day.rejections:,} rejections{known}, {day.seconds:.1f} s"
+    return (
+        f"{day.day}  {plural(day.records, 'record')}, {plural(day.rejections, 'rejection')}{known}, {day.seconds:.1f} s"
+    )
 
 
 def _zone(name: str) -> Any:

@@ -10,6 +10,7 @@ import typer
 
 from etl.cli import messages, options, terminal
 from etl.cli.load import Into
+from etl.errors import plural
 
 
 def export(
@@ -28,7 +29,7 @@ def export(
     end = options.read_day("--until", until) if until else None
     for table in exported(into, Path(os.path.abspath(out)), first, end, unshown()):
         terminal.write_line(
-            f"{table.table}: {table.written:,} days written, with {table.rows:,} rows; {table.removed:,} removed, "
-            f"{table.kept:,} unchanged"
+            f"{table.table}: {plural(table.written, 'day')} written, with {plural(table.rows, 'row')}; "
+            f"{table.removed:,} removed, {table.kept:,} unchanged"
         )
     messages.say("done", warehouse=into, out=str(out))

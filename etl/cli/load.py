@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from etl.cli import messages, options, terminal
+from etl.cli.summary import balance
+from etl.errors import plural
 
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
@@ -63,21 +65,19 @@ def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
 
 
 def _line(item: dict[str, Any]) -> str:
-    piped = f", {item['bytes']:,} bytes through a pipe" if item.get("is_spooled") else ""
+    piped = f", {plural(item['bytes'], 'byte')} through a pipe" if item.get("is_spooled") else ""
     return f"{item['action']:<6}  {item['path']}: {item['why']}{piped}"
 
 
 def _shown(report: dict[str, Any]) -> list[str]:
     """Lists what was done with each input, and the counts."""
     many = len(report["inputs"]) - 20
-    lines = [_line(item) for item in report["inputs"][:20]] + ([f"and {many} more inputs"] if many > 0 else [])
-    lines.append(
-        "{records:,} records = {conversions:,} conversions + {rejections:,} rejections + {skipped:,} skipped".format(
-            **report
-        )
+    lines = [_line(item) for item in report["inputs"][:20]] + (
+        [f"and {plural(many, 'more input')}"] if many > 0 else []
     )
+    lines.append(balance(report["records"], report["conversions"], report["rejections"], report["skipped"]))
     if report["demoted"] or report["promoted"]:
         lines.append(
-            f"  of earlier rows {report['demoted']:,} became duplicates and {report['promoted']:,} conversions"
+            f"  of earlier rows, {report['demoted']:,} now a duplicate and {report['promoted']:,} now a conversion"
         )
     return lines

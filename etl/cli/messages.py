@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,9 +75,45 @@ def say(event: str, *lines: str, level: str = "info", **fields: Any) -> None:
 
         safe = {name: _safe(value) if isinstance(value, str) else value for name, value in fields.items()}
         lines = (json_text({"ts": datetime.now(UTC), "level": level, "event": event, **safe}),)
+    width = None if MODE.is_json else _width()
     for line in lines:
-        sys.stderr.write(f"{visible(line)}\n")
+        for part in folded(visible(line), width):
+            sys.stderr.write(f"{part}\n")
     sys.stderr.flush()
+
+
+def _width() -> int | None:
+    """Returns the width of the terminal at standard error; None if there is none: programs read whole lines."""
+    try:
+        return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    except ValueError:  # closed
+        return None
+
+
+#: The space before a count in a list, such as `null_word 15, not_scalar 6`.
+_COUNT: Final = re.compile(r" (?=[0-9][0-9,.]*(?:, |$))")
+_LABEL: Final = re.compile(r"(?:error|warning): | *")
+
+
+def folded(line: str, width: int | None) -> list[str]:
+    """Folds a line at words, under its label or two columns further; a word that is longer than a line stays whole.
+
+    Examples:
+        >>> folded("warning: 3 inputs are left out", 24)
+        ['warning: 3 inputs are', '         left out']
+    """
+    if width is None or len(line) <= width:
+        return [line]
+    label = _LABEL.match(line)
+    indent = len(label[0]) + (0 if label[0].strip() else 2) if label else 0
+    fit = textwrap.TextWrapper(
+        width,
+        subsequent_indent=" " * min(indent, width // 2),
+        drop_whitespace=True,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [part.replace("\0", " ") for part in fit.wrap(_COUNT.sub("\0", line))]
 
 
 def _safe(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from etl.cli.messages import JSON
+from etl.errors import plural
 from etl.options import FLAGS, RunOptions, instant_of
 
 if TYPE_CHECKING:
@@ -254,7 +255,8 @@ def refuse_rejected(rejected: int, max_rejected: str | None, what: str) -> None:
     from etl.cli import messages
 
     messages.warn(
-        f"{rejected:,} records were rejected; --max-rejected {max_rejected} allows fewer. {what}", exit_code=3
+        f"{plural(rejected, 'record')} rejected; --max-rejected {max_rejected} allows fewer. {what}",
+        exit_code=3,
     )
     raise typer.Exit(3)
 

@@ -50,7 +50,7 @@ def run(
         if dry_run:
             say_plan(outcome)
             return
-        say_summary(outcome, out, is_quiet=quiet)
+        say_summary(outcome, out, request.options.default_currency, is_quiet=quiet)
         rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
         if limit and rejected > limit(judged):
             options.refuse_rejected(rejected, max_rejected, "The tables are published.")

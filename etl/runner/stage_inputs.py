@@ -175,7 +175,7 @@ def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
 def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) -> list[SurveyedInput]:
     """Reads the inputs once, for their digests, and marks inputs that have the same bytes as an earlier input."""
     progress.begin("surveying", stored_bytes(inputs))
-    surveys = map_in_threads(_survey_input, inputs, request.jobs)
+    surveys = map_in_threads(lambda item: _survey_input(item, progress), inputs, request.jobs)
     surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
     for item, found in zip(inputs, surveys, strict=True):
@@ -187,7 +187,7 @@ def survey_inputs(inputs: list[Input], request: RunRequest, progress: Progress) 
     return surveyed
 
 
-def _survey_input(item: Input) -> Survey:
+def _survey_input(item: Input, progress: Progress) -> Survey:
     """Surveys an input.
 
     Raises:
@@ -197,6 +197,7 @@ def _survey_input(item: Input) -> Survey:
     found = survey(item.path, item.source, SPLIT_BYTES)
     if item.archive is not None and has_changed(item.path, item.archive):
         raise ChangedInputError.of(item.source)
+    progress.advance(found.stored_bytes, 0)
     return found
 
 
