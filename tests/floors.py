@@ -130,8 +130,8 @@ FLOORS: Final = (
                 "warehouse",
                 "loads, each once, in Delta tables",
                 "table_layout file_storage delta snapshots stores export load_duplicates file_writer row_changes verify"
-                " rejudge load_decisions backfill load_history load maintenance replay table_files erased_files"
-                " forget_person retention",
+                " rejudge load_decisions backfill load_history load expectations maintenance replay table_files"
+                " erased_files forget_person retention",
             ),
         ),
     ),
@@ -169,8 +169,8 @@ FLOORS: Final = (
                 "cli",
                 "the command: parse, call, print",
                 "standard_streams terminal schema rules messages configuration summary progress run_context options"
-                " config audit explain inspect reconcile run what_if load backfill export forget_person loads replay"
-                " upkeep __init__",
+                " expectation config audit explain inspect reconcile run what_if load backfill export forget_person"
+                " loads replay upkeep __init__",
             ),
         ),
     ),

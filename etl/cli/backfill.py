@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from etl.cli import messages, options, terminal
+from etl.cli.expectation import Expect, Expectation, ExpectFail
 from etl.cli.load import Into
 from etl.errors import plural
 
@@ -49,6 +50,8 @@ def backfill(
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
     max_unread: options.MaxUnread = "0",
+    expect: Expect = None,
+    expect_fail: ExpectFail = False,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
@@ -76,8 +79,9 @@ def backfill(
         fill_template(template, began, ZoneInfo("UTC"))
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
+        expectation = Expectation.of(expect, is_required=expect_fail)
         typed.request([], Path())
-        reports, failed = [], []
+        reports, failed, too_little = [], [], []
         messages.warn_if_slow()
 
         def load_day(argument: str) -> dict[str, Any]:
@@ -85,6 +89,7 @@ def backfill(
             with _signals_restored(), watch.at_work() as progress:
                 watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
             watch.outcome = None  # the report of all days is not complete yet
+            too_little.append(expectation.check(into, report))
             reports.append(report)
             return report
 
@@ -107,6 +112,8 @@ def backfill(
                 total["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
             )
         options.refuse_unread(total["inputs"], max_unread or "0", "The warehouse holds the loaded rows nevertheless.")
+        if any(too_little):
+            raise typer.Exit(3)
 
 
 @contextmanager

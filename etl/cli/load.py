@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from etl.cli import messages, options, terminal
+from etl.cli.expectation import Expect, Expectation, ExpectFail
 from etl.cli.summary import balance
 from etl.errors import plural
 
@@ -24,6 +25,8 @@ def load(
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
     max_unread: options.MaxUnread = "0",
+    expect: Expect = None,
+    expect_fail: ExpectFail = False,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
@@ -41,9 +44,11 @@ def load(
     with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
+        expectation = Expectation.of(expect, is_required=expect_fail)
         request = typed.request(inputs, Path())
         with watch.at_work() as progress:
             watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
+        is_too_little = expectation.check(into, report)
         if dry_run:
             for item in report["inputs"]:
                 terminal.write_line(_line(item))
@@ -55,6 +60,8 @@ def load(
                 report["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
             )
         options.refuse_unread(report["inputs"], max_unread or "0", "The warehouse holds the loaded rows nevertheless.")
+        if is_too_little:
+            raise typer.Exit(3)
 
 
 def _say(report: dict[str, Any], *, is_quiet: bool) -> None:

@@ -218,7 +218,7 @@ def read_columns(texts: Sequence[str] | None) -> dict[str, str]:
     return found
 
 
-def read_share(text: str | None) -> float | None:
+def read_share(text: str | None, option: str = "--min-matched") -> float | None:
     """Returns a share from 0 to 1; the text may be a fraction or a percentage."""
     from etl.errors import UsageError
 
@@ -227,7 +227,7 @@ def read_share(text: str | None) -> float | None:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
     share = float(match[1]) / (100 if match[2] else 1) if match else 2.0
     if not 0 <= share <= 1:
-        raise UsageError(f"--min-matched {text!r} is not a share.", "Give 90% or 0.9.")
+        raise UsageError(f"{option} {text!r} is not a share.", "Give 90% or 0.9.")
     return share
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from etl.cli import messages, terminal
-from etl.errors import OutputError, plural
+from etl.errors import EtlError, OutputError, plural
 
 #: So many currencies and inputs are shown.
 _MOST_CURRENCIES: Final = 8
@@ -122,8 +122,11 @@ def _rejections(by_reason: dict[str, int], out: Path) -> list[tuple[str, str]]:
 
     if not by_reason:
         return []
-    rows = open_folder(out, {}).rejections.select("reason", "suggestion", "rejection_id")
-    counted = read(rows.group_by("reason", "suggestion").agg(pl.len().alias("count"), pl.col("rejection_id").min()))
+    try:
+        rows = open_folder(out, {}).rejections.select("reason", "suggestion", "rejection_id")
+        counted = read(rows.group_by("reason", "suggestion").agg(pl.len().alias("count"), pl.col("rejection_id").min()))
+    except EtlError:  # another run has replaced the folder meanwhile
+        return []
     cures = {reason.code: reason.cure for reason in REJECTIONS}
     lines = []
     for reason, count in sorted(by_reason.items(), key=lambda item: (item[0] == _HARMLESS, -item[1], item[0])):
