@@ -117,7 +117,7 @@ FLOORS: Final = (
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
                 "engine counts hash_set parquet publish published_tables staged_parts tasks unknown_inputs"
-                " threads stage_inputs surveyed_records quiet_inputs rehearsal run",
+                " unmatched_inputs disk_space threads stage_inputs surveyed_records quiet_inputs rehearsal run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),
@@ -130,8 +130,8 @@ FLOORS: Final = (
                 "warehouse",
                 "loads, each once, in Delta tables",
                 "table_layout file_storage delta snapshots stores export load_duplicates file_writer row_changes verify"
-                " rejudge load_decisions backfill load_history load expectations maintenance replay table_files"
-                " erased_files forget_person retention",
+                " rejudge load_decisions backfill load_history load_report load expectations maintenance replay"
+                " table_files erased_files forget_person retention",
             ),
         ),
     ),

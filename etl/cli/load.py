@@ -52,6 +52,7 @@ def load(
         if dry_run:
             for item in report["inputs"]:
                 terminal.write_line(_line(item))
+        options.warn_of_memory(report, request.max_memory)
         if summary is not None:
             write_summary(report, summary)
         _say(report, is_quiet=quiet or dry_run)

@@ -13,11 +13,15 @@ from typing import Any, Final
 
 from etl.cli import messages
 from etl.errors import plural
+from etl.runner.disk_space import DiskNeed
 from etl.runner.stage_inputs import SILENT, Progress
 
 #: After which the progress is first reported, and then again and again. A shorter run reports none.
 _FIRST_SECONDS: Final = 0.9
 _SECONDS: Final = 5.0
+
+#: Less than that needs no word on disk, and is read in a moment: there, the progress is first reported later.
+_MUCH_BYTES: Final = 10_000_000
 
 
 @contextmanager
@@ -52,6 +56,13 @@ def unshown() -> Progress:
     return ignore_signals_once_publishing(SILENT)
 
 
+def say_needs(needs: list[DiskNeed]) -> None:
+    """Says what disk the work needs; to people only where that is much."""
+    for need in needs:
+        lines = [f"needs {need}"] if need.needed >= _MUCH_BYTES else []
+        messages.say("disk", *lines, disk=str(need.disk), needed_bytes=need.needed, free_bytes=need.free)
+
+
 @contextmanager
 def _events(*, is_quiet: bool) -> Iterator[Progress]:
     """Reports progress as events; if quiet, only surveyed inputs and warnings are reported, not phases."""
@@ -72,20 +83,20 @@ def _events(*, is_quiet: bool) -> Iterator[Progress]:
         done: dict[str, Any] = {"bytes": counter.size, "total_bytes": counter.total, "records": counter.records}
         messages.say("progress", phase=counter.phase, **done)
 
-    with _again_and_again(report):
-        yield Progress(begin, counter.advance, messages.warn, survey)
+    with _again_and_again(counter, report):
+        yield Progress(begin, counter.advance, messages.warn, survey, say_needs)
 
 
 @contextmanager
-def _again_and_again(report: Callable[[], None]) -> Iterator[None]:
+def _again_and_again(counter: _Counter, report: Callable[[], None]) -> Iterator[None]:
     """Reports from a thread while the context lasts, so that a long phase without news still shows life."""
     ended = threading.Event()
 
     def repeat() -> None:
-        seconds = _FIRST_SECONDS
-        while not ended.wait(seconds):
+        if not ended.wait(_FIRST_SECONDS) and counter.total >= _MUCH_BYTES:
             report()
-            seconds = _SECONDS
+        while not ended.wait(_SECONDS):
+            report()
 
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
@@ -124,15 +135,17 @@ def _bar() -> Iterator[Progress]:
             counter.advance(size, records)
             bars.update(bars.task_ids[-1], advance=size)
 
-        yield Progress(begin, advance, messages.warn)  # rich shows above the bar what goes to standard error
+        yield Progress(
+            begin, advance, messages.warn, need=say_needs
+        )  # rich shows above the bar what goes to standard error
 
 
 @contextmanager
 def _lines() -> Iterator[Progress]:
     """Reports progress as plain lines."""
     counter = _Counter()
-    with _again_and_again(lambda: messages.say("progress", counter.line())):
-        yield Progress(counter.begin, counter.advance, messages.warn)
+    with _again_and_again(counter, lambda: messages.say("progress", counter.line())):
+        yield Progress(counter.begin, counter.advance, messages.warn, need=say_needs)
 
 
 class _Counter:

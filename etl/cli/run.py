@@ -45,6 +45,7 @@ def run(
         request = typed.request(inputs, out)
         with watch.at_work() as progress:
             watch.outcome = outcome = (rehearse_run if dry_run else run_job)(request, progress)
+        options.warn_of_memory(outcome, request.max_memory)
         if summary is not None:
             write_summary(outcome, summary)
         if dry_run:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from etl.runner.disk_space import temporary_files_in
 from etl.runner.publish import check_destination
 from etl.runner.quiet_inputs import warn_of_passed_over, warn_of_unknown
 from etl.runner.stage_inputs import SILENT, PlannedInput, Progress, RunRequest, plan_inputs, survey_inputs
@@ -24,7 +25,7 @@ def rehearse_run(request: RunRequest, progress: Progress = SILENT) -> dict[str, 
         EtlError: The run would end with this error.
     """
     check_destination(request.out)
-    with found_inputs(list(request.inputs), request.out) as (inputs, passed_over):
+    with temporary_files_in(request.tmp), found_inputs(list(request.inputs), request.out) as (inputs, passed_over):
         plans = plan_inputs(survey_inputs(inputs, request, progress), request)
         warn_of_passed_over(passed_over, progress)
         warn_of_unknown(plans, progress)

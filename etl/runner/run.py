@@ -19,9 +19,10 @@ import polars as pl
 from etl.errors import AccountingError
 from etl.rules.ruleset import RULES_VERSION, Ruleset
 from etl.runner.counts import Tally
+from etl.runner.disk_space import pieces_in, temporary_files_in
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders, write_stream, written_rows
-from etl.runner.publish import Stage, staged
+from etl.runner.publish import staged
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over
 from etl.runner.stage_inputs import (
     SILENT,
@@ -71,7 +72,12 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
     """
     began = time.monotonic()
     looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
-    with staged(request.out) as stage, looked_for as (inputs, passed_over):
+    with (
+        temporary_files_in(request.tmp),
+        staged(request.out) as stage,
+        pieces_in(request.tmp, stage.pieces) as pieces,
+        looked_for as (inputs, passed_over),
+    ):
         jobs = jobs_for(stored_bytes(inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress)
@@ -79,9 +85,10 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
                 if item.same_as:
                     progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")
             planned, unknown = plan_inputs(surveyed, request)
-            tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
+            area = StagingArea(pieces, stage.folder)
+            tasks, reports = transform_inputs(planned, request, engine, progress, area)
             progress.begin("writing", 0)
-            tally = _write_tables(stage, tasks, reports, request.ruleset, engine)
+            tally = _write_tables(pieces, stage.new, (tasks, reports), request.ruleset, engine)
         summary = _summarise(request, planned, reports, tally)
         summary["left_out"] = [one.input.source for one in unknown]
         summary["passed_over"] = [one._asdict() for one in passed_over]
@@ -99,16 +106,15 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
 
 
 def _write_tables(
-    stage: Stage, tasks: list[Task], reports: list[TaskReport], ruleset: Ruleset, engine: Engine
+    stage: Path, new: Path, done: tuple[list[Task], list[TaskReport]], ruleset: Ruleset, engine: Engine
 ) -> Tally:
     """Removes the duplicates among staged conversions and writes the four tables by (source_digest, record_no)."""
-    pieces, missed = _stage_duplicates(
-        stage.pieces, [piece for report in reports for piece in report.pieces], ruleset, engine
-    )
+    tasks, reports = done
+    pieces, missed = _stage_duplicates(stage, [piece for report in reports for piece in report.pieces], ruleset, engine)
     list(engine.map(stage_missed_raws, [(tasks[number], rows) for number, rows in missed.items()]))
-    make_folders(stage.new)
+    make_folders(new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
-    calls = [(part, stage.pieces, stage.new, number) for number, part in enumerate(parts)]
+    calls = [(part, stage, new, number) for number, part in enumerate(parts)]
     tally = Tally()
     for part in engine.map(write_part, calls):
         tally += part

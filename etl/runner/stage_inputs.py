@@ -12,31 +12,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import polars as pl
-
-from etl.errors import ChangedInputError, FormatError, UnknownInputError
+from etl.errors import ChangedInputError, UnknownInputError
 from etl.options import Options, RunOptions, Unknown
-from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
+from etl.runner.disk_space import DiskNeed, require_disk
 from etl.runner.engine import Engine, Meter, OpenEngine
-from etl.runner.tasks import ALL_MATCHED, Task, TaskReport, Unmatched, peak_memory_bytes, transform_splits
+from etl.runner.tasks import Task, TaskReport, peak_memory_bytes, transform_splits
 from etl.runner.threads import map_in_threads
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
+from etl.runner.unmatched_inputs import refuse_unmatched
 from etl.sources.detection import Detected
 from etl.sources.planning import SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.small_inputs import group_small
-from etl.sources.splits import Split
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input, stored_bytes
 
-#: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
-MIN_MATCHED: Final = 0.9
-MAX_UNMATCHED: Final = 5
-
 #: Inputs with fewer bytes in all are transformed in this process: starting workers would take longer.
 POOL_BYTES: Final = 48 * 2**20
+
+#: What a process needs; see "What a run takes" in `docs/operations.md`.
+PROCESS_BYTES: Final = 500 * 2**20
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,8 @@ class RunRequest:
         min_matched: Least share of an input's records that must match its format. By default nine tenths, for inputs
             whose format was detected and of which more than five records do not match.
         jobs: Number of processes.
+        tmp: Folder of temporary files; None: beside the destination, and where the system keeps them.
+        max_memory: Bytes of memory to use; fewer processes work if they would need more. None: no limit.
     """
 
     inputs: tuple[str, ...]
@@ -65,6 +64,8 @@ class RunRequest:
     unknown: Unknown | None = None
     min_matched: float | None = None
     jobs: int = 1
+    tmp: Path | None = None
+    max_memory: int | None = None
 
     def under(self, ruleset: Ruleset) -> RunRequest:
         """Returns this request under other rules: the readers know then its collect path and how it reads arrays."""
@@ -93,6 +94,8 @@ def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engi
         unknown=options.unknown,
         min_matched=options.min_matched,
         jobs=options.jobs,
+        tmp=Path(options.tmp) if options.tmp else None,
+        max_memory=options.max_memory,
     )
     return request.under(ruleset)
 
@@ -105,12 +108,14 @@ class Progress(NamedTuple):
         advance: Called with the bytes and the records done since the last call.
         warn: Called with a warning.
         survey: Called with each surveyed input: path, digest, bytes, compression.
+        need: Called with what the run needs on each disk, before the work.
     """
 
     begin: Callable[[str, int], None]
     advance: Meter
     warn: Callable[[str], None]
     survey: Callable[[dict[str, Any]], None] = lambda described: None
+    need: Callable[[list[DiskNeed]], None] = lambda needs: None
 
 
 SILENT: Final = Progress(lambda phase, total: None, lambda size, records: None, lambda message: None)
@@ -146,10 +151,12 @@ class StagingArea(NamedTuple):
 
     Attributes:
         folder: The folder.
+        tables: The folder in which the tables are written.
         keeps_raws: See `Task.keeps_raws`.
     """
 
     folder: Path
+    tables: Path
     keeps_raws: bool = False
 
 
@@ -160,7 +167,8 @@ def run_id() -> str:
 
 def jobs_for(stored_bytes: int, request: RunRequest) -> int:
     """Returns the number of processes to use for inputs of that total size."""
-    return request.jobs if stored_bytes >= POOL_BYTES else 1
+    most = request.jobs if request.max_memory is None else request.max_memory // PROCESS_BYTES
+    return max(1, min(request.jobs, most)) if stored_bytes >= POOL_BYTES else 1
 
 
 def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
@@ -247,6 +255,7 @@ def transform_inputs(
     Raises:
         FormatError: Too few records of an input match its format.
         InputError: An input cannot be read.
+        OutputError: A disk does not have what the run needs.
     """
     read = [plan for plan in planned if not plan.same_as]
     splits = [
@@ -258,41 +267,11 @@ def transform_inputs(
         Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws)
         for number, together in enumerate(group_small(splits))
     ]
+    word = request.ruleset.collect_word
+    surveys = [(plan.survey, word if plan.detected.row.family == "access_log" else b"") for plan in read]
+    progress.need(require_disk(surveys, stage.folder, stage.tables))
     progress.begin("reading", sum(plan.survey.stored_bytes for plan in read))
     reports = list(engine.map(transform_splits, [(task,) for task in tasks]))
-    _refuse_unmatched(request, tasks, reports)
+    is_detected = request.reading.format == "auto" and not request.reading.log_format
+    refuse_unmatched(tasks, reports, request.min_matched, is_detected=is_detected)
     return tasks, reports
-
-
-def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[TaskReport]) -> None:
-    """Checks that enough records of each input match its format.
-
-    Raises:
-        FormatError: Too few records of an input match.
-    """
-    is_judged = request.min_matched is not None or (request.reading.format == "auto" and not request.reading.log_format)
-    least = MIN_MATCHED if request.min_matched is None else request.min_matched
-    tolerated = MAX_UNMATCHED if request.min_matched is None else 0
-    by_source: dict[str, tuple[Split, Unmatched]] = {}
-    for task, report in zip(tasks, reports, strict=True):
-        for split in task.splits:
-            _, before = by_source.get(split.source, (split, ALL_MATCHED))
-            by_source[split.source] = split, before + report.counts[split.source_digest].unmatched
-    for source, (split, found) in by_source.items():
-        matched = found.candidates - found.records
-        if is_judged and found.records > tolerated and matched < least * found.candidates:
-            raise _unmatched_error(source, split, found, request)
-
-
-def _unmatched_error(source: str, split: Split, found: Unmatched, request: RunRequest) -> FormatError:
-    """Returns the error for an input of which too few records match, with the first of these, redacted."""
-    matched = found.candidates - found.records
-    first = pl.DataFrame(found.first, {"record_no": pl.Int64, "raw": pl.String, "layout": pl.String}, orient="row")
-    shown = redact_raws(first["raw"], request.options.pii, request.ruleset, first["layout"], first["raw"].is_not_null())
-    listed = "; ".join(f"record {number} {raw[:60]!r}" for number, raw in zip(first["record_no"], shown, strict=True))
-    return FormatError(
-        f"{source} was read as {split.row.name}, but only {matched:,} of {found.candidates:,} records match "
-        f"that format. The first that do not: {listed}.",
-        f"Name the format by --format or --log-format, or accept these records by --min-matched "
-        f"{100 * matched // found.candidates}%.",
-    )

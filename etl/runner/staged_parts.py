@@ -8,6 +8,7 @@ identical bytes, so the order in which workers report keys does not matter.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -180,7 +181,7 @@ def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Pat
         if not rows.height and number > 0:
             continue
         if is_moved and name in _CONVERTED:
-            pieces[0].path(stage, name).rename(target)
+            shutil.move(pieces[0].path(stage, name), target)  # the pieces may be on another disk
         else:
             write_table(rows, target, name)
     return Tally.of(whole)

@@ -1,0 +1,107 @@
+"""What disk and memory a run may use: it says what it needs, and ends before it begins where that is not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.options import RunOptions
+from etl.runner import disk_space, staged_parts
+from etl.runner.stage_inputs import POOL_BYTES, PROCESS_BYTES, jobs_for, run_request
+from etl.sources.storage.decompress import survey
+from tests.commands import assert_refused, run
+from tests.records import LINE
+
+OTHER = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /logo.png HTTP/1.1" 200 2 "-" "-"\n'
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """100 kB of a log, of which about a half is postbacks."""
+    path = tmp_path / "a.log"
+    half = LINE.format("click_id=a&value=5"), OTHER
+    path.write_text("".join(half) * 500, encoding="utf-8")
+    return path
+
+
+def free(size: int) -> Callable[[Any], Any]:
+    usage = shutil.disk_usage("/")
+    return lambda _: usage._replace(free=size)
+
+
+def test_only_lines_of_postbacks_need_disk(log: Path) -> None:
+    found = survey(log, str(log), 2**20)
+    assert disk_space.postback_bytes(found, b"") == found.plain_bytes
+    assert 0.4 < disk_space.postback_bytes(found, b"collect") / found.plain_bytes < 0.7
+    assert disk_space.postback_bytes(found, b"nothing") == 0
+
+
+@pytest.mark.parametrize("command", [("run", "--out", "out"), ("load", "--into", "out")], ids=lambda words: words[0])
+def test_a_run_that_cannot_have_its_disk_ends_before_it_begins(
+    command: tuple[str, str, str], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verb, option, out = command
+    monkeypatch.setattr(shutil, "disk_usage", free(10_000))
+    finished = run(verb, log.name, option, out, cwd=log.parent, code=1)
+    assert_refused(finished, "The work needs about 0.1 MB of disk; 0.0 MB are free on /", "--tmp")
+    assert [*log.parent.glob("out/*/*.parquet")] == [*log.parent.glob("out/*/*/*.parquet")] == []
+
+
+def test_much_is_said_before_the_work(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_space, "_PIECES", 1000)
+    first = run("run", log.name, "--out", "out", cwd=log.parent).stderr.decode().splitlines()[0]
+    assert first.startswith("needs about ")
+    assert " MB of disk; " in first
+
+
+@pytest.mark.parametrize("command", [("run", "--out"), ("load", "--into")], ids=lambda words: words[0])
+def test_pieces_and_pipes_are_kept_in_the_folder_for_temporary_files(
+    command: tuple[str, str], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where this is another disk, and although a killed run has left its pieces there."""
+    seen: set[str] = set()
+    kept, moved = staged_parts.Piece.write, os.rename
+
+    def write(piece: Any, stage: Path, *rest: Any) -> None:
+        seen.add(str(stage.parent))
+        seen.add(tempfile.gettempdir())
+        kept(piece, stage, *rest)
+
+    def rename(source: Any, target: Any, **dirs: Any) -> None:
+        if str(tmp) in str(source):
+            raise OSError(18, "Invalid cross-device link")
+        moved(source, target, **dirs)
+
+    tmp = log.parent / "tmp"
+    tmp.mkdir()
+    run(*command, log.parent / "usual", "-", stdin=log.read_bytes())
+    monkeypatch.setattr(staged_parts.Piece, "write", write)
+    monkeypatch.setattr(os, "rename", rename)
+    run(*command, log.parent / "out", "-", "--tmp", tmp, stdin=log.read_bytes())
+    assert seen == {str(tmp)}
+    assert [*tmp.iterdir()] == []
+    names = list((log.parent / "usual").rglob("part-*.parquet"))
+    assert [path.read_bytes() for path in names] == [
+        (log.parent / "out" / path.relative_to(log.parent / "usual")).read_bytes() for path in names
+    ]
+
+
+def test_a_folder_that_is_none_is_refused(log: Path) -> None:
+    finished = run("run", log, "--out", log.parent / "out", "--tmp", log.parent / "none", code=2)
+    assert_refused(finished, "--tmp", "not a folder that can be written")
+
+
+def test_less_memory_means_fewer_processes_and_too_little_is_refused(log: Path) -> None:
+    def jobs(memory: int | None) -> int:
+        request = run_request([str(log)], log, RunOptions(jobs=4, max_memory=memory), lambda *_: None)  # type: ignore[arg-type, return-value]
+        return jobs_for(POOL_BYTES, request)
+
+    assert [jobs(memory) for memory in (None, PROCESS_BYTES, 3 * PROCESS_BYTES, 10**12)] == [4, 1, 3, 4]
+    finished = run("run", log, "--out", log.parent / "out", "--max-memory", "100MB", code=2)
+    assert_refused(finished, "from 500MB on", "2GB")
