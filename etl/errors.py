@@ -91,6 +91,9 @@ class ChangedInputError(InputError):
 class OutputError(EtlError):
     """The tables could not be written or published."""
 
+    #: What to do where a disk is full.
+    NEEDS_ROOM = "Free some disk space, or name another disk by --out, --into or --tmp."
+
 
 class InterruptedRunError(EtlError):
     """The run was interrupted before it had published."""

@@ -15,8 +15,10 @@ from etl.options import RunOptions
 from etl.runner import disk_space, staged_parts
 from etl.runner.stage_inputs import POOL_BYTES, PROCESS_BYTES, jobs_for, run_request
 from etl.sources.storage.decompress import survey
+from etl.warehouse import file_storage
 from tests.commands import assert_refused, run
 from tests.records import LINE
+from tests.warehouses import held
 
 OTHER = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /logo.png HTTP/1.1" 200 2 "-" "-"\n'
 
@@ -105,3 +107,47 @@ def test_less_memory_means_fewer_processes_and_too_little_is_refused(log: Path) 
     assert [jobs(memory) for memory in (None, PROCESS_BYTES, 3 * PROCESS_BYTES, 10**12)] == [4, 1, 3, 4]
     finished = run("run", log, "--out", log.parent / "out", "--max-memory", "100MB", code=2)
     assert_refused(finished, "from 500MB on", "2GB")
+
+
+@pytest.mark.parametrize("command", [("run", "--out"), ("load", "--into")], ids=lambda words: words[0])
+def test_a_dry_run_refuses_what_the_run_would_refuse_and_changes_nothing(
+    command: tuple[str, str], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verb, option = command
+    (log.parent / "foreign").mkdir()
+    (log.parent / "foreign" / "a.txt").touch()
+    (log.parent / "b.toml").write_text('dedup_scope = "transaction"\n', encoding="utf-8")
+    run("load", log, "--into", log.parent / "loaded", "-q")
+    refused = [
+        (log.parent / "foreign", (), 2, "a.txt"),
+        (log / "below", (), 1, "cannot be created: Not a directory"),
+    ]
+    if verb == "load":
+        refused.append((log.parent / "loaded", ("--reload", "--ruleset", log.parent / "b.toml"), 2, "finds duplicates"))
+    before = sorted(log.parent.rglob("*"))
+    for place, more, code, words in refused:
+        assert_refused(run(verb, log, option, place, "--dry-run", *more, code=code), words)
+        assert_refused(run(verb, log, option, place, *more, code=code), words)
+    monkeypatch.setattr(shutil, "disk_usage", free(10_000))
+    assert_refused(run(verb, log, option, log.parent / "new", "--dry-run", code=1), "The work needs")
+    assert sorted(log.parent.rglob("*")) == before
+
+
+def test_a_dry_run_meets_another_writer(log: Path) -> None:
+    run("load", log, "--into", log.parent / "loaded", "-q")
+    with held(log.parent / "loaded") as process:
+        finished = run("load", log, "--into", log.parent / "loaded", "--dry-run", code=1)
+    assert_refused(finished, f"locked by another run (process {process})")
+
+
+def test_a_summary_that_cannot_be_written_leaves_no_file_behind(log: Path) -> None:
+    (log.parent / "s.json").mkdir()
+    finished = run("load", log, "--into", log.parent / "loaded", "-q", "--summary", log.parent / "s.json", code=1)
+    assert_refused(finished, "--summary", "Is a directory")
+    assert sorted(path.name for path in log.parent.iterdir()) == ["a.log", "loaded", "s.json"]
+
+
+@pytest.mark.parametrize("reason", ["No space left on device", "Generic LocalFileSystem error (os error 28)"])
+def test_a_full_disk_names_the_options_that_name_another(reason: str) -> None:
+    assert "--into" in file_storage.way_out(reason)
+    assert "--into" not in file_storage.way_out("Permission denied")

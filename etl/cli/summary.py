@@ -49,6 +49,7 @@ def write_summary(
         staged.write_bytes(text + b"\n")
         staged.replace(path)
     except OSError as error:
+        staged.unlink(missing_ok=True)
         raise OutputError(f"{option} {str(path)!r} cannot be written: {error.strerror}.", hint) from error
 
 

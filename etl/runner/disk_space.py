@@ -74,9 +74,7 @@ def require_disk(surveys: Iterable[tuple[Survey, bytes]], pieces: Path, tables: 
     needs = [DiskNeed(disk, int(size), shutil.disk_usage(disk).free) for disk, size in needed.items()]
     for need in needs:
         if need.needed > need.free:
-            raise OutputError(
-                f"The work needs {need}.", "Free some, read fewer inputs at a time, or name another disk by --tmp."
-            )
+            raise OutputError(f"The work needs {need}.", OutputError.NEEDS_ROOM)
     return needs
 
 

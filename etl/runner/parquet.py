@@ -75,9 +75,7 @@ def _full_disk_is_told(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pl.exceptions.ComputeError) as error:
-        raise OutputError(
-            f"{path} cannot be written: {error}", "Free some disk space, or name another --out."
-        ) from error
+        raise OutputError(f"{path} cannot be written: {error}", OutputError.NEEDS_ROOM) from error
 
 
 def make_folders(out: Path) -> None:

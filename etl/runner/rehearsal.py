@@ -8,9 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 from etl.runner.disk_space import temporary_files_in
-from etl.runner.publish import check_destination
+from etl.runner.publish import check_destination, check_lock, staging_of
 from etl.runner.quiet_inputs import warn_of_passed_over, warn_of_unknown
-from etl.runner.stage_inputs import SILENT, PlannedInput, Progress, RunRequest, plan_inputs, survey_inputs
+from etl.runner.stage_inputs import (
+    SILENT,
+    PlannedInput,
+    Progress,
+    RunRequest,
+    StagingArea,
+    need_disk,
+    plan_inputs,
+    survey_inputs,
+)
 from etl.sources.storage.inputs import found_inputs
 
 
@@ -25,10 +34,12 @@ def rehearse_run(request: RunRequest, progress: Progress = SILENT) -> dict[str, 
         EtlError: The run would end with this error.
     """
     check_destination(request.out)
+    check_lock(staging_of(request.out), "--out")
     with temporary_files_in(request.tmp), found_inputs(list(request.inputs), request.out) as (inputs, passed_over):
         plans = plan_inputs(survey_inputs(inputs, request, progress), request)
         warn_of_passed_over(passed_over, progress)
         warn_of_unknown(plans, progress)
+        need_disk(plans.planned, request, progress, StagingArea(request.tmp or request.out, request.out))
         return {
             "inputs": [_described(plan) for plan in sorted(plans.planned, key=lambda plan: plan.input.source)],
             "left_out": [one.input.source for one in plans.unknown],

@@ -237,6 +237,18 @@ def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequ
     return Plans(sorted(planned, key=lambda plan: plan.survey.digest), unknown)
 
 
+def need_disk(planned: list[PlannedInput], request: RunRequest, progress: Progress, stage: StagingArea) -> None:
+    """Reports what disk the transform of inputs needs.
+
+    Raises:
+        OutputError: A disk does not have it.
+    """
+    read = [plan for plan in planned if not plan.same_as]
+    word = request.ruleset.collect_word
+    surveys = [(plan.survey, word if plan.detected.row.family == "access_log" else b"") for plan in read]
+    progress.need(require_disk(surveys, stage.folder, stage.tables))
+
+
 def transform_inputs(
     planned: list[PlannedInput], request: RunRequest, engine: Engine, progress: Progress, stage: StagingArea
 ) -> tuple[list[Task], list[TaskReport]]:
@@ -267,9 +279,7 @@ def transform_inputs(
         Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws)
         for number, together in enumerate(group_small(splits))
     ]
-    word = request.ruleset.collect_word
-    surveys = [(plan.survey, word if plan.detected.row.family == "access_log" else b"") for plan in read]
-    progress.need(require_disk(surveys, stage.folder, stage.tables))
+    need_disk(planned, request, progress, stage)
     progress.begin("reading", sum(plan.survey.stored_bytes for plan in read))
     reports = list(engine.map(transform_splits, [(task,) for task in tasks]))
     is_detected = request.reading.format == "auto" and not request.reading.log_format

@@ -20,6 +20,7 @@ from etl.runner.stage_inputs import (
     StagingArea,
     SurveyedInput,
     jobs_for,
+    need_disk,
     peak_memory,
     plan_inputs,
     run_id,
@@ -79,11 +80,7 @@ def load(
         warn_of_passed_over(passed_over, progress)
         more = {"passed_over": [one._asdict() for one in passed_over]}
         if is_dry_run:
-            has_loads = snapshots.is_warehouse(into)
-            known = snapshots.open_for_reading(into).scan("loads").collect() if has_loads else LOADS.empty()
-            decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
-            plans, decisions = _plan_decided(decisions, request)
-            warn_of_unknown(plans, progress)
+            decisions = _rehearse(inputs, request, into, progress, is_reload=is_reload)
             return report_of(into, decisions) | more
         with snapshots.open_for_writing(into) as warehouse:
             known = warehouse.scan("loads").collect()
@@ -91,6 +88,23 @@ def load(
             plans, decisions = _plan_decided(decisions, request)
             done = _carry_out((plans, decisions), request, warehouse, known, progress)
             return with_unread(report_of(into, decisions) | more | done)
+
+
+def _rehearse(
+    inputs: list[Input], request: RunRequest, into: str, progress: Progress, *, is_reload: bool
+) -> list[Decision]:
+    """Decides on the inputs without any change, and refuses what a load would refuse before it has read all of them."""
+    snapshots.check_for_writing(into)
+    warehouse = snapshots.open_for_reading(into) if snapshots.is_warehouse(into) else None
+    known = warehouse.scan("loads").collect() if warehouse else LOADS.empty()
+    decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
+    plans, decisions = _plan_decided(decisions, request)
+    warn_of_unknown(plans, progress)
+    if warehouse and plans.planned:
+        checked_dedup_settings(warehouse, request.ruleset)
+    staging = file_storage.staging_of(file_storage.place_of(into))
+    need_disk(plans.planned, request, progress, StagingArea(request.tmp or staging, staging))
+    return decisions
 
 
 def _refuse_within(into: str, inputs: list[Input]) -> None:
