@@ -202,10 +202,9 @@ def _survey_input(item: Input, progress: Progress) -> Survey:
         ChangedInputError: It lies in an archive that has changed since its members were listed.
         InputError: It cannot be read to its end.
     """
-    found = survey(item.path, item.source, SPLIT_BYTES)
+    found = survey(item.path, item.source, SPLIT_BYTES, lambda size: progress.advance(size, 0))
     if item.archive is not None and has_changed(item.path, item.archive):
         raise ChangedInputError.of(item.source)
-    progress.advance(found.stored_bytes, 0)
     return found
 
 

@@ -91,13 +91,16 @@ class Survey(NamedTuple):
     checked: SurveyedBytes | None = None
 
 
-def survey(location: Location, label: str, split_bytes: int) -> Survey:
+def survey(
+    location: Location, label: str, split_bytes: int, advance: Callable[[int], None] = lambda size: None
+) -> Survey:
     """Reads an input once, in bounded memory, and returns its digest, sizes, split points and samples.
 
     Args:
         location: The input's location.
         label: The input's name in messages.
         split_bytes: Size of the splits. Inputs with slow codecs and members of zip archives get a single split.
+        advance: Called with the stored bytes that were read since the last call.
 
     Raises:
         InputError: The input cannot be read to its end.
@@ -112,8 +115,11 @@ def survey(location: Location, label: str, split_bytes: int) -> Survey:
     is_line_open = has_returns = False
     returns = ReturnCounter()
     ladder, sums = b"", BlockSums()
-    with open_decompressed(location, codec, label) as (stream, _):
+    reached = 0
+    with open_decompressed(location, codec, label) as (stream, position):
         while block := stream.read(BLOCK_BYTES):
+            advance(position() - reached)
+            reached = position()
             sums.feed(block)
             ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
             has_returns = has_return_ends(block[:SAMPLE_BYTES]) if size == 0 else has_returns
