@@ -124,7 +124,9 @@ def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
 
 
 def test_the_file_is_named_before_or_after_the_command_or_by_the_environment(folder: Path) -> None:
-    (folder / "x.toml").write_text("jobs = 7\nruleset = 'x.toml'\nformats = '/a.toml'\n", encoding="utf-8")
+    (folder / "x.toml").write_text(
+        "jobs = 7\nruleset = 'x.toml'\nformats = '/a.toml'\ntmp = '~/tmp'\n", encoding="utf-8"
+    )
     for found in (
         options_that_count("run", "--config", "below/x.toml", cwd=folder.parent),
         options_that_count("run", cwd=folder.parent, env=env(CONFIG="below/x.toml")),
@@ -132,6 +134,7 @@ def test_the_file_is_named_before_or_after_the_command_or_by_the_environment(fol
         assert found["jobs"] == ("7", "below/x.toml, line 1")
         assert found["ruleset"][0] == "below/x.toml"
         assert found["formats"][0] == "/a.toml"
+        assert found["tmp"][0] == str(Path("~/tmp").expanduser())
     named = run("--config", "below/x.toml", "config", cwd=folder.parent).stdout.decode()
     assert named.startswith("file: below/x.toml\n")
     assert (
@@ -164,3 +167,17 @@ def test_a_dry_run_says_what_it_would_read_and_writes_nothing(folder: Path) -> N
     assert not (folder.parent / "tables").exists()
     assert_refused(run("run", "b.txt", "--dry-run", code=2, cwd=folder), "no known format")
     assert_refused(run("run", "a.log", "--out", ".", "--dry-run", code=2, cwd=folder), "did not write")
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [
+        (("--columns", "paylod=x"), "Did you mean 'payload'?"),
+        (("--log-timezone", "Europe/Berln"), "Did you mean 'Europe/Berlin'?"),
+        (("--formats", "formats.toml"), "Did you mean 'samples'?"),
+    ],
+)
+def test_a_typo_in_a_value_is_answered_by_the_right_name(options: tuple[str, str], meant: str, tmp_path: Path) -> None:
+    (tmp_path / "formats.toml").write_text('[own]\npattern = "x"\nsampels = ["x"]\n', encoding="utf-8")
+    (tmp_path / "a.log").touch()
+    assert_refused(run("run", "a.log", "--out", "out", *options, code=2, cwd=tmp_path), meant)

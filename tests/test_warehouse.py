@@ -553,7 +553,7 @@ def test_two_backfills_at_once_lose_and_double_nothing(days: Path, tmp_path: Pat
         (["logs/{day}.gz", "--from", "2024-05-01"], "has a field that is not the date"),
         (["{date:%d}", "--from", "May"], "is not a day"),
         (["{date:%d}", "--from", "2024-05-02", "--to", "2024-05-01"], "is before --from"),
-        (["{date:%d}", "--from", "2024-05-01", "--timezone", "Berlin"], "is not a time zone"),
+        (["{date:%d}", "--from", "2024-05-01", "--timezone", "Berlin"], "is not a known time zone"),
     ],
 )
 def test_a_backfill_that_cannot_work_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:

@@ -150,9 +150,7 @@ def _line(day: DayReport, *, is_failed: bool) -> str:
 def _zone(name: str) -> Any:
     from zoneinfo import ZoneInfo
 
-    from etl.errors import UsageError
+    from etl.sources.settings import check_zone
 
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise UsageError(f"--timezone {name!r} is not a time zone.", "Give an IANA name: Europe/Berlin.") from error
+    check_zone("--timezone", name)
+    return ZoneInfo(name)

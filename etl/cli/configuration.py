@@ -247,9 +247,9 @@ def _wrong_kind(name: str, entry: Entry, wanted: str) -> UsageError:
 
 def _placed(text: str, folder: Path, *, is_name: bool) -> str:
     """Returns the place of a file by the folder of the file that names it; addresses and other names stay."""
-    if text == "-" or re.match("[a-z0-9+]{2,}:", text) or (is_name and not (folder / text).exists()):
+    if text in ("", "-") or re.match("[a-z0-9+]{2,}:", text) or (is_name and not (folder / text).exists()):
         return text
-    return os.path.normpath(folder / text)
+    return os.path.normpath(folder / Path(text).expanduser())
 
 
 def _take_over(context: Any, _option: Any, given: str | None) -> None:
