@@ -86,8 +86,10 @@ def test_a_run_takes_its_options_from_the_file_and_a_flag_overrides_them(folder:
     run("run", "a.log", "--columns", "payload=x", cwd=folder, env=env(QUIET="1"))
     manifest = json.loads((folder.parent / "tables" / "_postback_etl.json").read_bytes())
     assert manifest["value_total"] == {"EUR": "5"}
-    summary = run("run", "a.log", "--default-currency", "usd", "--summary", "-", cwd=folder).stdout
-    assert json.loads(summary)["value_total"] == {"USD": "5"}
+    finished = run("run", "a.log", "--default-currency", "usd", "--summary", "-", cwd=folder)
+    assert json.loads(finished.stdout)["value_total"] == {"USD": "5"}
+    said = "options from ../postback-etl.toml: --out, --columns, --account, --since, --max-rejected"
+    assert finished.stderr.decode().splitlines()[0] == said
 
 
 def test_a_command_without_arguments_runs_if_the_file_holds_all_it_needs(folder: Path) -> None:
@@ -146,7 +148,7 @@ def test_the_file_is_named_before_or_after_the_command_or_by_the_environment(fol
 def test_the_file_decides_who_reads_the_messages_unless_the_command_line_does(tmp_path: Path) -> None:
     (tmp_path / "postback-etl.toml").write_text('events = "json"\n', encoding="utf-8")
     failed = run("run", "none.log", "--out", "out", code=1, cwd=tmp_path)
-    assert json.loads(failed.stderr)["error"] == "none.log does not exist."
+    assert json.loads(failed.stderr.splitlines()[-1])["error"] == "none.log does not exist."
     assert b"error: none.log" in run("run", "none.log", "--out", "out", "--events", "text", code=1, cwd=tmp_path).stderr
 
 
@@ -165,8 +167,8 @@ def test_a_dry_run_says_what_it_would_read_and_writes_nothing(folder: Path) -> N
         "skip   b.txt: it is in no known format",
     ]
     assert not (folder.parent / "tables").exists()
-    assert_refused(run("run", "b.txt", "--dry-run", code=2, cwd=folder), "no known format")
-    assert_refused(run("run", "a.log", "--out", ".", "--dry-run", code=2, cwd=folder), "did not write")
+    assert_refused(run("run", "b.txt", "--dry-run", "-q", code=2, cwd=folder), "no known format")
+    assert_refused(run("run", "a.log", "--out", ".", "--dry-run", "-q", code=2, cwd=folder), "did not write")
 
 
 @pytest.mark.parametrize(

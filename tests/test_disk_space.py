@@ -39,7 +39,7 @@ def free(size: int) -> Callable[[Any], Any]:
 
 def test_only_lines_of_postbacks_need_disk(log: Path) -> None:
     found = survey(log, str(log), 2**20)
-    assert disk_space.postback_bytes(found, b"") == found.plain_bytes
+    assert disk_space.postback_bytes(found, b"") < found.plain_bytes
     assert 0.4 < disk_space.postback_bytes(found, b"collect") / found.plain_bytes < 0.7
     assert disk_space.postback_bytes(found, b"nothing") == 0
 

@@ -35,13 +35,13 @@ class Mode:
     Attributes:
         is_json: One JSON object a line for programs, instead of text for people.
         is_debug: Errors show their traceback.
-        has_events: The arguments say who reads the messages.
+        typed: The flags among the arguments.
         origins: Where options stand that are not on the command line: by flag, the file or the environment variable.
     """
 
     is_json: bool = False
     is_debug: bool = False
-    has_events: bool = False
+    typed: Collection[str] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -57,15 +57,24 @@ def set_mode(arguments: Sequence[str]) -> None:
         joined & {*words}
     )
     MODE.is_debug = "--debug" in words
-    MODE.has_events = any(word.partition("=")[0] == "--events" for word in words)
+    MODE.typed = {word.partition("=")[0] for word in words if word.startswith("-")}
     MODE.origins = {}
 
 
 def take_over(origins: Mapping[str, str], *, events: Collection[str], is_debug: bool) -> None:
     """Takes over what stands outside of the arguments: where options stand, who reads the messages, and --debug."""
-    MODE.origins = origins
-    MODE.is_json |= JSON in events and not MODE.has_events
+    MODE.origins = {flag: origin for flag, origin in origins.items() if flag not in MODE.typed}
+    MODE.is_json |= JSON in events and "--events" not in MODE.typed
     MODE.is_debug |= is_debug
+
+
+def say_origins() -> None:
+    """Says which options count that are not on the command line: a file far above the folder is easily forgotten."""
+    by_place: dict[str, list[str]] = {}
+    for flag, origin in MODE.origins.items():
+        by_place.setdefault(origin.partition(",")[0], []).append(flag)
+    for place, flags in by_place.items():
+        say("options", f"options from {place}: {', '.join(flags)}", source=place, options=flags)
 
 
 def say(event: str, *lines: str, level: str = "info", **fields: Any) -> None:

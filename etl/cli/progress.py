@@ -29,6 +29,7 @@ def report_progress(*, is_quiet: bool) -> Iterator[Progress]:
     """Yields the progress of a run: events if messages are JSON, warnings alone if quiet, else a bar or plain lines."""
     if messages.MODE.is_json or not is_quiet:
         messages.warn_if_slow()
+        messages.say_origins()
     if messages.MODE.is_json:
         with _events(is_quiet=is_quiet) as progress:
             yield progress

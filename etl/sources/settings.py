@@ -126,10 +126,12 @@ def _row(path: Path, name: str, table: Any) -> Format:
     where = f"{path}: [{name}]"
     if not isinstance(table, dict) or len(_KINDS.keys() & table.keys()) != 1:
         raise FormatError(f"{where} must have either a pattern or keys.", "Give exactly one of the two.")
-    known = (*_TEXTS, *_FLAGS, *_LISTS, "keys")
-    unknown = table.keys() - set(known)
+    keys_of_format = (*_TEXTS, *_FLAGS, *_LISTS, "keys")
+    unknown = table.keys() - set(keys_of_format)
     if unknown:
-        raise FormatError(f"{where} has an unknown key {min(unknown)!r}.", choices(min(unknown), known, "Known keys"))
+        raise FormatError(
+            f"{where} has an unknown key {min(unknown)!r}.", choices(min(unknown), keys_of_format, "Known keys")
+        )
     for keys, is_right, accepted in _ACCEPTED:
         for key in keys:
             if key in table and not is_right(table[key]):
