@@ -124,10 +124,15 @@ def test_a_dry_run_refuses_what_the_run_would_refuse_and_changes_nothing(
     ]
     if verb == "load":
         refused.append((log.parent / "loaded", ("--reload", "--ruleset", log.parent / "b.toml"), 2, "finds duplicates"))
+    (log.parent / "mixed.log").write_text(LINE.format("click_id=a") * 20 + "nothing\n" * 80, encoding="utf-8")
     before = sorted(log.parent.rglob("*"))
     for place, more, code, words in refused:
         assert_refused(run(verb, log, option, place, "--dry-run", *more, code=code), words)
         assert_refused(run(verb, log, option, place, *more, code=code), words)
+    for more in (("--dry-run",), ()):
+        finished = run(verb, log.parent / "mixed.log", option, log.parent / "new", *more, code=2)
+        assert_refused(finished, "only 20 of 100 records match", "--min-matched 20%")
+        shutil.rmtree(log.parent / "new", ignore_errors=True)
     monkeypatch.setattr(shutil, "disk_usage", free(10_000))
     assert_refused(run(verb, log, option, log.parent / "new", "--dry-run", code=1), "The work needs")
     assert sorted(log.parent.rglob("*")) == before

@@ -1,10 +1,8 @@
-"""A dry run: finds the inputs and their formats as a run does, and refuses what it would refuse. Writes nothing.
-
-A run may refuse an input later, when it has read all of it: too few records match its format.
-"""
+"""A dry run: finds, surveys and reads the inputs as a run does, and refuses what it would refuse. Writes nothing."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from etl.runner.disk_space import temporary_files_in
@@ -13,12 +11,14 @@ from etl.runner.quiet_inputs import warn_of_passed_over, warn_of_unknown
 from etl.runner.stage_inputs import (
     SILENT,
     PlannedInput,
+    Plans,
     Progress,
     RunRequest,
     StagingArea,
-    need_disk,
+    jobs_for,
     plan_inputs,
     survey_inputs,
+    transform_inputs,
 )
 from etl.sources.storage.inputs import found_inputs
 
@@ -39,12 +39,30 @@ def rehearse_run(request: RunRequest, progress: Progress = SILENT) -> dict[str, 
         plans = plan_inputs(survey_inputs(inputs, request, progress), request)
         warn_of_passed_over(passed_over, progress)
         warn_of_unknown(plans, progress)
-        need_disk(plans.planned, request, progress, StagingArea(request.tmp or request.out, request.out))
+        rehearse_reading(plans, request, request.out, progress)
         return {
             "inputs": [_described(plan) for plan in sorted(plans.planned, key=lambda plan: plan.input.source)],
             "left_out": [one.input.source for one in plans.unknown],
             "passed_over": [one._asdict() for one in passed_over],
         }
+
+
+def rehearse_reading(plans: Plans, request: RunRequest, tables: Path, progress: Progress) -> None:
+    """Reads all records of inputs, without a transform.
+
+    Args:
+        plans: The inputs.
+        request: How they are read.
+        tables: The folder in which the tables would be written.
+        progress: Receives the progress.
+
+    Raises:
+        EtlError: A run would end with this error.
+    """
+    jobs = jobs_for(sum(plan.survey.stored_bytes for plan in plans.planned), request)
+    area = StagingArea(request.tmp or tables, tables, is_rehearsal=True)
+    with request.open_engine(jobs, progress.advance) as engine:
+        transform_inputs(plans.planned, request, engine, progress, area)
 
 
 def _described(plan: PlannedInput) -> dict[str, Any]:

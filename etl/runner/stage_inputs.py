@@ -17,7 +17,7 @@ from etl.options import Options, RunOptions, Unknown
 from etl.rules.ruleset import Ruleset
 from etl.runner.disk_space import DiskNeed, require_disk
 from etl.runner.engine import Engine, Meter, OpenEngine
-from etl.runner.tasks import Task, TaskReport, peak_memory_bytes, transform_splits
+from etl.runner.tasks import Task, TaskReport, count_splits, peak_memory_bytes, transform_splits
 from etl.runner.threads import map_in_threads
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.runner.unmatched_inputs import refuse_unmatched
@@ -153,11 +153,13 @@ class StagingArea(NamedTuple):
         folder: The folder.
         tables: The folder in which the tables are written.
         keeps_raws: See `Task.keeps_raws`.
+        is_rehearsal: Nothing is staged: records are read and counted, and what a run would refuse is refused.
     """
 
     folder: Path
     tables: Path
     keeps_raws: bool = False
+    is_rehearsal: bool = False
 
 
 def run_id() -> str:
@@ -236,13 +238,12 @@ def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequ
     return Plans(sorted(planned, key=lambda plan: plan.survey.digest), unknown)
 
 
-def need_disk(planned: list[PlannedInput], request: RunRequest, progress: Progress, stage: StagingArea) -> None:
+def _need_disk(read: list[PlannedInput], request: RunRequest, progress: Progress, stage: StagingArea) -> None:
     """Reports what disk the transform of inputs needs.
 
     Raises:
         OutputError: A disk does not have it.
     """
-    read = [plan for plan in planned if not plan.same_as]
     word = request.ruleset.collect_word
     surveys = [(plan.survey, word if plan.detected.row.family == "access_log" else b"") for plan in read]
     progress.need(require_disk(surveys, stage.folder, stage.tables))
@@ -278,9 +279,10 @@ def transform_inputs(
         Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws)
         for number, together in enumerate(group_small(splits))
     ]
-    need_disk(planned, request, progress, stage)
+    _need_disk(read, request, progress, stage)
     progress.begin("reading", sum(plan.survey.stored_bytes for plan in read))
-    reports = list(engine.map(transform_splits, [(task,) for task in tasks]))
+    work = count_splits if stage.is_rehearsal else transform_splits
+    reports = list(engine.map(work, [(task,) for task in tasks]))
     is_detected = request.reading.format == "auto" and not request.reading.log_format
     refuse_unmatched(tasks, reports, request.min_matched, is_detected=is_detected)
     return tasks, reports

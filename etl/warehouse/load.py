@@ -12,6 +12,7 @@ from etl.errors import EtlError, UsageError
 from etl.runner.disk_space import pieces_in, temporary_files_in
 from etl.runner.engine import Engine, TaskContext
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over, warn_of_unknown
+from etl.runner.rehearsal import rehearse_reading
 from etl.runner.stage_inputs import (
     SILENT,
     Plans,
@@ -20,7 +21,6 @@ from etl.runner.stage_inputs import (
     StagingArea,
     SurveyedInput,
     jobs_for,
-    need_disk,
     peak_memory,
     plan_inputs,
     run_id,
@@ -93,7 +93,7 @@ def load(
 def _rehearse(
     inputs: list[Input], request: RunRequest, into: str, progress: Progress, *, is_reload: bool
 ) -> list[Decision]:
-    """Decides on the inputs without any change, and refuses what a load would refuse before it has read all of them."""
+    """Decides on the inputs without any change, and refuses what a load would refuse."""
     snapshots.check_for_writing(into)
     warehouse = snapshots.open_for_reading(into) if snapshots.is_warehouse(into) else None
     known = warehouse.scan("loads").collect() if warehouse else LOADS.empty()
@@ -102,8 +102,7 @@ def _rehearse(
     warn_of_unknown(plans, progress)
     if warehouse and plans.planned:
         checked_dedup_settings(warehouse, request.ruleset)
-    staging = file_storage.staging_of(file_storage.place_of(into))
-    need_disk(plans.planned, request, progress, StagingArea(request.tmp or staging, staging))
+    rehearse_reading(plans, request, file_storage.staging_of(file_storage.place_of(into)), progress)
     return decisions
 
 
