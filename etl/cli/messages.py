@@ -99,19 +99,21 @@ def _width() -> int | None:
         return None
 
 
+_COMMAND: Final = re.compile(r" *(?:next: )?postback-etl ")
+
 #: The space before a count in a list, such as `null_word 15, not_scalar 6`.
 _COUNT: Final = re.compile(r" (?=[0-9][0-9,.]*(?:, |$))")
 _LABEL: Final = re.compile(r"(?:error|warning): | *")
 
 
 def folded(line: str, width: int | None) -> list[str]:
-    """Folds a line at words, under its label or two columns further; a word that is longer than a line stays whole.
+    """Folds a line at words, under its label or two columns further. Longer words and commands to copy stay whole.
 
     Examples:
         >>> folded("warning: 3 inputs are left out", 24)
         ['warning: 3 inputs are', '         left out']
     """
-    if width is None or len(line) <= width:
+    if width is None or len(line) <= width or _COMMAND.match(line):
         return [line]
     label = _LABEL.match(line)
     indent = len(label[0]) + (0 if label[0].strip() else 2) if label else 0
