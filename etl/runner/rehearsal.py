@@ -60,7 +60,7 @@ def rehearse_reading(plans: Plans, request: RunRequest, tables: Path, progress: 
         EtlError: A run would end with this error.
     """
     jobs = jobs_for(sum(plan.survey.stored_bytes for plan in plans.planned), request)
-    area = StagingArea(request.tmp or tables, tables, is_rehearsal=True)
+    area = StagingArea(request.tmp or tables, tables=tables, is_rehearsal=True)
     with request.open_engine(jobs, progress.advance) as engine:
         transform_inputs(plans.planned, request, engine, progress, area)
 

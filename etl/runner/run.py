@@ -85,7 +85,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
                 if item.same_as:
                     progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")
             planned, unknown = plan_inputs(surveyed, request)
-            area = StagingArea(pieces, stage.folder)
+            area = StagingArea(pieces, tables=stage.folder)
             tasks, reports = transform_inputs(planned, request, engine, progress, area)
             progress.begin("writing", 0)
             tally = _write_tables(pieces, stage.new, (tasks, reports), request.ruleset, engine)

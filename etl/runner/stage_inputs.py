@@ -151,14 +151,14 @@ class StagingArea(NamedTuple):
 
     Attributes:
         folder: The folder.
-        tables: The folder in which the tables are written.
         keeps_raws: See `Task.keeps_raws`.
+        tables: The folder in which the tables are written; None: beside the staged tables.
         is_rehearsal: Nothing is staged: records are read and counted, and what a run would refuse is refused.
     """
 
     folder: Path
-    tables: Path
     keeps_raws: bool = False
+    tables: Path | None = None
     is_rehearsal: bool = False
 
 
@@ -246,7 +246,7 @@ def _need_disk(read: list[PlannedInput], request: RunRequest, progress: Progress
     """
     word = request.ruleset.collect_word
     surveys = [(plan.survey, word if plan.detected.row.family == "access_log" else b"") for plan in read]
-    progress.need(require_disk(surveys, stage.folder, stage.tables))
+    progress.need(require_disk(surveys, stage.folder, stage.tables or stage.folder))
 
 
 def transform_inputs(

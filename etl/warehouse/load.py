@@ -202,7 +202,7 @@ def _read_inputs(
         pieces_in(request.tmp, warehouse.folder("pieces")) as pieces,
         request.open_engine(jobs, progress.advance) as engine,
     ):
-        stage = StagingArea(pieces, warehouse.folder("new"), keeps_raws=True)
+        stage = StagingArea(pieces, keeps_raws=True, tables=warehouse.folder("new"))
         tasks, reports = transform_inputs(plans.planned, request, engine, progress, stage)
         check_records(plans.planned, tasks, reports)
         progress.begin("writing", 0)
