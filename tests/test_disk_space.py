@@ -51,7 +51,7 @@ def test_a_run_that_cannot_have_its_disk_ends_before_it_begins(
     verb, option, out = command
     monkeypatch.setattr(shutil, "disk_usage", free(10_000))
     finished = run(verb, log.name, option, out, cwd=log.parent, code=1)
-    assert_refused(finished, "The work needs about 0.1 MB of disk; 0.0 MB are free on /", "--tmp")
+    assert_refused(finished, " kB of disk; 10 kB are free on /", "--tmp")
     assert [*log.parent.glob("out/*/*.parquet")] == [*log.parent.glob("out/*/*/*.parquet")] == []
 
 

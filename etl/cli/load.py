@@ -52,6 +52,8 @@ def load(
         if dry_run:
             for item in report["inputs"]:
                 terminal.write_line(_line(item))
+            for need in report["disk"]:
+                terminal.write_line(f"needs {need['needs']}")
         options.warn_of_memory(report, request.max_memory)
         if summary is not None:
             write_summary(report, summary)

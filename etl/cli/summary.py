@@ -78,6 +78,8 @@ def say_plan(plan: dict[str, Any]) -> None:
         terminal.write_line(f"read   {item['path']}: {form}{count}, {plural(item['bytes'], 'byte')}{same}")
     for path in plan["left_out"]:
         terminal.write_line(f"skip   {path}: it is in no known format")
+    for need in plan["disk"]:
+        terminal.write_line(f"needs {need['needs']}")
     messages.say("done", **plan)
 
 

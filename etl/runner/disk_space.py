@@ -39,9 +39,9 @@ def as_size(size: int) -> str:
 
     Examples:
         >>> as_size(1_600_000), as_size(66_000_000_000), as_size(900)
-        ('1.6 MB', '66 GB', '0.0 MB')
+        ('1.6 MB', '66 GB', '0.9 kB')
     """
-    unit, name = (10**9, "GB") if size >= 10**9 else (10**6, "MB")
+    unit, name = next((unit for unit in ((10**9, "GB"), (10**6, "MB")) if size >= unit[0]), (10**3, "kB"))
     return f"{size / unit:,.{0 if size >= 10 * unit else 1}f} {name}"
 
 

@@ -80,8 +80,8 @@ def load(
         warn_of_passed_over(passed_over, progress)
         more = {"passed_over": [one._asdict() for one in passed_over]}
         if is_dry_run:
-            decisions = _rehearse(inputs, request, into, progress, is_reload=is_reload)
-            return report_of(into, decisions) | more
+            decisions, disk = _rehearse(inputs, request, into, progress, is_reload=is_reload)
+            return report_of(into, decisions) | more | disk
         with snapshots.open_for_writing(into) as warehouse:
             known = warehouse.scan("loads").collect()
             decisions = _decide_inputs(inputs, request, known, progress, is_reload=is_reload)
@@ -92,8 +92,8 @@ def load(
 
 def _rehearse(
     inputs: list[Input], request: RunRequest, into: str, progress: Progress, *, is_reload: bool
-) -> list[Decision]:
-    """Decides on the inputs without any change, and refuses what a load would refuse."""
+) -> tuple[list[Decision], dict[str, Any]]:
+    """Decides on the inputs without any change; returns also what disk a load needs. Refuses what a load refuses."""
     snapshots.check_for_writing(into)
     warehouse = snapshots.open_for_reading(into) if snapshots.is_warehouse(into) else None
     known = warehouse.scan("loads").collect() if warehouse else LOADS.empty()
@@ -102,8 +102,8 @@ def _rehearse(
     warn_of_unknown(plans, progress)
     if warehouse and plans.planned:
         checked_dedup_settings(warehouse, request.ruleset)
-    rehearse_reading(plans, request, file_storage.staging_of(file_storage.place_of(into)), progress)
-    return decisions
+    staging = file_storage.staging_of(file_storage.place_of(into))
+    return decisions, rehearse_reading(plans, request, staging, progress)
 
 
 def _refuse_within(into: str, inputs: list[Input]) -> None:
