@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
-.PHONY: help setup run test thorough soak fuzz sanitize lint types check docs site bench small-files nights sdist uncompiled wheels \
+.PHONY: help setup run test thorough soak fuzz sanitize lint types check docs man site bench small-files nights sdist uncompiled wheels release \
         licences clean
 
 help: ## Print this help
@@ -79,8 +79,11 @@ types: $(READY) ## Check types (3 minutes)
 check: export HISTORIES := 208
 check: $(AIRFLOW)/.ready $(VENV)/.docs lint types test site ## Style, types, tests with more histories, documents: what CI runs
 
-docs: $(READY) ## Write the generated parts of the documents anew
+docs: $(READY) ## Write the generated parts of the documents anew, and the manual page
 	$(BIN)/python docs/generate.py
+
+man: $(READY) ## Write the manual page anew from the help
+	$(BIN)/python docs/generate.py man/postback-etl.1
 
 $(VENV)/.docs: $(READY)
 	$(INSTALL) 'postback-etl[docs]'
@@ -120,6 +123,8 @@ uncompiled: sdist ## Install that archive without a C compiler: the same tables,
 wheels: sdist ## Make a manylinux wheel of it for each Python here, in dist/, and install each without a C compiler
 	rm -f dist/*.whl
 	$(BIN)/python .ci/build_wheels.py dist/*.tar.gz $(PYTHONS)
+
+release: uncompiled wheels ## Build the archive and the wheels in dist/, and try each: what a release uploads
 
 licences: $(RUNTIME) ## List the distributions that the command needs, with their licences
 	@$(BIN)/python .ci/licences.py

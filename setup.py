@@ -38,5 +38,6 @@ setup(
     ext_modules=extensions(),
     long_description=index_page(),
     long_description_content_type="text/markdown",
+    data_files=[("share/man/man1", ["man/postback-etl.1"])],
     options={"build_ext": {"parallel": 2}},  # each extension takes the compiler many seconds
 )

@@ -19,6 +19,7 @@ import consoles
 import notebooks
 import typer
 from generate_rules import rules_page
+from man_page import man_page
 
 import etl
 from etl.cli.schema import SchemaFormat, render_tables
@@ -302,7 +303,7 @@ def pages() -> list[str]:
     """The documents that may have generated parts, by their paths in the repository."""
     found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     found += sorted((ROOT / "examples").glob("*.ipynb"))
-    return [path.relative_to(ROOT).as_posix() for path in found]
+    return [*(path.relative_to(ROOT).as_posix() for path in found), "man/postback-etl.1"]
 
 
 def written(text: str) -> str:
@@ -313,13 +314,17 @@ def written(text: str) -> str:
     return consoles.replay(made)
 
 
+#: Pages that are generated whole.
+WHOLE: dict[str, Callable[[], str]] = {"docs/rules.md": rules_page, "man/postback-etl.1": man_page}
+
+
 if __name__ == "__main__":
     for page in [name for name in sys.argv[1:] if name != "--check"] or pages():
         present = (ROOT / page).read_text(encoding="utf-8")
         if page.endswith(".ipynb"):
             made = notebooks.executed(present)
         else:
-            made = rules_page() if page == "docs/rules.md" else written(present)
+            made = WHOLE[page]() if page in WHOLE else written(present)
         if "--check" not in sys.argv:
             (ROOT / page).write_text(made, encoding="utf-8")
         elif made != present:

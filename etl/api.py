@@ -71,6 +71,8 @@ def run(
     unknown: Unknown | None = None,
     min_matched: float | None = None,
     partition_by: str = "none",
+    tmp: str | Path | None = None,
+    max_memory: int | None = None,
     **options: Any,
 ) -> Summary:
     """Reads logs and dumps and publishes the four tables: what `postback-etl run` does.
@@ -91,6 +93,8 @@ def run(
             is named, `skip` for one that is found in a folder.
         min_matched: Least share of an input's records that must be in its format, from 0 to 1.
         partition_by: `day` or `month`: each table has a folder for each day or month of received_at.
+        tmp: Folder of temporary files.
+        max_memory: Bytes of memory to use, at least 500 MiB: fewer processes work if they would need more.
         **options: Fields of `Options`: default_currency, account, integration, pii, since, until, statuses.
 
     Returns:
@@ -119,6 +123,8 @@ def load(
     formats: str | Path | None = None,
     unknown: Unknown | None = None,
     min_matched: float | None = None,
+    tmp: str | Path | None = None,
+    max_memory: int | None = None,
     reload: bool = False,
     dry_run: bool = False,
     **options: Any,
@@ -140,6 +146,8 @@ def load(
         unknown: What happens if an input is in no known format: `skip` or `fail`. By default `fail` for an input that
             is named, `skip` for one that is found in a folder.
         min_matched: Least share of an input's records that must be in its format, from 0 to 1.
+        tmp: Folder of temporary files.
+        max_memory: Bytes of memory to use, at least 500 MiB: fewer processes work if they would need more.
         reload: Known inputs are read again, by the present rules.
         dry_run: Nothing is written; the report says what would be.
         **options: Fields of `Options`.

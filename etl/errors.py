@@ -38,8 +38,18 @@ def choices(name: str, known: Iterable[str], what: str) -> str:
         "Did you mean 'combined'? Known formats: combined, jsonl."
     """
     names = list(known)
-    near = difflib.get_close_matches(name, names, 1)
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"{what}: {', '.join(names)}."
+    return f"{nearest(name, names)}{what}: {', '.join(names)}."
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns the question whether the known name was meant that is like an unknown one; empty if none is.
+
+    Examples:
+        >>> nearest("comined", ["combined", "jsonl"])
+        "Did you mean 'combined'? "
+    """
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 class EtlError(Exception):
@@ -80,6 +90,9 @@ class ChangedInputError(InputError):
 
 class OutputError(EtlError):
     """The tables could not be written or published."""
+
+    #: What to do where a disk is full.
+    NEEDS_ROOM = "Free some disk space, or name another disk by --out, --into or --tmp."
 
 
 class InterruptedRunError(EtlError):
@@ -133,3 +146,13 @@ def visible(text: str) -> str:
 def _escape(code: int) -> str:
     """Returns the escape of a character's code."""
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def plural(count: int, singular: str, plural_form: str | None = None) -> str:
+    """Formats a count with its noun.
+
+    Examples:
+        >>> plural(1, "file"), plural(2000, "day")
+        ('1 file', '2,000 days')
+    """
+    return f"{count:,} {singular if count == 1 else plural_form or singular + 's'}"

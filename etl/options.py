@@ -175,6 +175,8 @@ class RunOptions(Options, InputOptions):
         min_matched: The least share of an input's records that must be in its format, from 0 to 1.
         max_record_bytes: Longer records are rejected.
         jobs: Processes to work in.
+        tmp: Folder of temporary files; None: beside the destination, and where the system keeps them.
+        max_memory: Bytes of memory to use: fewer processes work if they would need more. None: no limit.
     """
 
     ruleset: Ruleset | None = field(
@@ -199,6 +201,10 @@ class RunOptions(Options, InputOptions):
         metadata=_spelled("--max-record", "SIZE", "Longest record that is read.", default="4MB"),
     )
     jobs: int = field(default=1, metadata=_spelled("--jobs", "N", "Processes; one a core by default.", kind="count"))
+    tmp: str | None = field(default=None, metadata=_spelled("--tmp", "DIR", "Folder of temporary files.", kind="path"))
+    max_memory: int | None = field(
+        default=None, metadata=_spelled("--max-memory", "SIZE", "Memory to use, from 500MB on: fewer processes.")
+    )
 
     @property
     def transform_options(self) -> Options:

@@ -117,7 +117,8 @@ FLOORS: Final = (
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
                 "counts hash_set partitions parquet pieces engine publish published_tables staged_parts tasks"
-                " unknown_inputs threads stage_inputs surveyed_records quiet_inputs run",
+                " unknown_inputs unmatched_inputs disk_space threads stage_inputs surveyed_records quiet_inputs"
+                " rehearsal run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),
@@ -130,8 +131,8 @@ FLOORS: Final = (
                 "warehouse",
                 "loads, each once, in Delta tables",
                 "table_layout file_storage delta snapshots stores export load_duplicates file_writer row_changes verify"
-                " rejudge load_decisions backfill load_history load maintenance replay table_files erased_files"
-                " forget_person retention",
+                " rejudge load_decisions backfill load_history load_report load expectations maintenance replay"
+                " table_files erased_files forget_person retention",
             ),
         ),
     ),
@@ -179,8 +180,9 @@ FLOORS: Final = (
             _room(
                 "cli",
                 "the command: parse, call, print",
-                "standard_streams terminal schema rules messages summary progress run_context options audit explain"
-                " inspect reconcile run what_if resend load backfill export forget_person loads replay upkeep __init__",
+                "standard_streams terminal schema rules messages configuration summary progress run_context options"
+                " expectation config audit explain inspect reconcile run what_if resend load backfill export"
+                " forget_person loads replay upkeep __init__",
             ),
         ),
     ),

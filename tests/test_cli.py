@@ -7,6 +7,8 @@ import gzip
 import json
 import lzma
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +22,8 @@ import polars as pl
 import pytest
 import zstandard
 
+from etl.cli import messages
+from etl.cli.progress import report_progress
 from etl.schema import TABLES
 from tests.commands import run, run_process, start_process
 from tests.effort import IS_THOROUGH, thorough
@@ -42,7 +46,7 @@ def log(tmp_path: Path) -> Path:
 def test_a_run_writes_four_tables_and_says_so_on_standard_error(log: Path, tmp_path: Path) -> None:
     finished = run_process("run", log, "--out", tmp_path / "out")
     assert finished.stdout == b""
-    assert b"3 records = 1 conversions + 1 rejections + 1 skipped" in finished.stderr
+    assert b"3 records = 1 conversion + 1 rejection + 1 skipped" in finished.stderr
     for table in TABLES:
         assert read(tmp_path / "out", table.name).schema == table.schema
 
@@ -381,3 +385,42 @@ def test_a_shell_completes_commands_and_options() -> None:
 
     assert completed("postback-etl ru") == ["run", "rules"]
     assert completed("postback-etl audit --ti") == ["--timezone"]
+
+
+def test_the_last_lines_of_a_run_show_money_by_currency_and_what_would_cure_rejections(tmp_path: Path) -> None:
+    sent = [
+        "click_id=a&value=5.5&currency=USD&event_name=Purchase",
+        "click_id=b&value=1200&currency=EUR&event_name=Purchase",
+        "click_id=c&value=7&currency=EUR&event_name=Refund",
+        "click_id=d&conversion_type=purchas",
+        "value=1",
+    ]
+    (tmp_path / "a.log").write_text("".join(map(LINE.format, sent)), encoding="utf-8")
+    shown = run("run", "a.log", "--out", "out dir", "--default-currency", "usd", cwd=tmp_path).stderr.decode()
+    lines = shown.splitlines()
+    assert lines[3:7] == [
+        "  USD: Purchase 5.5",
+        "  EUR: Purchase 1,200, Refund 7",
+        "  1 missing_identity: send click_id, ref_id or email",
+        "  1 unknown_conversion_type: send a type of the page, or add this one to a ruleset (1: send 'purchase')",
+    ]
+    assert lines[-2] == "  next: postback-etl audit 'out dir'"
+    explained = run(*shlex.split(lines[-1])[1:], cwd=tmp_path).stdout.decode()
+    assert "reason: missing_identity" in explained
+
+
+def test_lines_fold_at_words_on_a_terminal_of_any_width_and_nowhere_else() -> None:
+    line = "warning: 12 inputs in no known format are left out: " + "a" * 30
+    assert messages.folded(line, None) == [line]
+    for width in range(12, 90):
+        parts = messages.folded(line, width)
+        assert " ".join(part.strip() for part in parts) == line
+        assert all(len(part) <= width or " " not in part.strip() for part in parts)
+
+
+def test_progress_is_shown_within_a_second_even_if_nothing_is_done_yet(capfd: pytest.CaptureFixture[str]) -> None:
+    with report_progress(is_quiet=False) as progress:
+        progress.begin("reading", 331_000_000)
+        progress.advance(12_345_678, 1)
+        time.sleep(1.0)  # what is tested
+    assert re.fullmatch(r"reading: 12\.3 of 331 MB, [0-9]+ s left, 1 record\n", capfd.readouterr().err)

@@ -132,8 +132,8 @@ def test_the_terminal_shows_what_was_decided_for_each_input(tmp_path: Path) -> N
     shown = commands.run("run", "a.csv", "b.log", "--out", "out", cwd=tmp_path).stderr.decode()
     assert "  a.csv: csv, 2 records\n    columns: payload=payload, received_at=created\n" in shown
     assert "    times read as UTC where no zone is written\n" in shown
-    assert "  b.log: common, 1 records\n" in shown
-    assert "warning: 1 POST requests, 50.0% of the postbacks, were logged without a body." in shown
+    assert "  b.log: common, 1 record\n" in shown
+    assert "warning: 1 POST request, 50.0% of the postbacks, was logged without a body." in shown
 
 
 @pytest.mark.parametrize(

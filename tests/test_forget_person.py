@@ -319,7 +319,7 @@ def test_an_input_whose_name_names_the_person_is_not_shown(tmp_path: Path) -> No
     etl.load([named], tmp_path / "warehouse")
     finished = run("forget-person", tmp_path / "warehouse", "--person", VALUES[0], "--apply", "--proof", "-")
     assert b"quux" not in (finished.stdout + finished.stderr).lower()
-    assert b"the names of 1 inputs name the person" in finished.stderr
+    assert b"1 name of an input names the person" in finished.stderr
 
 
 # --- all or nothing -------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_what_a_run_and_its_audit_tell(log: Path, tmp_path: Path) -> None:
     told.append((tmp_path / "page.html").read_text(encoding="utf-8"))
     for text in told:
         assert "140.00" not in text
-        assert "Refund EUR 70" in text or "Refund: EUR 70" in text
+        assert "Refund EUR 70" in text or "EUR: Purchase 70, Refund 70" in text
     (answer,) = json.loads(run("audit", tmp_path / "out", "--json", "--answer", "funnel").stdout)["answers"]
     (whole,) = [row for row in answer["sheets"]["whole"] if row["measure"] == "conversions"]
     parts = [{"event": event, "amount": "70"} for event in ("Purchase", "Refund")]

@@ -85,7 +85,7 @@ def reloaded(inputs: list[Path], folder: Path, **options: Any) -> dict[str, list
 
 def test_what_passes_is_what_a_reload_would_give(log: Path, warehouse: Path, house: Path, tmp_path: Path) -> None:
     finished = run("replay", "--into", warehouse, "--ruleset", house)
-    assert "3 rejections judged by house: 2 pass, 1 are rejected for another reason" in finished.stderr.decode()
+    assert "3 rejections judged by house: 2 pass, 1 with another reason" in finished.stderr.decode()
     assert f"{log}: 2 of unknown_conversion_type pass, EUR 7, USD 5" in finished.stderr.decode()
     expected = reloaded([log], tmp_path / "fresh", ruleset=RULES, default_currency="EUR")
     assert tables(warehouse) == expected

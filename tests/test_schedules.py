@@ -154,6 +154,52 @@ def test_the_container_is_made_of_what_is_there_and_its_command_runs(tmp_path: P
     assert re.search(r"^USER (?!0|root)", text, re.MULTILINE)
 
 
+def _has_docker() -> bool:
+    """Whether there is a Docker daemon that can be asked."""
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+@thorough
+def test_docker_builds_and_runs_the_container(tmp_path: Path) -> None:
+    if not _has_docker():
+        pytest.skip("no Docker daemon runs here")
+    build = ["docker", "build", "--quiet", "--file", EXAMPLES / "Dockerfile", ROOT]
+    image = subprocess.run(build, check=True, capture_output=True, text=True).stdout.strip()
+    (tmp_path / "access.log.1").write_text(LINE, encoding="utf-8")
+    tmp_path.chmod(0o755)
+    job = ["docker", "run", "--rm", "--volume", f"{tmp_path}:/logs:ro", image]
+    finished = subprocess.run([*job, "run", "/logs/access.log.1", "--out", "tables"], check=True, capture_output=True)
+    assert b"1 record = 1 conversion" in finished.stderr
+    who = subprocess.run([*job[:-1], "--entrypoint", "id", image, "-u"], check=True, capture_output=True, text=True)
+    assert who.stdout == "10001\n"
+
+
+def test_the_jobs_of_the_compose_file_run(tmp_path: Path) -> None:
+    """Without Docker: the commands, with the environment of the jobs and its files in a folder of ours."""
+    services = yaml.safe_load(example("compose.yaml"))["services"]
+    assert services.keys() == {"load", "nightly"}
+    for name, service in services.items():
+        top = tmp_path / name
+        (top / "logs").mkdir(parents=True)
+        (top / "data").mkdir()
+        (top / "logs" / "access.log.1").write_text(LINE, encoding="utf-8")
+        assert (EXAMPLES / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+        told = {key: re.sub("^/(?=data)", f"{top}/", value) for key, value in service["environment"].items()}
+        if name == "load":
+            words = [word.replace("/logs", f"{top}/logs") for word in service["command"]]
+            run(*words, env={**os.environ, **told})
+        else:
+            (script,) = service["command"]
+            once = "n=0; sleep() { [ $1 -gt 0 ] && [ $n = 0 ] && n=1; }\n" + script.replace("$$", "$")
+            words = ["sh", "-c", once.replace("/logs", f"{top}/logs")]
+            path = f"{BIN}:{os.environ['PATH']}"
+            subprocess.run(words, env={**os.environ, **told, "PATH": path}, check=False, capture_output=True)
+        assert 'last_run_conversions{command="load"' in (top / "data" / "postback_etl.prom").read_text(encoding="utf-8")
+
+
 def test_the_alerts_ask_for_metrics_that_there_are() -> None:
     rules = [rule for group in yaml.safe_load(example("alerts.yml"))["groups"] for rule in group["rules"]]
     asked = {name for rule in rules for name in re.findall(rf"{PREFIX}\w+", rule["expr"])}

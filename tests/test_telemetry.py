@@ -74,8 +74,8 @@ def test_a_run_is_told_as_events(log: Path, tmp_path: Path) -> None:
     told = events(command("run", log, "--out", tmp_path / "out", "--events", "json"))
     phases = [event["phase"] for event in told if event["event"] == "phase"]
     assert phases == ["surveying", "reading", "writing", "publishing"]
-    assert [event["event"] for event in told if event["event"] != "phase"] == ["surveyed", "input", "done"]
-    surveyed, found, done = (event for event in told if event["event"] != "phase")
+    assert [event["event"] for event in told if event["event"] != "phase"] == ["surveyed", "disk", "input", "done"]
+    surveyed, _disk, found, done = (event for event in told if event["event"] != "phase")
     assert (surveyed["path"], surveyed["bytes"]) == (str(log), log.stat().st_size)
     assert (found["format"], found["records"]) == ("combined", 5)
     assert (done["records"], done["conversions"], done["rejections"]["total"]) == (5, 2, 2)

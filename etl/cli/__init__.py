@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Final
 
@@ -17,6 +18,8 @@ import typer
 from etl.cli import messages
 from etl.cli.audit import audit
 from etl.cli.backfill import backfill
+from etl.cli.config import config
+from etl.cli.configuration import CONFIG_HELP, ConfiguredGroup
 from etl.cli.explain import explain
 from etl.cli.export import export
 from etl.cli.forget_person import forget_person
@@ -37,6 +40,7 @@ from etl.errors import EtlError, InterruptedRunError
 
 app = typer.Typer(
     name="postback-etl",
+    cls=ConfiguredGroup,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -59,6 +63,7 @@ app.command("forget-person", no_args_is_help=True)(forget_person)
 app.add_typer(loads, name="loads")
 app.command()(rules)
 app.command()(schema)
+app.command()(config)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -73,7 +78,7 @@ def _print_version(is_asked: bool) -> None:
 _LEAST_BYTES: Final = 10**9
 
 #: Commands that import neither.
-_LIGHT: Final = (None, "schema", "rules")
+_LIGHT: Final = (None, "schema", "rules", "config")
 
 
 def _require_address_space() -> None:
@@ -96,6 +101,7 @@ def describe(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help=CONFIG_HELP)] = None,
 ) -> None:
     """Turn conversion postbacks in access logs and webhook dumps into four Parquet tables."""
     if context.invoked_subcommand not in _LIGHT:

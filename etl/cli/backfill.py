@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from etl.cli import messages, options, terminal
+from etl.cli.expectation import Expect, Expectation, ExpectFail
 from etl.cli.load import Into
+from etl.errors import plural
 
 if TYPE_CHECKING:
     from etl.warehouse.backfill import DayReport
@@ -48,6 +50,8 @@ def backfill(
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
     max_unread: options.MaxUnread = "0",
+    expect: Expect = None,
+    expect_fail: ExpectFail = False,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
@@ -75,8 +79,9 @@ def backfill(
         fill_template(template, began, ZoneInfo("UTC"))
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
+        expectation = Expectation.of(expect, is_required=expect_fail)
         typed.request([], Path())
-        reports, failed = [], []
+        reports, failed, too_little = [], [], []
         messages.warn_if_slow()
 
         def load_day(argument: str) -> dict[str, Any]:
@@ -84,6 +89,7 @@ def backfill(
             with _signals_restored(), watch.at_work() as progress:
                 watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
             watch.outcome = None  # the report of all days is not complete yet
+            too_little.append(expectation.check(into, report))
             reports.append(report)
             return report
 
@@ -96,7 +102,9 @@ def backfill(
         watch.outcome = sum_reports(reports) | {"days": len(days), "days_failed": len(failed)}
         messages.say("done", **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
-            problem = f"{len(failed)} of {len(days)} days failed: {', '.join(f'{day.day}' for day in failed)}."
+            problem = (
+                f"{len(failed)} of {plural(len(days), 'day')} failed: {', '.join(f'{day.day}' for day in failed)}."
+            )
             raise EtlError(problem, _way_out(failed))
         total = watch.outcome
         if limit and total["rejections"] > limit(total["records"] - total["skipped"]):
@@ -104,6 +112,8 @@ def backfill(
                 total["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
             )
         options.refuse_unread(total["inputs"], max_unread or "0", "The warehouse holds the loaded rows nevertheless.")
+        if any(too_little):
+            raise typer.Exit(3)
 
 
 @contextmanager
@@ -129,18 +139,18 @@ def _line(day: DayReport, *, is_failed: bool) -> str:
         return f"{day.day}  failed after {day.seconds:.1f} s: {day.error}"
     if day.is_missing:
         return f"{day.day}  no input"
-    known = f", {day.known:,} known {'input' if day.known == 1 else 'inputs'}" if day.known else ""
+    known = f", {plural(day.known, 'known input')}" if day.known else ""
     if known and not day.records:
         return f"{day.day}  loaded before{known}"
-    return f"{day.day}  {day.records:,} records, {day.rejections:,} rejections{known}, {day.seconds:.1f} s"
+    return (
+        f"{day.day}  {plural(day.records, 'record')}, {plural(day.rejections, 'rejection')}{known}, {day.seconds:.1f} s"
+    )
 
 
 def _zone(name: str) -> Any:
     from zoneinfo import ZoneInfo
 
-    from etl.errors import UsageError
+    from etl.sources.settings import check_zone
 
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise UsageError(f"--timezone {name!r} is not a time zone.", "Give an IANA name: Europe/Berlin.") from error
+    check_zone("--timezone", name)
+    return ZoneInfo(name)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from etl.cli import messages, options, terminal
+from etl.errors import plural
 
 
 def export(
@@ -51,8 +52,10 @@ def export(
 def _line(table: dict[str, Any]) -> str:
     """Says what was written of a table, as folders of days or as rows of a database."""
     if "written" in table:
-        shown = "{table}: {written:,} days written, with {rows:,} rows; {removed:,} removed, {kept:,} unchanged"
-        return shown.format(**table)
-    rows, replaced = table["rows"], table["replaced"]
-    values = f"; {replaced:,} {'value' if replaced == 1 else 'values'} held U+0000, now U+FFFD" if replaced else ""
-    return f"{table['table']}: {rows:,} {'row' if rows == 1 else 'rows'}{values}"
+        written, rows = plural(table["written"], "day"), plural(table["rows"], "row")
+        return "{table}: {} written, with {}; {removed:,} removed, {kept:,} unchanged".format(
+            written, rows, **{key: table[key] for key in ("table", "removed", "kept")}
+        )
+    replaced = table["replaced"]
+    values = f"; {plural(replaced, 'value')} held U+0000, now U+FFFD" if replaced else ""
+    return f"{table['table']}: {plural(table['rows'], 'row')}{values}"

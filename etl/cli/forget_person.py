@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from etl.cli import messages, options, terminal
+from etl.errors import plural
 
 _HINT: Final = "Name a file that can be written; stores that were changed before stay changed."
 
@@ -90,20 +91,20 @@ def _values(texts: Sequence[str]) -> Iterator[str]:
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     """Yields what was found: for each store its records, by table, column and file, and by input."""
     for store in report["stores"]:
-        yield f"{store['store']} ({store['kind']}): {store['records']:,} records of the person"
+        yield f"{store['store']} ({store['kind']}): {plural(store['records'], 'record')} of the person"
         yield from (f"  {line}" for line in lines_of_tables(store["tables"]))
         if store["names"]:
-            yield f"  manifest: {store['names']:,} names of parameters"
+            yield f"  manifest: {plural(store['names'], 'name of a parameter', 'names of parameters')}"
         for item in store["inputs"]:
-            yield f"  from {item['path'] or 'the input ' + item['digest'][:12]}: {item['records']:,} records"
+            yield f"  from {item['path'] or 'the input ' + item['digest'][:12]}: {plural(item['records'], 'record')}"
 
 
 def lines_of_tables(tables: dict[str, Any]) -> Iterator[str]:
     """Yields what was emptied in each table: rows, rows by column, and rows by file."""
     for name, table in tables.items():
         columns = ", ".join(f"{column} {rows:,}" for column, rows in table["columns"].items())
-        yield f"{name}: {table['rows']:,} rows: {columns}"
-        yield from (f"  {path}: {rows:,} rows" for path, rows in table["files"].items())
+        yield f"{name}: {plural(table['rows'], 'row')}: {columns}"
+        yield from (f"  {path}: {plural(rows, 'row')}" for path, rows in table["files"].items())
 
 
 def _say_what_is_left(report: dict[str, Any]) -> None:
@@ -123,7 +124,8 @@ def _say_what_is_left(report: dict[str, Any]) -> None:
             )
     for store in report["stores"]:
         if named := store["left"]["source"]:
-            messages.warn(f"{store['store']}: the names of {named:,} inputs name the person; they stay.")
+            names = plural(named, "name of an input names", "names of inputs name")
+            messages.warn(f"{store['store']}: {names} the person; nothing changes that.")
 
 
 def say_what_stays(warehouse: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from etl.cli import messages, options
+from etl.errors import plural
 
 if TYPE_CHECKING:
     from etl.reports.inspect import Failure, Inspection
@@ -100,8 +101,10 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
         looks_like, count = found.looks_like
         facts.append(("advice", looks_like.advise(count)))
     if counts.without_body:
-        what = f"{counts.without_body:,} POST requests, {counts.without_body / counts.postbacks:.1%} of the postbacks"
-        facts.append(("warning", f"{what}, were logged without a body"))
+        share = f"{counts.without_body / counts.postbacks:.1%}"
+        what = f"{plural(counts.without_body, 'POST request')}, {share} of the postbacks"
+        were = "was" if counts.without_body == 1 else "were"
+        facts.append(("warning", f"{what}, {were} logged without a body"))
     return [*facts, *(("warning", warning) for warning in found.warnings)]
 
 

@@ -8,6 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from etl.cli import messages, options, terminal
+from etl.cli.expectation import Expect, Expectation, ExpectFail
+from etl.cli.summary import balance
+from etl.errors import plural
 
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
@@ -16,12 +19,14 @@ Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// ad
 def load(
     inputs: options.Inputs,
     into: Into,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: options.DryRun = False,
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
     *,
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
     max_unread: options.MaxUnread = "0",
+    expect: Expect = None,
+    expect_fail: ExpectFail = False,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
@@ -39,12 +44,17 @@ def load(
     with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
+        expectation = Expectation.of(expect, is_required=expect_fail)
         request = typed.request(inputs, Path())
         with watch.at_work() as progress:
             watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
+        is_too_little = expectation.check(into, report)
         if dry_run:
             for item in report["inputs"]:
                 terminal.write_line(_line(item))
+            for need in report["disk"]:
+                terminal.write_line(f"needs {need['needs']}")
+        options.warn_of_memory(report, request.max_memory)
         if summary is not None:
             write_summary(report, summary)
         _say(report, is_quiet=quiet or dry_run)
@@ -53,6 +63,8 @@ def load(
                 report["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
             )
         options.refuse_unread(report["inputs"], max_unread or "0", "The warehouse holds the loaded rows nevertheless.")
+        if is_too_little:
+            raise typer.Exit(3)
 
 
 def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
@@ -63,21 +75,19 @@ def _say(report: dict[str, Any], *, is_quiet: bool) -> None:
 
 
 def _line(item: dict[str, Any]) -> str:
-    piped = f", {item['bytes']:,} bytes through a pipe" if item.get("is_spooled") else ""
+    piped = f", {plural(item['bytes'], 'byte')} through a pipe" if item.get("is_spooled") else ""
     return f"{item['action']:<6}  {item['path']}: {item['why']}{piped}"
 
 
 def _shown(report: dict[str, Any]) -> list[str]:
     """Lists what was done with each input, and the counts."""
     many = len(report["inputs"]) - 20
-    lines = [_line(item) for item in report["inputs"][:20]] + ([f"and {many} more inputs"] if many > 0 else [])
-    lines.append(
-        "{records:,} records = {conversions:,} conversions + {rejections:,} rejections + {skipped:,} skipped".format(
-            **report
-        )
+    lines = [_line(item) for item in report["inputs"][:20]] + (
+        [f"and {plural(many, 'more input')}"] if many > 0 else []
     )
+    lines.append(balance(report["records"], report["conversions"], report["rejections"], report["skipped"]))
     if report["demoted"] or report["promoted"]:
         lines.append(
-            f"  of earlier rows {report['demoted']:,} became duplicates and {report['promoted']:,} conversions"
+            f"  of earlier rows, {report['demoted']:,} now a duplicate and {report['promoted']:,} now a conversion"
         )
     return lines

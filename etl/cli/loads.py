@@ -9,6 +9,7 @@ import typer
 from etl.cli import messages, options, terminal
 from etl.cli.forget_person import lines_of_tables, say_what_stays
 from etl.cli.load import Into
+from etl.errors import plural
 
 loads = typer.Typer(
     no_args_is_help=True,
@@ -63,7 +64,8 @@ def forget(
     from etl.warehouse.maintenance import forget as forget_input
 
     done = forget_input(named, into, unshown())
-    text = f"forgot {done['names'][0]} ({done['digest'][:12]}); {done['promoted']:,} duplicates are conversions now"
+    promoted = plural(done["promoted"], "duplicate is a conversion", "duplicates are conversions")
+    text = f"forgot {done['names'][0]} ({done['digest'][:12]}); {promoted} now"
     messages.say("done", text, **done)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from etl.cli.messages import JSON
+from etl.errors import plural
 from etl.options import FLAGS, RunOptions, instant_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ MaxUnread = Annotated[
     typer.Option(metavar="N|P%", help="Exit 3 if more records of an input are postbacks that nothing read."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Events = Annotated[
     EventsMode, typer.Option("--events", help="Standard error for people, or a JSON object a line for programs.")
@@ -216,7 +218,7 @@ def read_columns(texts: Sequence[str] | None) -> dict[str, str]:
     return found
 
 
-def read_share(text: str | None) -> float | None:
+def read_share(text: str | None, option: str = "--min-matched") -> float | None:
     """Returns a share from 0 to 1; the text may be a fraction or a percentage."""
     from etl.errors import UsageError
 
@@ -225,7 +227,7 @@ def read_share(text: str | None) -> float | None:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
     share = float(match[1]) / (100 if match[2] else 1) if match else 2.0
     if not 0 <= share <= 1:
-        raise UsageError(f"--min-matched {text!r} is not a share.", "Give 90% or 0.9.")
+        raise UsageError(f"{option} {text!r} is not a share.", "Give 90% or 0.9.")
     return share
 
 
@@ -253,7 +255,8 @@ def refuse_rejected(rejected: int, max_rejected: str | None, what: str) -> None:
     from etl.cli import messages
 
     messages.warn(
-        f"{rejected:,} records were rejected; --max-rejected {max_rejected} allows fewer. {what}", exit_code=3
+        f"{plural(rejected, 'record')} rejected; --max-rejected {max_rejected} allows fewer. {what}",
+        exit_code=3,
     )
     raise typer.Exit(3)
 
@@ -283,15 +286,44 @@ def refuse_unread(inputs: list[dict[str, Any]], max_unread: str, what: str) -> N
         raise typer.Exit(3)
 
 
+def warn_of_memory(outcome: dict[str, Any], max_memory: int | None) -> None:
+    """Warns if the work took more memory than it was to take: the estimate of what a process needs was too low."""
+    from etl.cli import messages
+    from etl.runner.disk_space import as_size
+
+    taken = outcome.get("peak_memory_bytes", 0)
+    if max_memory is not None and taken > max_memory:
+        messages.warn(f"The work took up to {as_size(taken)} of memory, more than --max-memory: use fewer --jobs.")
+
+
 def read_size(text: str) -> int:
     """Returns the bytes of a size such as `4MB`."""
     from etl.errors import UsageError
 
-    match = re.fullmatch(r"([0-9]+)\s*(|k|m|g)(i?b)?", text.strip().lower())
-    size = int(match[1]) * 1024 ** " kmg".index(match[2] or " ") if match else 0
+    size = _bytes_of(text)
     if not 1024 <= size <= 2**30:
         raise UsageError(f"--max-record {text!r} is not a size from 1KB to 1GB.", "Give a size such as 4MB.")
     return size
+
+
+def read_memory(text: str | None) -> int | None:
+    """Returns the bytes of a size that a process can work in, such as `2GB`."""
+    from etl.errors import UsageError
+    from etl.runner.stage_inputs import PROCESS_BYTES
+
+    size = None if text is None else _bytes_of(text)
+    if size is not None and size < PROCESS_BYTES:
+        raise UsageError(
+            f"--max-memory {text!r} is not a size from {PROCESS_BYTES // 2**20}MB on: one process needs that.",
+            "Give a size such as 2GB.",
+        )
+    return size
+
+
+def _bytes_of(text: str) -> int:
+    """Returns the bytes of a size; 0 if the text is none."""
+    match = re.fullmatch(r"([0-9]+)\s*(|k|m|g|t)(i?b)?", text.strip().lower())
+    return int(match[1]) * 1024 ** " kmgt".index(match[2] or " ") if match else 0
 
 
 #: The reader of each option's text, by field of `RunOptions`. Options without a reader are used as typed.
@@ -309,4 +341,6 @@ READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "min_matched": read_share,
     "max_record_bytes": read_size,
     "jobs": lambda count: count or os.cpu_count() or 1,
+    "tmp": lambda path: path and str(path),
+    "max_memory": read_memory,
 }

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from etl.cli import messages
+from etl.errors import plural
+from etl.runner.disk_space import DiskNeed
 from etl.runner.stage_inputs import SILENT, Progress
 
-_SECONDS_BETWEEN_LINES: Final = 5.0
+#: After which the progress is first reported, and then again and again. A shorter run reports none.
+_FIRST_SECONDS: Final = 0.9
+_SECONDS: Final = 5.0
+
+#: Less than that needs no word on disk, and is read in a moment: there, the progress is first reported later.
+_MUCH_BYTES: Final = 10_000_000
 
 
 @contextmanager
@@ -20,8 +29,10 @@ def report_progress(*, is_quiet: bool) -> Iterator[Progress]:
     """Yields the progress of a run: events if messages are JSON, warnings alone if quiet, else a bar or plain lines."""
     if messages.MODE.is_json or not is_quiet:
         messages.warn_if_slow()
+        messages.say_origins()
     if messages.MODE.is_json:
-        yield _events(is_quiet=is_quiet)
+        with _events(is_quiet=is_quiet) as progress:
+            yield progress
     elif is_quiet:
         yield SILENT._replace(warn=messages.warn)
     else:
@@ -46,14 +57,23 @@ def unshown() -> Progress:
     return ignore_signals_once_publishing(SILENT._replace(warn=messages.warn))
 
 
-def _events(*, is_quiet: bool) -> Progress:
+def say_needs(needs: list[DiskNeed]) -> None:
+    """Says what disk the work needs; to people only where that is much."""
+    for need in needs:
+        lines = [f"needs {need}"] if need.needed >= _MUCH_BYTES else []
+        messages.say("disk", *lines, disk=str(need.disk), needed_bytes=need.needed, free_bytes=need.free)
+
+
+@contextmanager
+def _events(*, is_quiet: bool) -> Iterator[Progress]:
     """Reports progress as events; if quiet, only surveyed inputs and warnings are reported, not phases."""
 
     def survey(described: dict[str, Any]) -> None:
         messages.say("surveyed", **described)
 
     if is_quiet:
-        return SILENT._replace(warn=messages.warn, survey=survey)
+        yield SILENT._replace(warn=messages.warn, survey=survey)
+        return
     counter = _Counter()
 
     def begin(phase: str, total: int) -> None:
@@ -64,62 +84,69 @@ def _events(*, is_quiet: bool) -> Progress:
         done: dict[str, Any] = {"bytes": counter.size, "total_bytes": counter.total, "records": counter.records}
         messages.say("progress", phase=counter.phase, **done)
 
-    return Progress(begin, _every_few_seconds(counter, report), messages.warn, survey)
+    with _again_and_again(counter, report):
+        yield Progress(begin, counter.advance, messages.warn, survey, say_needs)
 
 
-def _every_few_seconds(counter: _Counter, report: Callable[[], None]) -> Callable[[int, int], None]:
-    """Makes a function that advances a counter, and reports at most once in `_SECONDS_BETWEEN_LINES`."""
-    last = time.monotonic()
+@contextmanager
+def _again_and_again(counter: _Counter, report: Callable[[], None]) -> Iterator[None]:
+    """Reports from a thread while the context lasts, so that a long phase without news still shows life."""
+    ended = threading.Event()
 
-    def advance(size: int, records: int) -> None:
-        nonlocal last
-        counter.advance(size, records)
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
+    def repeat() -> None:
+        if not ended.wait(_FIRST_SECONDS) and counter.total >= _MUCH_BYTES:
+            report()
+        while not ended.wait(_SECONDS):
             report()
 
-    return advance
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """Reports progress as a bar on the terminal."""
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, ProgressColumn
     from rich.progress import Progress as Bars
 
-    from etl.cli.terminal import console
+    from etl.cli.terminal import console, shown
 
-    columns = (
-        TextColumn("{task.description:<9}"),
-        BarColumn(bar_width=16),
-        DownloadColumn(binary_units=True),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=console(is_error=True), transient=True) as bars:
-        counter = _Counter()
+    counter = _Counter()
+
+    class DoneAndLeft(ProgressColumn):
+        """What is done and left, in words."""
+
+        def render(self, task: Any) -> Any:  # noqa: ARG002 - the counter knows it all
+            return shown(counter.line())
+
+    with Bars(BarColumn(bar_width=16), DoneAndLeft(), console=console(is_error=True), transient=True) as bars:
 
         def begin(phase: str, total: int) -> None:
             counter.begin(phase, total)
             for task in bars.task_ids:
                 bars.remove_task(task)
-            bars.add_task(phase, total=total or None, speed="")
+            bars.add_task(phase, total=total or None)
 
         def advance(size: int, records: int) -> None:
             counter.advance(size, records)
-            bars.update(bars.task_ids[-1], advance=size, speed=counter.speed())
+            bars.update(bars.task_ids[-1], advance=size)
 
-        yield Progress(begin, advance, messages.warn)  # rich shows above the bar what goes to standard error
+        yield Progress(
+            begin, advance, messages.warn, need=say_needs
+        )  # rich shows above the bar what goes to standard error
 
 
 @contextmanager
 def _lines() -> Iterator[Progress]:
     """Reports progress as plain lines."""
     counter = _Counter()
-    advance = _every_few_seconds(counter, lambda: messages.say("progress", counter.line()))
-    yield Progress(counter.begin, advance, messages.warn)
+    with _again_and_again(counter, lambda: messages.say("progress", counter.line())):
+        yield Progress(counter.begin, counter.advance, messages.warn, need=say_needs)
 
 
 class _Counter:
@@ -135,14 +162,32 @@ class _Counter:
         self.size += size
         self.records += records
 
-    def speed(self) -> str:
-        seconds = max(time.monotonic() - self.began, 1e-3)
-        return f"{self.records / seconds:,.0f} rec/s"
-
     def line(self) -> str:
-        seconds = time.monotonic() - self.began
-        left = seconds * (self.total - self.size) / self.size if self.size else 0
-        return (
-            f"{self.phase}: {self.size / 2**20:,.0f} of {self.total / 2**20:,.0f} MiB, "
-            f"{self.records:,} records, {self.speed()}, {left:,.0f} s left"
-        )
+        """Says what is done and left: `reading: 12.3 of 331 MB, 40 s left`.
+
+        Examples:
+            >>> counter = _Counter()
+            >>> counter.begin("reading", 331_000_000)
+            >>> counter.line()
+            'reading: 0.0 of 331 MB'
+        """
+        if not self.total:
+            return self.phase
+        whole = self.total / 10**6
+        line = f"{self.phase}: {self.size / 10**6:,.1f} of {whole:,.{0 if whole >= 100 else 1}f} MB"
+        if self.size:
+            line += f", {_duration((time.monotonic() - self.began) * (self.total - self.size) / self.size)} left"
+        return line + (f", {plural(self.records, 'record')}" if self.records else "")
+
+
+def _duration(seconds: float) -> str:
+    """Formats a duration in the unit that a person would take.
+
+    Examples:
+        >>> _duration(40), _duration(150), _duration(7500)
+        ('40 s', '3 min', '2 h 5 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

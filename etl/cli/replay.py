@@ -9,6 +9,7 @@ import typer
 
 from etl.cli import messages, options, terminal
 from etl.cli.load import Into
+from etl.errors import plural
 
 
 @options.with_options("ruleset", "collect_path")
@@ -53,8 +54,8 @@ def replay(
 def _shown(report: dict[str, Any]) -> list[str]:
     """Lists the outcomes of the rejections, and the rejections that pass by input and reason."""
     lines = [
-        "{judged:,} rejections judged by {name}: {passed:,} pass, {changed:,} are rejected for another reason, "
-        "{skipped:,} are not postbacks, {same:,} stay the same".format(**report, name=report["ruleset"]["name"])
+        f"{plural(report['judged'], 'rejection')} judged by {report['ruleset']['name']}: {report['passed']:,} pass, "
+        + "{changed:,} with another reason, {skipped:,} skipped, {same:,} as before".format(**report)
     ]
     lines += [f"  {entry['count']:,} left: {entry['why']}" for entry in report["left"]]
     lines += [_line(entry) for entry in report["inputs"][:20]]

@@ -24,6 +24,7 @@ class PartitionMode(enum.StrEnum):
 def run(
     inputs: options.Inputs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
+    dry_run: options.DryRun = False,
     *,
     typed: options.Typed,
     partition_by: Annotated[
@@ -42,11 +43,12 @@ def run(
 ) -> None:
     """Read logs or dumps and write the tables conversions, items, passthroughs and rejections."""
     from etl.cli.run_context import Telling, watched
-    from etl.cli.summary import say_summary, write_summary
+    from etl.cli.summary import say_plan, say_summary, write_summary
     from etl.errors import UsageError
+    from etl.runner.rehearsal import rehearse_run
     from etl.runner.run import run_job
 
-    with watched("run", out, Telling(quiet, metrics, openlineage)) as watch:
+    with watched("run", out, Telling(quiet, metrics, openlineage, dry_run)) as watch:
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
         if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
@@ -55,10 +57,14 @@ def run(
             )
         request = replace(typed.request(inputs, out), partition_by=partition_by.value)
         with watch.at_work() as progress:
-            watch.outcome = outcome = run_job(request, progress)
+            watch.outcome = outcome = (rehearse_run if dry_run else run_job)(request, progress)
+        options.warn_of_memory(outcome, request.max_memory)
         if summary is not None:
             write_summary(outcome, summary)
-        say_summary(outcome, out, is_quiet=quiet)
+        if dry_run:
+            say_plan(outcome)
+            return
+        say_summary(outcome, out, request.options.default_currency, is_quiet=quiet)
         rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
         if limit and rejected > limit(judged):
             options.refuse_rejected(rejected, max_rejected, "The tables are published.")

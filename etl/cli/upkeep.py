@@ -8,6 +8,7 @@ import typer
 
 from etl.cli import messages, options, terminal
 from etl.cli.load import Into
+from etl.errors import plural
 
 
 def compact(into: Into, events: options.Events = options.EventsMode.TEXT, debug: options.Debug = False) -> None:
@@ -16,7 +17,7 @@ def compact(into: Into, events: options.Events = options.EventsMode.TEXT, debug:
     from etl.warehouse.maintenance import compact as compacted
 
     for table in compacted(into, unshown()):
-        terminal.write_line(f"{table.table}: {table.before:,} files, now {table.after:,}")
+        terminal.write_line(f"{table.table}: {plural(table.before, 'file')}, now {table.after:,}")
     messages.say("done", warehouse=into)
 
 
@@ -35,6 +36,6 @@ def vacuum(
     removed = vacuumed(into, hours, is_dry_run=dry_run)
     for path in removed:
         terminal.write_line(path)
-    files = f"{len(removed):,} {'file' if len(removed) == 1 else 'files'}"
+    files = plural(len(removed), "file")
     text = f"{files} would be removed" if dry_run else f"{files} removed"
     messages.say("done", text, warehouse=into, files=len(removed), is_dry_run=dry_run)

@@ -105,30 +105,53 @@ COLLECT_METHODS: Final = ("GET", "POST")
 
 
 class Reason(NamedTuple):
-    """A reason why a record becomes no conversion: its code, its message, its source."""
+    """A reason why a record becomes no conversion: its code, its message, its source, and what would cure it."""
 
     code: str
     message: str
     source: str
+    cure: str = ""
 
 
 #: Reasons for a rejection, in the order in which a record lists them (rules 5.4).
 REJECTIONS: Final = (
-    Reason("malformed_record", "The record cannot be read", "rules 1.3"),
-    Reason("malformed_body", "The body is not a JSON object", "rules 1.3"),
+    Reason(
+        "malformed_record",
+        "The record cannot be read",
+        "rules 1.3",
+        "message says where it breaks; --format and --formats read other formats",
+    ),
+    Reason("malformed_body", "The body is not a JSON object", "rules 1.3", "send the parameters as one JSON object"),
     Reason(
         "body_not_logged",
         "A POST without a query, in a log that holds no bodies: its conversion cannot be seen",
         "rules 1.7",
+        "have the server log the bodies, or read a dump of the webhooks",
     ),
     Reason(
         "unread_postback",
         "The text holds the collect path, but no request was read from it",
         "rules 1.3d",
+        "the column suggestion says what would read it",
     ),
-    Reason("missing_identity", "Missing click_id, ref_id and email", "Identity Parameters"),
-    Reason("unknown_conversion_type", "Unknown conversion_type", "conversion_type to Event Mapping"),
-    Reason("duplicate_transaction", "Duplicate transaction_id", "rules 6.3"),
+    Reason(
+        "missing_identity",
+        "Missing click_id, ref_id and email",
+        "Identity Parameters",
+        "send click_id, ref_id or email",
+    ),
+    Reason(
+        "unknown_conversion_type",
+        "Unknown conversion_type",
+        "conversion_type to Event Mapping",
+        "send a type of the page, or add this one to a ruleset",
+    ),
+    Reason(
+        "duplicate_transaction",
+        "Duplicate transaction_id",
+        "rules 6.3",
+        "none is lost: duplicate_of names the conversion that was kept",
+    ),
 )
 
 #: Reasons why a record is skipped: it is no postback, or the run's options exclude it.

@@ -85,9 +85,7 @@ def _whole(path: Path, folder: Path) -> Iterator[Path]:
     except (OSError, pl.exceptions.ComputeError) as error:
         with suppress(OSError):
             unfinished.unlink()
-        raise OutputError(
-            f"{path} cannot be written: {error}", "Free some disk space, or name another --out."
-        ) from error
+        raise OutputError(f"{path} cannot be written: {error}", OutputError.NEEDS_ROOM) from error
 
 
 def make_folders(out: Path) -> None:

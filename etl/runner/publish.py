@@ -104,6 +104,11 @@ def check_destination(out: Path) -> None:
         raise UsageError(f"--out {str(out)!r} holds {foreign[0]!r}, which this tool did not write.", hint)
 
 
+def staging_of(out: Path) -> Path:
+    """Returns the staging folder of a destination."""
+    return out.parent / f".{out.name}.staging"
+
+
 @contextmanager
 def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iterator[Stage]:
     """Opens a staging folder beside the destination, locked by this process, and removes it at the end.
@@ -117,7 +122,7 @@ def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iter
         OutputError: Another run holds the lock, or the folder cannot be created.
     """
     check(out)
-    folder = out.parent / f".{out.name}.staging"
+    folder = staging_of(out)
     stage = Stage(out, folder / uuid4().hex, check)
     with lock_folder(folder, "--out"):
         for leftover in folder.iterdir():
@@ -151,8 +156,22 @@ def lock_folder(folder: Path, option: str) -> Iterator[None]:
         os.close(lock)
 
 
-def _acquire_lock(folder: Path, option: str) -> int:
-    """Locks the file `lock` in a folder, writes this process's id into it, and returns its descriptor."""
+def check_lock(folder: Path, option: str) -> None:
+    """Checks, without any change, that `lock_folder` could create or lock a folder.
+
+    Raises:
+        OutputError: Another process holds the lock, or the folder cannot be created.
+    """
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        reason = os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR)
+        raise OutputError(f"{folder} cannot be created: {reason}", f"Name another {option}.")
+    if (folder / "lock").exists():
+        os.close(_acquire_lock(folder, option, is_kept=False))
+
+
+def _acquire_lock(folder: Path, option: str, *, is_kept: bool = True) -> int:
+    """Locks the file `lock` in a folder, writes this process's id into it if kept, and returns its descriptor."""
     path = folder / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -166,8 +185,9 @@ def _acquire_lock(folder: Path, option: str) -> int:
         raise OutputError(
             f"{folder} is locked by another run (process {holder}).", f"Wait until it ends, or name another {option}."
         )
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    if is_kept:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 

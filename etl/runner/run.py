@@ -17,10 +17,11 @@ from typing import Any, Final
 from etl.errors import AccountingError
 from etl.rules.ruleset import RULES_VERSION
 from etl.runner.counts import Tally
+from etl.runner.disk_space import pieces_in, temporary_files_in
 from etl.runner.engine import Engine
 from etl.runner.parquet import make_folders
 from etl.runner.partitions import table_files
-from etl.runner.publish import Stage, staged
+from etl.runner.publish import staged, staging_of
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over
 from etl.runner.stage_inputs import (
     SILENT,
@@ -67,7 +68,13 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
     """
     began = time.monotonic()
     looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
-    with staged(request.out) as stage, looked_for as (inputs, passed_over), UnnamedFiles(stage.folder) as files:
+    with (
+        temporary_files_in(request.tmp),
+        staged(request.out) as stage,
+        pieces_in(request.tmp, stage.pieces, staging_of(request.out)) as pieces,
+        looked_for as (inputs, passed_over),
+        UnnamedFiles(pieces) as files,
+    ):
         jobs = jobs_for(stored_bytes(inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress, engine, Copies(files))
@@ -75,9 +82,10 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
                 if item.same_as:
                     progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")
             planned, unknown = plan_inputs(surveyed, request)
-            tasks, reports = transform_inputs(planned, request, engine, progress, StagingArea(stage.pieces))
+            area = StagingArea(pieces, tables=stage.folder)
+            tasks, reports = transform_inputs(planned, request, engine, progress, area)
             progress.begin("writing", 0)
-            tally = _write_tables(stage, tasks, reports, request, engine)
+            tally = _write_tables(area.folder, stage.new, (tasks, reports), request, engine)
             written = _written_rows(stage.new, engine)
         summary = _summarise(request, planned, reports, tally)
         summary["left_out"] = [one.input.source for one in unknown]
@@ -96,15 +104,16 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
 
 
 def _write_tables(
-    stage: Stage, tasks: list[Task], reports: list[TaskReport], request: RunRequest, engine: Engine
+    stage: Path, new: Path, done: tuple[list[Task], list[TaskReport]], request: RunRequest, engine: Engine
 ) -> Tally:
     """Removes the duplicates among staged conversions and writes the four tables by (source_digest, record_no)."""
+    tasks, reports = done
     staged_pieces = [piece for report in reports for piece in report.pieces]
-    pieces, missed = engine.settle(staged_pieces, stage.pieces, request.ruleset)
+    pieces, missed = engine.settle(staged_pieces, stage, request.ruleset)
     list(engine.map(stage_missed_raws, [(tasks[number], numbers) for number, numbers in missed.items()]))
-    make_folders(stage.new)
+    make_folders(new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
-    calls = [(part, stage.pieces, stage.new, number, request.partition_by) for number, part in enumerate(parts)]
+    calls = [(part, stage, new, number, request.partition_by) for number, part in enumerate(parts)]
     tally = Tally()
     for part in engine.map(write_part, calls):
         tally += part

@@ -12,35 +12,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import polars as pl
-
-from etl.errors import ChangedInputError, FormatError, UnknownInputError, UsageError
+from etl.errors import ChangedInputError, UnknownInputError, UsageError
 from etl.options import Options, RunOptions, Unknown
-from etl.privacy.redaction import redact_raws
 from etl.rules.ruleset import Ruleset
+from etl.runner.disk_space import DiskNeed, require_disk
 from etl.runner.engine import Engine, Meter, OpenEngine, TaskContext
 from etl.runner.partitions import PartitionBy
-from etl.runner.tasks import ALL_MATCHED, Task, TaskReport, Unmatched, peak_memory_bytes, transform_splits
+from etl.runner.tasks import Task, TaskReport, count_splits, peak_memory_bytes, transform_splits
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
+from etl.runner.unmatched_inputs import refuse_unmatched
 from etl.sources.detection import Detected
 from etl.sources.planning import COMPRESSED_SPLITS, SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.small_inputs import group_small
-from etl.sources.splits import Split
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input, is_shared, stored_bytes
 from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
-
-#: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
-MIN_MATCHED: Final = 0.9
-MAX_UNMATCHED: Final = 5
 
 #: Inputs with fewer bytes in all are transformed in this process: starting workers would take longer.
 POOL_BYTES: Final = 48 * 2**20
 
 #: Of compressed inputs of this size together, decompressed copies are kept. They take about seven times as much disk.
 COPIED_BYTES: Final = 512 * 2**20
+#: What a process needs; see "What a run takes" in `docs/operations.md`.
+PROCESS_BYTES: Final = 500 * 2**20
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,8 @@ class RunRequest:
             whose format was detected and of which more than five records do not match.
         jobs: Number of processes.
         partition_by: Folders within the folder of each table.
+        tmp: Folder of temporary files; None: beside the destination, and where the system keeps them.
+        max_memory: Bytes of memory to use; fewer processes work if they would need more. None: no limit.
     """
 
     inputs: tuple[str, ...]
@@ -71,6 +69,8 @@ class RunRequest:
     min_matched: float | None = None
     jobs: int = 1
     partition_by: PartitionBy = "none"
+    tmp: Path | None = None
+    max_memory: int | None = None
 
     def under(self, ruleset: Ruleset) -> RunRequest:
         """Returns this request under other rules: the readers know then its collect path and how it reads arrays."""
@@ -99,6 +99,8 @@ def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engi
         unknown=options.unknown,
         min_matched=options.min_matched,
         jobs=options.jobs,
+        tmp=Path(options.tmp) if options.tmp else None,
+        max_memory=options.max_memory,
     )
     return request.under(ruleset)
 
@@ -111,12 +113,14 @@ class Progress(NamedTuple):
         advance: Called with the bytes and the records done since the last call.
         warn: Called with a warning.
         survey: Called with each surveyed input: path, digest, bytes, compression.
+        need: Called with what the run needs on each disk, before the work.
     """
 
     begin: Callable[[str, int], None]
     advance: Meter
     warn: Callable[[str], None]
     survey: Callable[[dict[str, Any]], None] = lambda described: None
+    need: Callable[[list[DiskNeed]], None] = lambda needs: None
 
 
 SILENT: Final = Progress(lambda phase, total: None, lambda size, records: None, lambda message: None)
@@ -165,10 +169,14 @@ class StagingArea(NamedTuple):
     Attributes:
         folder: The folder.
         keeps_raws: See `Task.keeps_raws`.
+        tables: The folder in which the tables are written; None: beside the staged tables.
+        is_rehearsal: Nothing is staged: records are read and counted, and what a run would refuse is refused.
     """
 
     folder: Path
     keeps_raws: bool = False
+    tables: Path | None = None
+    is_rehearsal: bool = False
 
 
 def run_id() -> str:
@@ -178,7 +186,8 @@ def run_id() -> str:
 
 def jobs_for(stored_bytes: int, request: RunRequest) -> int:
     """Returns the number of processes to use for inputs of that total size."""
-    return request.jobs if stored_bytes >= POOL_BYTES else 1
+    most = request.jobs if request.max_memory is None else request.max_memory // PROCESS_BYTES
+    return max(1, min(request.jobs, most)) if stored_bytes >= POOL_BYTES else 1
 
 
 def peak_memory(jobs: int, reports: list[TaskReport]) -> int:
@@ -234,7 +243,7 @@ def _survey_input(
             f"{item.source} is a temporary file, which only the machine that runs the command can read.",
             "Unpack it to storage that all workers read, or run with --engine local.",
         )
-    found = survey(item.path, item.source, split_bytes, copies)
+    found = survey(item.path, item.source, split_bytes, copies, lambda size: context.meter(size, 0))
     if item.archive is not None and has_changed(item.path, item.archive):
         raise ChangedInputError.of(item.source)
     if not context.is_remote:
@@ -274,6 +283,17 @@ def plan_inputs(surveyed: list[SurveyedInput], request: RunRequest, others: Sequ
     return Plans(sorted(planned, key=lambda plan: plan.survey.digest), unknown)
 
 
+def _need_disk(read: list[PlannedInput], request: RunRequest, progress: Progress, stage: StagingArea) -> None:
+    """Reports what disk the transform of inputs needs.
+
+    Raises:
+        OutputError: A disk does not have it.
+    """
+    word = request.ruleset.collect_word
+    surveys = [(plan.survey, word if plan.detected.row.family == "access_log" else b"") for plan in read]
+    progress.need(require_disk(surveys, stage.folder, stage.tables or stage.folder))
+
+
 def transform_inputs(
     planned: list[PlannedInput], request: RunRequest, engine: Engine, progress: Progress, stage: StagingArea
 ) -> tuple[list[Task], list[TaskReport]]:
@@ -292,6 +312,7 @@ def transform_inputs(
     Raises:
         FormatError: Too few records of an input match its format.
         InputError: An input cannot be read.
+        OutputError: A disk does not have what the run needs.
     """
     read = [plan for plan in planned if not plan.same_as]
     reading = request.reading._replace(settings=request.reading.settings._replace(word=request.ruleset.collect_word))
@@ -302,46 +323,15 @@ def transform_inputs(
         Task(together, request.ruleset, request.options, stage.folder, number, stage.keeps_raws, holds_back)
         for number, together in enumerate(group_small(splits))
     ]
+    _need_disk(read, request, progress, stage)
     progress.begin("reading", sum(_bytes_to_read(plan.survey) for plan in read))
-    reports = list(engine.map(transform_splits, [(task,) for task in tasks]))
-    _refuse_unmatched(request, tasks, reports)
+    work = count_splits if stage.is_rehearsal else transform_splits
+    reports = list(engine.map(work, [(task,) for task in tasks]))
+    is_detected = request.reading.format == "auto" and not request.reading.log_format
+    refuse_unmatched(tasks, reports, request.min_matched, is_detected=is_detected)
     return tasks, reports
 
 
 def _bytes_to_read(found: Survey) -> int:
     """Returns how many bytes reading an input takes, as the progress counts them."""
     return found.plain_bytes if found.copy else found.stored_bytes
-
-
-def _refuse_unmatched(request: RunRequest, tasks: list[Task], reports: list[TaskReport]) -> None:
-    """Checks that enough records of each input match its format.
-
-    Raises:
-        FormatError: Too few records of an input match.
-    """
-    is_judged = request.min_matched is not None or (request.reading.format == "auto" and not request.reading.log_format)
-    least = MIN_MATCHED if request.min_matched is None else request.min_matched
-    tolerated = MAX_UNMATCHED if request.min_matched is None else 0
-    by_source: dict[str, tuple[Split, Unmatched]] = {}
-    for task, report in zip(tasks, reports, strict=True):
-        for split in task.splits:
-            _, before = by_source.get(split.source, (split, ALL_MATCHED))
-            by_source[split.source] = split, before + report.counts[split.source_digest].unmatched
-    for source, (split, found) in by_source.items():
-        matched = found.candidates - found.records
-        if is_judged and found.records > tolerated and matched < least * found.candidates:
-            raise _unmatched_error(source, split, found, request)
-
-
-def _unmatched_error(source: str, split: Split, found: Unmatched, request: RunRequest) -> FormatError:
-    """Returns the error for an input of which too few records match, with the first of these, redacted."""
-    matched = found.candidates - found.records
-    first = pl.DataFrame(found.first, {"record_no": pl.Int64, "raw": pl.String, "layout": pl.String}, orient="row")
-    shown = redact_raws(first["raw"], request.options.pii, request.ruleset, first["layout"], first["raw"].is_not_null())
-    listed = "; ".join(f"record {number} {raw[:60]!r}" for number, raw in zip(first["record_no"], shown, strict=True))
-    return FormatError(
-        f"{source} was read as {split.row.name}, but only {matched:,} of {found.candidates:,} records match "
-        f"that format. The first that do not: {listed}.",
-        f"Name the format by --format or --log-format, or accept these records by --min-matched "
-        f"{100 * matched // found.candidates}%.",
-    )

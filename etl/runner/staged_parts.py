@@ -7,6 +7,7 @@ order in which workers report keys does not matter.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -71,9 +72,9 @@ def write_part(
                 continue
             target.parent.mkdir(exist_ok=True)
             if is_moved and name in CONVERTED:
-                pieces[0].path(stage, name).rename(target)
+                shutil.move(pieces[0].path(stage, name), target)  # the pieces may be on another disk
             else:
-                write_table(rows, target, name, by_way_of=stage)
+                write_table(rows, target, name, by_way_of=out.parent)
     return Tally.of(whole)
 
 

@@ -141,6 +141,19 @@ def transform_splits(context: TaskContext, task: Task) -> TaskReport:
     return TaskReport(pieces, found, peak_memory_bytes())
 
 
+def count_splits(context: TaskContext, task: Task) -> TaskReport:
+    """Reads the splits of a task and counts their records; nothing is transformed, and nothing staged.
+
+    Raises:
+        InputError: An input cannot be read to the end of its split.
+    """
+    found = {split.source_digest: InputReport() for split in task.splits}
+    for requests, size in _batches(task.splits):
+        _count_records(requests, found)
+        context.meter(size, requests.height)
+    return TaskReport([], found, peak_memory_bytes())
+
+
 def _batches(splits: tuple[Split, ...]) -> Iterator[tuple[pl.DataFrame, int]]:
     """Yields the requests of splits, with the number of bytes read for them; those of several splits together."""
     if len(splits) == 1:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from etl.errors import FormatError, UsageError
+from etl.errors import FormatError, UsageError, choices, nearest
 from etl.rules.ruleset import Ruleset, is_collect_path
 from etl.rules.vendors import read_own_file
 from etl.sources.format import Format, Settings
@@ -63,7 +63,7 @@ def make_settings(timezone: str, columns: Mapping[str, str], formats: str | Path
     check_zone("--log-timezone", timezone)
     unknown = [role for role in columns if role not in ROLES]
     if unknown:
-        raise UsageError(f"--columns {unknown[0]!r} is not a known role.", f"Known roles: {', '.join(ROLES)}.")
+        raise UsageError(f"--columns {unknown[0]!r} is not a known role.", choices(unknown[0], ROLES, "Known roles"))
     rows = read_formats(Path(formats)) if formats else ()
     found = dict(columns)
     timed = _TIMED.fullmatch(found.get("received_at", ""))
@@ -102,9 +102,8 @@ def check_zone(option: str, zone: str) -> None:
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError) as error:
-        raise UsageError(
-            f"{option} {zone!r} is not a known time zone.", "Give an IANA name, such as Europe/Berlin."
-        ) from error
+        hint = f"{nearest(zone, available_timezones())}Give an IANA name, such as Europe/Berlin."
+        raise UsageError(f"{option} {zone!r} is not a known time zone.", hint) from error
 
 
 def read_formats(path: Path) -> tuple[Format, ...]:
@@ -127,9 +126,12 @@ def _row(path: Path, name: str, table: Any) -> Format:
     where = f"{path}: [{name}]"
     if not isinstance(table, dict) or len(_KINDS.keys() & table.keys()) != 1:
         raise FormatError(f"{where} must have either a pattern or keys.", "Give exactly one of the two.")
-    unknown = table.keys() - {*_TEXTS, *_FLAGS, *_LISTS, "keys"}
+    keys_of_format = (*_TEXTS, *_FLAGS, *_LISTS, "keys")
+    unknown = table.keys() - set(keys_of_format)
     if unknown:
-        raise FormatError(f"{where} has an unknown key {min(unknown)!r}.", "Correct its name, or leave it out.")
+        raise FormatError(
+            f"{where} has an unknown key {min(unknown)!r}.", choices(min(unknown), keys_of_format, "Known keys")
+        )
     for keys, is_right, accepted in _ACCEPTED:
         for key in keys:
             if key in table and not is_right(table[key]):

@@ -54,6 +54,7 @@ def sum_reports(reports: list[dict[str, Any]]) -> dict[str, Any]:
     by_event = {event for report in reports for event in report["value_by_event"]}
     return {
         "inputs": [item for report in reports for item in report["inputs"]],
+        "expected": [one for report in reports for one in report.get("expected", ())],
         **{name: sum(report[name] for report in reports) for name in counted},
         **{
             name: dict(sum((Counter(report[name]) for report in reports), Counter[str]()))

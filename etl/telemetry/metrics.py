@@ -54,6 +54,16 @@ def _value_by_currency(run: Attempt) -> Mapping[str, str] | None:
     return {code: text for code, text in run.outcome["value_total"].items() if code in known}
 
 
+def _by_integration(figure: str) -> Callable[[Attempt], Mapping[str, float] | None]:
+    """Returns a function that reads a figure of what `--expect` compares, by integration; of a backfill, the last."""
+
+    def read(run: Attempt) -> Mapping[str, float] | None:
+        compared = (run.outcome or {}).get("expected") or ()
+        return {f"{one['account_id'] or ''}/{one['integration']}": one[figure] for one in compared} or None
+
+    return read
+
+
 _REJECTED: Final = _by_reason("rejections", [row.code for row in REJECTIONS])
 _SKIPPED: Final = _by_reason("skipped", [row.code for row in SKIPS])
 
@@ -78,6 +88,18 @@ METRICS: Final = (
     ),
     Metric("last_run_demoted", "Earlier conversions that the last run made duplicates.", _count_of("demoted")),
     Metric("last_run_promoted", "Earlier duplicates that the last run made conversions.", _count_of("promoted")),
+    Metric(
+        "last_run_postbacks",
+        "Postbacks of the period of the last load, by integration, with --expect.",
+        _by_integration("postbacks"),
+        "integration",
+    ),
+    Metric(
+        "last_run_postbacks_expected",
+        "Their median on the same weekdays before, by integration, with --expect.",
+        _by_integration("expected"),
+        "integration",
+    ),
     Metric("last_run_days", "Days of the last backfill.", _count_of("days")),
     Metric("last_run_days_failed", "Days of the last backfill that failed.", _count_of("days_failed")),
     Metric(_LAST_SUCCESS, "When the last successful run ended.", lambda run: run.last_success_at),

@@ -262,10 +262,7 @@ def _commit_hooks() -> Any:
 def _table_error(place: Place, stored: StoredTable, error: BaseException) -> OutputError:
     """Returns the error for a table, with the message of the library or system on one line."""
     reason = getattr(error, "strerror", None) or " ".join(_COLOURS.sub("", str(error)).split())[:200]
-    return OutputError(
-        f"Table {stored.name} of {place.address} failed: {reason}",
-        "Check the folder or store, and run the command again.",
-    )
+    return OutputError(f"Table {stored.name} of {place.address} failed: {reason}", file_storage.way_out(reason))
 
 
 def _partitions(stored: StoredTable) -> list[str]:

@@ -81,6 +81,14 @@ def place_of(address: str) -> Place:
     return Place(address, None, f"{scheme}://{bucket}", f"{path}/" if path else "")
 
 
+def staging_of(place: Place) -> Path:
+    """Returns the local folder for prepared files."""
+    if place.folder:
+        return place.folder / _STAGING
+    name = hashlib.sha256(place.uri("").encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"postback-etl-{os.getuid()}-{name}"
+
+
 @contextmanager
 def staging(place: Place) -> Iterator[Path]:
     """Opens a local folder for prepared files, locked by this process; so two writers on a machine exclude each other.
@@ -88,11 +96,7 @@ def staging(place: Place) -> Iterator[Path]:
     Raises:
         OutputError: Another command holds the lock.
     """
-    if place.folder:
-        folder = place.folder / _STAGING
-    else:
-        name = hashlib.sha256(place.uri("").encode()).hexdigest()[:16]
-        folder = Path(tempfile.gettempdir()) / f"postback-etl-{os.getuid()}-{name}"
+    folder = staging_of(place)
     with lock_folder(folder, "warehouse"):
         for leftover in folder.iterdir():
             if leftover.is_dir():
@@ -223,6 +227,10 @@ def _store_errors() -> tuple[type[BaseException], ...]:
 def _storage_error(place: Place, action: str, error: BaseException) -> OutputError:
     """Returns the error for a place that cannot be read or written."""
     reason = getattr(error, "strerror", None) or error_reason(error)
-    return OutputError(
-        f"{place.address} cannot be {action}: {reason}", "Check the folder or store, and run the command again."
-    )
+    return OutputError(f"{place.address} cannot be {action}: {reason}", way_out(reason))
+
+
+def way_out(reason: str) -> str:
+    """Returns what to do about a place that cannot be read or written, for the reason of the system or library."""
+    is_full = any(words in reason for words in ("No space left", "quota exceeded", "os error 28"))
+    return OutputError.NEEDS_ROOM if is_full else "Check the folder or store, and run the command again."

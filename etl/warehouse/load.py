@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import polars as pl
 
 from etl.errors import EtlError, UsageError
-from etl.runner.counts import Tally
+from etl.runner.disk_space import pieces_in, temporary_files_in
 from etl.runner.engine import Engine, TaskContext
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over, warn_of_unknown
-from etl.runner.run import value_sums
+from etl.runner.rehearsal import rehearse_reading
 from etl.runner.stage_inputs import (
     SILENT,
     Plans,
@@ -43,40 +42,15 @@ from etl.warehouse.load_decisions import (
     Compare,
     Decision,
     decide,
-    describe_decision,
     named_first,
     skip_unknown,
 )
-from etl.warehouse.load_duplicates import DuplicateChanges, StagedPieces, checked_dedup_settings, dedup_settings
+from etl.warehouse.load_duplicates import StagedPieces, checked_dedup_settings, dedup_settings
 from etl.warehouse.load_history import Run, new_entries, rules_versions, stage_emptied, updated_entries
+from etl.warehouse.load_report import LoadedRows, loaded_counts, report_of, tally_of, with_unread
 from etl.warehouse.row_changes import Change, apply, duplicate_changes
 from etl.warehouse.snapshots import Warehouse
 from etl.warehouse.table_layout import LOADS
-
-_NUMBERS: Final = ("records", "conversions", "items", "passthroughs", "rejections", "skipped")
-_MOVES: Final = ("duplicates", "demoted", "promoted")
-#: The counts of a load that reads no input.
-_NOTHING: Final[dict[str, Any]] = dict.fromkeys((*_NUMBERS, *_MOVES), 0) | {
-    name: {} for name in ("rejections_by_reason", "skipped_by_reason", "issues", "value_total", "value_by_event")
-}
-
-
-class _LoadedRows(NamedTuple):
-    """The rows of a load.
-
-    Attributes:
-        entries: Rows of `loads`.
-        parts: The written files of new rows.
-        duplicates: Changes of duplicates.
-        peak_memory_bytes: Peak memory.
-        surveyed: Number of records of each input by its survey; None where the survey does not show it.
-    """
-
-    entries: pl.DataFrame
-    parts: list[WrittenPart]
-    duplicates: DuplicateChanges
-    peak_memory_bytes: int
-    surveyed: dict[str, int | None]
 
 
 def load(
@@ -102,33 +76,40 @@ def load(
         EtlError: The load failed; the warehouse is unchanged.
     """
     folder = file_storage.place_of(into).folder or Path("/nonexistent")  # the warehouse's own files are no inputs
-    with found_inputs(list(request.inputs), folder) as (inputs, passed_over):
+    with temporary_files_in(request.tmp), found_inputs(list(request.inputs), folder) as (inputs, passed_over):
         _refuse_within(into, inputs)
         warn_of_passed_over(passed_over, progress)
         more = {"passed_over": [one._asdict() for one in passed_over]}
         if is_dry_run:
-            has_loads = snapshots.is_warehouse(into)
-            known = snapshots.open_for_reading(into).scan("loads").collect() if has_loads else LOADS.empty()
-            surveyed = _survey(inputs, request, progress)
-            decisions = _decide_inputs(surveyed, request, known, is_reload=is_reload)
-            plans, decisions = _plan_decided(decisions, request)
-            warn_of_unknown(plans, progress)
-            return _report(into, decisions) | more
-        with snapshots.open_for_writing(into) as warehouse, UnnamedFiles(warehouse.folder("copies")) as files:
+            decisions, disk = _rehearse(inputs, request, into, progress, is_reload=is_reload)
+            return report_of(into, decisions) | more | disk
+        with (
+            snapshots.open_for_writing(into) as warehouse,
+            UnnamedFiles(request.tmp or warehouse.folder("copies")) as files,
+        ):
             known = warehouse.scan("loads").collect()
             skipped = frozenset() if is_reload else frozenset(known["names"].explode())
             surveyed = _survey(inputs, request, progress, Copies(files, skipped))
             decisions = _decide_inputs(surveyed, request, known, is_reload=is_reload)
             plans, decisions = _plan_decided(decisions, request)
             done = _carry_out((plans, decisions), request, warehouse, known, progress)
-            return _with_unread(_report(into, decisions) | more | done)
+            return with_unread(report_of(into, decisions) | more | done)
 
 
-def _with_unread(report: dict[str, Any]) -> dict[str, Any]:
-    """Moves the counts of records and of unread postbacks to the inputs of a report."""
-    counts = report.pop("by_digest", {})
-    nothing = {"records": 0, "records_surveyed": 0, "unread_postbacks": 0}
-    return {**report, "inputs": [{**item, **counts.get(item["digest"], nothing)} for item in report["inputs"]]}
+def _rehearse(
+    inputs: list[Input], request: RunRequest, into: str, progress: Progress, *, is_reload: bool
+) -> tuple[list[Decision], dict[str, Any]]:
+    """Decides on the inputs without any change; returns also what disk a load needs. Refuses what a load refuses."""
+    snapshots.check_for_writing(into)
+    warehouse = snapshots.open_for_reading(into) if snapshots.is_warehouse(into) else None
+    known = warehouse.scan("loads").collect() if warehouse else LOADS.empty()
+    decisions = _decide_inputs(_survey(inputs, request, progress), request, known, is_reload=is_reload)
+    plans, decisions = _plan_decided(decisions, request)
+    warn_of_unknown(plans, progress)
+    if warehouse and plans.planned:
+        checked_dedup_settings(warehouse, request.ruleset)
+    staging = file_storage.staging_of(file_storage.place_of(into))
+    return decisions, rehearse_reading(plans, request, staging, progress)
 
 
 def _refuse_within(into: str, inputs: list[Input]) -> None:
@@ -216,7 +197,7 @@ def _carry_out(
         loads=pl.concat([done.entries, updated_entries(known, seen)]),
     )
     apply(warehouse, change, done.duplicates, dedup)
-    return {"run_id": run.run_id, **_loaded_counts(done)}
+    return {"run_id": run.run_id, **loaded_counts(done)}
 
 
 def _read_inputs(
@@ -225,13 +206,16 @@ def _read_inputs(
     warehouse: Warehouse,
     removed: frozenset[str],
     progress: Progress,
-) -> _LoadedRows:
+) -> LoadedRows:
     """Reads and transforms inputs, finds duplicates, and writes the files of new rows into the staging folder."""
     request = run.request
     plans, read = planned
-    stage = StagingArea(warehouse.folder("pieces"), keeps_raws=True)
     jobs = jobs_for(sum(plan.survey.stored_bytes for plan in plans.planned), request)
-    with request.open_engine(jobs, progress.advance) as engine:
+    with (
+        pieces_in(request.tmp, warehouse.folder("pieces"), warehouse.folder("pieces")) as pieces,
+        request.open_engine(jobs, progress.advance) as engine,
+    ):
+        stage = StagingArea(pieces, keeps_raws=True, tables=warehouse.folder("new"))
         tasks, reports = transform_inputs(plans.planned, request, engine, progress, stage)
         check_records(plans.planned, tasks, reports)
         progress.begin("writing", 0)
@@ -241,9 +225,9 @@ def _read_inputs(
         emptied = stage_emptied(warehouse, read, stage.folder)
         parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, plans.planned, reports, parts).update(emptied, on="digest")
-    warn_of_inputs(plans, _tally_of(parts), unread_names(tasks, reports), request, progress)
+    warn_of_inputs(plans, tally_of(parts), unread_names(tasks, reports), request, progress)
     surveyed = {plan.survey.digest: plan.records for plan in plans.planned}
-    return _LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports), surveyed)
+    return LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports), surveyed)
 
 
 def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[WrittenPart]:
@@ -251,58 +235,6 @@ def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Pa
     parts = parts_of([piece for report in reports for piece in report.pieces], RECORDS_PER_PART)
     calls = [(pieces, stage, out, f"{run}-{number:05d}") for number, pieces in enumerate(parts)]
     return list(engine.map(_write_part, calls))
-
-
-def _loaded_counts(done: _LoadedRows) -> dict[str, Any]:
-    """Returns what the report of a load shows: counts of records and rows, reasons, issues, values and peak memory.
-
-    `demoted` counts earlier conversions that became duplicates, `promoted` earlier duplicates that became conversions.
-    """
-    tally = _tally_of(done.parts)
-    skipped = sum(
-        (Counter({row["reason"]: row["count"]}) for counts in done.entries["skipped"] for row in counts), Counter[str]()
-    )
-    return {
-        "records": done.entries["records"].sum(),
-        **{name: tally.rows[name] for name in ("conversions", "items", "passthroughs")},
-        "rejections": tally.reasons.total(),
-        "rejections_by_reason": dict(sorted(tally.reasons.items())),
-        "skipped": skipped.total(),
-        "skipped_by_reason": dict(sorted(skipped.items())),
-        "issues": dict(sorted(tally.issues.items())),
-        **value_sums(tally.values),
-        "duplicates": done.duplicates.new.height,
-        "demoted": done.duplicates.demoted.height,
-        "promoted": done.duplicates.promoted.height,
-        "peak_memory_bytes": done.peak_memory_bytes,
-        "by_digest": {
-            row["digest"]: {
-                "records": row["records"],
-                "records_surveyed": done.surveyed[row["digest"]],
-                "unread_postbacks": _count_of(row["rejections"]),
-            }
-            for row in done.entries.select("digest", "records", "rejections").iter_rows(named=True)
-        },
-    }
-
-
-def _tally_of(parts: list[WrittenPart]) -> Tally:
-    """Counts the rows of all parts."""
-    tally = Tally()
-    for part in parts:
-        tally += part.tally
-    return tally
-
-
-def _count_of(rejections: list[dict[str, Any]]) -> int:
-    """Returns how many of an input's rejections, by reason, are postbacks that were not read."""
-    return sum(one["count"] for one in rejections if one["reason"] == "unread_postback")
-
-
-def _report(address: str, decisions: list[Decision]) -> dict[str, Any]:
-    """Returns the report of a load that has not read any input."""
-    inputs = [describe_decision(decision) for decision in decisions]
-    return {"run_id": None, "warehouse": address, "inputs": inputs, **_NOTHING}
 
 
 def _write_part(_context: TaskContext, *call: Any) -> WrittenPart:

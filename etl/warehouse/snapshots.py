@@ -19,6 +19,7 @@ import orjson
 import polars as pl
 
 from etl.errors import OutputError, UsageError, choices
+from etl.runner.publish import check_lock
 from etl.warehouse import delta, file_storage
 from etl.warehouse.file_storage import SNAPSHOT, ConflictError, Place
 from etl.warehouse.table_layout import BY_NAME, PUBLIC, STORED_TABLES, StoredTable
@@ -134,6 +135,18 @@ def open_for_writing(address: str) -> Iterator[Warehouse]:
             tables |= {stored.name: _open_table(place, stored, versions[stored.name]) for stored in ahead}
             tag = tag and commit_snapshot(Warehouse(place, snapshot, tag, tables, {}), snapshot)
         yield replace(_warehouse_at(place, snapshot, tag, tables), staging=folder)
+
+
+def check_for_writing(address: str) -> None:
+    """Checks, without any change, that a warehouse could be opened for writing.
+
+    Raises:
+        OutputError: Another command holds the lock, or the warehouse cannot be written.
+        UsageError: The folder holds files that no load wrote.
+    """
+    place = file_storage.place_of(address)
+    _refuse_foreign(place)
+    check_lock(file_storage.staging_of(place), "warehouse")
 
 
 def commit_snapshot(warehouse: Warehouse, snapshot: Snapshot) -> str:

@@ -232,9 +232,7 @@ def _publish(stage: Stage, manifest: dict[str, Any]) -> None:
             elif not target.exists():
                 _link(path, target)
     except OSError as error:
-        raise OutputError(
-            f"{stage.out} cannot be written: {error.strerror}", "Free some disk space, and run the command again."
-        ) from error
+        raise OutputError(f"{stage.out} cannot be written: {error.strerror}", OutputError.NEEDS_ROOM) from error
     (stage.new / MANIFEST).unlink()
     stage.publish(manifest)
 

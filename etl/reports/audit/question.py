@@ -8,7 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from etl import errors
 from etl.reports.audit.tables import Frames
+
+plural = errors.plural
 
 
 class Chart(NamedTuple):
@@ -129,8 +132,3 @@ def share_text(count: int, of: int) -> str:
         return "0 %"
     share = 100 * count / of
     return "under 0.1 %" if share < 0.1 else f"{share:.1f} %"
-
-
-def plural(count: int, singular: str, plural_form: str | None = None) -> str:
-    """Formats a count with its noun: `1 file`, `2 files`."""
-    return f"{count:,} {singular if count == 1 else plural_form or singular + 's'}"

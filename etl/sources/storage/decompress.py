@@ -98,7 +98,13 @@ class Survey(NamedTuple):
     copy: Path | None = None
 
 
-def survey(location: Location, label: str, split_bytes: int, copies: UnnamedFiles | None = None) -> Survey:
+def survey(
+    location: Location,
+    label: str,
+    split_bytes: int,
+    copies: UnnamedFiles | None = None,
+    advance: Callable[[int], None] = lambda size: None,
+) -> Survey:
     """Reads an input once, in bounded memory, and returns its digest, sizes, split points and samples.
 
     Args:
@@ -107,6 +113,7 @@ def survey(location: Location, label: str, split_bytes: int, copies: UnnamedFile
         split_bytes: Size of the splits. Inputs with slow codecs and members of zip archives get a single split, unless
             they are copied.
         copies: Keeps the decompressed bytes, so that the input is decompressed once.
+        advance: Called with the stored bytes that were read since the last call.
 
     Raises:
         InputError: The input cannot be read to its end.
@@ -124,9 +131,12 @@ def survey(location: Location, label: str, split_bytes: int, copies: UnnamedFile
     is_line_open = has_returns = False
     returns = ReturnCounter()
     ladder, sums = b"", BlockSums()
-    with open_decompressed(location, codec, label) as (stream, _):
+    reached = 0
+    with open_decompressed(location, codec, label) as (stream, position):
         while block := stream.read(BLOCK_BYTES):
             _write(copy, block, label)
+            advance(position() - reached)
+            reached = position()
             sums.feed(block)
             ladder += _prefix_digests(digest, block, size, len(ladder) // PREFIX_DIGEST_BYTES)
             has_returns = has_return_ends(block[:SAMPLE_BYTES]) if size == 0 else has_returns
