@@ -229,6 +229,7 @@ def test_keys_and_comments_are_those_of_the_schema(postgresql: Database, stores:
             " attrelid = c.oid where relnamespace = 'postback_etl'::regnamespace and relkind <> 'i' and attnum > 0"
         )
     )
+    assert duckdb_file.READABLE_SINCE in str(file.query("select tags from duckdb_databases()"))
     words = "One row is a conversion the endpoint would have recorded."
     assert file.one("select comment from duckdb_tables() where table_name = 'conversions'") == words
     assert postgresql.one("select obj_description('conversions'::regclass)") == words
@@ -353,6 +354,8 @@ def test_a_file_that_another_program_writes_is_refused(stores: Path, tmp_path: P
         finished = run("export", stores / "two", "--to", f"duckdb:{file}", code=1)
         holder.communicate(b"\n")
     assert_refused(finished, "is open in another program")
+    (tmp_path / "x.duckdb.wal").touch()
+    assert_refused(run("export", stores / "two", "--to", f"duckdb:{file}", code=1), "holds changes of another program")
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(stores: Path, tmp_path: Path) -> None:
