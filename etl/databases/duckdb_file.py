@@ -20,6 +20,9 @@ from etl.runner.stage_inputs import Progress
 #: DuckDB holds the index of each key in memory, about 100 bytes a row. Larger tables have no keys.
 MOST_KEYED_ROWS: Final = 2_000_000
 
+#: The oldest version of DuckDB that can read the file, whatever the version is that writes it.
+READABLE_SINCE: Final = "v1.0.0"
+
 _MEMORY: Final = "1GB"
 
 
@@ -45,7 +48,12 @@ def write_duckdb(file: Path, relations: Sequence[Relation], progress: Progress) 
     with lock_folder(stage, "--to"), _as_output_errors(duckdb, file):
         new = stage / "new"
         new.unlink(missing_ok=True)
-        settings = {"memory_limit": _MEMORY, "temp_directory": str(stage / "spill"), "preserve_insertion_order": False}
+        settings = {
+            "memory_limit": _MEMORY,
+            "preserve_insertion_order": False,
+            "storage_compatibility_version": READABLE_SINCE,
+            "temp_directory": str(stage / "spill"),
+        }
         with duckdb.connect(str(new), config=settings) as database:
             copied = [_copy(database, relation, has_keys=has_keys) for relation in relations]
             for view in VIEWS:
@@ -83,6 +91,11 @@ def _check_file(duckdb: Any, file: Path) -> None:
     hint = "Name a new file, or the file of an earlier export."
     if not file.parent.is_dir():
         raise OutputError(f"The folder {str(file.parent)!r} does not exist.", "Make the folder first.")
+    if (log := file.with_name(f"{file.name}.wal")).exists():
+        raise OutputError(
+            f"{log} holds changes of another program, which would go into the new file.",
+            "Open the former file with DuckDB and close it, or name another --to.",
+        )
     if not file.exists() and not file.is_symlink():
         return
     if file.is_symlink() or not file.is_file():
