@@ -16,9 +16,9 @@ from etl.runner import disk_space, staged_parts
 from etl.runner.stage_inputs import POOL_BYTES, PROCESS_BYTES, jobs_for, run_request
 from etl.sources.storage.decompress import survey
 from etl.warehouse import file_storage
+from etl.warehouse.snapshots import open_for_writing
 from tests.commands import assert_refused, run
 from tests.records import LINE
-from tests.warehouses import held
 
 OTHER = '192.0.2.1 - - [01/May/2024:12:00:00 +0000] "GET /logo.png HTTP/1.1" 200 2 "-" "-"\n'
 
@@ -140,9 +140,9 @@ def test_a_dry_run_refuses_what_the_run_would_refuse_and_changes_nothing(
 
 def test_a_dry_run_meets_another_writer(log: Path) -> None:
     run("load", log, "--into", log.parent / "loaded", "-q")
-    with held(log.parent / "loaded") as process:
+    with open_for_writing(str(log.parent / "loaded")):
         finished = run("load", log, "--into", log.parent / "loaded", "--dry-run", code=1)
-    assert_refused(finished, f"locked by another run (process {process})")
+    assert_refused(finished, f"locked by another run (process {os.getpid()})")
 
 
 def test_a_summary_that_cannot_be_written_leaves_no_file_behind(log: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -16,7 +16,7 @@ Expect = Annotated[
 ExpectFail = Annotated[
     bool, typer.Option("--expect-fail", help="Exit 3 where --expect warns; without --expect, below 50%.")
 ]
-_DEFAULT = "50%"
+_DEFAULT: Final = "50%"
 
 
 class Expectation(NamedTuple):

@@ -105,7 +105,7 @@ def _again_and_again(counter: _Counter, report: Callable[[], None]) -> Iterator[
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(_FIRST_SECONDS)  # a reader of standard error that is stuck does not keep the work from ending
 
 
 @contextmanager
