@@ -95,7 +95,7 @@ def run(
         EtlError: The run failed; what was published before is as it was.
     """
     given = _given(locals(), "inputs", "out")
-    return Summary(run_job(_request(inputs, given, _names(RunOptions), out)))
+    return Summary(run_job(make_request(inputs, given, _names(RunOptions), out)))
 
 
 def load(
@@ -145,7 +145,7 @@ def load(
         EtlError: The load failed; the warehouse is as it was.
     """
     given = _given(locals(), "inputs", "into", "reload", "dry_run")
-    request = _request(inputs, given, _names(RunOptions))
+    request = make_request(inputs, given, _names(RunOptions))
     return Summary(load_into(request, str(into), is_reload=reload, is_dry_run=dry_run))
 
 
@@ -162,7 +162,7 @@ def requests(inputs: Inputs, **options: Any) -> Iterator[pl.DataFrame]:
     Raises:
         EtlError: An input cannot be read.
     """
-    request = _request(inputs, options, (*_names(InputOptions), "ruleset", "unknown"))
+    request = make_request(inputs, options, (*_names(InputOptions), "ruleset", "unknown"))
     with found_inputs(list(request.inputs), Path(os.devnull)) as (found, _):
         with workers(1, SILENT.advance) as engine:
             plans = plan_inputs(survey_inputs(found, request, SILENT, engine), request)
@@ -242,7 +242,7 @@ def explain(what: str, **options: Any) -> Explanation:
         EtlError: The record does not exist or cannot be read.
     """
     known = (*_names(InputOptions), "ruleset", "default_currency", "account", "integration", "pii")
-    request = _request((), options, known)
+    request = make_request((), options, known)
     return explain_record(what, request.reading, request.ruleset, request.options)
 
 
@@ -261,7 +261,7 @@ def inspect(inputs: Inputs, *, full: bool = False, **options: Any) -> Rows:
         EtlError: An argument names nothing.
     """
     named = expand_stores(_texts(inputs))
-    request = _request(named, options, (*_names(InputOptions), "ruleset", "unknown"))
+    request = make_request(named, options, (*_names(InputOptions), "ruleset", "unknown"))
     return Rows(inspect_inputs(request, is_full=full))
 
 
@@ -281,7 +281,7 @@ def what_if(inputs: Inputs, ruleset: str | Ruleset, other: str | Ruleset | None 
     if rulesets[0].digest == rulesets[1].digest:
         raise UsageError(f"{rulesets[0].name} and {rulesets[1].name} are the same rules.", "Name two that differ.")
     with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder:
-        request = _request(expand_stores(_texts(inputs)), options, _names(RunOptions), folder)
+        request = make_request(expand_stores(_texts(inputs)), options, _names(RunOptions), folder)
         return compare_rulesets(request, rulesets)
 
 
@@ -351,10 +351,10 @@ def backfill(
     check_zone("day_zone", day_zone)
     began = _day("first", first)
     fill_template(template, began, ZoneInfo("UTC"))
-    _request((), options, _names(RunOptions))
+    make_request((), options, _names(RunOptions))
 
     def load_day(argument: str) -> dict[str, Any]:
-        return load_into(_request(argument, options, _names(RunOptions)), str(into), is_reload=reload)
+        return load_into(make_request(argument, options, _names(RunOptions)), str(into), is_reload=reload)
 
     return Rows(backfill_days(template, days_between(began, _day("last", last)), ZoneInfo(day_zone), load_day))
 
@@ -385,7 +385,7 @@ def transform(requests: pl.DataFrame, ruleset: str | Ruleset | None = None, opti
 # --- what callers give ------------------------------------------------------------------------------------------
 
 
-def _request(inputs: Inputs, options: Mapping[str, Any], known: Sequence[str], out: str | Path = "") -> RunRequest:
+def make_request(inputs: Inputs, options: Mapping[str, Any], known: Sequence[str], out: str | Path = "") -> RunRequest:
     """Returns the request of a run in processes of this machine; an option that is None has its default.
 
     Raises:

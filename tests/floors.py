@@ -125,7 +125,7 @@ FLOORS: Final = (
     Floor(
         "engines and stores",
         (
-            _room("engines", "where tasks run", "local_settling local_pool"),
+            _room("engines", "where tasks run", "local_settling local_pool spark_worker spark_cluster"),
             _room(
                 "warehouse",
                 "loads, each once, in Delta tables",
@@ -173,5 +173,5 @@ FLOORS: Final = (
             ),
         ),
     ),
-    Floor("names", (_room("", "the Python API", "api __init__ __main__"),)),
+    Floor("names", (_room("", "the Python API", "api spark __init__ __main__"),)),
 )

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import enum
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from etl.cli import options
+
+if TYPE_CHECKING:
+    from etl.runner.stage_inputs import RunRequest
+
+
+class EngineName(enum.StrEnum):
+    """Where a run works."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+_SparkMaster = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where Spark runs, such as local[4]; else as spark-submit says.")
+]
+_SparkRemote = Annotated[
+    str | None, typer.Option(metavar="URL", help="Server that speaks Spark Connect, such as sc://localhost:15002.")
+]
 
 
 @options.with_options(*options.RUN)
@@ -21,6 +42,9 @@ def run(
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
+    engine: Annotated[EngineName, typer.Option(help="Where to work: on this machine, or on Spark.")] = EngineName.LOCAL,
+    spark_master: _SparkMaster = None,
+    spark_remote: _SparkRemote = None,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
@@ -41,6 +65,8 @@ def run(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
             )
         request = typed.request(inputs, out)
+        if engine == EngineName.SPARK or spark_master or spark_remote:
+            request = _on_spark(request, spark_master, spark_remote)
         with watch.at_work() as progress:
             watch.outcome = outcome = run_job(request, progress)
         if summary is not None:
@@ -50,3 +76,18 @@ def run(
         if limit and rejected > limit(judged):
             options.refuse_rejected(rejected, max_rejected, "The tables are published.")
         options.refuse_unread(outcome["inputs"], max_unread or "0", "The tables are published.")
+
+
+def _on_spark(request: RunRequest, master: str | None, remote: str | None) -> RunRequest:
+    """Returns the request of the same run on Spark.
+
+    Raises:
+        UsageError: An input cannot be read there, or two places are named.
+    """
+    from etl.engines.spark_cluster import check_inputs, spark_session
+    from etl.errors import UsageError
+
+    if master and remote:
+        raise UsageError("--spark-master and --spark-remote name two places.", "Name one.")
+    check_inputs(request.inputs)
+    return replace(request, open_engine=partial(spark_session, master=master, remote=remote), jobs=1)
