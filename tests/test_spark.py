@@ -19,9 +19,9 @@ import pyarrow as pa
 import pytest
 
 import etl
-from etl.engines import spark_worker
+from etl.engines import spark_cluster, spark_worker
 from etl.engines.spark_worker import HASHES, LOSERS, PLACE, SUSPECTED
-from etl.errors import AccountingError
+from etl.errors import AccountingError, UsageError
 from etl.options import RunOptions
 from etl.runner import run as running
 from etl.runner import tasks
@@ -155,6 +155,27 @@ def test_what_spark_cannot_do_is_refused(tmp_path: Path) -> None:
     places = ("--spark-master", "local[2]", "--spark-remote", "sc://localhost")
     assert_refused(run(*command, tmp_path / "a.log", *places, code=2), "name two places")
     assert_refused(run(*command, tmp_path / "a.log", code=2), "needs pyspark", "pip install")
+
+
+@pytest.mark.parametrize("address", ["sc://127.0.0.1:1", "localhost:15002", "sc://localhost:text"])
+def test_a_server_that_is_not_there_is_told_at_once(address: str) -> None:
+    with pytest.raises(UsageError, match=r"(?s)--spark-remote .*start the server first"):
+        spark_cluster._check_server(address)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("RuntimeError: a\nzipfile.BadZipFile: b\nValueError: c\n\tat org.apache.spark", "Spark failed: ValueError: c"),
+        ('<RPC of\n\tdetails = "no such session"\n>', "no such session"),
+        ("ModuleNotFoundError: No module named 'etl'\n", "The workers of Spark cannot import this package: No module"),
+        ("[FAILED] The job failed.\nMore of it.", "Spark failed: [FAILED] The job failed."),
+    ],
+)
+def test_an_error_of_spark_becomes_two_lines(text: str, told: str) -> None:
+    error = spark_cluster._failure(RuntimeError(text))
+    assert told in error.problem
+    assert len(str(error).splitlines()) == 2
 
 
 @pytest.mark.skipif(not PYTHON.exists(), reason="`make .venv-spark/.ready` makes the environment of Sail")

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from etl.engines import spark_worker
 from etl.engines.spark_worker import (
@@ -42,6 +45,9 @@ _MOST_PARTITIONS: Final = 2_000
 _JOB_BYTES: Final = 16 * 2**20
 
 _SHOWN: Final = 300
+
+_CONNECT_PORT: Final = 15002
+_PATIENCE_SECONDS: Final = 10
 
 
 class Cluster:
@@ -175,8 +181,8 @@ def _failure(error: Exception) -> EtlError:
     if missing:
         hint = "Install postback-etl with all that it needs for the Python of the workers."
         return EtlError(f"The workers of Spark cannot import this package: {missing[1]}.", hint)
-    raised = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception): [^\n]+", text, re.MULTILINE)
-    said = (raised or text.strip().splitlines() or [type(error).__name__])[-1][:_SHOWN]
+    raised = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception): [^\n]+|details = \"[^\n]+", text, re.MULTILINE)
+    said = (raised[-1:] or text.strip().splitlines() or [type(error).__name__])[0][:_SHOWN]
     return EtlError(f"Spark failed: {said}", "Look into the log of Spark; nothing was published.")
 
 
@@ -194,6 +200,22 @@ def check_inputs(inputs: Sequence[str]) -> None:
             )
 
 
+def _check_server(remote: str) -> None:
+    """Checks that a server listens: a client of Connect would try for ten minutes.
+
+    Raises:
+        UsageError: Nothing listens, or the address is none.
+    """
+    hint = "Give an address such as sc://localhost:15002, and start the server first."
+    try:
+        place = urlsplit(remote)
+        if place.scheme != "sc" or not place.hostname:
+            raise UsageError(f"--spark-remote {remote!r} is no address of Spark Connect.", hint)
+        socket.create_connection((place.hostname, place.port or _CONNECT_PORT), _PATIENCE_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--spark-remote {remote!r} cannot be reached: {error}.", hint) from error
+
+
 @contextmanager
 def spark_session(
     _jobs: int, _meter: Meter, *, master: str | None = None, remote: str | None = None
@@ -205,8 +227,8 @@ def spark_session(
         remote: The address of a server that speaks Spark Connect, such as `sc://localhost:15002`.
 
     Raises:
-        UsageError: pyspark is not installed.
-        EtlError: There is no such server or cluster.
+        UsageError: pyspark is not installed, or there is no such server.
+        EtlError: There is no such cluster.
     """
     try:
         from pyspark.sql import SparkSession
@@ -214,8 +236,11 @@ def spark_session(
         raise UsageError(
             f"--engine spark needs pyspark: {error}.", "pip install 'postback-etl[spark]', or use spark-submit."
         ) from error
-    if master and master.startswith("local"):
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    if "PYSPARK_GATEWAY_PORT" not in os.environ and (master or "local").startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # spark-submit knows which Python the workers have
+    if remote:
+        _check_server(remote)
     builder = SparkSession.builder.appName("postback-etl")
     try:
         named = builder.remote(remote) if remote else builder.master(master) if master else builder
