@@ -155,6 +155,8 @@ def test_what_spark_cannot_do_is_refused(tmp_path: Path) -> None:
     places = ("--spark-master", "local[2]", "--spark-remote", "sc://localhost")
     assert_refused(run(*command, tmp_path / "a.log", *places, code=2), "name two places")
     assert_refused(run(*command, tmp_path / "a.log", code=2), "needs pyspark", "pip install")
+    loaded = run("load", tmp_path / "a.log", "--into", tmp_path / "warehouse", "--engine", "spark", code=2)
+    assert_refused(loaded, "a warehouse is written by one machine")
 
 
 @pytest.mark.parametrize("address", ["sc://127.0.0.1:1", "localhost:15002", "sc://localhost:text"])
@@ -178,7 +180,7 @@ def test_an_error_of_spark_becomes_two_lines(text: str, told: str) -> None:
     assert len(str(error).splitlines()) == 2
 
 
-@pytest.mark.skipif(not PYTHON.exists(), reason="`make .venv-spark/.ready` makes the environment of Sail")
+@pytest.mark.skipif(not PYTHON.exists(), reason="`make test` makes the environment of Sail: no test of Spark has run")
 def test_sail_publishes_what_one_machine_publishes() -> None:
     """`tests/on_spark.py` in the environment of Sail, whose workers are threads of that process."""
     words = ["-m", "pytest", "--noconftest", "-o", "filterwarnings=", "-p", "no:cacheprovider", "tests/on_spark.py"]

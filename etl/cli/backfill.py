@@ -48,6 +48,7 @@ def backfill(
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
     max_unread: options.MaxUnread = "0",
+    engine: options.OwnEngine = "local",
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
