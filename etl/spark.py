@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etl.api import Inputs, make_request
-from etl.engines.spark_cluster import Cluster, check_inputs
+from etl.engines.spark_cluster import Cluster
+from etl.engines.spark_sessions import check_inputs
 from etl.options import RunOptions
 from etl.reports.display import Summary
 from etl.runner.engine import Engine, Meter

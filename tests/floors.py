@@ -125,7 +125,7 @@ FLOORS: Final = (
     Floor(
         "engines and stores",
         (
-            _room("engines", "where tasks run", "local_settling local_pool spark_worker spark_cluster"),
+            _room("engines", "where tasks run", "local_settling local_pool spark_worker spark_cluster spark_sessions"),
             _room(
                 "warehouse",
                 "loads, each once, in Delta tables",

@@ -145,6 +145,15 @@ def failing_after(context: TaskContext, function: Callable[..., Any], folder: Pa
     return result
 
 
+def dying(context: TaskContext, function: Callable[..., Any], folder: Path, *task: Any) -> Any:
+    """Ends the process of its worker the first time that a function is called."""
+    try:
+        fail_once(folder / function.__name__)
+    except RuntimeError:
+        os._exit(1)
+    return function(context, *task)
+
+
 def fail_once(mark: Path) -> None:
     if FAILING and mark.name not in FAILING:
         return
@@ -159,7 +168,7 @@ def fail_once(mark: Path) -> None:
 FAILING = () if MASTER else ("transform_splits", "write_part")
 
 
-@pytest.mark.parametrize("fault", [done_twice, failing_before, failing_after])
+@pytest.mark.parametrize("fault", [done_twice, failing_before, failing_after, *([dying] if MASTER else [])])
 def test_a_task_that_fails_or_runs_twice(
     fault: Callable[..., Any], spark: Any, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

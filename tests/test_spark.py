@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 
 import etl
-from etl.engines import spark_cluster, spark_worker
+from etl.engines import spark_cluster, spark_sessions, spark_worker
 from etl.engines.spark_worker import HASHES, LOSERS, PLACE, SUSPECTED
 from etl.errors import AccountingError, UsageError
 from etl.options import RunOptions
@@ -162,7 +162,7 @@ def test_what_spark_cannot_do_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["sc://127.0.0.1:1", "localhost:15002", "sc://localhost:text"])
 def test_a_server_that_is_not_there_is_told_at_once(address: str) -> None:
     with pytest.raises(UsageError, match=r"(?s)--spark-remote .*start the server first"):
-        spark_cluster._check_server(address)
+        spark_sessions._check_server(address)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_server_that_is_not_there_is_told_at_once(address: str) -> None:
     ],
 )
 def test_an_error_of_spark_becomes_two_lines(text: str, told: str) -> None:
-    error = spark_cluster._failure(RuntimeError(text))
+    error = spark_cluster.failure_of(RuntimeError(text))
     assert told in error.problem
     assert len(str(error).splitlines()) == 2
 

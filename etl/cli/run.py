@@ -84,7 +84,7 @@ def _on_spark(request: RunRequest, master: str | None, remote: str | None) -> Ru
     Raises:
         UsageError: An input cannot be read there, or two places are named.
     """
-    from etl.engines.spark_cluster import check_inputs, spark_session
+    from etl.engines.spark_sessions import check_inputs, spark_session
     from etl.errors import UsageError
 
     if master and remote:

@@ -6,17 +6,11 @@ calls, reports and keys, never rows. Only calls of DataFrames are used, which Co
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
-import socket
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from etl.engines import spark_worker
 from etl.engines.spark_worker import (
@@ -30,11 +24,10 @@ from etl.engines.spark_worker import (
     ddl,
     package_digest,
 )
-from etl.errors import AccountingError, EtlError, UsageError
+from etl.errors import AccountingError, EtlError
 from etl.rules.ruleset import Ruleset
-from etl.runner.engine import Engine, Meter, Result, Settled
+from etl.runner.engine import Result, Settled
 from etl.runner.pieces import Piece
-from etl.sources.storage.inputs import STANDARD_INPUT, is_shared
 
 _PIECES_PER_CHUNK: Final = 16
 
@@ -45,9 +38,6 @@ _MOST_PARTITIONS: Final = 2_000
 _JOB_BYTES: Final = 16 * 2**20
 
 _SHOWN: Final = 300
-
-_CONNECT_PORT: Final = 15002
-_PATIENCE_SECONDS: Final = 10
 
 
 class Cluster:
@@ -124,7 +114,7 @@ class Cluster:
         try:
             return list(frame.collect())
         except Exception as error:
-            raise _failure(error) from error
+            raise failure_of(error) from error
 
 
 def _ordered(frame: Any, group: list[str], order: list[Any]) -> Any:
@@ -174,7 +164,7 @@ def _jobs_of(tasks: list[tuple[Any, ...]]) -> Iterator[tuple[list[bytes], int]]:
         yield chunks, count
 
 
-def _failure(error: Exception) -> EtlError:
+def failure_of(error: Exception) -> EtlError:
     """Returns what Spark's error says, in two lines."""
     text = str(error)
     missing = re.search(r"(?:ModuleNotFound|Import)Error: ([^\n\\]+)", text)
@@ -184,72 +174,3 @@ def _failure(error: Exception) -> EtlError:
     raised = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception): [^\n]+|details = \"[^\n]+", text, re.MULTILINE)
     said = (raised[-1:] or text.strip().splitlines() or [type(error).__name__])[0][:_SHOWN]
     return EtlError(f"Spark failed: {said}", "Look into the log of Spark; nothing was published.")
-
-
-def check_inputs(inputs: Sequence[str]) -> None:
-    """Checks that no input is one that only this process can read.
-
-    Raises:
-        UsageError: An input is.
-    """
-    for name in inputs:
-        if name == STANDARD_INPUT or not is_shared(Path(name).absolute()):
-            raise UsageError(
-                f"{name} can be read by this process alone, not by the workers of Spark.",
-                "Write it to a file on storage that all workers read, or run with --engine local.",
-            )
-
-
-def _check_server(remote: str) -> None:
-    """Checks that a server listens: a client of Connect would try for ten minutes.
-
-    Raises:
-        UsageError: Nothing listens, or the address is none.
-    """
-    hint = "Give an address such as sc://localhost:15002, and start the server first."
-    try:
-        place = urlsplit(remote)
-        if place.scheme != "sc" or not place.hostname:
-            raise UsageError(f"--spark-remote {remote!r} is no address of Spark Connect.", hint)
-        socket.create_connection((place.hostname, place.port or _CONNECT_PORT), _PATIENCE_SECONDS).close()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--spark-remote {remote!r} cannot be reached: {error}.", hint) from error
-
-
-@contextmanager
-def spark_session(
-    _jobs: int, _meter: Meter, *, master: str | None = None, remote: str | None = None
-) -> Iterator[Engine]:
-    """Opens an engine on a session of Spark, which ends with the context.
-
-    Args:
-        master: Where a classic session runs, such as `local[4]`; by default where `spark-submit` says.
-        remote: The address of a server that speaks Spark Connect, such as `sc://localhost:15002`.
-
-    Raises:
-        UsageError: pyspark is not installed, or there is no such server.
-        EtlError: There is no such cluster.
-    """
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise UsageError(
-            f"--engine spark needs pyspark: {error}.", "pip install 'postback-etl[spark]', or use spark-submit."
-        ) from error
-    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-    if "PYSPARK_GATEWAY_PORT" not in os.environ and (master or "local").startswith("local"):
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # spark-submit knows which Python the workers have
-    if remote:
-        _check_server(remote)
-    builder = SparkSession.builder.appName("postback-etl")
-    try:
-        named = builder.remote(remote) if remote else builder.master(master) if master else builder
-        spark = named.getOrCreate()
-        spark.range(1).collect()
-    except Exception as error:
-        failed = _failure(error)
-        raise EtlError(failed.problem, "Check --spark-master or --spark-remote, or use spark-submit.") from error
-    try:
-        yield Cluster(spark)
-    finally:
-        spark.stop()
