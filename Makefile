@@ -49,14 +49,14 @@ $(AIRFLOW)/.ready: docs/examples/airflow-constraints.txt
 
 # Sail has an environment of its own, as there is one pyspark for Sail and one for Spark. tests/test_spark.py runs the job in
 # it, from this folder: with the loops that `make setup` compiled, so of the same Python.
-$(SPARK)/.ready: docs/examples/spark-constraints.txt $(RUNTIME)
+$(SPARK)/.ready: docs/examples/spark-constraints.txt | $(RUNTIME)
 	$(BIN)/python -m venv $(SPARK)
 	$(SPARK)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary :all: \
 	  --requirement $<
 	touch $@
 
 # pyspark is an archive of 456 MB, which brings Spark.
-$(PYSPARK)/.ready: docs/examples/pyspark-constraints.txt $(RUNTIME)
+$(PYSPARK)/.ready: docs/examples/pyspark-constraints.txt | $(RUNTIME)
 	$(BIN)/python -m venv $(PYSPARK)
 	$(PYSPARK)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement $<
 	touch $@

@@ -39,6 +39,7 @@ from etl.sources.planning import plan_splits
 from etl.sources.settings import check_zone
 from etl.sources.splits import read_split
 from etl.sources.storage.inputs import found_inputs
+from etl.sources.storage.store_paths import folder_of
 from etl.steps.pipeline import Tables
 from etl.steps.pipeline import transform as transform_requests
 from etl.warehouse.backfill import backfill as backfill_days
@@ -73,7 +74,8 @@ def run(
 
     Args:
         inputs: A file, folder, glob or address, or several; `-` is standard input.
-        out: The folder that will hold the tables; it is replaced whole, and only if this tool wrote it.
+        out: The folder, or the address in an object store, that will hold the tables; it is replaced whole, and only
+            if this tool wrote it.
         ruleset: The rules, or the name or file of a ruleset; the endpoint's page by default.
         jobs: Processes to work in. More than one needs the caller's module to be importable, as for any `spawn`.
         format: A format's name, or `auto`.
@@ -398,7 +400,7 @@ def make_request(inputs: Inputs, options: Mapping[str, Any], known: Sequence[str
         given["ruleset"] = _ruleset(given["ruleset"])
     if "formats" in given:
         given["formats"] = str(given["formats"])
-    return run_request(_texts(inputs), Path(out), RunOptions(**given), workers)
+    return run_request(_texts(inputs), folder_of(out), RunOptions(**given), workers)
 
 
 def _check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:

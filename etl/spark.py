@@ -21,6 +21,7 @@ from etl.engines.spark_sessions import check_inputs
 from etl.options import RunOptions
 from etl.reports.display import Summary
 from etl.runner.engine import Engine, Meter
+from etl.runner.published_tables import published_files
 from etl.runner.run import run_job
 from etl.schema import TABLES
 
@@ -49,7 +50,7 @@ def run(spark: SparkSession, inputs: Inputs, out: str | Path, **options: Any) ->
     Args:
         spark: The session, classic or Connect; it stays open.
         inputs: Files, folders, globs or addresses that all workers see under the same names.
-        out: The folder that will hold the tables; all workers must be able to write there.
+        out: The folder, or the address in an object store, that will hold the tables; all workers write there.
         **options: As for `etl.run`, but `jobs`.
 
     Raises:
@@ -61,7 +62,8 @@ def run(spark: SparkSession, inputs: Inputs, out: str | Path, **options: Any) ->
         yield Cluster(spark)
 
     known = [one.name for one in fields(RunOptions) if one.name != "jobs"]
-    request = make_request(inputs, options, known, Path(out).absolute())
+    request = make_request(inputs, options, known, out if "://" in str(out) else Path(out).absolute())
     check_inputs(request.inputs)
     summary = Summary(run_job(replace(request, open_engine=session, jobs=1)))
-    return SparkTables(summary, *(spark.read.parquet(f"{request.out}/{table.name}") for table in TABLES))
+    frames = (spark.read.parquet(*map(str, published_files(request.out, table.name))) for table in TABLES)
+    return SparkTables(summary, *frames)

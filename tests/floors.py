@@ -78,7 +78,7 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "line_ends utf16 object_stores locations checksums decompress folders archives inputs",
+                "line_ends utf16 object_stores store_paths locations checksums decompress folders archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
@@ -116,8 +116,8 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "counts hash_set parquet pieces engine publish published_tables staged_parts tasks unknown_inputs"
-                " threads stage_inputs surveyed_records quiet_inputs run",
+                "counts hash_set parquet pieces engine publish publish_to_store published_tables staged_parts tasks"
+                " unknown_inputs threads stage_inputs surveyed_records quiet_inputs run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),

@@ -12,20 +12,28 @@ import os
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import etl
 import etl.spark
 from etl.engines.spark_cluster import Cluster
 from etl.errors import EtlError, InputError, UsageError
+from etl.options import RunOptions
 from etl.rules.ruleset import Ruleset
 from etl.runner import run as running
 from etl.runner import tasks
-from etl.runner.engine import TaskContext
+from etl.runner.engine import Engine, TaskContext
+from etl.runner.run import run_job
+from etl.runner.stage_inputs import RunRequest, run_request
+from etl.schema import TABLES
+from etl.sources.storage.store_paths import folder_of
+from etl.warehouse.stores import open_store
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = [ROOT / "sample_data" / "access.log.gz", ROOT / "sample_data" / "webhooks.jsonl"]
@@ -70,6 +78,16 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "empty.log").write_bytes(b"")
     (folder / "hot.log").write_bytes(b"".join(LINES[:60] * 10))
     return folder
+
+
+def on(spark: Any, inputs: str, out: str) -> RunRequest:
+    """The request of a run whose tables no frame of Spark reads."""
+
+    @contextmanager
+    def opened(_jobs: int, _meter: object) -> Iterator[Engine]:
+        yield Cluster(spark)
+
+    return run_request([inputs], folder_of(out), RunOptions(), opened)
 
 
 def difference(left: Path, right: Path) -> list[str]:
@@ -121,6 +139,19 @@ def test_an_input_without_records(spark: Any, tmp_path: Path) -> None:
     etl.run(tmp_path / "a.log", tmp_path / "here", format="combined")
     etl.spark.run(spark, tmp_path / "a.log", tmp_path / "there", format="combined")
     assert difference(tmp_path / "here", tmp_path / "there") == []
+
+
+@pytest.mark.skipif("S3_BUCKET" not in os.environ, reason="no server of S3's protocol")
+def test_inputs_stage_and_tables_in_a_store(spark: Any, logs: Path, tmp_path: Path) -> None:
+    bucket = os.environ["S3_BUCKET"]
+    for name in ("a.log", "b.log.gz", "c.log"):
+        (folder_of(f"{bucket}/logs") / name).write_bytes((logs / name).read_bytes())  # type: ignore[union-attr]
+    etl.run(f"{bucket}/logs/", tmp_path / "here")
+    summary = run_job(on(spark, f"{bucket}/logs/", f"{bucket}/tables"))
+    tables = open_store(f"{bucket}/tables").tables
+    assert summary["conversions"] == tables[0].collect().height
+    for table, rows in zip(TABLES, tables, strict=True):
+        assert rows.collect().equals(pl.read_parquet(tmp_path / "here" / table.name))
 
 
 # --- faults ------------------------------------------------------------------------------------------------------

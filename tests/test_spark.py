@@ -181,9 +181,10 @@ def test_an_error_of_spark_becomes_two_lines(text: str, told: str) -> None:
 
 
 @pytest.mark.skipif(not PYTHON.exists(), reason="`make test` makes the environment of Sail: no test of Spark has run")
-def test_sail_publishes_what_one_machine_publishes() -> None:
+def test_sail_publishes_what_one_machine_publishes(make_bucket: Callable[[str], str]) -> None:
     """`tests/on_spark.py` in the environment of Sail, whose workers are threads of that process."""
     words = ["-m", "pytest", "--noconftest", "-o", "filterwarnings=", "-p", "no:cacheprovider", "tests/on_spark.py"]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "SPARK_"))}
+    env["S3_BUCKET"] = make_bucket("spark")
     finished = subprocess.run([PYTHON, *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-1000:]

@@ -103,7 +103,7 @@ class Typed(NamedTuple):
         given = {name: READERS[name](text) if name in READERS else text for name, text in self.texts.items()}
         return RunOptions(**{name: value for name, value in given.items() if value is not None})
 
-    def request(self, inputs: list[str], out: Path) -> RunRequest:
+    def request(self, inputs: list[str], out: Path | str) -> RunRequest:
         """Returns the request of a run over the inputs, in processes of this machine.
 
         Raises:
@@ -111,8 +111,11 @@ class Typed(NamedTuple):
         """
         from etl.engines.local_pool import workers
         from etl.runner.stage_inputs import run_request
+        from etl.sources.storage.store_paths import folder_of
 
-        return run_request(inputs, Path(os.path.abspath(out)), self.parsed(), workers)
+        folder = folder_of(out)
+        at = Path(os.path.abspath(folder)) if isinstance(folder, Path) else folder
+        return run_request(inputs, at, self.parsed(), workers)
 
 
 def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -34,7 +34,7 @@ _SparkRemote = Annotated[
 @options.with_options(*options.RUN)
 def run(
     inputs: options.Inputs,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder or s3:// of the four tables; replaced whole.")],
     *,
     typed: options.Typed,
     max_rejected: options.MaxRejected = None,
@@ -56,8 +56,10 @@ def run(
     from etl.cli.summary import say_summary, write_summary
     from etl.errors import UsageError
     from etl.runner.run import run_job
+    from etl.sources.storage.store_paths import folder_of
 
-    with watched("run", out, Telling(quiet, metrics, openlineage)) as watch:
+    target = str(folder_of(out))
+    with watched("run", target, Telling(quiet, metrics, openlineage)) as watch:
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
         if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
@@ -71,7 +73,7 @@ def run(
             watch.outcome = outcome = run_job(request, progress)
         if summary is not None:
             write_summary(outcome, summary)
-        say_summary(outcome, out, is_quiet=quiet)
+        say_summary(outcome, target, is_quiet=quiet)
         rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
         if limit and rejected > limit(judged):
             options.refuse_rejected(rejected, max_rejected, "The tables are published.")

@@ -48,7 +48,7 @@ def write_summary(
         raise OutputError(f"{option} {str(path)!r} cannot be written: {error.strerror}.", hint) from error
 
 
-def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
+def say_summary(summary: dict[str, Any], out: str, *, is_quiet: bool) -> None:
     """Reports inputs, counts, and bodies that were not logged, on standard error."""
     for item in summary["inputs"]:
         messages.say("input", **item)
@@ -62,7 +62,7 @@ def say_summary(summary: dict[str, Any], out: Path, *, is_quiet: bool) -> None:
         )
 
 
-def _shown(summary: dict[str, Any], out: Path) -> list[str]:
+def _shown(summary: dict[str, Any], out: str) -> list[str]:
     """Formats a summary as lines of text; of the inputs, only the first 20."""
     return [
         "{:,} records = {:,} conversions + {:,} rejections + {:,} skipped".format(
@@ -79,7 +79,7 @@ def _shown(summary: dict[str, Any], out: Path) -> list[str]:
         *([f"  and {len(summary['inputs']) - 20} more inputs"] if len(summary["inputs"]) > 20 else []),
         *(f"  not read: {one['path']}: {one['why']}" for one in summary["passed_over"][:20]),
         f"  {out}: {summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
-        f"  next: postback-etl audit {shlex.quote(str(out))}",
+        f"  next: postback-etl audit {shlex.quote(out)}",
     ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from etl.engines import spark_worker
@@ -28,6 +27,7 @@ from etl.errors import AccountingError, EtlError
 from etl.rules.ruleset import Ruleset
 from etl.runner.engine import Result, Settled
 from etl.runner.pieces import Piece
+from etl.sources.storage.store_paths import Folder
 
 _PIECES_PER_CHUNK: Final = 16
 
@@ -68,7 +68,7 @@ class Cluster:
                     raise result
                 yield result
 
-    def settle(self, pieces: list[Piece], stage: Path, ruleset: Ruleset) -> Settled:
+    def settle(self, pieces: list[Piece], stage: Folder, ruleset: Ruleset) -> Settled:
         """Finds the duplicates and stages them; see `Engine.settle`.
 
         The hashes of keys come first. Only keys whose hash occurs twice follow, sorted, and `find_losers` judges them.
@@ -113,6 +113,8 @@ class Cluster:
         """
         try:
             return list(frame.collect())
+        except EtlError:  # a signal
+            raise
         except Exception as error:
             raise failure_of(error) from error
 

@@ -81,6 +81,8 @@ def spark_session(
         named = builder.remote(remote) if remote else builder.master(master) if master else builder
         spark = named.getOrCreate()
         spark.range(1).collect()
+    except EtlError:  # a signal
+        raise
     except Exception as error:
         failed = failure_of(error)
         raise EtlError(failed.problem, "Check --spark-master or --spark-remote, or use spark-submit.") from error

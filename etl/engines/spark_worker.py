@@ -25,6 +25,7 @@ from etl.errors import AccountingError, EtlError
 from etl.runner.engine import TaskContext
 from etl.runner.pieces import MISSED, Piece
 from etl.schema import INSTANT, INT, KEYS, MONEY, TEXT
+from etl.sources.storage.store_paths import Folder
 from etl.steps.deduplication import DUPLICATES, find_duplicates
 
 #: The types by which columns pass, and Spark's names of these.
@@ -101,14 +102,14 @@ def _check_version(digest: str) -> None:
         )
 
 
-def read_hashes(batches: Batches, stage: Path, chunks: list[bytes]) -> Batches:
+def read_hashes(batches: Batches, stage: Folder, chunks: list[bytes]) -> Batches:
     """Yields the hashes of the staged keys of numbered chunks of pieces: rows of `HASHES`."""
     for chunk in _numbers(batches):
         for piece in pickle.loads(chunks[chunk]):
             yield from _sent(piece.read_hashes(stage).to_frame().with_columns(chunk=chunk), HASHES)
 
 
-def read_suspects(batches: Batches, stage: Path, chunks: list[bytes]) -> Batches:
+def read_suspects(batches: Batches, stage: Folder, chunks: list[bytes]) -> Batches:
     """Takes hashes in the order of their chunks, and yields the staged keys that have them: rows of `SUSPECTED`."""
     for (chunk,), hashes in _groups(batches, HASHES, "chunk"):
         repeated = hashes["key_hash"].unique()
@@ -133,7 +134,7 @@ def find_losers(batches: Batches, window: timedelta | None) -> Batches:
         yield from _sent(found.join(rows.select(*MISSED, "task", "number"), on="conversion_id"), LOSERS)
 
 
-def stage_losers(batches: Batches, stage: Path) -> Batches:
+def stage_losers(batches: Batches, stage: Folder) -> Batches:
     """Takes losers in the order of their pieces, stages them beside these, and yields the pieces: rows of `SETTLED`."""
     for (task, number), losers in _groups(batches, LOSERS, "task", "number"):
         piece, ordered = Piece(task, number, 0), losers.sort("conversion_id")

@@ -6,20 +6,22 @@ writes that last.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from etl.errors import AccountingError
+from etl.errors import AccountingError, UsageError
 from etl.rules.ruleset import RULES_VERSION, Ruleset
 from etl.runner.counts import Tally
 from etl.runner.engine import Engine
-from etl.runner.parquet import make_folders
+from etl.runner.parquet import files_of, make_folders
 from etl.runner.publish import Stage, staged
+from etl.runner.publish_to_store import StoreStage, staged_in_store
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over
 from etl.runner.stage_inputs import (
     SILENT,
@@ -40,7 +42,8 @@ from etl.runner.surveyed_records import check_records, records_of
 from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import TABLES
 from etl.sources.planning import describe_times
-from etl.sources.storage.inputs import FoundInputs, found_inputs, stored_bytes
+from etl.sources.storage.inputs import FoundInputs, Input, found_inputs, stored_bytes
+from etl.sources.storage.store_paths import Folder, StorePath
 
 #: So many names of parameters that no rule reads are named in the summary; the rest is counted (rules 2.6).
 MOST_NAMES: Final = 10_000
@@ -64,8 +67,11 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
         EtlError: The run failed; the destination is unchanged.
     """
     began = time.monotonic()
-    looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
-    with staged(request.out) as stage, looked_for as (inputs, passed_over):
+    is_stored = isinstance(request.out, StorePath)
+    written_before = Path(os.devnull) if is_stored else Path(str(request.out))
+    looked_for = found_inputs(list(request.inputs), written_before) if found is None else nullcontext(found)
+    with _staged(request.out) as stage, looked_for as (inputs, passed_over):
+        _refuse_within(request.out, inputs)
         jobs = jobs_for(stored_bytes(inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress, engine)
@@ -93,8 +99,24 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
     }
 
 
+def _staged(out: Folder) -> AbstractContextManager[Stage | StoreStage]:
+    """Opens the staging folder of a destination."""
+    return staged_in_store(out) if isinstance(out, StorePath) else staged(out)
+
+
+def _refuse_within(out: Folder, inputs: list[Input]) -> None:
+    """Checks that no input lies in the folder of a store that is written.
+
+    Raises:
+        UsageError: An input does.
+    """
+    for item in inputs:
+        if isinstance(out, StorePath) and item.source.startswith(f"{out}/"):
+            raise UsageError(f"{item.source} lies in --out.", "Name inputs that lie outside of it.")
+
+
 def _write_tables(
-    stage: Stage, tasks: list[Task], reports: list[TaskReport], ruleset: Ruleset, engine: Engine
+    stage: Stage | StoreStage, tasks: list[Task], reports: list[TaskReport], ruleset: Ruleset, engine: Engine
 ) -> Tally:
     """Removes the duplicates among staged conversions and writes the four tables by (source_digest, record_no)."""
     staged_pieces = [piece for report in reports for piece in report.pieces]
@@ -109,12 +131,12 @@ def _write_tables(
     return tally
 
 
-def _written_rows(out: Path, engine: Engine) -> dict[str, int]:
+def _written_rows(out: Folder, engine: Engine) -> dict[str, int]:
     """Counts the rows of each table in the files on disk."""
     calls = [
         (table.name, paths[i : i + _COUNTED_FILES])
         for table in TABLES
-        for paths in [sorted((out / table.name).glob("*.parquet"))]
+        for paths in [files_of(out, table.name)]
         for i in range(0, len(paths), _COUNTED_FILES)
     ]
     rows = Counter[str]()

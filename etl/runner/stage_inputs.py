@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -29,6 +28,7 @@ from etl.sources.splits import Split
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input, is_shared, stored_bytes
+from etl.sources.storage.store_paths import Folder
 
 #: The least share of an input's records that must match its detected format, and how many may fail to match anyway.
 MIN_MATCHED: Final = 0.9
@@ -44,7 +44,7 @@ class RunRequest:
 
     Attributes:
         inputs: Files, folders, globs, or `-`.
-        out: The folder that will hold the four tables.
+        out: The folder that will hold the four tables, of a disk or of a store.
         open_engine: Starts the engine that runs the tasks.
         ruleset: The rules.
         options: The options of a transform.
@@ -56,7 +56,7 @@ class RunRequest:
     """
 
     inputs: tuple[str, ...]
-    out: Path
+    out: Folder
     open_engine: OpenEngine
     ruleset: Ruleset = field(default_factory=Ruleset)
     options: Options = field(default_factory=Options)
@@ -73,7 +73,7 @@ class RunRequest:
         return replace(self, ruleset=ruleset, reading=self.reading._replace(settings=settings))
 
 
-def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engine: OpenEngine) -> RunRequest:
+def run_request(inputs: Sequence[str], out: Folder, options: RunOptions, open_engine: OpenEngine) -> RunRequest:
     """What a run is asked to do, from its options.
 
     Raises:
@@ -160,7 +160,7 @@ class StagingArea(NamedTuple):
         keeps_raws: See `Task.keeps_raws`.
     """
 
-    folder: Path
+    folder: Folder
     keeps_raws: bool = False
 
 

@@ -8,7 +8,7 @@ order in which workers report keys does not matter.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from etl.runner.engine import TaskContext
 from etl.runner.parquet import count_rows, read_stream, write_table
 from etl.runner.pieces import CONVERTED, Piece, missed_raws_path
 from etl.schema import TABLES
+from etl.sources.storage.store_paths import Folder
 from etl.steps.rejections import reject_duplicates
 
 #: The columns of final tables that `Tally` needs.
@@ -45,7 +46,7 @@ def parts_of(pieces: list[Piece], records: int) -> list[list[Piece]]:
     return parts
 
 
-def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Path, number: int) -> Tally:
+def write_part(_context: TaskContext, pieces: list[Piece], stage: Folder, out: Folder, number: int) -> Tally:
     """Writes one file of each table from staged pieces; duplicates become rejections.
 
     Args:
@@ -57,7 +58,7 @@ def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Pat
     Returns:
         The counts of the written rows.
     """
-    is_moved = len(pieces) == 1 and pieces[0].is_final
+    is_moved = len(pieces) == 1 and pieces[0].is_final and isinstance(stage, Path)
     parts = [_final_tables(piece, stage, _COUNTED) if is_moved else _rebuilt_tables(piece, stage) for piece in pieces]
     whole = {table.name: pl.concat([part[table.name] for part in parts] or [table.empty()]) for table in TABLES}
     for name, rows in whole.items():
@@ -65,25 +66,25 @@ def write_part(_context: TaskContext, pieces: list[Piece], stage: Path, out: Pat
         if not rows.height and number > 0:
             continue
         if is_moved and name in CONVERTED:
-            pieces[0].path(stage, name).rename(target)
+            Path(str(pieces[0].path(stage, name))).rename(str(target))
         else:
             write_table(rows, target, name, by_way_of=stage)
     return Tally.of(whole)
 
 
-def count_written(_context: TaskContext, paths: list[Path]) -> int:
+def count_written(_context: TaskContext, paths: list[Any]) -> int:
     """Counts the rows of written files."""
     return count_rows(paths)
 
 
-def _final_tables(piece: Piece, stage: Path, columns: dict[str, list[str]]) -> dict[str, pl.DataFrame]:
+def _final_tables(piece: Piece, stage: Folder, columns: dict[str, list[str]]) -> dict[str, pl.DataFrame]:
     """Reads the tables of a final piece: the named columns of the tables of conversions, and all of the rejections."""
     conversions = piece.read_held(stage, "conversions")
     tables = {name: piece.read(stage, name, columns.get(name)) for name in CONVERTED}
     return {**tables, "rejections": _rejections(piece, stage, conversions)}
 
 
-def _rebuilt_tables(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
+def _rebuilt_tables(piece: Piece, stage: Folder) -> dict[str, pl.DataFrame]:
     """Returns the tables of a piece without its duplicates, which become rejections."""
     if piece.is_final:
         return _final_tables(piece, stage, {})
@@ -98,7 +99,7 @@ def _rebuilt_tables(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
     }
 
 
-def _rejections(piece: Piece, stage: Path, conversions: pl.DataFrame) -> pl.DataFrame:
+def _rejections(piece: Piece, stage: Folder, conversions: pl.DataFrame) -> pl.DataFrame:
     """Returns the rejections of a piece, with those of its conversions that are duplicates, in order."""
     rejections, duplicates = piece.read(stage, "rejections"), piece.read_duplicates(stage)
     raws = [piece.read(stage, "raws")]

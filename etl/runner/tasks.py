@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -25,6 +24,7 @@ from etl.runner.parquet import write_stream
 from etl.runner.pieces import STAGED, Piece, missed_raws_path
 from etl.sources.small_inputs import read_together
 from etl.sources.splits import Split, read_raws, read_split
+from etl.sources.storage.store_paths import Folder
 from etl.steps.pipeline import Tables, transform
 
 #: A worker stages a piece when it has read this many requests. This bounds its memory.
@@ -47,7 +47,7 @@ class Task(NamedTuple):
     splits: tuple[Split, ...]
     ruleset: Ruleset
     options: Options
-    stage: Path
+    stage: Folder
     number: int
     keeps_raws: bool = False
     holds_back: bool = True

@@ -219,17 +219,19 @@ def _read_inputs(
     """Reads and transforms inputs, finds duplicates, and writes the files of new rows into the staging folder."""
     request = run.request
     plans, read = planned
-    stage = StagingArea(warehouse.folder("pieces"), keeps_raws=True)
+    folder = warehouse.folder("pieces")
     jobs = jobs_for(sum(plan.survey.stored_bytes for plan in plans.planned), request)
     with request.open_engine(jobs, progress.advance) as engine:
-        tasks, reports = transform_inputs(plans.planned, request, engine, progress, stage)
+        tasks, reports = transform_inputs(
+            plans.planned, request, engine, progress, StagingArea(folder, keeps_raws=True)
+        )
         check_records(plans.planned, tasks, reports)
         progress.begin("writing", 0)
-        staged = StagedPieces([piece for report in reports for piece in report.pieces], stage.folder)
+        staged = StagedPieces([piece for report in reports for piece in report.pieces], folder)
         duplicates = duplicate_changes(warehouse, staged, removed, dedup_settings(request.ruleset))
-        duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
-        emptied = stage_emptied(warehouse, read, stage.folder)
-        parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
+        duplicates.new.write_parquet(folder / "duplicates.parquet")
+        emptied = stage_emptied(warehouse, read, folder)
+        parts = _write_parts(engine, reports, folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, plans.planned, reports, parts).update(emptied, on="digest")
     warn_of_inputs(plans, _tally_of(parts), unread_names(tasks, reports), request, progress)
     surveyed = {plan.survey.digest: plan.records for plan in plans.planned}
