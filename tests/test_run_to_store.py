@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import obstore
+import polars as pl
 import pytest
 
 import etl
@@ -15,6 +16,7 @@ from etl.errors import OutputError
 from etl.runner import stage_inputs
 from etl.sources.storage.object_stores import open_store
 from etl.sources.storage.store_paths import StorePath
+from etl.warehouse.stores import open_store as open_published
 from tests.commands import assert_refused, run
 from tests.places import ROOT
 
@@ -45,14 +47,14 @@ def test_the_files_are_those_of_a_folder(bucket: str, sample_tables: Path) -> No
     assert manifest == json.loads((sample_tables / "_postback_etl.json").read_text())
     assert summaries[1]["conversions"] == manifest["conversions"] > summaries[0]["conversions"]
     assert len({name.partition("/")[0] for name in found}) == 3, "the manifest, this run and the run before it"
-    told = [run("audit", store, "--json").stdout.replace(str(store).encode(), b"") for store in (sample_tables, out)]
-    assert told[0] == told[1]
+    for read, table in zip(open_published(out).tables, etl.schema.TABLES, strict=True):
+        assert read.collect().equals(pl.read_parquet(sample_tables / table.name))
 
 
 def test_processes_stage_in_the_store_too(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage_inputs, "POOL_BYTES", 0)
-    etl.run(SAMPLES, tmp_path / "here", **OPTIONS)
-    etl.run(SAMPLES, f"{bucket}/many", jobs=2, **OPTIONS)
+    etl.run(SAMPLES[1], tmp_path / "here", **OPTIONS)
+    etl.run(SAMPLES[1], f"{bucket}/many", jobs=2, **OPTIONS)
     here = sorted(path.read_bytes() for path in (tmp_path / "here").rglob("*.parquet"))
     assert sorted(data for name, data in objects(f"{bucket}/many").items() if name.endswith(".parquet")) == here
 

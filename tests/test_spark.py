@@ -110,16 +110,16 @@ def write_cases(folder: Path) -> None:
         for i in range(0, len(texts), 8):
             (folder / f"{kind}{i}").write_text("".join(texts[i : i + 8]), "utf-8")
     for seed in range(2):
-        (folder / f"adversary{seed}.log").write_bytes(adversary.log_lines(seed, draws(40, 400)) * 2)
+        (folder / f"adversary{seed}.log").write_bytes(adversary.log_lines(seed, draws(25, 400)) * 2)
 
 
-@pytest.mark.parametrize(("window", "batch_rows"), [(None, 1), (timedelta(hours=1), 3)], ids=["for ever", "a window"])
+@pytest.mark.parametrize(("window", "batch_rows"), [(None, 2), (timedelta(hours=1), 5)], ids=["for ever", "a window"])
 def test_duplicates_are_found_a_few_rows_at_a_time(
     window: timedelta | None, batch_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 20)
-    monkeypatch.setattr(running, "ROWS_PER_PIECE", 20)
-    monkeypatch.setattr(small_inputs, "TOGETHER_BYTES", 2_000)
+    monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 60)
+    monkeypatch.setattr(running, "ROWS_PER_PIECE", 60)
+    monkeypatch.setattr(small_inputs, "TOGETHER_BYTES", 8_000)
     (tmp_path / "in").mkdir()
     write_cases(tmp_path / "in")
     options: dict[str, Any] = {"ruleset": replace(etl.Ruleset(), dedup_window=window), "unknown": "skip"}
