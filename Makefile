@@ -8,12 +8,15 @@ READY  := $(VENV)/.ready
 TYPED  := $(shell find etl -name '*.pxd')
 LOOPS  := $(TYPED) $(TYPED:.pxd=.py)
 AIRFLOW := $(VENV)-airflow
+SPARK  := $(VENV)-spark
+PYSPARK := $(VENV)-pyspark
 # Compiled once, not in each of the processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
-.PHONY: help setup run test thorough soak fuzz sanitize lint types check docs man site bench small-files nights sdist uncompiled wheels release \
+.PHONY: help setup run test thorough soak fuzz sanitize lint types check docs man site bench small-files nights spark sdist \
+        uncompiled wheels release \
         licences clean
 
 help: ## Print this help
@@ -45,14 +48,32 @@ $(AIRFLOW)/.ready: docs/examples/airflow-constraints.txt
 	  --requirement $<
 	touch $@
 
+# Sail has an environment of its own, as there is one pyspark for Sail and one for Spark. tests/test_spark.py runs the job in
+# it, from this folder: with the loops that `make setup` compiled, so of the same Python.
+$(SPARK)/.ready: docs/examples/spark-constraints.txt | $(RUNTIME)
+	$(BIN)/python -m venv $(SPARK)
+	$(SPARK)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary :all: \
+	  --requirement $<
+	touch $@
+
+# pyspark is an archive of 456 MB, which brings Spark.
+$(PYSPARK)/.ready: docs/examples/pyspark-constraints.txt | $(RUNTIME)
+	$(BIN)/python -m venv $(PYSPARK)
+	$(PYSPARK)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement $<
+	touch $@
+
+spark: $(PYSPARK)/.ready ## Run the tests of the job on Spark itself (3 minutes); needs Java 17 or later
+	@java -version >/dev/null 2>&1 || { echo 'make spark needs Java 17 or later: no test of Spark has run.' >&2; exit 1; }
+	SPARK_MASTER='local[2,4]' $(PYSPARK)/bin/python -m pytest --noconftest -o filterwarnings= tests/on_spark.py
+
 # CI has 15 minutes on 2 cores for `make uncompiled`, `make check`, `make sanitize` and two minutes of `make fuzz`. The
 # legs have budgets in minutes, on 2 quiet cores. What comes must fit in.
-test: $(READY) ## Run the tests: all kinds of random input, but not all of it (6 minutes)
+test: $(READY) $(SPARK)/.ready ## Run the tests: all kinds of random input, but not all of it (6 minutes)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 thorough: export HISTORIES := 208
 thorough: export THOROUGH := 1
-thorough: $(READY) $(AIRFLOW)/.ready ## Run all tests on all random input, before a release (15 minutes)
+thorough: $(READY) $(AIRFLOW)/.ready $(SPARK)/.ready ## Run all tests on all random input, before a release (15 minutes)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 soak: $(READY) ## Pass thousands of histories of a warehouse
@@ -130,5 +151,5 @@ licences: $(RUNTIME) ## List the distributions that the command needs, with thei
 	@$(BIN)/python .ci/licences.py
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(AIRFLOW) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis dist *.egg-info
+	rm -rf $(VENV) $(AIRFLOW) $(SPARK) $(PYSPARK) out build bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis dist *.egg-info
 	find etl -name '*.so' -delete

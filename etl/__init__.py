@@ -82,8 +82,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "schema":
-        return import_module("etl.schema")
+    if name in ("schema", "spark"):
+        return import_module(f"etl.{name}")
     if name == "__version__":  # pyproject.toml says it, and the installation has it from there
         return import_module("importlib.metadata").version("postback-etl")
     if name in __all__:

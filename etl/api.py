@@ -43,6 +43,7 @@ from etl.sources.planning import plan_splits
 from etl.sources.settings import check_zone
 from etl.sources.splits import read_split
 from etl.sources.storage.inputs import found_inputs
+from etl.sources.storage.store_paths import folder_of
 from etl.steps.pipeline import Tables
 from etl.steps.pipeline import transform as transform_requests
 from etl.warehouse.backfill import backfill as backfill_days
@@ -79,7 +80,8 @@ def run(
 
     Args:
         inputs: A file, folder, glob or address, or several; `-` is standard input.
-        out: The folder that will hold the tables; it is replaced whole, and only if this tool wrote it.
+        out: The folder, or the address in an object store, that will hold the tables; it is replaced whole, and only
+            if this tool wrote it.
         ruleset: The rules, or the name or file of a ruleset; the endpoint's page by default.
         jobs: Processes to work in. More than one needs the caller's module to be importable, as for any `spawn`.
         format: A format's name, or `auto`.
@@ -104,7 +106,7 @@ def run(
         EtlError: The run failed; what was published before is as it was.
     """
     given = _given(locals(), "inputs", "out", "partition_by")
-    request = _request(inputs, given, _names(RunOptions), out)
+    request = make_request(inputs, given, _names(RunOptions), out)
     return Summary(run_job(replace(request, partition_by=check_partition_by(partition_by))))
 
 
@@ -159,7 +161,7 @@ def load(
         EtlError: The load failed; the warehouse is as it was.
     """
     given = _given(locals(), "inputs", "into", "reload", "dry_run")
-    request = _request(inputs, given, _names(RunOptions))
+    request = make_request(inputs, given, _names(RunOptions))
     return Summary(load_into(request, str(into), is_reload=reload, is_dry_run=dry_run))
 
 
@@ -176,7 +178,7 @@ def requests(inputs: Inputs, **options: Any) -> Iterator[pl.DataFrame]:
     Raises:
         EtlError: An input cannot be read.
     """
-    request = _request(inputs, options, (*_names(InputOptions), "ruleset", "unknown"))
+    request = make_request(inputs, options, (*_names(InputOptions), "ruleset", "unknown"))
     with found_inputs(list(request.inputs), Path(os.devnull)) as (found, _):
         with workers(1, SILENT.advance) as engine:
             plans = plan_inputs(survey_inputs(found, request, SILENT, engine), request)
@@ -256,7 +258,7 @@ def explain(what: str, **options: Any) -> Explanation:
         EtlError: The record does not exist or cannot be read.
     """
     known = (*_names(InputOptions), "ruleset", "default_currency", "account", "integration", "pii")
-    request = _request((), options, known)
+    request = make_request((), options, known)
     return explain_record(what, request.reading, request.ruleset, request.options)
 
 
@@ -275,7 +277,7 @@ def inspect(inputs: Inputs, *, full: bool = False, **options: Any) -> Rows:
         EtlError: An argument names nothing.
     """
     named = expand_stores(_texts(inputs))
-    request = _request(named, options, (*_names(InputOptions), "ruleset", "unknown"))
+    request = make_request(named, options, (*_names(InputOptions), "ruleset", "unknown"))
     return Rows(inspect_inputs(request, is_full=full))
 
 
@@ -295,7 +297,7 @@ def what_if(inputs: Inputs, ruleset: str | Ruleset, other: str | Ruleset | None 
     if rulesets[0].digest == rulesets[1].digest:
         raise UsageError(f"{rulesets[0].name} and {rulesets[1].name} are the same rules.", "Name two that differ.")
     with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder:
-        request = _request(expand_stores(_texts(inputs)), options, _names(RunOptions), folder)
+        request = make_request(expand_stores(_texts(inputs)), options, _names(RunOptions), folder)
         return compare_rulesets(request, rulesets)
 
 
@@ -326,7 +328,7 @@ def resend(
         EtlError: There is no such finding, the inputs cannot be read, or the file cannot be written.
     """
     sending = SecondSending(tuple(findings), Path(out), form, base_url, instant_of("now", now), without_id)
-    return write_resends(_request(inputs, options, _names(RunOptions)), sending)
+    return write_resends(make_request(inputs, options, _names(RunOptions)), sending)
 
 
 def replay(into: str | Path, ruleset: str | Ruleset, *, reasons: Sequence[str] = (), dry_run: bool = False) -> Summary:
@@ -398,10 +400,10 @@ def backfill(
     check_zone("day_zone", day_zone)
     began = _day("first", first)
     fill_template(template, began, ZoneInfo("UTC"))
-    _request((), options, _names(RunOptions))
+    make_request((), options, _names(RunOptions))
 
     def load_day(argument: str) -> dict[str, Any]:
-        return load_into(_request(argument, options, _names(RunOptions)), str(into), is_reload=reload)
+        return load_into(make_request(argument, options, _names(RunOptions)), str(into), is_reload=reload)
 
     return Rows(backfill_days(template, days_between(began, _day("last", last)), ZoneInfo(day_zone), load_day))
 
@@ -432,7 +434,7 @@ def transform(requests: pl.DataFrame, ruleset: str | Ruleset | None = None, opti
 # --- what callers give ------------------------------------------------------------------------------------------
 
 
-def _request(inputs: Inputs, options: Mapping[str, Any], known: Sequence[str], out: str | Path = "") -> RunRequest:
+def make_request(inputs: Inputs, options: Mapping[str, Any], known: Sequence[str], out: str | Path = "") -> RunRequest:
     """Returns the request of a run in processes of this machine; an option that is None has its default.
 
     Raises:
@@ -445,7 +447,7 @@ def _request(inputs: Inputs, options: Mapping[str, Any], known: Sequence[str], o
         given["ruleset"] = _ruleset(given["ruleset"])
     if "formats" in given:
         given["formats"] = str(given["formats"])
-    return run_request(_texts(inputs), Path(out), RunOptions(**given), workers)
+    return run_request(_texts(inputs), folder_of(out), RunOptions(**given), workers)
 
 
 def _check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -78,7 +78,8 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "line_ends utf16 object_stores locations unnamed_files checksums decompress folders archives inputs",
+                "line_ends utf16 object_stores store_paths locations unnamed_files checksums decompress folders"
+                " archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
@@ -116,9 +117,9 @@ FLOORS: Final = (
             _room(
                 "runner",
                 "one run: stage, deduplicate, publish, prove the accounting",
-                "counts hash_set partitions parquet pieces engine publish published_tables staged_parts tasks"
-                " unknown_inputs unmatched_inputs disk_space threads stage_inputs surveyed_records quiet_inputs"
-                " rehearsal run",
+                "counts hash_set partitions parquet pieces engine publish publish_to_store published_tables"
+                " staged_parts tasks unknown_inputs unmatched_inputs disk_space threads stage_inputs surveyed_records"
+                " quiet_inputs rehearsal run",
             ),
             _room("telemetry", "metrics and lineage of a run", "attempts lineage metrics"),
         ),
@@ -126,7 +127,7 @@ FLOORS: Final = (
     Floor(
         "engines and stores",
         (
-            _room("engines", "where tasks run", "local_settling local_pool"),
+            _room("engines", "where tasks run", "local_settling local_pool spark_worker spark_cluster spark_sessions"),
             _room(
                 "warehouse",
                 "loads, each once, in Delta tables",
@@ -186,5 +187,5 @@ FLOORS: Final = (
             ),
         ),
     ),
-    Floor("names", (_room("", "the Python API", "api __init__ __main__"),)),
+    Floor("names", (_room("", "the Python API", "api spark __init__ __main__"),)),
 )

@@ -77,7 +77,7 @@ def test_the_python_example_runs(page: str, tmp_path: Path) -> None:
 
 
 def test_the_lines_that_read_tables_run(tmp_path: Path) -> None:
-    tables, _spark, warehouse, _spark_of_a_warehouse = blocks(DOCS / "how-to" / "query.md", "python")
+    tables, _spark, _stored, warehouse, _spark_of_a_warehouse = blocks(DOCS / "how-to" / "query.md", "python")
     (tmp_path / "a.jsonl").write_text('{"click_id": "a"}\n', encoding="utf-8")
     run(f"import etl\netl.run(['a.jsonl'], 'tables')\n{tables}", tmp_path)
     run(f"import etl\netl.load(['a.jsonl'], 'warehouse')\n{warehouse}", tmp_path)

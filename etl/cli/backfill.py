@@ -52,6 +52,7 @@ def backfill(
     max_unread: options.MaxUnread = "0",
     expect: Expect = None,
     expect_fail: ExpectFail = False,
+    engine: options.OwnEngine = "local",
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,

@@ -66,6 +66,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs."
 Events = Annotated[
     EventsMode, typer.Option("--events", help="Standard error for people, or a JSON object a line for programs.")
 ]
+
+
+def _refuse_spark(engine: str) -> str:
+    """Refuses another engine for a command that writes a warehouse."""
+    from etl.errors import UsageError
+
+    if engine != "local":
+        raise UsageError(
+            f"--engine {engine!r} is for `run`: a warehouse is written by one machine.",
+            "Run on Spark into a folder of tables, or load the inputs into the warehouse here.",
+        )
+    return engine
+
+
+OwnEngine = Annotated[str, typer.Option("--engine", hidden=True, callback=_refuse_spark)]
 Metrics = Annotated[
     Path | None, typer.Option("--metrics", metavar="FILE", help="Write metrics of this run for Prometheus.")
 ]
@@ -90,7 +105,7 @@ class Typed(NamedTuple):
         given = {name: READERS[name](text) if name in READERS else text for name, text in self.texts.items()}
         return RunOptions(**{name: value for name, value in given.items() if value is not None})
 
-    def request(self, inputs: list[str], out: Path) -> RunRequest:
+    def request(self, inputs: list[str], out: Path | str) -> RunRequest:
         """Returns the request of a run over the inputs, in processes of this machine.
 
         Raises:
@@ -98,8 +113,11 @@ class Typed(NamedTuple):
         """
         from etl.engines.local_pool import workers
         from etl.runner.stage_inputs import run_request
+        from etl.sources.storage.store_paths import folder_of
 
-        return run_request(inputs, Path(os.path.abspath(out)), self.parsed(), workers)
+        folder = folder_of(out)
+        at = Path(os.path.abspath(folder)) if isinstance(folder, Path) else folder
+        return run_request(inputs, at, self.parsed(), workers)
 
 
 def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import enum
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from etl.cli import options
+
+if TYPE_CHECKING:
+    from etl.runner.stage_inputs import RunRequest
+
+
+class EngineName(enum.StrEnum):
+    """Where a run works."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+_SparkMaster = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where Spark runs, such as local[4]; else as spark-submit says.")
+]
+_SparkRemote = Annotated[
+    str | None, typer.Option(metavar="URL", help="Server that speaks Spark Connect, such as sc://localhost:15002.")
+]
 
 
 class PartitionMode(enum.StrEnum):
@@ -23,7 +42,7 @@ class PartitionMode(enum.StrEnum):
 @options.with_options(*options.RUN)
 def run(
     inputs: options.Inputs,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the four tables; replaced whole.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder or s3:// of the four tables; replaced whole.")],
     dry_run: options.DryRun = False,
     *,
     typed: options.Typed,
@@ -35,6 +54,9 @@ def run(
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
+    engine: Annotated[EngineName, typer.Option(help="Where to work: on this machine, or on Spark.")] = EngineName.LOCAL,
+    spark_master: _SparkMaster = None,
+    spark_remote: _SparkRemote = None,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
@@ -47,8 +69,10 @@ def run(
     from etl.errors import UsageError
     from etl.runner.rehearsal import rehearse_run
     from etl.runner.run import run_job
+    from etl.sources.storage.store_paths import folder_of
 
-    with watched("run", out, Telling(quiet, metrics, openlineage, dry_run)) as watch:
+    target = str(folder_of(out))
+    with watched("run", target, Telling(quiet, metrics, openlineage, dry_run)) as watch:
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
         if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
@@ -56,6 +80,8 @@ def run(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
             )
         request = replace(typed.request(inputs, out), partition_by=partition_by.value)
+        if engine == EngineName.SPARK or spark_master or spark_remote:
+            request = _on_spark(request, spark_master, spark_remote)
         with watch.at_work() as progress:
             watch.outcome = outcome = (rehearse_run if dry_run else run_job)(request, progress)
         options.warn_of_memory(outcome, request.max_memory)
@@ -64,8 +90,23 @@ def run(
         if dry_run:
             say_plan(outcome)
             return
-        say_summary(outcome, out, request.options.default_currency, is_quiet=quiet)
+        say_summary(outcome, target, request.options.default_currency, is_quiet=quiet)
         rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
         if limit and rejected > limit(judged):
             options.refuse_rejected(rejected, max_rejected, "The tables are published.")
         options.refuse_unread(outcome["inputs"], max_unread or "0", "The tables are published.")
+
+
+def _on_spark(request: RunRequest, master: str | None, remote: str | None) -> RunRequest:
+    """Returns the request of the same run on Spark.
+
+    Raises:
+        UsageError: An input cannot be read there, or two places are named.
+    """
+    from etl.engines.spark_sessions import check_inputs, spark_session
+    from etl.errors import UsageError
+
+    if master and remote:
+        raise UsageError("--spark-master and --spark-remote name two places.", "Name one.")
+    check_inputs(request.inputs)
+    return replace(request, open_engine=partial(spark_session, master=master, remote=remote), jobs=1)

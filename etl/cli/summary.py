@@ -53,7 +53,7 @@ def write_summary(
         raise OutputError(f"{option} {str(path)!r} cannot be written: {error.strerror}.", hint) from error
 
 
-def say_summary(summary: dict[str, Any], out: Path, default_currency: str | None, *, is_quiet: bool) -> None:
+def say_summary(summary: dict[str, Any], out: str, default_currency: str | None, *, is_quiet: bool) -> None:
     """Reports inputs, counts, and bodies that were not logged, on standard error."""
     for item in summary["inputs"]:
         messages.say("input", **item)
@@ -83,7 +83,7 @@ def say_plan(plan: dict[str, Any]) -> None:
     messages.say("done", **plan)
 
 
-def _shown(summary: dict[str, Any], out: Path, default_currency: str | None) -> list[str]:
+def _shown(summary: dict[str, Any], out: str, default_currency: str | None) -> list[str]:
     """Formats a summary as lines of text; of the inputs, only the first 20."""
     rejected = _rejections(summary["rejections"]["by_reason"], out)
     many = len(summary["inputs"]) - _MOST_INPUTS
@@ -101,7 +101,7 @@ def _shown(summary: dict[str, Any], out: Path, default_currency: str | None) -> 
         *([f"  and {plural(many, 'more input')}"] if many > 0 else []),
         *(f"  not read: {one['path']}: {one['why']}" for one in summary["passed_over"][:_MOST_INPUTS]),
         f"  {out}: {summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
-        f"  next: postback-etl audit {shlex.quote(str(out))}",
+        f"  next: postback-etl audit {shlex.quote(out)}",
         *(f"        {command}" for _, command in rejected[:1]),
     ]
 
@@ -112,7 +112,7 @@ def balance(records: int, conversions: int, rejections: int, skipped: int) -> st
     return f"{plural(records, 'record')} = {parts}"
 
 
-def _rejections(by_reason: dict[str, int], out: Path) -> list[tuple[str, str]]:
+def _rejections(by_reason: dict[str, int], out: str) -> list[tuple[str, str]]:
     """Lists the reasons of rejections, with what would cure them; for each, the command that explains one of them.
 
     What would cure most of the rejections with a reason comes first: the commonest suggestion, else the reason's cure.
@@ -121,12 +121,13 @@ def _rejections(by_reason: dict[str, int], out: Path) -> list[tuple[str, str]]:
     import polars as pl
 
     from etl.rules.page import REJECTIONS
-    from etl.runner.published_tables import open_folder, read
+    from etl.runner.published_tables import read
+    from etl.warehouse.stores import open_store
 
     if not by_reason:
         return []
     try:
-        rows = open_folder(out, {}).rejections.select("reason", "suggestion", "rejection_id")
+        rows = open_store(out).rejections.select("reason", "suggestion", "rejection_id")
         counted = read(rows.group_by("reason", "suggestion").agg(pl.len().alias("count"), pl.col("rejection_id").min()))
     except EtlError:  # another run has replaced the folder meanwhile
         return []
@@ -139,7 +140,7 @@ def _rejections(by_reason: dict[str, int], out: Path) -> list[tuple[str, str]]:
         if suggested and suggested["suggestion"] not in cure:
             cure = f"{cure} ({suggested['count']:,}: {suggested['suggestion']})"
         example = (suggested or known.row(0, named=True))["rejection_id"]
-        lines.append((f"  {count:,} {reason}: {cure}", f"postback-etl explain {shlex.quote(str(out))}:{example}"))
+        lines.append((f"  {count:,} {reason}: {cure}", f"postback-etl explain {shlex.quote(out)}:{example}"))
     return lines
 
 

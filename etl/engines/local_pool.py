@@ -22,7 +22,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +34,7 @@ from etl.runner.engine import Engine, Meter, Result, Settled, TaskContext
 from etl.runner.hash_set import HashSet
 from etl.runner.pieces import Piece
 from etl.runner.threads import map_in_threads
+from etl.sources.storage.store_paths import Folder
 
 _POLL_SECONDS: Final = 0.2
 _TURN_SECONDS: Final = 0.001
@@ -73,7 +73,7 @@ class Inline:
         for task in tasks:
             yield function(context, *task)
 
-    def settle(self, pieces: list[Piece], stage: Path, ruleset: Ruleset) -> Settled:
+    def settle(self, pieces: list[Piece], stage: Folder, ruleset: Ruleset) -> Settled:
         """Finds the duplicates and stages them; see `Engine.settle`."""
         return settle_here(self, pieces, stage, ruleset)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -13,6 +12,7 @@ from etl.runner.engine import Engine, Settled, TaskContext
 from etl.runner.parquet import read_stream, write_stream
 from etl.runner.pieces import MISSED, Piece
 from etl.schema import KEYS
+from etl.sources.storage.store_paths import Folder
 from etl.steps.deduplication import DUPLICATES, find_duplicates
 
 #: One row is a key that may be a duplicate, with its piece, and whether its conversion is held back.
@@ -28,7 +28,7 @@ _PIECES_PER_CALL: Final = 4
 _SUSPECTS_PER_GROUP: Final = 50_000
 
 
-def settle_here(engine: Engine, pieces: list[Piece], stage: Path, ruleset: Ruleset) -> Settled:
+def settle_here(engine: Engine, pieces: list[Piece], stage: Folder, ruleset: Ruleset) -> Settled:
     """Finds the duplicates among the conversions that share a key hash with one that is held back.
 
     A piece whose duplicates are exactly the conversions held back is final.
@@ -62,7 +62,7 @@ def _duplicates(suspects: pl.DataFrame, ruleset: Ruleset) -> pl.DataFrame:
     return find_duplicates(suspects, ruleset.dedup_window).join(places, on="conversion_id")
 
 
-def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Path) -> pl.DataFrame:
+def find_suspects(_context: TaskContext, pieces: list[Piece], stage: Folder) -> pl.DataFrame:
     """Finds the keys that share a hash with any conversion that is held back: rows of `SUSPECTS`.
 
     Args:

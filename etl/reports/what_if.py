@@ -175,14 +175,15 @@ def compare_rulesets(
     Raises:
         EtlError: The inputs cannot be read, or nothing can be written.
     """
-    outs = request.out / "a", request.out / "b"
-    with found_inputs(list(request.inputs), request.out) as inputs:
+    folder = Path(str(request.out))
+    outs = folder / "a", folder / "b"
+    with found_inputs(list(request.inputs), folder) as inputs:
         first, second = (
             run_job(replace(request.under(ruleset), out=out), progress, inputs)
             for out, ruleset in zip(outs, rulesets, strict=True)
         )
     comparison = Comparison(rulesets, (first, second))
-    pieces = request.out / "changes"
+    pieces = folder / "changes"
     pieces.mkdir()
     for number, rows in enumerate(changed_rows(*outs)):
         comparison.add(rows)

@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from etl.errors import OutputError, UsageError
 from etl.sources.storage.decompress import Survey
+from etl.sources.storage.store_paths import Folder
 
 #: Bytes on disk for each byte of postbacks, decompressed: of staged pieces, and of tables. Measured on logs of
 #: postbacks alone with random ids: 0.9 and 0.25 for a run, 0.8 and 0.5 for a load, which keeps more.
@@ -21,6 +22,9 @@ _TABLES: Final = 0.5
 
 #: The share of dumps that counts: names and quotes, which come again in each record, compress well.
 _OF_DUMPS: Final = 0.6
+
+
+Usual = TypeVar("Usual", Path, Folder)
 
 
 class DiskNeed(NamedTuple):
@@ -58,7 +62,7 @@ def postback_bytes(found: Survey, word: bytes) -> float:
     return found.plain_bytes * share
 
 
-def require_disk(surveys: Iterable[tuple[Survey, bytes]], pieces: Path, tables: Path) -> list[DiskNeed]:
+def require_disk(surveys: Iterable[tuple[Survey, bytes]], pieces: Folder, tables: Folder) -> list[DiskNeed]:
     """Checks that the disks have what a run needs, and returns what it needs by file system.
 
     Args:
@@ -72,6 +76,8 @@ def require_disk(surveys: Iterable[tuple[Survey, bytes]], pieces: Path, tables: 
     postbacks = sum(postback_bytes(found, word) for found, word in surveys)
     needed: dict[Path, float] = {}
     for folder, share in ((pieces, _PIECES), (tables, _TABLES)):
+        if not isinstance(folder, Path):
+            continue  # a store has no end
         disk = next(path for path in folder.resolve().parents if path.is_mount())
         needed[disk] = needed.get(disk, 0) + postbacks * share
     needs = [DiskNeed(disk, int(size), shutil.disk_usage(disk).free) for disk, size in needed.items()]
@@ -99,7 +105,7 @@ def temporary_files_in(tmp: Path | None) -> Iterator[None]:
 
 
 @contextmanager
-def pieces_in(tmp: Path | None, usual: Path, locked: Path) -> Iterator[Path]:
+def pieces_in(tmp: Path | None, usual: Usual, locked: Folder) -> Iterator[Usual | Path]:
     """Yields the folder of the pieces of a run: the usual folder, or one in `tmp` with a name by the locked folder.
 
     A killed run leaves its pieces there; the next run with the same destination removes them.
@@ -107,7 +113,7 @@ def pieces_in(tmp: Path | None, usual: Path, locked: Path) -> Iterator[Path]:
     if tmp is None:
         yield usual
         return
-    folder = tmp / f"postback-etl-{os.getuid()}-{hashlib.sha256(os.fsencode(locked)).hexdigest()[:16]}"
+    folder = tmp / f"postback-etl-{os.getuid()}-{hashlib.sha256(os.fsencode(str(locked))).hexdigest()[:16]}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:

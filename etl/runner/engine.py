@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from etl.rules.ruleset import Ruleset
 from etl.runner.pieces import Piece
+from etl.sources.storage.store_paths import Folder
 
 Result = TypeVar("Result")
 
@@ -83,7 +83,7 @@ class Engine(Protocol):
         """
         ...
 
-    def settle(self, pieces: list[Piece], stage: Path, ruleset: Ruleset) -> Settled:
+    def settle(self, pieces: list[Piece], stage: Folder, ruleset: Ruleset) -> Settled:
         """Finds the duplicates among the staged keys of all pieces, and stages them beside their pieces.
 
         Args:

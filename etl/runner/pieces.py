@@ -6,13 +6,13 @@ staged in files of its own.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from etl.runner.parquet import read_stream, write_stream, write_table
+from etl.runner.parquet import read_stream, read_table, write_stream, write_table
 from etl.schema import KEYS
+from etl.sources.storage.store_paths import Folder
 from etl.steps.deduplication import DUPLICATES, NOT_SHARED, SHARED, keys_of
 
 #: The tables of conversions and of their details. They are staged as Parquet files, which may be published as they are.
@@ -42,30 +42,30 @@ class Piece(NamedTuple):
     held: int = 0
     is_final: bool = False
 
-    def path(self, stage: Path, name: str) -> Path:
+    def path(self, stage: Folder, name: str) -> Folder:
         """Returns the path of a table of this piece."""
         suffix = "parquet" if name in CONVERTED else "arrow"
         return stage / f"{self.task:06d}-{self.number:04d}.{name}.{suffix}"
 
-    def read(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+    def read(self, stage: Folder, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Reads a table of this piece."""
         path = self.path(stage, name)
-        return pl.read_parquet(path, columns=columns, glob=False) if name in CONVERTED else read_stream(path, columns)
+        return read_table(path, columns) if name in CONVERTED else read_stream(path, columns)
 
-    def write(self, stage: Path, name: str, rows: pl.DataFrame) -> None:
+    def write(self, stage: Folder, name: str, rows: pl.DataFrame) -> None:
         """Writes a table of this piece; of keys only the columns that conversions do not have."""
         if name in CONVERTED:
             write_table(rows, self.path(stage, name), name)
         else:
             write_stream(rows.select(NOT_SHARED) if name in ("keys", "held.keys") else rows, self.path(stage, name))
 
-    def read_hashes(self, stage: Path, *, held: bool = False) -> pl.Series:
+    def read_hashes(self, stage: Folder, *, held: bool = False) -> pl.Series:
         """Reads the column `key_hash` of the keys that are held back, or of the others."""
         if held and not self.held:
             return KEYS.empty()["key_hash"]
         return read_stream(self.path(stage, "held.keys" if held else "keys"), ["key_hash"])["key_hash"]
 
-    def read_keys(self, stage: Path, hashes: pl.Series | None = None, *, held: bool = False) -> pl.DataFrame:
+    def read_keys(self, stage: Folder, hashes: pl.Series | None = None, *, held: bool = False) -> pl.DataFrame:
         """Reads the keys that are held back, or the others: rows of `schema.KEYS`.
 
         Args:
@@ -81,17 +81,17 @@ class Piece(NamedTuple):
             keys = keys.filter(keys["key_hash"].is_in(hashes.implode()))
         return keys_of(self.read(stage, f"{prefix}conversions", SHARED), keys) if keys.height else KEYS.empty()
 
-    def read_held(self, stage: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+    def read_held(self, stage: Folder, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Reads the rows of a table that are held back."""
         if self.held:
             return self.read(stage, f"held.{name}", columns)
-        return pl.read_parquet(self.path(stage, name), columns=columns, n_rows=0, glob=False)
+        return read_table(self.path(stage, name), columns, 0)
 
-    def read_duplicates(self, stage: Path) -> pl.DataFrame:
+    def read_duplicates(self, stage: Folder) -> pl.DataFrame:
         """Reads which conversions of this piece are duplicates, and of what: rows of `deduplication.DUPLICATES`."""
         return self.read(stage, "duplicates") if self.path(stage, "duplicates").exists() else DUPLICATES.to_frame()
 
-    def stage(self, stage: Path, tables: dict[str, pl.DataFrame], held: pl.Series) -> None:
+    def stage(self, stage: Folder, tables: dict[str, pl.DataFrame], held: pl.Series) -> None:
         """Writes the tables of this piece.
 
         Args:
@@ -108,6 +108,6 @@ class Piece(NamedTuple):
             self.write(stage, name, kept)
 
 
-def missed_raws_path(stage: Path, task: int) -> Path:
+def missed_raws_path(stage: Folder, task: int) -> Folder:
     """Returns the path of conversion_id and raw of the duplicates of a task that were not held back."""
     return stage / f"{task:06d}.missed.arrow"

@@ -9,10 +9,10 @@ import orjson
 import polars as pl
 
 from etl.errors import InputError, UsageError
-from etl.runner.parquet import scan_files
-from etl.runner.partitions import table_files
+from etl.runner.parquet import files_of, scan_files
 from etl.runner.publish import MANIFEST
 from etl.schema import LATER_COLUMNS, TABLES, Table
+from etl.sources.storage.store_paths import Folder, StorePath
 
 _NO_TABLES: Final = "Name the folder that `run --out` or `export` wrote, or a warehouse."
 
@@ -74,15 +74,51 @@ def read(frame: pl.LazyFrame) -> pl.DataFrame:
         raise InputError(f"The tables cannot be read: {reason}", "Run again into a new folder.") from error
 
 
+def read_stored_manifest(folder: StorePath) -> dict[str, Any] | None:
+    """Reads the manifest of a folder of a store that `run` wrote; None if there is none.
+
+    Raises:
+        InputError: The store cannot be read.
+    """
+    try:
+        place = folder / MANIFEST
+        return orjson.loads(place.read_bytes()) if place.exists() else None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} cannot be read: {error}", "Check the credentials and the endpoint.") from error
+
+
+def published_files(folder: Folder, table: str) -> list[Any]:
+    """Lists the files of a table that a run has published.
+
+    Raises:
+        InputError: The store cannot be read.
+    """
+    if isinstance(folder, Path):
+        return files_of(folder, table)
+    manifest = read_stored_manifest(folder) or {"files": {table: []}}
+    return [folder / name for name in manifest["files"][table]]
+
+
+def open_stored(folder: StorePath, manifest: dict[str, Any]) -> Published:
+    """Opens the tables in a folder of a store that `run` published: the files that the manifest lists.
+
+    Raises:
+        InputError: A table cannot be read.
+        UsageError: The folder holds tables of an earlier version.
+    """
+    tables = (scan_table([f"{folder}/{name}" for name in manifest["files"][table.name]], table) for table in TABLES)
+    return Published(str(folder), {"notes": [], **manifest}, *tables)
+
+
 def _scan(folder: Path, table: Table) -> pl.LazyFrame:
     """Scans a table of a published folder."""
-    paths = table_files(folder / table.name)
+    paths = files_of(folder, table.name)
     if not paths:
         raise UsageError(f"{str(folder)!r} holds no table {table.name!r}.", _NO_TABLES)
     return scan_table(paths, table)
 
 
-def scan_table(paths: list[Path], table: Table) -> pl.LazyFrame:
+def scan_table(paths: list[Any], table: Table) -> pl.LazyFrame:
     """Scans the files of a table, and checks that all columns are there.
 
     Raises:
@@ -97,8 +133,9 @@ def scan_table(paths: list[Path], table: Table) -> pl.LazyFrame:
     later = {name: pl.lit(None, table.schema[name]) for name in LATER_COLUMNS & table.schema.keys() - found.keys()}
     missing = [name for name in table.schema if name not in found and name not in later]
     if missing:
+        folder = str(paths[0]).rpartition("/")[0]
         raise UsageError(
-            f"{str(paths[0].parent)!r} was written by an earlier version: {table.name} has no column {missing[0]!r}.",
+            f"{folder!r} was written by an earlier version: {table.name} has no column {missing[0]!r}.",
             "Run again on the same inputs.",
         )
     return frame.with_columns(**later).select(table.schema.names())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from etl.runner.disk_space import DiskNeed, temporary_files_in
 from etl.runner.publish import check_destination, check_lock, staging_of
+from etl.runner.publish_to_store import staged_in_store
 from etl.runner.quiet_inputs import warn_of_passed_over, warn_of_unknown
 from etl.runner.stage_inputs import (
     SILENT,
@@ -21,6 +23,7 @@ from etl.runner.stage_inputs import (
     transform_inputs,
 )
 from etl.sources.storage.inputs import found_inputs
+from etl.sources.storage.store_paths import Folder, StorePath
 
 
 def rehearse_run(request: RunRequest, progress: Progress = SILENT) -> dict[str, Any]:
@@ -33,9 +36,14 @@ def rehearse_run(request: RunRequest, progress: Progress = SILENT) -> dict[str, 
     Raises:
         EtlError: The run would end with this error.
     """
-    check_destination(request.out)
-    check_lock(staging_of(request.out), "--out")
-    with temporary_files_in(request.tmp), found_inputs(list(request.inputs), request.out) as (inputs, passed_over):
+    if isinstance(request.out, StorePath):
+        with staged_in_store(request.out):
+            pass
+    else:
+        check_destination(request.out)
+        check_lock(staging_of(request.out), "--out")
+    written_before = request.out if isinstance(request.out, Path) else Path(os.devnull)
+    with temporary_files_in(request.tmp), found_inputs(list(request.inputs), written_before) as (inputs, passed_over):
         with request.open_engine(1, progress.advance) as engine:
             plans = plan_inputs(survey_inputs(inputs, request, progress, engine), request)
         warn_of_passed_over(passed_over, progress)
@@ -50,7 +58,7 @@ def rehearse_run(request: RunRequest, progress: Progress = SILENT) -> dict[str, 
 
 
 def rehearse_reading(
-    plans: Plans, request: RunRequest, tables: Path, progress: Progress
+    plans: Plans, request: RunRequest, tables: Folder, progress: Progress
 ) -> dict[str, list[dict[str, Any]]]:
     """Reads all records of inputs, without a transform; returns what the report says of it.
 

@@ -6,22 +6,23 @@ writes that last.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from etl.errors import AccountingError
+from etl.errors import AccountingError, UsageError
 from etl.rules.ruleset import RULES_VERSION
 from etl.runner.counts import Tally
 from etl.runner.disk_space import pieces_in, temporary_files_in
 from etl.runner.engine import Engine
-from etl.runner.parquet import make_folders
-from etl.runner.partitions import table_files
-from etl.runner.publish import staged, staging_of
+from etl.runner.parquet import files_of, make_folders
+from etl.runner.publish import Stage, staged
+from etl.runner.publish_to_store import StoreStage, staged_in_store
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over
 from etl.runner.stage_inputs import (
     SILENT,
@@ -42,7 +43,8 @@ from etl.runner.surveyed_records import check_records, records_of
 from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import TABLES
 from etl.sources.planning import describe_times
-from etl.sources.storage.inputs import FoundInputs, found_inputs, stored_bytes
+from etl.sources.storage.inputs import FoundInputs, Input, found_inputs, stored_bytes
+from etl.sources.storage.store_paths import Folder, StorePath
 from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 
 #: So many names of parameters that no rule reads are named in the summary; the rest is counted (rules 2.6).
@@ -67,14 +69,17 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
         EtlError: The run failed; the destination is unchanged.
     """
     began = time.monotonic()
-    looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
+    is_stored = isinstance(request.out, StorePath)
+    written_before = Path(os.devnull) if is_stored else Path(str(request.out))
+    looked_for = found_inputs(list(request.inputs), written_before) if found is None else nullcontext(found)
     with (
         temporary_files_in(request.tmp),
-        staged(request.out) as stage,
-        pieces_in(request.tmp, stage.pieces, staging_of(request.out)) as pieces,
+        _staged(request.out) as stage,
+        pieces_in(request.tmp, stage.pieces, request.out) as pieces,
         looked_for as (inputs, passed_over),
-        UnnamedFiles(pieces) as files,
+        UnnamedFiles(pieces if isinstance(pieces, Path) else None) as files,
     ):
+        _refuse_within(request.out, inputs)
         jobs = jobs_for(stored_bytes(inputs), request)
         with request.open_engine(jobs, progress.advance) as engine:
             surveyed = survey_inputs(inputs, request, progress, engine, Copies(files))
@@ -82,7 +87,7 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
                 if item.same_as:
                     progress.warn(f"{item.input.source} has the same bytes as {item.same_as}; they are read once.")
             planned, unknown = plan_inputs(surveyed, request)
-            area = StagingArea(pieces, tables=stage.folder)
+            area = StagingArea(pieces, tables=stage.new)
             tasks, reports = transform_inputs(planned, request, engine, progress, area)
             progress.begin("writing", 0)
             tally = _write_tables(area.folder, stage.new, (tasks, reports), request, engine)
@@ -103,8 +108,24 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
     }
 
 
+def _staged(out: Folder) -> AbstractContextManager[Stage | StoreStage]:
+    """Opens the staging folder of a destination."""
+    return staged_in_store(out) if isinstance(out, StorePath) else staged(out)
+
+
+def _refuse_within(out: Folder, inputs: list[Input]) -> None:
+    """Checks that no input lies in the folder of a store that is written.
+
+    Raises:
+        UsageError: An input does.
+    """
+    for item in inputs:
+        if isinstance(out, StorePath) and item.source.startswith(f"{out}/"):
+            raise UsageError(f"{item.source} lies in --out.", "Name inputs that lie outside of it.")
+
+
 def _write_tables(
-    stage: Path, new: Path, done: tuple[list[Task], list[TaskReport]], request: RunRequest, engine: Engine
+    stage: Folder, new: Folder, done: tuple[list[Task], list[TaskReport]], request: RunRequest, engine: Engine
 ) -> Tally:
     """Removes the duplicates among staged conversions and writes the four tables by (source_digest, record_no)."""
     tasks, reports = done
@@ -120,12 +141,12 @@ def _write_tables(
     return tally
 
 
-def _written_rows(out: Path, engine: Engine) -> dict[str, int]:
+def _written_rows(out: Folder, engine: Engine) -> dict[str, int]:
     """Counts the rows of each table in the files on disk."""
     calls = [
         (table.name, paths[i : i + _COUNTED_FILES])
         for table in TABLES
-        for paths in [table_files(out / table.name)]
+        for paths in [files_of(out, table.name)]
         for i in range(0, len(paths), _COUNTED_FILES)
     ]
     rows = Counter[str]()

@@ -28,6 +28,7 @@ from etl.sources.small_inputs import group_small
 from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input, is_shared, stored_bytes
+from etl.sources.storage.store_paths import Folder
 from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 
 #: Inputs with fewer bytes in all are transformed in this process: starting workers would take longer.
@@ -45,7 +46,7 @@ class RunRequest:
 
     Attributes:
         inputs: Files, folders, globs, or `-`.
-        out: The folder that will hold the four tables.
+        out: The folder that will hold the four tables, of a disk or of a store.
         open_engine: Starts the engine that runs the tasks.
         ruleset: The rules.
         options: The options of a transform.
@@ -60,7 +61,7 @@ class RunRequest:
     """
 
     inputs: tuple[str, ...]
-    out: Path
+    out: Folder
     open_engine: OpenEngine
     ruleset: Ruleset = field(default_factory=Ruleset)
     options: Options = field(default_factory=Options)
@@ -80,7 +81,7 @@ class RunRequest:
         return replace(self, ruleset=ruleset, reading=self.reading._replace(settings=settings))
 
 
-def run_request(inputs: Sequence[str], out: Path, options: RunOptions, open_engine: OpenEngine) -> RunRequest:
+def run_request(inputs: Sequence[str], out: Folder, options: RunOptions, open_engine: OpenEngine) -> RunRequest:
     """What a run is asked to do, from its options.
 
     Raises:
@@ -173,9 +174,9 @@ class StagingArea(NamedTuple):
         is_rehearsal: Nothing is staged: records are read and counted, and what a run would refuse is refused.
     """
 
-    folder: Path
+    folder: Folder
     keeps_raws: bool = False
-    tables: Path | None = None
+    tables: Folder | None = None
     is_rehearsal: bool = False
 
 

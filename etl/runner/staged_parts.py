@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -19,6 +19,7 @@ from etl.runner.parquet import count_rows, read_stream, write_table
 from etl.runner.partitions import PartitionBy, split_tables
 from etl.runner.pieces import CONVERTED, Piece, missed_raws_path
 from etl.schema import TABLES
+from etl.sources.storage.store_paths import Folder
 from etl.steps.rejections import reject_duplicates
 
 #: The columns of final tables that `Tally` needs.
@@ -48,7 +49,7 @@ def parts_of(pieces: list[Piece], records: int) -> list[list[Piece]]:
 
 
 def write_part(
-    _context: TaskContext, pieces: list[Piece], stage: Path, out: Path, number: int, by: PartitionBy
+    _context: TaskContext, pieces: list[Piece], stage: Folder, out: Folder, number: int, by: PartitionBy
 ) -> Tally:
     """Writes one file of each table and partition from staged pieces; duplicates become rejections.
 
@@ -62,35 +63,44 @@ def write_part(
     Returns:
         The counts of the written rows.
     """
-    is_moved = len(pieces) == 1 and pieces[0].is_final and by == "none"
+    is_moved = len(pieces) == 1 and pieces[0].is_final and by == "none" and isinstance(stage, Path)
     parts = [_final_tables(piece, stage, _COUNTED) if is_moved else _rebuilt_tables(piece, stage) for piece in pieces]
     whole = {table.name: pl.concat([part[table.name] for part in parts] or [table.empty()]) for table in TABLES}
     for name, folders in split_tables(whole, by).items():
         for folder, rows in folders.items():
-            target = out / name / folder / f"part-{number:05d}.parquet"
+            target = out / name / f"{folder}/part-{number:05d}.parquet".removeprefix("/")
             if not rows.height and number > 0:
                 continue
-            target.parent.mkdir(exist_ok=True)
+            if isinstance(target, Path):
+                target.parent.mkdir(exist_ok=True)
             if is_moved and name in CONVERTED:
-                shutil.move(pieces[0].path(stage, name), target)  # the pieces may be on another disk
+                _move(pieces[0].path(stage, name), target)
             else:
-                write_table(rows, target, name, by_way_of=out.parent)
+                write_table(rows, target, name, by_way_of=out.parent if isinstance(out, Path) else None)
     return Tally.of(whole)
 
 
-def count_written(_context: TaskContext, paths: list[Path]) -> int:
+def count_written(_context: TaskContext, paths: list[Any]) -> int:
     """Counts the rows of written files."""
     return count_rows(paths)
 
 
-def _final_tables(piece: Piece, stage: Path, columns: dict[str, list[str]]) -> dict[str, pl.DataFrame]:
+def _move(piece: Folder, target: Folder) -> None:
+    """Moves the file of a piece to its place. Pieces may be on another disk than the tables, or in another place."""
+    if isinstance(target, Path):
+        shutil.move(str(piece), target)
+    else:
+        target.write_bytes(piece.read_bytes())
+
+
+def _final_tables(piece: Piece, stage: Folder, columns: dict[str, list[str]]) -> dict[str, pl.DataFrame]:
     """Reads the tables of a final piece: the named columns of the tables of conversions, and all of the rejections."""
     conversions = piece.read_held(stage, "conversions")
     tables = {name: piece.read(stage, name, columns.get(name)) for name in CONVERTED}
     return {**tables, "rejections": _rejections(piece, stage, conversions)}
 
 
-def _rebuilt_tables(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
+def _rebuilt_tables(piece: Piece, stage: Folder) -> dict[str, pl.DataFrame]:
     """Returns the tables of a piece without its duplicates, which become rejections."""
     if piece.is_final:
         return _final_tables(piece, stage, {})
@@ -105,7 +115,7 @@ def _rebuilt_tables(piece: Piece, stage: Path) -> dict[str, pl.DataFrame]:
     }
 
 
-def _rejections(piece: Piece, stage: Path, conversions: pl.DataFrame) -> pl.DataFrame:
+def _rejections(piece: Piece, stage: Folder, conversions: pl.DataFrame) -> pl.DataFrame:
     """Returns the rejections of a piece, with those of its conversions that are duplicates, in order."""
     rejections, duplicates = piece.read(stage, "rejections"), piece.read_duplicates(stage)
     raws = [piece.read(stage, "raws")]

@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -26,6 +25,7 @@ from etl.runner.pieces import STAGED, Piece, missed_raws_path
 from etl.schema import KEYS
 from etl.sources.small_inputs import read_together
 from etl.sources.splits import Split, read_raws, read_split
+from etl.sources.storage.store_paths import Folder
 from etl.steps.pipeline import Tables, transform
 
 #: A worker stages a piece when it has read this many requests. This bounds its memory.
@@ -48,7 +48,7 @@ class Task(NamedTuple):
     splits: tuple[Split, ...]
     ruleset: Ruleset
     options: Options
-    stage: Path
+    stage: Folder
     number: int
     keeps_raws: bool = False
     holds_back: bool = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import BinaryIO, NamedTuple, TypeVar
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -39,6 +40,11 @@ from etl.sources.storage.locations import Location
 from etl.sources.time_limits import limited
 
 Result = TypeVar("Result")
+
+#: Records that lie closer to each other, on average, are read again together with all that lies between them: a file is
+#: read at least `CHECKED_BYTES` at a time, an object of a store a buffer.
+_DISK_GAP_BYTES: Final = 2**14
+_STORE_GAP_BYTES: Final = 2**22
 
 
 class Split(NamedTuple):
@@ -278,7 +284,9 @@ def read_raws(split: Split, places: pl.DataFrame) -> pl.DataFrame:
         columns = ("record_no", "raw", "layout")
         read = pl.concat([REQUESTS.empty().select(columns), *(rows.select(columns) for rows, _ in read_split(split))])
         return read.join(wanted.select("record_no"), on="record_no", how="semi", maintain_order="left")
-    if split.codec == "plain" and split.framing == LINES and not split.has_return_ends:
+    is_seekable = split.codec == "plain" and split.framing == LINES and not split.has_return_ends
+    gap = _DISK_GAP_BYTES if isinstance(split.path, Path) else _STORE_GAP_BYTES
+    if is_seekable and (split.end - split.start) > gap * wanted.height:
         raws = _lines_at(split, wanted["byte_offset"].to_list())
         return wanted.select("record_no", raw=raws, layout=pl.lit(None, pl.String))
     numbers = wanted["record_no"].to_numpy()

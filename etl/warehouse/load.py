@@ -212,18 +212,18 @@ def _read_inputs(
     plans, read = planned
     jobs = jobs_for(sum(plan.survey.stored_bytes for plan in plans.planned), request)
     with (
-        pieces_in(request.tmp, warehouse.folder("pieces"), warehouse.folder("pieces")) as pieces,
+        pieces_in(request.tmp, warehouse.folder("pieces"), warehouse.folder("pieces")) as folder,
         request.open_engine(jobs, progress.advance) as engine,
     ):
-        stage = StagingArea(pieces, keeps_raws=True, tables=warehouse.folder("new"))
+        stage = StagingArea(folder, keeps_raws=True, tables=warehouse.folder("new"))
         tasks, reports = transform_inputs(plans.planned, request, engine, progress, stage)
         check_records(plans.planned, tasks, reports)
         progress.begin("writing", 0)
-        staged = StagedPieces([piece for report in reports for piece in report.pieces], stage.folder)
+        staged = StagedPieces([piece for report in reports for piece in report.pieces], folder)
         duplicates = duplicate_changes(warehouse, staged, removed, dedup_settings(request.ruleset))
-        duplicates.new.write_parquet(stage.folder / "duplicates.parquet")
-        emptied = stage_emptied(warehouse, read, stage.folder)
-        parts = _write_parts(engine, reports, stage.folder, warehouse.folder("new"), run.run_id)
+        duplicates.new.write_parquet(folder / "duplicates.parquet")
+        emptied = stage_emptied(warehouse, read, folder)
+        parts = _write_parts(engine, reports, folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, plans.planned, reports, parts).update(emptied, on="digest")
     warn_of_inputs(plans, tally_of(parts), unread_names(tasks, reports), request, progress)
     surveyed = {plan.survey.digest: plan.records for plan in plans.planned}

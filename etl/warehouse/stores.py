@@ -14,10 +14,19 @@ import polars as pl
 
 from etl.errors import UsageError
 from etl.runner.publish import MANIFEST
-from etl.runner.published_tables import Published, open_folder, read, read_manifest, scan_table
+from etl.runner.published_tables import (
+    Published,
+    open_folder,
+    open_stored,
+    read,
+    read_manifest,
+    read_stored_manifest,
+    scan_table,
+)
 from etl.schema import TABLES
 from etl.sources.storage.inputs import STANDARD_INPUT
 from etl.sources.storage.object_stores import SCHEMES
+from etl.sources.storage.store_paths import StorePath, folder_of
 from etl.warehouse.file_storage import SNAPSHOT
 from etl.warehouse.snapshots import is_warehouse, last_ruleset, open_for_reading, scan_pinned
 from etl.warehouse.table_layout import RECEIVED_DATE
@@ -58,17 +67,24 @@ def open_store(store: str | Path, period: Period = Period()) -> Published:  # no
         OutputError: The warehouse cannot be read.
     """
     address = str(store)
+    place = folder_of(address) if _is_stored(address) else None
+    if isinstance(place, StorePath) and (manifest := read_stored_manifest(place)):
+        return _restricted(open_stored(place, manifest), period)
     if _is_stored(address) or (Path(address) / SNAPSHOT).is_file():
         return _open_warehouse(address, period)
     manifest = read_manifest(Path(address))
     if "partitions" in manifest:
         return _open_export(Path(address), manifest, period)
-    opened = open_folder(Path(address), manifest)
+    return _restricted(open_folder(Path(address), manifest), period)
+
+
+def _restricted(opened: Published, period: Period) -> Published:
+    """Restricts what a run has published to a period."""
     if period == Period():
         return opened
     tables = _in_period(opened.tables, period)
     counts = {"unrecognised_parameters": None, **_counts(tables, {}, [_PERIOD_NOTE])}
-    return Published(address, manifest | counts, *tables)
+    return Published(opened.store, opened.manifest | counts, *tables)
 
 
 def expand_stores(inputs: list[str]) -> list[str]:

@@ -1,0 +1,69 @@
+"""The job on Spark, for notebooks and scripts that have a session; `run --engine spark` is the same job as a command.
+
+Examples:
+    Each table becomes a table of the platform by one line of the caller, for example::
+
+        tables = etl.spark.run(spark, "/Volumes/main/raw/logs", "/Volumes/main/raw/postbacks/2024-05-01")
+        tables.conversions.write.format("delta").mode("append").saveAsTable("main.postbacks.conversions")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from etl.api import Inputs, make_request
+from etl.engines.spark_cluster import Cluster
+from etl.engines.spark_sessions import check_inputs
+from etl.options import RunOptions
+from etl.reports.display import Summary
+from etl.runner.engine import Engine, Meter
+from etl.runner.published_tables import published_files
+from etl.runner.run import run_job
+from etl.schema import TABLES
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+class SparkTables(NamedTuple):
+    """What a run on Spark has published.
+
+    Attributes:
+        summary: The summary, as `etl.run` returns it.
+        conversions: A frame of Spark over the published table, and so are the others.
+    """
+
+    summary: Summary
+    conversions: DataFrame
+    items: DataFrame
+    passthroughs: DataFrame
+    rejections: DataFrame
+
+
+def run(spark: SparkSession, inputs: Inputs, out: str | Path, **options: Any) -> SparkTables:
+    """Reads logs and dumps on the workers of a session and publishes the four tables, as `etl.run` does.
+
+    Args:
+        spark: The session, classic or Connect; it stays open.
+        inputs: Files, folders, globs or addresses that all workers see under the same names.
+        out: The folder, or the address in an object store, that will hold the tables; all workers write there.
+        **options: As for `etl.run`, but `jobs`.
+
+    Raises:
+        EtlError: The run failed; what was published before is as it was.
+    """
+
+    @contextmanager
+    def session(_jobs: int, _meter: Meter) -> Iterator[Engine]:
+        yield Cluster(spark)
+
+    known = [one.name for one in fields(RunOptions) if one.name != "jobs"]
+    request = make_request(inputs, options, known, out if "://" in str(out) else Path(out).absolute())
+    check_inputs(request.inputs)
+    summary = Summary(run_job(replace(request, open_engine=session, jobs=1)))
+    frames = (spark.read.parquet(*map(str, published_files(request.out, table.name))) for table in TABLES)
+    return SparkTables(summary, *frames)
