@@ -53,7 +53,7 @@ $(AIRFLOW)/.ready: docs/examples/airflow-constraints.txt
 $(SPARK)/.ready: docs/examples/spark-constraints.txt | $(RUNTIME)
 	$(BIN)/python -m venv $(SPARK)
 	$(SPARK)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary :all: \
-	  --requirement $<
+	  --no-binary pyspark-client --requirement $<
 	touch $@
 
 # pyspark is an archive of 456 MB, which brings Spark.
