@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ import pytest
 from etl.errors import UsageError
 from etl.reports.audit.formatting import cell
 from etl.reports.audit.html_page import check_library, render_page, write_page
+from etl.reports.audit.page_tables import inputs_table, provenance, stakes_table
 from etl.reports.audit.report import Report, make_report
 from tests import planted
 
@@ -70,9 +72,15 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._is_cell:
-            self.tables[self._table][-1][-1] += data
+            self.tables[self._table][-1][-1] += data.replace("\u00a0", " ")
         if self._is_title:
             self.title += data
+
+
+def in_page(name: str, value: object) -> str:
+    """The text of a cell: of money in many currencies the first amounts, and then all."""
+    few, whole = (cell(name, value, most) for most in (2, 100))
+    return few if few == whole else few + whole
 
 
 def browse(page: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -88,7 +96,8 @@ def test_the_browser_shows_the_numbers_of_the_tables_and_nothing_hostile_runs(
     assert "CONSOLE" not in finished.stderr
     shown = Reader(finished.stdout)
     assert shown.title == "Attribution audit: tables"
-    assert {"script", "img", "iframe", "link", "object"} & set(shown.elements) == set()
+    assert {"img", "iframe", "link", "object"} & set(shown.elements) == set()
+    assert shown.elements.count("script") == 1
     for section in report.sections:
         for sheet in section.sheets:
             rows = shown.tables.get(f"{section.answer.key}-{sheet.key}", [[]])[1:]
@@ -97,7 +106,7 @@ def test_the_browser_shows_the_numbers_of_the_tables_and_nothing_hostile_runs(
             frame = sheet.rows.drop("measure") if sheet.key == "whole" else sheet.rows
             names = [name for place, name in enumerate(frame.columns) if place == 0 or any(frame[name].to_list())]
             cells = [
-                [cell(name, value, 2) for name, value in zip(names, row, strict=True)]
+                [in_page(name, value) for name, value in zip(names, row, strict=True)]
                 for row in frame.select(names).iter_rows()
             ]
             assert rows == (cells[-100:] if sheet.key == "by_day" else cells[:100])
@@ -137,6 +146,34 @@ def test_a_hostile_label_is_text_in_a_picture_too(page: Path) -> None:
 
 def test_the_same_tables_give_the_same_page(report: Report, page: Path) -> None:
     assert page.read_text(encoding="utf-8") == render_page(report)
+
+
+def test_the_money_at_stake_stands_at_the_head_by_currency(page: Path, sample_tables: Path) -> None:
+    assert [row[0] for row in Reader(page.read_text(encoding="utf-8")).tables["stakes"][1:]] == ["EUR"]
+    report = make_report(sample_tables, None, "UTC")
+    table = stakes_table(report)
+    assert table is not None
+    assert [row[0].text for row in table.rows] == ["EUR", "USD", "GBP", "PLN", "NOK"]
+    findings = [section for section in report.findings if section.money]
+    for row in table.rows:
+        amounts = [
+            sum(Decimal(line.split()[-1].replace(",", "")) for line in cell.text.split("\n")) if cell.text else 0
+            for cell in row[1:]
+        ]
+        known = [{one["currency"]: one["amount"] for one in section.money} for section in findings]
+        assert amounts == [sum(amounts[1:]), *(one.get(row[0].text, 0) for one in known)]
+
+
+def test_the_foot_says_what_the_page_was_made_of(report: Report) -> None:
+    found = dict(provenance(report))
+    assert found["Ruleset"] == " ".join(report.manifest["ruleset"][name] for name in ("name", "digest"))
+    assert (found["Options of the run"], found["Options of the audit"]) == ("none", "--timezone UTC")
+    assert "not in the manifest" in found["Time of the run"]
+    table = inputs_table(report)
+    assert table is not None
+    assert [row[1].text for row in table.rows] == [one["digest"] for one in report.manifest["inputs"]]
+    stored = {**report.manifest, "snapshot": "20240501T000000Z-1", "written_at": "2024-05-01"}
+    assert dict(provenance(report._replace(manifest=stored)))["Snapshot"] == "20240501T000000Z-1, written at 2024-05-01"
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

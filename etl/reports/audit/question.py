@@ -123,6 +123,13 @@ def _parts(whole: dict[str, Any]) -> list[str]:
     return [f"{part['event'] or 'no event'} {currency} {amount_text(part['amount'])}" for part in whole["by_event"]]
 
 
+def amount_lines(whole: dict[str, Any]) -> list[str]:
+    """Formats the money of a currency without its name: `1,234.50`, or one text per event, `Purchase 70.00`."""
+    if len(whole["by_event"]) < 2:
+        return [amount_text(whole["amount"])]
+    return [f"{part['event'] or 'no event'} {amount_text(part['amount'])}" for part in whole["by_event"]]
+
+
 def share_text(count: int, of: int) -> str:
     """Formats a share in percent: `12.3 %`; `0 %` if the base is zero."""
     if not of or not count:
