@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
 import re
-import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,14 +20,8 @@ from etl.reports.audit.formatting import cell
 from etl.reports.audit.html_page import check_library, render_page, write_page
 from etl.reports.audit.page_tables import inputs_table, provenance, stakes_table
 from etl.reports.audit.report import Report, make_report
-from tests import planted
-
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS: Final = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"),
-)
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+from tests import chromium, planted
+from tests.chromium import Tab, needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +79,19 @@ def in_page(name: str, value: object) -> str:
     return few if few == whole else few + whole
 
 
-def browse(page: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder}", *flags, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with chromium.tab(tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
 
 
 @needs_chromium
 def test_the_browser_shows_the_numbers_of_the_tables_and_nothing_hostile_runs(
-    report: Report, page: Path, tmp_path: Path
+    report: Report, page: Path, tab: Tab
 ) -> None:
-    finished = browse(page, tmp_path, "--dump-dom", "--window-size=1200,900")
-    assert "CONSOLE" not in finished.stderr
-    shown = Reader(finished.stdout)
+    tab.open(page)
+    assert tab.complaints == []
+    shown = Reader(tab.run("document.documentElement.outerHTML"))
     assert shown.title == "Attribution audit: tables"
     assert {"img", "iframe", "link", "object"} & set(shown.elements) == set()
     assert shown.elements.count("script") == 1
@@ -114,13 +111,77 @@ def test_the_browser_shows_the_numbers_of_the_tables_and_nothing_hostile_runs(
 
 
 @needs_chromium
-@pytest.mark.parametrize("flags", [("--window-size=390,800", "--blink-settings=preferredColorScheme=0")])
-def test_it_is_drawn_on_a_phone_in_the_dark_and_on_paper(flags: tuple[str, ...], page: Path, tmp_path: Path) -> None:
-    finished = browse(page, tmp_path / "a", f"--screenshot={tmp_path / 'phone.png'}", *flags)
-    assert "CONSOLE" not in finished.stderr
-    assert (tmp_path / "phone.png").stat().st_size > 10_000
-    browse(page, tmp_path / "b", f"--print-to-pdf={tmp_path / 'paper.pdf'}")
-    assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")
+def test_it_is_drawn_on_a_phone_in_the_dark_and_on_paper(page: Path, tab: Tab) -> None:
+    tab.open(page, width=400, scheme="dark")
+    assert tab.run("document.documentElement.scrollWidth") == 400
+    assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
+    paper = tab.call("Page.printToPDF")["data"]
+    assert base64.b64decode(paper).startswith(b"%PDF")
+    assert tab.complaints == []
+
+
+@needs_chromium
+def test_without_scripts_everything_can_be_read(page: Path, tab: Tab) -> None:
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    tab.open(page)
+    assert tab.run("document.getElementById('filters').hidden")
+    assert tab.run("document.querySelectorAll('main button').length") == 0
+    assert tab.run("document.body.innerText").count("Cure") > 3
+    tab.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+_HELPERS: Final = """
+    globalThis.rows = id => [...document.querySelectorAll(`#${id} tbody tr:not([hidden])`)].map(
+        row => [...row.cells].map(cell => cell.textContent));
+    globalThis.choose = (name, value) => {
+        const select = document.querySelector(`#filters [name=${name}]`);
+        select.value = "=" + value; select.dispatchEvent(new Event("change"));
+    };
+    globalThis.copied = async id => {
+        let text; navigator.clipboard.writeText = async got => { text = got; };
+        document.getElementById(id).parentElement.previousElementSibling.querySelector("button").click();
+        await null; return text;
+    };
+"""
+
+
+@needs_chromium
+def test_a_reader_filters_sorts_and_copies(page: Path, tab: Tab) -> None:
+    tab.open(page)
+    tab.run(_HELPERS)
+    key = "funnel-by_integration"
+    before = tab.run(f"rows('{key}')")
+    column = [row[2] for row in before]
+    head = f"document.querySelector('#{key} th:nth-child(3) button')"
+    by_number = sorted(column, key=lambda text: int(text.replace(",", "")))
+    for turn in (by_number[::-1], by_number, column):
+        tab.run(f"{head}.click()")
+        assert [row[2] for row in tab.run(f"rows('{key}')")] == turn
+    tab.run("choose('integration', 'legacy')")
+    assert [row[1] for row in tab.run(f"rows('{key}')")] == ["legacy"]
+    assert tab.run(f"document.getElementById('{key}').parentElement.previousElementSibling.textContent").endswith(
+        f"1 of {len(before)} rows"
+    )
+    head, *rows = csv.reader(io.StringIO(tab.run(f"copied('{key}')")))
+    assert head[:3] == ["account", "integration", "postbacks"]
+    assert [row[:3] for row in rows] == [["acme", "legacy", "666"]]
+    assert tab.run("document.getElementById('said').textContent").endswith("1 rows copied as CSV.")
+    tab.run("document.getElementById('filters').reset(); new Promise(done => setTimeout(done, 20))")
+    assert tab.run(f"rows('{key}').length") == len(before)
+    names = tab.run("[...document.querySelectorAll('main button')].map(button => button.textContent).every(Boolean)")
+    assert names
+    assert tab.complaints == []
+
+
+@needs_chromium
+def test_a_copied_cell_is_no_formula(page: Path, tab: Tab) -> None:
+    tab.open(page)
+    tab.run(_HELPERS)
+    cells = ["=1+1", "+cmd", "-2+3", "@sum", "-12.50", 'a "b", c', "1,234"]
+    tab.run(f"document.querySelectorAll('#stakes td').forEach((cell, at) => cell.textContent = {cells}[at] ?? 'x')")
+    _, row, *_ = csv.reader(io.StringIO(tab.run("copied('stakes')")))
+    expected = ["'=1+1", "'+cmd", "'-2+3", "'@sum", "-12.50", 'a "b", c', "1234"]
+    assert row == expected[: len(row)]
 
 
 def test_nothing_is_loaded_from_outside(page: Path) -> None:
