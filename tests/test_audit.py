@@ -151,6 +151,17 @@ def test_unknown_types_are_ranked_with_their_money(
     assert events.get("refund") is None
 
 
+def test_two_counts_of_unknown_types_are_explained(folders: dict[str, Path]) -> None:
+    sql = """select count(*), count(*) filter (reason = 'unknown_conversion_type') from {rejections}
+             where list_contains(reasons, 'unknown_conversion_type')"""
+    ((every, first),) = query(folders["samples"], sql)
+    (answer,) = as_json(make_report(folders["samples"], None, "UTC", ("unknown_types",)))["answers"]
+    assert answer["says"][-1] == (
+        f"The funnel counts {first} of them as unknown_conversion_type, the others under the reason that comes first:"
+        f" missing_identity ({every - first})."
+    )
+
+
 @pytest.mark.parametrize("name", ["samples", "planted"])
 def test_repetitions_by_the_time_since_the_first(name: str, folders: dict[str, Path], found: dict[str, Sheets]) -> None:
     sql = """select case when s is null then 'no time to compare' when s <= 1 then 'within a second'

@@ -16,10 +16,13 @@ from typing import Final
 import pytest
 
 from etl.errors import UsageError
+from etl.reports.audit.catalogue import ANSWERS
 from etl.reports.audit.formatting import cell
 from etl.reports.audit.html_page import check_library, render_page, write_page
 from etl.reports.audit.page_tables import inputs_table, provenance, stakes_table
+from etl.reports.audit.question import share_text
 from etl.reports.audit.report import Report, make_report
+from etl.reports.audit.series_styles import STYLES
 from tests import chromium, planted
 from tests.chromium import Tab, needs_chromium
 
@@ -189,7 +192,7 @@ def test_nothing_is_loaded_from_outside(page: Path) -> None:
     attributes = Reader(text).attributes
     assert {name for name, _ in attributes} & {"src", "srcset", "background", "onload", "onerror", "onclick"} == set()
     assert all(value.startswith("#") for name, value in attributes if name in {"href", "xlink:href"})
-    assert not re.search(r"url\(|@import", text)
+    assert not re.search(r"url\((?!#)|@import", text)
     assert "default-src 'none'" in text
     assert set(re.findall(r'https?://[^"\s<&]+', text)) <= {
         *("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"),
@@ -235,6 +238,22 @@ def test_the_foot_says_what_the_page_was_made_of(report: Report) -> None:
     assert [row[1].text for row in table.rows] == [one["digest"] for one in report.manifest["inputs"]]
     stored = {**report.manifest, "snapshot": "20240501T000000Z-1", "written_at": "2024-05-01"}
     assert dict(provenance(report._replace(manifest=stored)))["Snapshot"] == "20240501T000000Z-1, written at 2024-05-01"
+
+
+def test_a_series_has_one_style_and_no_other_in_its_chart_has_it() -> None:
+    same = {"count", "unknown_type", "identical", "conflicting"}  # of another name elsewhere
+    styles = [style for name, style in STYLES.items() if name not in same]
+    assert len(set(styles)) == len(styles)
+    charts = [sheet.chart.series for answer in ANSWERS for sheet in answer.sheets if sheet.chart]
+    for series in [*(answer.days_chart for answer in ANSWERS), *charts]:
+        parts = list(zip(*(STYLES[name] for name in series if name != "state"), strict=True))
+        assert all(len(set(part)) == len(part) for part in parts), series
+
+
+def test_a_share_is_said_one_way() -> None:
+    shares = {0.0: "0 %", 0.0004: "under 0.1 %", 0.001: "0.1 %", 1.0: "100.0 %"}
+    assert {share: cell("share", share) for share in shares} == shares
+    assert {share: share_text(round(share * 10_000), 10_000) for share in shares} == shares
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from etl.reports.audit.page_tables import (
     unbroken,
 )
 from etl.reports.audit.report import Report
+from etl.reports.audit.series_styles import draw_patterns
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -83,6 +84,7 @@ def render_page(report: Report) -> str:
         ],
         provenance=provenance(report),
         inputs=inputs_table(report),
+        patterns=draw_patterns(),
         style=style,
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
