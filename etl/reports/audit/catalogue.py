@@ -171,7 +171,7 @@ def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame
     shown = [
         ShownSheet("whole", "Totals", totals),
         *(ShownSheet(sheet.key, sheet.title, findings[sheet.key], sheet.chart) for sheet in answer.sheets),
-        *(ShownSheet(key, titles[key], _level(days, key, measures), charts.get(key)) for key in LEVELS),
+        *(ShownSheet(key, titles[key], _level(days, key, measures, answer.losses), charts.get(key)) for key in LEVELS),
     ]
     lost = totals.filter(pl.col("measure").is_in(answer.losses))
     count = int(lost["count"].sum())
@@ -180,7 +180,10 @@ def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame
     return ReportSection(number, answer, sentences, shown, count, joined_money(lost["money"]), examples)
 
 
-def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...]) -> pl.DataFrame:
-    """Sums the measures by a level's keys: integrations with the highest first measure first, days by date."""
-    rows = measure_by(days, LEVELS[key], measures)
-    return rows.sort(measures[0].name, descending=True, maintain_order=True) if key == "by_integration" else rows
+def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...], losses: tuple[str, ...]) -> pl.DataFrame:
+    """Sums the measures by a level's keys, losses first: integrations with the highest losses first, days by date."""
+    first, *others = measures
+    rows = measure_by(days, LEVELS[key], (first, *sorted(others, key=lambda measure: measure.name not in losses)))
+    if key != "by_integration":
+        return rows
+    return rows.sort(pl.sum_horizontal(losses or (first.name,)), first.name, descending=True, maintain_order=True)
