@@ -121,6 +121,23 @@ class Options:
         if self.pii not in PII_MODES:
             raise UsageError(f"pii {self.pii!r} is unknown.", f"Give one of {', '.join(PII_MODES)}.")
 
+    def given(self) -> dict[str, str]:
+        """Returns the options that differ from their defaults, by flag, as a person reads them.
+
+        Examples:
+            >>> Options(default_currency="EUR", since="2024-05-01", statuses=(range(200, 300),)).given()
+            {'--default-currency': 'EUR', '--since': '2024-05-01T00:00:00+00:00', '--status': '200-299'}
+        """
+        values = ((item.metadata["flag"].name, getattr(self, item.name), item.default) for item in fields(Options))
+        return {flag: _as_text(value) for flag, value, default in values if value != default}
+
+
+def _as_text(value: object) -> str:
+    """Formats the value of an option."""
+    if isinstance(value, tuple):
+        return ",".join(f"{codes[0]}-{codes[-1]}" if len(codes) > 1 else str(codes[0]) for codes in value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
 
 @dataclass(frozen=True)
 class InputOptions:

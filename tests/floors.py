@@ -149,8 +149,8 @@ FLOORS: Final = (
                 "reports/audit",
                 "where attribution is lost, one module a question",
                 "tables measures question silence alias_conflicts amounts doubtful_ids duplicates failures formatting"
-                " funnel lead_trap match_quality senders times trait_coverage unknown_types unread_parameters charts"
-                " catalogue report html_page",
+                " funnel lead_trap match_quality senders times trait_coverage unknown_types unread_parameters"
+                " series_styles charts catalogue report page_tables html_page",
             ),
             _room(
                 "reports/explain",

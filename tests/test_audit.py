@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from dataclasses import replace
 from decimal import Decimal
@@ -149,6 +151,17 @@ def test_unknown_types_are_ranked_with_their_money(
     events = {row["conversion_type"]: row["event"] for row in rows}
     assert events["sales"] == "Purchase"
     assert events.get("refund") is None
+
+
+def test_two_counts_of_unknown_types_are_explained(folders: dict[str, Path]) -> None:
+    sql = """select count(*), count(*) filter (reason = 'unknown_conversion_type') from {rejections}
+             where list_contains(reasons, 'unknown_conversion_type')"""
+    ((every, first),) = query(folders["samples"], sql)
+    (answer,) = as_json(make_report(folders["samples"], None, "UTC", ("unknown_types",)))["answers"]
+    assert answer["says"][-1] == (
+        f"The funnel counts {first} of them as unknown_conversion_type, the others under the reason that comes first:"
+        f" missing_identity ({every - first})."
+    )
 
 
 @pytest.mark.parametrize("name", ["samples", "planted"])
@@ -390,15 +403,30 @@ def small(tmp_path: Path) -> Path:
 
 def test_the_command_shows_tables_of_eighty_columns(folders: dict[str, Path]) -> None:
     for folder in folders.values():
-        text = run("audit", folder, "--answer", "all").stdout.decode()
+        text = run(
+            "audit", folder, "--answer", "all", "--rows", 10, env={**os.environ, "COLUMNS": "80"}
+        ).stdout.decode()
         assert [line for line in text.splitlines() if len(line) > 80] == []
         assert [f"{number}. {answer.title}" in text for number, answer in enumerate(ANSWERS, 1)] == [True] * 12
         assert "\x1b" not in text
 
 
+def test_tables_are_unlimited_in_a_pipe_and_begin_with_what_is_lost(folders: dict[str, Path]) -> None:
+    call = ("audit", folders["samples"], "--answer", "lead_trap", "--answer", "traits")
+    text = run(*call).stdout.decode()
+    assert "more rows" not in text
+    assert "and the columns" not in text
+    (trap, traits) = (part.split("By day")[0].splitlines()[3:] for part in text.split("By integration")[1:])
+    for table, columns in ((trap, 1), (traits, 2)):
+        lost = [sum(map(int, re.split(r" {2,}", line.replace(",", ""))[3 : 3 + columns])) for line in table if line]
+        assert lost == sorted(lost, reverse=True)
+        assert lost[0] > 0
+    assert "and 9 more rows" in run(*call, "--rows", 3).stdout.decode()
+
+
 def test_what_costs_most_is_told_first_with_its_cure(folders: dict[str, Path]) -> None:
     for folder in folders.values():
-        text = run("audit", folder).stdout.decode()
+        text = run("audit", folder, env={**os.environ, "COLUMNS": "80"}).stdout.decode()
         assert [line for line in text.splitlines() if len(line) > 80] == []
         assert len(text.splitlines()) < 70
         answers = json.loads(run("audit", folder, "--json").stdout)["answers"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -435,7 +436,7 @@ def test_an_export_that_cannot_be_used(
 
 def test_the_command_shows_the_guessed_columns_and_fits_eighty(tables: Path, tmp_path: Path) -> None:
     (tmp_path / "export").write_bytes(separated(","))
-    text = run("reconcile", tables, tmp_path / "export").stdout.decode()
+    text = run("reconcile", tables, tmp_path / "export", env={**os.environ, "COLUMNS": "80"}).stdout.decode()
     assert "transaction_id=Order ID, click_id=Sub1, value=Sale Amount" in text
     assert "rejected: unknown_conversion_type" in text
     assert [line for line in text.splitlines() if len(line) > 80] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import etl
+from etl.reports.audit.page_tables import inputs_table, provenance
+from etl.reports.audit.report import Report
+from etl.warehouse.stores import open_store
 from tests.commands import assert_refused, run
 from tests.effort import IS_THOROUGH
 from tests.places import ROOT
@@ -48,6 +53,25 @@ def test_the_audit_of_an_export_lacks_what_an_export_does_not_hold(stores: dict[
     for report in (whole, exported):
         report["answers"] = [answer for answer in report["answers"] if answer["key"] not in unknown]
     assert exported == whole
+
+
+def test_the_foot_of_the_page_names_the_state_of_a_store(stores: dict[str, Path]) -> None:
+    facts = {}
+    contents = [gzip.decompress(SAMPLES[0].read_bytes()), SAMPLES[1].read_bytes()]
+    for name, store in stores.items():
+        report = Report(str(store), "UTC", open_store(store).manifest, None, None, [], [], None, {})
+        facts[name] = dict(provenance(report))
+        table = inputs_table(report)
+        digests = [] if table is None else sorted(row[1].text for row in table.rows)
+        expected = sorted(hashlib.sha256(content).hexdigest() for content in contents)
+        assert digests == ([] if name == "export" else expected)
+    snapshot = json.loads((stores["warehouse"] / "snapshot.json").read_bytes())
+    assert facts["warehouse"]["Snapshot"] == f"{snapshot['run']}, written at {snapshot['written_at']}"
+    assert facts["export"]["Exported from"].endswith("/warehouse")
+    assert facts["folder"]["Options of the run"] == (
+        "--default-currency EUR --account acme-7Qx2 --integration shop-checkout"
+    )
+    assert {facts[name]["Ruleset"] for name in stores} == {facts["folder"]["Ruleset"]}
 
 
 def test_the_audit_of_a_period_is_that_of_a_run_over_it(tmp_path: Path) -> None:

@@ -26,7 +26,12 @@ def audit(
     ruleset: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="The run's ruleset, if it was a file.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Show at most N rows of a table; 0 shows all.")] = 10,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="Show at most N rows of a table; 0 shows all. By default 10, and all in a pipe."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write all rows as JSON instead of tables.")] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the report as an HTML page with charts.")
@@ -35,7 +40,7 @@ def audit(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Report where attribution is lost: as tables, as JSON or as an HTML page."""
-    from etl.cli.terminal import write_json
+    from etl.cli.terminal import is_terminal, write_json
     from etl.options import instant_of
     from etl.reports.audit.report import as_json, make_report
     from etl.warehouse.stores import Period
@@ -54,7 +59,7 @@ def audit(
     if json:
         write_json(as_json(report))
     elif answers:
-        print_report(report, rows)
+        print_report(report, (10 if is_terminal() else 0) if rows is None else rows)
     else:
         print_overview(report)
 

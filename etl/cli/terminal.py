@@ -6,6 +6,7 @@ characters are shown as escapes, and markup is not interpreted (`tests/test_prin
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from decimal import Decimal
@@ -146,8 +147,8 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], styles: Mapping[st
         write_line(f"  {visible(name):<{width}}  {text}")
 
 
-_WIDEST: Final = 100
-_NARROWEST: Final = 80
+#: Width where nothing limits it: more than any row needs.
+_UNLIMITED: Final = 100_000
 
 #: Width at which a column of long text is placed; it may get more.
 _PREFERRED_WIDTH: Final = 22
@@ -155,9 +156,9 @@ _COLUMN_GAP: Final = 2
 
 
 def table_console() -> Console:
-    """Makes a console on standard output: up to 100 columns wide on a terminal, 80 columns elsewhere."""
-    width = min(console().width, _WIDEST) if sys.stdout.isatty() else _NARROWEST
-    return _console_class()(width=width)
+    """Makes a console on standard output: as wide as the terminal, or as `COLUMNS` says; in a pipe without limit."""
+    is_limited = is_terminal() or os.environ.get("COLUMNS", "").isdigit()
+    return _console_class()(width=None if is_limited else _UNLIMITED)
 
 
 def print_frame(out: Console, title: str, rows: pl.DataFrame, most: int, *, is_latest: bool = False) -> None:

@@ -170,6 +170,7 @@ def _summarise(
             "digest": request.ruleset.digest,
             "rules_version": RULES_VERSION,
         },
+        "options": request.options.given(),
         "inputs": [_describe_input(plan, records, tally, request.reading.settings.timezone) for plan in planned],
         "first_received_at": tally.first and f"{tally.first:%Y-%m-%dT%H:%M:%S.%fZ}",
         "last_received_at": tally.last and f"{tally.last:%Y-%m-%dT%H:%M:%S.%fZ}",

@@ -148,6 +148,7 @@ def _open_warehouse(address: str, period: Period) -> Published:
         "ruleset": last_ruleset(warehouse),
         "unrecognised_parameters": _sums(loads["unrecognised"], "name") if is_whole else None,
         "snapshot": warehouse.snapshot.run,
+        "written_at": warehouse.snapshot.written_at,
     }
     return Published(address, about | _counts(tables, skipped, notes), *tables)
 

@@ -123,7 +123,7 @@ ANSWER: Final = Answer(
         Sheet(
             "unreadable",
             "Values that cannot be read, by shape",
-            Chart("bars", ("shape", "parameter"), ("conversions",), "values that cannot be read"),
+            Chart("bars", ("shape", "parameter"), ("conversions",), "values that cannot be read", "invalid_value"),
         ),
         Sheet("currencies", "Invalid currencies"),
         Sheet("item_sums", "Items that do not add up to the value"),

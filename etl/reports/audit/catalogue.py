@@ -73,7 +73,7 @@ class ReportSection(NamedTuple):
         sentences: The answer in words.
         sheets: Its frames.
         lost: How many records are lost or misread.
-        money: Their money, a cell of `tables.AMOUNTS`.
+        money: Their money, a cell of `tables.AMOUNTS`; the main currency comes first.
         examples: Ids of up to three of these records.
         rank: Its place among the answers with such records, the most money first; None if there are none.
     """
@@ -88,8 +88,8 @@ class ReportSection(NamedTuple):
     rank: int | None = None
 
 
-def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[ReportSection]:
-    """Finds answers from the tables, in the order of `ANSWERS`.
+def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> tuple[list[ReportSection], str | None]:
+    """Finds answers from the tables, in the order of `ANSWERS`, and the currency that comes first.
 
     Args:
         frames: The tables.
@@ -98,9 +98,18 @@ def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> list[ReportSec
     numbered = [(number, answer) for number, answer in enumerate(ANSWERS, 1) if not chosen or answer.key in chosen]
     found = {answer.key: answer.find(frames) for _, answer in numbered}
     days = _days(frames, found)
+    currency = _main_currency(days)
     sections = [_section(number, answer, found[answer.key], days, frames) for number, answer in numbered]
-    ranks = {key: rank for rank, key in enumerate(_by_money(sections, _main_currency(days)), 1)}
-    return [section._replace(rank=ranks.get(section.answer.key)) for section in sections]
+    ranks = {key: rank for rank, key in enumerate(_by_money(sections, currency), 1)}
+    return [
+        section._replace(money=main_first(section.money, currency), rank=ranks.get(section.answer.key))
+        for section in sections
+    ], currency
+
+
+def main_first(money: list[dict[str, Any]], currency: str | None) -> list[dict[str, Any]]:
+    """Puts the amount in a currency before the others."""
+    return sorted(money, key=lambda amount: amount["currency"] != currency)
 
 
 def _by_money(sections: list[ReportSection], currency: str | None) -> list[str]:
@@ -162,7 +171,7 @@ def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame
     shown = [
         ShownSheet("whole", "Totals", totals),
         *(ShownSheet(sheet.key, sheet.title, findings[sheet.key], sheet.chart) for sheet in answer.sheets),
-        *(ShownSheet(key, titles[key], _level(days, key, measures), charts.get(key)) for key in LEVELS),
+        *(ShownSheet(key, titles[key], _level(days, key, measures, answer.losses), charts.get(key)) for key in LEVELS),
     ]
     lost = totals.filter(pl.col("measure").is_in(answer.losses))
     count = int(lost["count"].sum())
@@ -171,7 +180,10 @@ def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame
     return ReportSection(number, answer, sentences, shown, count, joined_money(lost["money"]), examples)
 
 
-def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...]) -> pl.DataFrame:
-    """Sums the measures by a level's keys: integrations with the highest first measure first, days by date."""
-    rows = measure_by(days, LEVELS[key], measures)
-    return rows.sort(measures[0].name, descending=True, maintain_order=True) if key == "by_integration" else rows
+def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...], losses: tuple[str, ...]) -> pl.DataFrame:
+    """Sums the measures by a level's keys, losses first: integrations with the highest losses first, days by date."""
+    first, *others = measures
+    rows = measure_by(days, LEVELS[key], (first, *sorted(others, key=lambda measure: measure.name not in losses)))
+    if key != "by_integration":
+        return rows
+    return rows.sort(pl.sum_horizontal(losses or (first.name,)), first.name, descending=True, maintain_order=True)

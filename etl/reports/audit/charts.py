@@ -16,6 +16,7 @@ import polars as pl
 from etl.errors import visible
 from etl.reports.audit.formatting import cell, heading
 from etl.reports.audit.question import Chart
+from etl.reports.audit.series_styles import STATES, fill_of
 
 _VERSION: Final = "6.4"
 _SVG: Final = "http://www.w3.org/2000/svg"
@@ -32,18 +33,6 @@ _DATE_WIDTH: Final = 60
 
 #: The width of a chart includes its labels.
 _FIT: Final = {"autosize": {"type": "fit-x", "contains": "padding"}}
-
-#: Colours of series, in their order, as CSS variables of the page.
-_SERIES: Final = [f"var(--series-{number})" for number in range(1, 9)]
-
-#: States of an hour and their colours.
-_STATES: Final = {
-    "silent": "var(--bad)",
-    "under half": "var(--low)",
-    "as usual": "var(--usual)",
-    "over half more": "var(--high)",
-    "too few to tell": "var(--faint)",
-}
 
 _INK: Final = "var(--ink-2)"
 _CONFIG: Final = {
@@ -68,6 +57,7 @@ _CONFIG: Final = {
         "orient": "bottom",
         "title": None,
         "symbolType": "square",
+        "symbolSize": 150,
         "labelLimit": 240,
     },
     "header": {"labelColor": _INK, "labelFontSize": 12, "title": None, "labelAnchor": "start"},
@@ -104,7 +94,7 @@ def _bars(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
         for place, name in enumerate(chart.series)
         for label, count in zip(labels, shown[name], strict=True)
     ]
-    color = _color([heading(name) for name in chart.series], width)
+    color = _color({heading(name): chart.meaning or name for name in chart.series}, width)
     bars = {
         "mark": {"type": "bar", "height": 16},
         "encoding": {"order": {"field": "order", "type": "ordinal"}, "color": color},
@@ -160,7 +150,7 @@ def _days(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
             "x": {"field": "day", "type": "ordinal", "scale": band, "title": None, "axis": bottom},
             "y": {"field": "count", "type": "quantitative", "title": None, "axis": _count_axis(values, 3)},
             "order": {"field": "order", "type": "ordinal"},
-            "color": _color([heading(name) for name in drawn], width),
+            "color": _color({heading(name): name for name in drawn}, width),
         },
     }
 
@@ -180,7 +170,7 @@ def _heat_map(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
     days = [day.strftime(_DAY) for day in sorted(rows["day"].unique())]
     bare = {"domain": False, "ticks": False}
     hours = {**bare, "labelAngle": 0, "values": list(range(0, 24, 3))}
-    states = {"domain": list(_STATES), "range": list(_STATES.values())}
+    states = {"domain": list(STATES), "range": [fill_of(state) for state in STATES]}
     legend = {"columns": 3 if width > 500 else 2}
     return {
         "data": {"values": values},
@@ -199,10 +189,10 @@ def _heat_map(chart: Chart, rows: pl.DataFrame, width: int) -> dict[str, Any]:
 _KINDS: Final = {"bars": _bars, "days": _days, "heat_map": _heat_map}
 
 
-def _color(names: list[str], width: int) -> dict[str, Any]:
-    """Describes the colours of series; several series get a legend."""
-    scale = {"domain": names, "range": [_SERIES[place % len(_SERIES)] for place in range(len(names))]}
-    legend = None if len(names) == 1 else {"columns": _legend_columns(width)}
+def _color(series: dict[str, str], width: int) -> dict[str, Any]:
+    """Describes how series are filled, by what they mean; several series get a legend."""
+    scale = {"domain": list(series), "range": [fill_of(meaning) for meaning in series.values()]}
+    legend = None if len(series) == 1 else {"columns": _legend_columns(width)}
     return {"field": "series", "type": "nominal", "scale": scale, "legend": legend}
 
 

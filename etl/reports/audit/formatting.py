@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from etl.errors import visible
-from etl.reports.audit.question import amount_text, money_text
+from etl.reports.audit.question import amount_text, money_text, percent_text
 from etl.reports.audit.tables import AMOUNTS
 
 #: Float columns that hold plain numbers; other float columns hold shares.
@@ -62,4 +62,4 @@ def _float(column: str, value: float) -> str:
     """Formats a float as an offset in hours, a plain number or a share in percent, as its column needs."""
     if column == "offset_hours":
         return f"{value:+g}"
-    return f"{value:,.1f}" if column in _PLAIN else f"{100 * value:.1f} %"
+    return f"{value:,.1f}" if column in _PLAIN else percent_text(value)

@@ -53,7 +53,13 @@ ANSWER: Final = Answer(
         Sheet(
             "senders",
             "By sender and parameter",
-            Chart("bars", ("integration", "sender", "parameter"), ("conversions",), "values that became Leads"),
+            Chart(
+                "bars",
+                ("integration", "sender", "parameter"),
+                ("conversions",),
+                "values that became Leads",
+                "lead_by_default",
+            ),
         ),
     ),
     days_chart=("lead_by_default",),

@@ -22,12 +22,14 @@ class Chart(NamedTuple):
         label: Columns that label a bar, joined.
         series: Columns of numbers, stacked.
         title: What is drawn; screen readers read it.
+        meaning: The measure whose style a single series has; empty: that of its column.
     """
 
     kind: str
     label: tuple[str, ...]
     series: tuple[str, ...]
     title: str
+    meaning: str = ""
 
 
 class Sheet(NamedTuple):
@@ -126,9 +128,19 @@ def _parts(whole: dict[str, Any]) -> list[str]:
     return [f"{part['event'] or 'no event'} {currency} {amount_text(part['amount'])}" for part in whole["by_event"]]
 
 
+def amount_lines(whole: dict[str, Any]) -> list[str]:
+    """Formats the money of a currency without its name: `1,234.50`, or one text per event, `Purchase 70.00`."""
+    if len(whole["by_event"]) < 2:
+        return [amount_text(whole["amount"])]
+    return [f"{part['event'] or 'no event'} {amount_text(part['amount'])}" for part in whole["by_event"]]
+
+
 def share_text(count: int, of: int) -> str:
     """Formats a share in percent: `12.3 %`; `0 %` if the base is zero."""
-    if not of or not count:
-        return "0 %"
-    share = 100 * count / of
-    return "under 0.1 %" if share < 0.1 else f"{share:.1f} %"
+    return percent_text(count / of if of else 0)
+
+
+def percent_text(share: float) -> str:
+    """Formats a share from 0 to 1 in percent; what is under 0.1 % but not zero says so."""
+    percent = 100 * share
+    return "0 %" if not percent else "under 0.1 %" if 0 < percent < 0.1 else f"{percent:.1f} %"

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import UsageError, choices
-from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
+from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers, main_first
 from etl.reports.audit.question import money_text
-from etl.reports.audit.tables import AMOUNTS, make_frames
+from etl.reports.audit.tables import AMOUNTS, joined_money, make_frames
 from etl.reports.display import as_html
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names
@@ -31,6 +31,8 @@ class Report(NamedTuple):
         last: When the last postback was received, likewise.
         notes: What limits the answers.
         sections: The answers, in their order.
+        currency: The default currency, or else that of most conversions with money.
+        options: The options of the report, by flag.
     """
 
     store: str
@@ -40,6 +42,8 @@ class Report(NamedTuple):
     last: datetime | None
     notes: list[str]
     sections: list[ReportSection]
+    currency: str | None
+    options: dict[str, str]
 
     def as_data(self) -> dict[str, Any]:
         """Converts the report to plain data, with every row of every frame."""
@@ -58,6 +62,12 @@ class Report(NamedTuple):
     def findings(self) -> list[ReportSection]:
         """The answers that find lost or misread records, the most money first."""
         return sorted((section for section in self.sections if section.rank), key=lambda section: section.rank or 0)
+
+    @property
+    def at_stake(self) -> list[dict[str, Any]]:
+        """The money of all findings, the main currency first; a record of two findings is counted twice."""
+        money = joined_money(pl.Series([section.money for section in self.findings], dtype=AMOUNTS))
+        return main_first(money, self.currency)
 
     @property
     def name(self) -> str:
@@ -96,8 +106,16 @@ def make_report(
     first, last, undated = _period(published, zone)
     if undated:
         notes.append(f"{undated:,} postbacks have no received_at: they count in the totals, but in no day or hour.")
-    sections = find_answers(make_frames(published, rules, zone), chosen)
-    return Report(published.store, zone, published.manifest, first, last, notes, sections)
+    sections, currency = find_answers(make_frames(published, rules, zone), chosen)
+    options = {
+        "--timezone": zone,
+        "--since": period.since and period.since.isoformat(),
+        "--until": period.until and period.until.isoformat(),
+        "--ruleset": ruleset,
+        "--answer": ", ".join(chosen),
+    }
+    given = {flag: value for flag, value in options.items() if value}
+    return Report(published.store, zone, published.manifest, first, last, notes, sections, currency, given)
 
 
 #: No table has money of as many currencies and events.

@@ -19,6 +19,7 @@ def find_unknown_types(frames: Frames) -> Findings:
 
     Returns:
         `types`: one row per conversion_type. `senders`: one row per account, integration and conversion_type.
+        `reasons`: one row per reason, the first of a rejection.
     """
     unknown = frames.rejections.filter(pl.col("reasons").list.contains("unknown_conversion_type")).with_columns(
         pl.col("conversion_type").str.slice(0, _LONGEST)
@@ -32,6 +33,7 @@ def find_unknown_types(frames: Frames) -> Findings:
             correction=correction.fill_null("no known type is close: map it in a ruleset, or send event_name"),
             event=map_distinct(meant, events.get),
         ),
+        "reasons": count_rows(unknown, "reason", count="rejections"),
         "senders": count_rows(unknown, *INTEGRATION_KEYS, "conversion_type", count="rejections"),
     }
 
@@ -41,8 +43,10 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
         return ["Every conversion_type that was sent is known."]
     types = findings["types"]
     first = types.row(0, named=True)
+    reasons = dict(findings["reasons"].select("reason", "rejections").iter_rows())
+    elsewhere = [f"{reason} ({count:,})" for reason, count in reasons.items() if reason != "unknown_conversion_type"]
     curable = int(types.filter(pl.col("event").is_not_null())["rejections"].sum())
-    return [
+    sentences = [
         (
             f"{plural(totals.counts['unknown_type'], 'postback was', 'postbacks were')} rejected because of"
             f" {plural(types.height, 'unknown conversion_type')}{totals.worth('unknown_type')}."
@@ -50,6 +54,12 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
         f"The most frequent is {first['conversion_type']!r}: {first['rejections']:,}; {first['correction']}.",
         f"The type that was meant is clear for {curable:,} of them.",
     ]
+    if elsewhere:
+        sentences.append(
+            f"The funnel counts {reasons.get('unknown_conversion_type', 0):,} of them as unknown_conversion_type, the"
+            f" others under the reason that comes first: {', '.join(elsewhere)}."
+        )
+    return sentences
 
 
 ANSWER: Final = Answer(
@@ -63,7 +73,9 @@ ANSWER: Final = Answer(
         Sheet(
             "types",
             "By type",
-            Chart("bars", ("conversion_type",), ("rejections",), "postbacks rejected with an unknown type"),
+            Chart(
+                "bars", ("conversion_type",), ("rejections",), "postbacks rejected with an unknown type", "unknown_type"
+            ),
         ),
         Sheet("senders", "By integration"),
     ),
