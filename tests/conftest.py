@@ -23,7 +23,11 @@ _NO_POSTGRESQL: Final = "PostgreSQL is not installed"
 
 
 def pytest_configure() -> None:
-    """Has temporary files in memory where there is enough: nothing is lost with them, and syncing costs most."""
+    """Has temporary files in memory where there is enough: nothing is lost with them, and syncing costs most.
+
+    Commands in a pipe are not as wide as the terminal of the tests, which xdist passes on.
+    """
+    os.environ.pop("COLUMNS", None)
     has_memory = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES
     if has_memory and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
