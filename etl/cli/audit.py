@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +12,10 @@ from etl.cli import options
 
 if TYPE_CHECKING:
     from etl.reports.audit.report import Report
+
+
+#: How many amounts the heading of a finding lists, each in a currency and of an event.
+_MOST_AMOUNTS: Final = 12
 
 
 def audit(
@@ -77,7 +81,7 @@ def print_overview(report: Report) -> None:
     out.print(shown(funnel.sentences[0]))
     for section in report.findings:
         out.print()
-        lost = ", ".join(filter(None, (plural(section.lost, "record"), money_text(section.money))))
+        lost = ", ".join(filter(None, (plural(section.lost, "record"), money_text(section.money, _MOST_AMOUNTS))))
         out.print(shown(f"{section.number}. {section.answer.title}: {lost}", "bold cyan"))
         out.print(shown(section.sentences[1 if section is funnel else 0]))
         out.print(shown(f"Cure: {section.answer.cure}", "green"))

@@ -23,7 +23,7 @@ from etl.reports.audit import (
 )
 from etl.reports.audit.measures import LEVELS, MEASURES, Measure, count_days, join_days, measure_by, measure_totals
 from etl.reports.audit.question import Answer, Chart, Findings, Totals
-from etl.reports.audit.tables import Frames, joined_money
+from etl.reports.audit.tables import Frames, joined_money, main_first
 from etl.runner.published_tables import read
 from etl.schema import MONEY
 
@@ -99,17 +99,9 @@ def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> tuple[list[Rep
     found = {answer.key: answer.find(frames) for _, answer in numbered}
     days = _days(frames, found)
     currency = _main_currency(days)
-    sections = [_section(number, answer, found[answer.key], days, frames) for number, answer in numbered]
+    sections = [_section(one, found[one[1].key], days, frames, currency) for one in numbered]
     ranks = {key: rank for rank, key in enumerate(_by_money(sections, currency), 1)}
-    return [
-        section._replace(money=main_first(section.money, currency), rank=ranks.get(section.answer.key))
-        for section in sections
-    ], currency
-
-
-def main_first(money: list[dict[str, Any]], currency: str | None) -> list[dict[str, Any]]:
-    """Puts the amount in a currency before the others."""
-    return sorted(money, key=lambda amount: amount["currency"] != currency)
+    return [section._replace(rank=ranks.get(section.answer.key)) for section in sections], currency
 
 
 def _by_money(sections: list[ReportSection], currency: str | None) -> list[str]:
@@ -156,8 +148,11 @@ def _days(frames: Frames, found: dict[str, Findings]) -> pl.DataFrame:
     return days.with_columns(missing).with_columns(both)
 
 
-def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame, frames: Frames) -> ReportSection:
+def _section(
+    numbered: tuple[int, Answer], findings: Findings, days: pl.DataFrame, frames: Frames, currency: str | None
+) -> ReportSection:
     """Builds the section of an answer from its own frames and from the measures by day."""
+    number, answer = numbered
     measures = tuple(BY_NAME[name] for name in answer.measures)
     totals = measure_totals(days, measures, answer.base)
     titles = {
@@ -176,8 +171,9 @@ def _section(number: int, answer: Answer, findings: Findings, days: pl.DataFrame
     lost = totals.filter(pl.col("measure").is_in(answer.losses))
     count = int(lost["count"].sum())
     examples = _examples(frames, answer) if count else []
-    sentences = answer.summarise(Totals.of(totals), findings)
-    return ReportSection(number, answer, sentences, shown, count, joined_money(lost["money"]), examples)
+    sentences = answer.summarise(Totals.of(totals, currency), findings)
+    money = main_first(joined_money(lost["money"]), currency)
+    return ReportSection(number, answer, sentences, shown, count, money, examples)
 
 
 def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...], losses: tuple[str, ...]) -> pl.DataFrame:

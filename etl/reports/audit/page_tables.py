@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import visible
-from etl.reports.audit.catalogue import ShownSheet, main_first
+from etl.reports.audit.catalogue import ShownSheet
 from etl.reports.audit.charts import draw
 from etl.reports.audit.formatting import cell, heading, is_number
 from etl.reports.audit.question import amount_lines, money_text, share_text
 from etl.reports.audit.report import Report
-from etl.reports.audit.tables import AMOUNTS
+from etl.reports.audit.tables import AMOUNTS, main_first
 from etl.rules.ruleset import RULES_VERSION
 
 #: Widths to draw a chart in, in pixels: on a wide page, and on a phone.

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl import errors
-from etl.reports.audit.tables import Frames
+from etl.reports.audit.tables import Frames, main_first
 
 plural = errors.plural
 
@@ -47,10 +47,11 @@ class Totals(NamedTuple):
     money: dict[str, list[dict[str, Any]]]
 
     @classmethod
-    def of(cls, rows: pl.DataFrame) -> Totals:
-        """Takes the sums from rows of `measures.TOTALS`."""
+    def of(cls, rows: pl.DataFrame, currency: str | None) -> Totals:
+        """Takes the sums from rows of `measures.TOTALS`; the amounts in a currency come first."""
         counts = dict(zip(rows["measure"], rows["count"], strict=True))
-        return cls(counts, dict(zip(rows["measure"], (money or [] for money in rows["money"].to_list()), strict=True)))
+        money = (main_first(amounts or [], currency) for amounts in rows["money"].to_list())
+        return cls(counts, dict(zip(rows["measure"], money, strict=True)))
 
     def count_text(self, name: str) -> str:
         """Formats the count of a measure."""

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from etl.errors import UsageError, choices
-from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers, main_first
+from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
 from etl.reports.audit.question import money_text
-from etl.reports.audit.tables import AMOUNTS, joined_money, make_frames
+from etl.reports.audit.tables import AMOUNTS, joined_money, main_first, make_frames
 from etl.reports.display import as_html
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset, shipped_names

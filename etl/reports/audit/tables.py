@@ -154,6 +154,11 @@ def joined_money(money: pl.Series) -> list[dict[str, Any]]:
     return sums[0] if sums else []
 
 
+def main_first(money: list[dict[str, Any]], currency: str | None) -> list[dict[str, Any]]:
+    """Puts the amount in a currency before the others of a cell."""
+    return sorted(money, key=lambda amount: amount["currency"] != currency)
+
+
 def count_rows(frame: pl.LazyFrame, *keys: str, count: str = "conversions") -> pl.DataFrame:
     """Counts rows and sums their money by keys.
 
