@@ -71,7 +71,8 @@ def audit(
 def print_overview(report: Report) -> None:
     """Prints what is lost on one screen: a finding with its money and cure each, the most money first."""
     from etl.cli.terminal import shown, table_console
-    from etl.reports.audit.question import money_text, plural
+    from etl.errors import plural
+    from etl.reports.audit.question import money_text
     from etl.reports.resend.lost_records import LOSSES
 
     out = table_console()

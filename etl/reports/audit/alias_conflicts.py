@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from etl.errors import plural
 from etl.reports.audit.measures import DAY_KEYS, Measure
-from etl.reports.audit.question import Answer, Findings, Sheet, Totals, plural
+from etl.reports.audit.question import Answer, Findings, Sheet, Totals
 from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, count_rows, with_issues
 from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset

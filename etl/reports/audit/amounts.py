@@ -6,7 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.errors import plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals
 from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, count_rows, sum_money, with_issues
 from etl.runner.published_tables import read
 from etl.schema import MONEY, SUMMABLE

@@ -6,9 +6,10 @@ from typing import Final
 
 import polars as pl
 
+from etl.errors import plural
 from etl.reports.audit.doubtful_ids import CLICK_ID, REBILL, REBILL_DAYS, TWICE, find_doubtful
 from etl.reports.audit.measures import DAY_KEYS, JUNK_KEYS, Measure
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text, plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text
 from etl.reports.audit.tables import (
     INTEGRATION_KEYS,
     IS_SUMMABLE,

@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from etl.errors import plural
 from etl.reports.audit.measures import DAY_KEYS, Measure
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals
 from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, sum_money
 from etl.rules import placeholders
 from etl.runner.published_tables import read

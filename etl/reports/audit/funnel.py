@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.errors import plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals
 from etl.reports.audit.tables import Frames, count_rows
 from etl.rules import page
 

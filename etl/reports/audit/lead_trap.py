@@ -6,7 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.errors import plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals
 from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, count_rows, has_issue, sender_family
 
 _CURE: Final = "send conversion_type=purchase with {}, or send the value as commission"

@@ -8,10 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from etl import errors
 from etl.reports.audit.tables import Frames, main_first
-
-plural = errors.plural
 
 
 class Chart(NamedTuple):

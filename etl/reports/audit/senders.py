@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from etl.errors import plural
 from etl.reports.audit.measures import JUNK_KEYS
-from etl.reports.audit.question import Answer, Findings, Sheet, Totals, plural, share_text
+from etl.reports.audit.question import Answer, Findings, Sheet, Totals, share_text
 from etl.reports.audit.tables import INTEGRATION_KEYS, IS_SUMMABLE, Frames, has_key_issue, sender_family, sum_money
 from etl.runner.published_tables import read
 

@@ -6,7 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.errors import plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals
 from etl.reports.audit.silence import LEAST_EXPECTED, count_hours, find_holes, find_silent_spans, select_drawn_hours
 from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, with_issues
 from etl.runner.published_tables import read

@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from etl.errors import plural
 from etl.reports.audit.measures import TRAITS, was_sent
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals
 from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, count_rows, with_issues
 from etl.rules import page
 from etl.runner.published_tables import read

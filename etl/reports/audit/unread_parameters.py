@@ -7,7 +7,8 @@ from typing import Final
 import polars as pl
 
 from etl.columnar.factorize import map_distinct
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, plural
+from etl.errors import plural
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals
 from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, with_issues
 from etl.rules.parameter_names import meaning_of
 from etl.rules.ruleset import Ruleset
