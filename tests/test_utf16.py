@@ -14,8 +14,7 @@ import polars as pl
 import pytest
 
 import etl
-from etl.reports import inspect
-from etl.reports.explain import targets
+from etl.reports import inspect, source_records
 from etl.sources.storage.utf16 import Utf8Stream
 from tests.commands import run
 from tests.effort import IS_THOROUGH, draws
@@ -63,7 +62,7 @@ def test_a_log_longer_than_a_split_is_one_split_and_can_be_inspected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = draws(15_000, 150_000)
-    for module in (inspect, targets):
+    for module in (inspect, source_records):
         monkeypatch.setattr(module, "SPLIT_BYTES", 1 << 20)
     text = "".join(LINE.format(f"click_id=é{i}&pad={'x' * 60}") for i in range(count))
     (tmp_path / "a.log").write_bytes(("\ufeff" + text).encode("utf-16-le"))

@@ -33,7 +33,7 @@ _TYPED_ONLY: Final = ("config", "apply", "person")
 
 #: The words for places of files in the help of options.
 _PLACES: Final = {"FILE", "DIR", "WAREHOUSE"}
-_HEADER: Final = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_HEADER: Final = re.compile(r"\s*\[([^\[\]]+)\]")
 
 
 class Setting(NamedTuple):
@@ -88,7 +88,8 @@ def commands_of(group: Any, path: str = "") -> dict[str, Any]:
 
 def options_of(command: Any) -> dict[str, Any]:
     """Returns the options of a command that may stand outside of the command line, by name without dashes."""
-    named = {max(one.opts, key=len).lstrip("-"): one for one in command.params if one.param_type_name == "option"}
+    shown = (one for one in command.params if one.param_type_name == "option" and not one.hidden)
+    named = {max(one.opts, key=len).lstrip("-"): one for one in shown}
     return {name: option for name, option in named.items() if name not in _TYPED_ONLY}
 
 
@@ -210,7 +211,7 @@ def _line_of(text: str, table: str, key: str) -> str:
     present = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
-            present = " ".join(part.strip(" \"'") for part in header[1].split("."))
+            present = " ".join(part.strip(" \t\"'") for part in header[1].split("."))
             if f"{table} {key}".strip() == present:
                 return f", line {number}"
         elif present == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
