@@ -316,7 +316,7 @@ def transform_inputs(
         OutputError: A disk does not have what the run needs.
     """
     read = [plan for plan in planned if not plan.same_as]
-    reading = request.reading._replace(settings=request.reading.settings._replace(word=request.ruleset.collect_word))
+    reading = request.reading.with_word(request.ruleset.collect_word)
     few = -(-COMPRESSED_SPLITS // max(len(read), 1))
     splits = [split for plan in read for split in plan_splits(plan.input, plan.survey, plan.detected, reading, few)]
     holds_back = engine.knows_repeats and not stage.keeps_raws

@@ -42,6 +42,10 @@ class ReadOptions(NamedTuple):
     settings: Settings = Settings()
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
 
+    def with_word(self, word: bytes) -> ReadOptions:
+        """Returns these options for postbacks whose log lines all contain a word; empty to parse all lines."""
+        return self._replace(settings=self.settings._replace(word=word))
+
 
 def find_format(item: Input, codec: str, samples: tuple[bytes, ...], reading: ReadOptions) -> Detected:
     """Returns the format of an input: the format the user named, else the format detected from samples.

@@ -76,13 +76,13 @@ def _requests(data: bytes) -> pl.DataFrame:
         surveyed = survey(path, "input", 1 << 24)
         found = find_format(item, surveyed.codec, surveyed.samples, reading)
         counted = count_surveyed(item, surveyed, found, reading.settings)
-        whole = _frames(list(plan_splits(item, surveyed, found, reading, _WORD)))
+        whole = _frames(list(plan_splits(item, surveyed, found, reading.with_word(_WORD))))
         numbers = whole["record_no"].to_list()
         hold(numbers == list(range(1, len(numbers) + 1)), "lost", f"{found.row.name} record_no", numbers[:20])
         hold(counted in (None, whole.height), "lost", f"{found.row.name} survey", f"{counted}, not {whole.height}")
         with _small():
             again = survey(path, "input", _SMALL)
-            parts = _frames(list(plan_splits(item, again, found, reading, _WORD)))
+            parts = _frames(list(plan_splits(item, again, found, reading.with_word(_WORD))))
         is_alike = again.has_return_ends != surveyed.has_return_ends or parts.equals(whole)  # by the first block
         hold(is_alike, "differs", f"{found.row.name} splits", _difference(whole, parts))
     return whole
@@ -171,7 +171,7 @@ def _hold_read(settings: Settings, ruleset: Ruleset, data: bytes, **reading: Any
         item, options = Input("input", path), ReadOptions(settings=settings, **reading)
         surveyed = survey(path, "input", 1 << 24)
         found = find_format(item, surveyed.codec, surveyed.samples, options)
-        requests = _frames(list(plan_splits(item, surveyed, found, options, ruleset.collect_word)))
+        requests = _frames(list(plan_splits(item, surveyed, found, options.with_word(ruleset.collect_word))))
     _hold_whole(transform(requests, ruleset), requests.height)
 
 
