@@ -26,7 +26,7 @@ from etl.runner.published_tables import Published
 from etl.schema import CONVERSIONS, TABLES
 from tests import adversary
 from tests.commands import assert_refused, run
-from tests.effort import draws
+from tests.effort import draws, thorough
 from tests.warehouses import lines
 
 duckdb = pytest.importorskip("duckdb")
@@ -167,7 +167,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base / "tables"
 
 
-@pytest.mark.parametrize("tables", ["sample_tables", "hostile"])
+@pytest.mark.parametrize("tables", ["sample_tables", pytest.param("hostile", marks=thorough)])
 def test_the_database_holds_the_rows_of_the_parquet_files(
     tables: str, request: pytest.FixtureRequest, database: Database
 ) -> None:

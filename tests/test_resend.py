@@ -229,7 +229,7 @@ def assert_same_persons(rows: pl.DataFrame, resends: list[Resend], tables: Path)
             assert made["event"] == row["event"] or "lead_trap" in one.findings or "@" in made["event"]
 
 
-@pytest.mark.parametrize("seed", range(draws(2, 60)))
+@pytest.mark.parametrize("seed", range(draws(1, 60)))
 def test_a_run_makes_of_each_format_the_rows_that_were_promised(tmp_path: Path, seed: int) -> None:
     (tmp_path / "a").write_bytes(json_lines(seed, 60) if seed % 2 else log_lines(seed, 90))
     etl.run(tmp_path / "a", tmp_path / "tables", account="acme", integration="shop", min_matched=0.0)
