@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,16 @@ def test_pieces_and_pipes_are_kept_in_the_folder_for_temporary_files(
     assert [path.read_bytes() for path in names] == [
         (log.parent / "out" / path.relative_to(log.parent / "usual")).read_bytes() for path in names
     ]
+
+
+def test_no_two_runs_at_once_share_a_folder_of_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+    with ExitStack() as both_runs:
+        for place in ("a", "b"):
+            (tmp_path / place).mkdir()
+            monkeypatch.chdir(tmp_path / place)
+            folders.append(both_runs.enter_context(disk_space.pieces_in(tmp_path, Path("usual"), Path("out"))))
+        assert folders[0] != folders[1]
 
 
 def test_a_folder_that_is_none_is_refused(log: Path) -> None:

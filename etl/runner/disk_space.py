@@ -108,12 +108,14 @@ def temporary_files_in(tmp: Path | None) -> Iterator[None]:
 def pieces_in(tmp: Path | None, usual: Usual, locked: Folder) -> Iterator[Usual | Path]:
     """Yields the folder of the pieces of a run: the usual folder, or one in `tmp` with a name by the locked folder.
 
-    A killed run leaves its pieces there; the next run with the same destination removes them.
+    A killed run leaves its pieces there; the next run with the same destination removes them. So no two runs at once
+    may have one name: a destination in a store, which has no lock, is named by its run.
     """
     if tmp is None:
         yield usual
         return
-    folder = tmp / f"postback-etl-{os.getuid()}-{hashlib.sha256(os.fsencode(str(locked))).hexdigest()[:16]}"
+    name = str(locked.resolve() if isinstance(locked, Path) else locked)
+    folder = tmp / f"postback-etl-{os.getuid()}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:

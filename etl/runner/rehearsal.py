@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from etl.runner.disk_space import DiskNeed, temporary_files_in
@@ -42,8 +40,7 @@ def rehearse_run(request: RunRequest, progress: Progress = SILENT) -> dict[str, 
     else:
         check_destination(request.out)
         check_lock(staging_of(request.out), "--out")
-    written_before = request.out if isinstance(request.out, Path) else Path(os.devnull)
-    with temporary_files_in(request.tmp), found_inputs(list(request.inputs), written_before) as (inputs, passed_over):
+    with temporary_files_in(request.tmp), found_inputs(list(request.inputs), request.out) as (inputs, passed_over):
         with request.open_engine(1, progress.advance) as engine:
             plans = plan_inputs(survey_inputs(inputs, request, progress, engine), request)
         warn_of_passed_over(passed_over, progress)

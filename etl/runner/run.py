@@ -6,7 +6,6 @@ writes that last.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -69,13 +68,11 @@ def run_job(request: RunRequest, progress: Progress = SILENT, found: FoundInputs
         EtlError: The run failed; the destination is unchanged.
     """
     began = time.monotonic()
-    is_stored = isinstance(request.out, StorePath)
-    written_before = Path(os.devnull) if is_stored else Path(str(request.out))
-    looked_for = found_inputs(list(request.inputs), written_before) if found is None else nullcontext(found)
+    looked_for = found_inputs(list(request.inputs), request.out) if found is None else nullcontext(found)
     with (
         temporary_files_in(request.tmp),
         _staged(request.out) as stage,
-        pieces_in(request.tmp, stage.pieces, request.out) as pieces,
+        pieces_in(request.tmp, stage.pieces, request.out if isinstance(request.out, Path) else stage.pieces) as pieces,
         looked_for as (inputs, passed_over),
         UnnamedFiles(pieces if isinstance(pieces, Path) else None) as files,
     ):

@@ -27,6 +27,7 @@ from etl.sources.storage.folders import (
 )
 from etl.sources.storage.locations import Identity, Location, Slice, TarMember, ZipMember, size_of
 from etl.sources.storage.object_stores import find_objects
+from etl.sources.storage.store_paths import Folder
 from etl.sources.storage.unnamed_files import UnnamedFiles, path_of
 
 STANDARD_INPUT = "-"
@@ -65,7 +66,7 @@ class FoundInputs(NamedTuple):
 
 
 @contextmanager
-def found_inputs(arguments: list[str], out: Path) -> Iterator[FoundInputs]:
+def found_inputs(arguments: list[str], out: Folder) -> Iterator[FoundInputs]:
     """Finds the inputs that arguments name. Each file appears once; the order is that of arguments, then of names.
 
     Standard input, pipes and compressed tar archives are copied to unnamed temporary files for the duration of the
@@ -80,7 +81,7 @@ def found_inputs(arguments: list[str], out: Path) -> Iterator[FoundInputs]:
         UsageError: An object-store address cannot be used, or a pipe is named twice.
     """
     with UnnamedFiles() as files:
-        finder = _Finder(files, out.resolve())
+        finder = _Finder(files, out.resolve() if isinstance(out, Path) else Path(os.devnull))
         found: dict[Location, Input] = {}
         for argument in arguments:
             for item in finder.find(argument):
