@@ -22,6 +22,8 @@ MAX_DEPTH: Final = 500
 #: An integer of 19 digits may exceed 64 bits. With all digits mapped to `0`, one search for 19 zeros finds such runs.
 _ALL_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_INTEGER: Final = b"0" * 19
+#: Other texts are not JSON. It takes long to find that out by parsing them.
+_MAY_BE_JSON: Final = re.compile(rb"\s*(?:[{\[\"]|(?:[-+.0-9eE]+|true|false|null)\s*\Z)")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _ESCAPE: Final = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|.)", re.DOTALL)
 
@@ -185,7 +187,8 @@ def _parse_any(text: bytes) -> Any:
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
-            pass
+            if not _MAY_BE_JSON.match(text):
+                raise JsonError("not JSON") from None
     decoded = text.decode("utf-8", "replace")
     value = _checked(text, _parse_slowly(decoded))
     return without_surrogates(value) if _SURROGATE.search(decoded) else value

@@ -141,7 +141,7 @@ class NamedValueRedactor(AddressRedactor):
 
     def heir(self, name: str, above: str | None = None) -> str | None:
         """Returns the trait of what stands under a name of JSON: its own, else that of the names above it."""
-        return self.trait(name, str) or (None if is_impersonal(name) else above)
+        return self.trait(name, str) or (above if above and not is_impersonal(name) else None)
 
     def _trait(self, key: str) -> str | None:
         """Returns the trait of a folded name: by its last part, else by a trait's name inside the name or above it."""

@@ -329,8 +329,9 @@ class Redactor(NamedValueRedactor):
 
         The text may be base64, JSON, a URL or a form; or free text, in which a name announces what follows it.
         """
-        is_plain = _WORDS.fullmatch(text) and not self._is_unread and name != "body"
-        in_base64 = text if is_plain else self._base64(text, name)
+        if _WORDS.fullmatch(text) and not self._is_unread and name != "body":
+            return text
+        in_base64 = self._base64(text, name)
         if in_base64 is not None:
             return in_base64
         if text.lstrip().startswith(OPENERS):
