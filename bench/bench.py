@@ -1,13 +1,12 @@
 """Measures the job on generated logs and dumps against its peers, and against the floor.
 
-    python bench/bench.py [--lines N] [--rounds N] [--only PATTERN ...] [--scaling]
+    python bench/bench.py [--lines N] [--rounds N] [--only PATTERN ...]
 
 Every round runs all contenders in turn, each in a process of its own, so that a noisy machine is noisy for all of them.
 The table shows medians; a ratio is the median of the rounds' ratios, ours divided by the other on the same input.
 The last table compares the same work (hashes included), everything on, and `--pii drop`.
 Memory is the peak of the sum of PSS over a contender's whole process tree, sampled every 50 ms. `--only` takes patterns
-of names, such as `log:*` or `*:ours`. `--scaling` runs ours on the log at N and at 10 N lines instead. What is printed
-is also written to bench/data/result.json.
+of names, such as `log:*` or `*:ours`. What is printed is also written to bench/data/result.json.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from contenders import DATA, HASHES, PEERS, Contender, contenders, generate
 from memory import PeakSampler
 
 PACKAGES: Final = ("polars", "pyarrow", "numpy", "orjson", "polars-hash", "chdb", "duckdb")
-LARGE: Final = "10x "
 
 
 class Run(NamedTuple):
@@ -55,13 +53,13 @@ def measure(command: list[str]) -> Run:
     return Run(seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
-def run_rounds(chosen: list[Contender], rounds: int) -> dict[str, list[Run]]:
-    """Name -> its runs, one a round."""
+def run_rounds(commands: dict[str, list[str]], rounds: int) -> dict[str, list[Run]]:
+    """Name -> the runs of its command, one a round."""
     runs: dict[str, list[Run]] = defaultdict(list)
     for _ in range(rounds):
-        for contender in chosen:
-            runs[contender.name].append(measure(contender.command))
-            print(f"{contender.name} {runs[contender.name][-1].seconds:.2f} s", file=sys.stderr)
+        for name, command in commands.items():
+            runs[name].append(measure(command))
+            print(f"{name} {runs[name][-1].seconds:.2f} s", file=sys.stderr)
     return runs
 
 
@@ -76,14 +74,10 @@ def ratio(left: list[Run], right: list[Run], field: str = "seconds") -> float:
 
 
 def ratios(runs: dict[str, list[Run]]) -> dict[str, float]:
-    """What the runs allow to compare: ours with every other on the same input, gzip with plain, 10 N lines with N."""
+    """What the runs allow to compare: ours with every other on the same input, and gzip with plain."""
     pairs = [(f"{name.partition(':')[0]}:ours", name) for name in runs if not name.endswith(":ours")]
-    pairs += [("log.gz:ours", "log:ours"), ("jsonl.gz:ours", "jsonl:ours"), (f"{LARGE}log:ours", "log:ours")]
-    found = {f"{a} / {b}": ratio(runs[a], runs[b]) for a, b in pairs if a in runs and b in runs}
-    if f"{LARGE}log:ours" in runs and "log:ours" in runs:
-        peaks = ratio(runs[f"{LARGE}log:ours"], runs["log:ours"], "peak_bytes")
-        found[f"peak memory, {LARGE}log:ours / log:ours"] = peaks
-    return found
+    pairs += [("log.gz:ours", "log:ours"), ("jsonl.gz:ours", "jsonl:ours")]
+    return {f"{a} / {b}": ratio(runs[a], runs[b]) for a, b in pairs if a in runs and b in runs}
 
 
 def rows_of(chosen: list[Contender], runs: dict[str, list[Run]], lines: int) -> list[dict[str, Any]]:
@@ -91,12 +85,11 @@ def rows_of(chosen: list[Contender], runs: dict[str, list[Run]], lines: int) -> 
     rows = []
     for name, _, source in chosen:
         seconds = median(runs[name], "seconds")
-        records = lines * 10 if name.startswith(LARGE) else lines
         rows.append({
             "name": name,
             "seconds": seconds,
             "cpu_seconds": median(runs[name], "cpu_seconds"),
-            "records_per_second": records / seconds if source else None,
+            "records_per_second": lines / seconds if source else None,
             "megabytes_per_second": source.stat().st_size / 1e6 / seconds if source else None,
             "peak_bytes": max(run.peak_bytes for run in runs[name]),
         })  # fmt: skip
@@ -177,14 +170,9 @@ def _against_peers(runs: dict[str, list[dict[str, float]]]) -> list[str]:
     return text if len(text) > 2 else []
 
 
-def choose(lines: int, patterns: list[str], *, is_scaling: bool) -> list[Contender]:
+def choose(lines: int, patterns: list[str]) -> list[Contender]:
     """The contenders to run, with their inputs made."""
-    found = contenders(lines)
-    if is_scaling:
-        found = [
-            c for c in [*found, *contenders(lines * 10, LARGE)] if c.name.endswith(" log:ours") or c.name == "log:ours"
-        ]
-    chosen = [c for c in found if any(fnmatch(c.name, pattern) for pattern in patterns)]
+    chosen = [c for c in contenders(lines) if any(fnmatch(c.name, pattern) for pattern in patterns)]
     for contender in chosen:
         if contender.source:
             generate(contender.source)
@@ -197,12 +185,11 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="such as 'log:*' or '*:ours'")
-    parser.add_argument("--scaling", action="store_true", help="ours on the log at N and 10 N lines")
     arguments = parser.parse_args()
-    chosen = choose(arguments.lines, arguments.only, is_scaling=arguments.scaling)
+    chosen = choose(arguments.lines, arguments.only)
     if not chosen:
         parser.error("no contender has such a name")
-    runs = run_rounds(chosen, arguments.rounds)
+    runs = run_rounds({one.name: one.command for one in chosen}, arguments.rounds)
     result = {
         "lines": arguments.lines,
         "rounds": arguments.rounds,

@@ -49,9 +49,9 @@ class Contender(NamedTuple):
     source: Path | None = None
 
 
-def contenders(lines: int, prefix: str = "") -> list[Contender]:
+def contenders(lines: int) -> list[Contender]:
     """All whose package is installed, in the order in which they run."""
-    found = [Contender("start:ours", [sys.executable, "-m", "etl", "--help"])] if not prefix else []
+    found = [Contender("start:ours", [sys.executable, "-m", "etl", "--help"])]
     for form, names in RUNS.items():
         for name in names:
             out = DATA / f"out-{lines}-{form}-{name}"
@@ -60,7 +60,7 @@ def contenders(lines: int, prefix: str = "") -> list[Contender]:
                 print(f"left out: {name} is not installed", file=sys.stderr)
                 continue
             source = input_path(lines, form)
-            found.append(Contender(f"{prefix}{form}:{name}", command_of(name, source, out), source))
+            found.append(Contender(f"{form}:{name}", command_of(name, source, out), source))
     return found
 
 

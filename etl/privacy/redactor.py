@@ -332,8 +332,10 @@ class Redactor(NamedValueRedactor):
         if _WORDS.fullmatch(text) and not self._is_unread and name != "body":
             return text
         in_base64 = self._base64(text, name)
-        if in_base64 is not None:
-            return in_base64
+        return self._structured(text, name, decode) if in_base64 is None else in_base64
+
+    def _structured(self, text: str, name: str, decode: Callable[[str], str]) -> str:
+        """Returns the template of a text that may be JSON, a URL or a form, or free text."""
         if text.lstrip().startswith(OPENERS):
             try:
                 return self.json_text(text, name)
