@@ -158,6 +158,20 @@ def test_a_quiet_input_is_warned_of(command: str, kind: str, tmp_path: Path) -> 
     assert said in told
 
 
+@pytest.mark.parametrize("command", ["run", "load"])
+def test_what_is_true_of_many_inputs_is_said_of_three(command: str, tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.jsonl").write_text(f'{{"click_id": "{number}"}}\n', encoding="utf-8")
+        (tmp_path / f"{number}.log").write_text(ROUTINE.replace("v=1", f"v={number}"), encoding="utf-8")
+    (tmp_path / "4.log").unlink()
+    place = {"run": "--out", "load": "--into"}[command]
+    told = run(command, tmp_path / "*.*", place, tmp_path / "out" / "tables", "-q").stderr.decode()
+    assert told.count("no postback has a time") == told.count("holds no postback") == 3
+    assert told.count("warning: ") == 8
+    assert "warning: 2 more inputs have no postback with a time.\n" in told
+    assert "warning: 1 more input has no postback.\n" in told
+
+
 @pytest.mark.parametrize("text", ["", LINE.format("click_id=a"), LINE.format("click_id=a") + LINE.format("x=1")])
 def test_other_inputs_are_not_warned_of(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(text, encoding="utf-8")

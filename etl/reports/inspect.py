@@ -160,7 +160,8 @@ def _inspect_input(item: Input, request: RunRequest, *, is_full: bool) -> Inspec
             records = parquet_tables.count_rows(stream, item.source)
     time = describe_times(detected, reading.settings.timezone)
     ends = Ends(counts.conversions, counts.rejections, counts.timed)
-    warnings = tuple(find_warnings(PlannedInput(item, surveyed, None, detected), ends, request))
+    plan = PlannedInput(item, surveyed, None, detected)
+    warnings = tuple(found.sentence for found in find_warnings(plan, ends, request))
     looks_like = recognise_input(counts.unread, ruleset)
     return Inspection(item, detected, surveyed, is_whole, records, time, counts, warnings, looks_like)
 

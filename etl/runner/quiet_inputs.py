@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.errors import plural
 from etl.rules.vendors.recognition import recognise_input
 from etl.runner.counts import Tally
 from etl.runner.stage_inputs import PlannedInput, Plans, Progress, RunRequest
@@ -25,6 +26,13 @@ from etl.sources.storage.folders import PassedOver
 #: How much of an input is read again for its commonest paths, and how many are shown.
 _HEAD_BYTES: Final = 4 * 2**20
 _SHOWN: Final = 3
+
+
+class InputWarning(NamedTuple):
+    """What a person should know of an input: what the input has, in few words, and all of it as a sentence."""
+
+    has: str
+    sentence: str
 
 
 class Ends(NamedTuple):
@@ -46,7 +54,9 @@ class Ends(NamedTuple):
 def warn_of_inputs(
     plans: Plans, tally: Tally, unread: Mapping[str, Mapping[str, int]], request: RunRequest, progress: Progress
 ) -> None:
-    """Warns of each input that was read, by what its rows count, and of inputs that were left out, together.
+    """Warns of the inputs that were read, by what their rows count, and of inputs that were left out.
+
+    What is true of many inputs is said of the first few, and how many more there are.
 
     Args:
         plans: The inputs.
@@ -59,13 +69,19 @@ def warn_of_inputs(
     for (source, reason), count in tally.ends.items():
         if reason:
             reasons_of.setdefault(source, {})[reason] = count
+    said = Counter[str]()
     for plan in plans.planned:
         source = plan.input.source
         reasons = reasons_of.get(source, {})
         ends = Ends(tally.ends[source, ""], reasons, tally.timed[source], unread.get(source, {}))
         if not plan.same_as:
             for warning in find_warnings(plan, ends, request):
-                progress.warn(warning)
+                said[warning.has] += 1
+                if said[warning.has] <= _SHOWN:
+                    progress.warn(warning.sentence)
+    for has, count in said.items():
+        if count > _SHOWN:
+            progress.warn(f"{plural(count - _SHOWN, 'more input has', 'more inputs have')} {has}.")
     warn_of_unknown(plans, progress)
 
 
@@ -92,8 +108,8 @@ def warn_of_passed_over(passed_over: list[PassedOver], progress: Progress) -> No
         progress.warn(f"what was found here is not read: {shown}{more}.")
 
 
-def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterator[str]:
-    """Yields what a person should know of an input, each as a sentence."""
+def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterator[InputWarning]:
+    """Yields what a person should know of an input."""
     if not plan.survey.plain_bytes:
         return
     source = plan.input.source
@@ -102,19 +118,24 @@ def find_warnings(plan: PlannedInput, ends: Ends, request: RunRequest) -> Iterat
     if not postbacks:
         paths = _commonest_paths(plan, request)
         common = f" The commonest paths with a query are {', '.join(paths)}." if paths else ""
-        yield (
+        yield InputWarning(
+            "no postback",
             f"{source} holds no postback: no request to {request.ruleset.collect_path}.{common} Name another path by"
-            f" --collect-path {paths[0] if paths else 'PATH'}; it may leave out {{account}} and {{integration}}."
+            f" --collect-path {paths[0] if paths else 'PATH'}; it may leave out {{account}} and {{integration}}.",
         )
         return
     if not ends.conversions and len(judged) == 1 and postbacks > 1:
-        yield f"{source}: all {postbacks:,} postbacks are rejected for one reason, {next(iter(judged))}."
+        reason = f"rejected for one reason, {next(iter(judged))}"
+        yield InputWarning(f"all postbacks {reason}", f"{source}: all {postbacks:,} postbacks are {reason}.")
     found = recognise_input(ends.unread, request.ruleset)
     if found:
         looks_like, count = found
-        yield f"{source}: {looks_like.advise(count)}."
+        yield InputWarning(f"what {looks_like.advice}", f"{source}: {looks_like.advise(count)}.")
     if not ends.timed:
-        yield f"{source}: no postback has a time, so received_at is null; name it by --columns received_at=NAME."
+        yield InputWarning(
+            "no postback with a time",
+            f"{source}: no postback has a time, so received_at is null; name it by --columns received_at=NAME.",
+        )
 
 
 def _commonest_paths(plan: PlannedInput, request: RunRequest) -> list[str]:
