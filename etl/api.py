@@ -10,17 +10,28 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from etl.databases.database_export import export_store
 from etl.engines.local_pool import workers
-from etl.errors import UsageError, choices
+from etl.errors import UsageError
+from etl.given_options import (
+    Day,
+    Inputs,
+    check_names,
+    day_of,
+    given_options,
+    make_request,
+    names_of,
+    ruleset_of,
+    texts_of,
+)
 from etl.options import InputOptions, Options, RunOptions, Unknown, instant_of
 from etl.reports.audit.report import Report, make_report
 from etl.reports.display import Rows, Summary
@@ -34,16 +45,14 @@ from etl.reports.resend.resends import ResendPlan
 from etl.reports.resend.second_sending import SecondSending, write_resends
 from etl.reports.what_if import Comparison, compare_rulesets
 from etl.rules.ruleset import Ruleset
-from etl.rules.vendors import find_ruleset
 from etl.runner.partitions import check_partition_by
 from etl.runner.run import run_job
-from etl.runner.stage_inputs import SILENT, RunRequest, plan_inputs, run_request, survey_inputs
+from etl.runner.stage_inputs import SILENT, plan_inputs, survey_inputs
 from etl.schema import REQUESTS
 from etl.sources.planning import plan_splits
 from etl.sources.settings import check_zone
 from etl.sources.splits import read_split
 from etl.sources.storage.inputs import found_inputs
-from etl.sources.storage.store_paths import folder_of
 from etl.steps.pipeline import Tables
 from etl.steps.pipeline import transform as transform_requests
 from etl.warehouse.backfill import backfill as backfill_days
@@ -51,9 +60,6 @@ from etl.warehouse.backfill import days_between, fill_template
 from etl.warehouse.load import load as load_into
 from etl.warehouse.replay import replay as replay_rejections
 from etl.warehouse.stores import Period, expand_stores
-
-Inputs = str | Path | Sequence[str | Path]
-Day = str | date
 
 
 def run(
@@ -105,8 +111,8 @@ def run(
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
-    given = _given(locals(), "inputs", "out", "partition_by")
-    request = make_request(inputs, given, _names(RunOptions), out)
+    given = given_options(locals(), "inputs", "out", "partition_by")
+    request = make_request(inputs, given, names_of(RunOptions), out)
     return Summary(run_job(replace(request, partition_by=check_partition_by(partition_by))))
 
 
@@ -160,8 +166,8 @@ def load(
     Raises:
         EtlError: The load failed; the warehouse is as it was.
     """
-    given = _given(locals(), "inputs", "into", "reload", "dry_run")
-    request = make_request(inputs, given, _names(RunOptions))
+    given = given_options(locals(), "inputs", "into", "reload", "dry_run")
+    request = make_request(inputs, given, names_of(RunOptions))
     return Summary(load_into(request, str(into), is_reload=reload, is_dry_run=dry_run))
 
 
@@ -178,7 +184,7 @@ def requests(inputs: Inputs, **options: Any) -> Iterator[pl.DataFrame]:
     Raises:
         EtlError: An input cannot be read.
     """
-    request = make_request(inputs, options, (*_names(InputOptions), "ruleset", "unknown"))
+    request = make_request(inputs, options, (*names_of(InputOptions), "ruleset", "unknown"))
     with found_inputs(list(request.inputs), Path(os.devnull)) as (found, _):
         with workers(1, SILENT.advance) as engine:
             plans = plan_inputs(survey_inputs(found, request, SILENT, engine), request)
@@ -239,9 +245,9 @@ def reconcile(
     Raises:
         EtlError: The tables or the export cannot be read, or they have nothing to compare.
     """
-    _check_names(options, [one.name for one in fields(ReconcileRequest) if one.name not in ("store", "against")])
+    check_names(options, [one.name for one in fields(ReconcileRequest) if one.name not in ("store", "against")])
     tolerance = Tolerance(Decimal(value_tolerance), time_tolerance)
-    first, end = _day("since", since), _day("until", until)
+    first, end = day_of("since", since), day_of("until", until)
     request = ReconcileRequest(store, Path(export), tolerance=tolerance, since=first, until=end, **options)
     return reconcile_tables(request)
 
@@ -257,7 +263,7 @@ def explain(what: str, **options: Any) -> Explanation:
     Raises:
         EtlError: The record does not exist or cannot be read.
     """
-    known = (*_names(InputOptions), "ruleset", "default_currency", "account", "integration", "pii")
+    known = (*names_of(InputOptions), "ruleset", "default_currency", "account", "integration", "pii")
     request = make_request((), options, known)
     return explain_record(what, request.reading, request.ruleset, request.options)
 
@@ -276,8 +282,8 @@ def inspect(inputs: Inputs, *, full: bool = False, **options: Any) -> Rows:
     Raises:
         EtlError: An argument names nothing.
     """
-    named = expand_stores(_texts(inputs))
-    request = make_request(named, options, (*_names(InputOptions), "ruleset", "unknown"))
+    named = expand_stores(texts_of(inputs))
+    request = make_request(named, options, (*names_of(InputOptions), "ruleset", "unknown"))
     return Rows(inspect_inputs(request, is_full=full))
 
 
@@ -293,11 +299,11 @@ def what_if(inputs: Inputs, ruleset: str | Ruleset, other: str | Ruleset | None 
     Raises:
         EtlError: The inputs cannot be read, or the two rulesets are the same.
     """
-    rulesets = (_ruleset(ruleset), _ruleset(other)) if other is not None else (Ruleset(), _ruleset(ruleset))
+    rulesets = (ruleset_of(ruleset), ruleset_of(other)) if other is not None else (Ruleset(), ruleset_of(ruleset))
     if rulesets[0].digest == rulesets[1].digest:
         raise UsageError(f"{rulesets[0].name} and {rulesets[1].name} are the same rules.", "Name two that differ.")
     with tempfile.TemporaryDirectory(prefix="postback-etl-") as folder:
-        request = make_request(expand_stores(_texts(inputs)), options, _names(RunOptions), folder)
+        request = make_request(expand_stores(texts_of(inputs)), options, names_of(RunOptions), folder)
         return compare_rulesets(request, rulesets)
 
 
@@ -328,7 +334,7 @@ def resend(
         EtlError: There is no such finding, the inputs cannot be read, or the file cannot be written.
     """
     sending = SecondSending(tuple(findings), Path(out), form, base_url, instant_of("now", now), without_id)
-    return write_resends(make_request(inputs, options, _names(RunOptions)), sending)
+    return write_resends(make_request(inputs, options, names_of(RunOptions)), sending)
 
 
 def replay(into: str | Path, ruleset: str | Ruleset, *, reasons: Sequence[str] = (), dry_run: bool = False) -> Summary:
@@ -346,7 +352,7 @@ def replay(into: str | Path, ruleset: str | Ruleset, *, reasons: Sequence[str] =
     Raises:
         EtlError: It failed; the warehouse is as it was.
     """
-    return Summary(replay_rejections(str(into), _ruleset(ruleset), tuple(reasons), is_dry_run=dry_run))
+    return Summary(replay_rejections(str(into), ruleset_of(ruleset), tuple(reasons), is_dry_run=dry_run))
 
 
 def export(
@@ -367,7 +373,7 @@ def export(
     Raises:
         EtlError: It failed; the destination is as it was.
     """
-    return Rows(export_store(str(store), str(to), (_day("since", since), _day("until", until)), schema))
+    return Rows(export_store(str(store), str(to), (day_of("since", since), day_of("until", until)), schema))
 
 
 def backfill(
@@ -398,14 +404,14 @@ def backfill(
         EtlError: The template has no date, or an option is wrong.
     """
     check_zone("day_zone", day_zone)
-    began = _day("first", first)
+    began = day_of("first", first)
     fill_template(template, began, ZoneInfo("UTC"))
-    make_request((), options, _names(RunOptions))
+    make_request((), options, names_of(RunOptions))
 
     def load_day(argument: str) -> dict[str, Any]:
-        return load_into(make_request(argument, options, _names(RunOptions)), str(into), is_reload=reload)
+        return load_into(make_request(argument, options, names_of(RunOptions)), str(into), is_reload=reload)
 
-    return Rows(backfill_days(template, days_between(began, _day("last", last)), ZoneInfo(day_zone), load_day))
+    return Rows(backfill_days(template, days_between(began, day_of("last", last)), ZoneInfo(day_zone), load_day))
 
 
 def transform(requests: pl.DataFrame, ruleset: str | Ruleset | None = None, options: Options | None = None) -> Tables:
@@ -428,66 +434,4 @@ def transform(requests: pl.DataFrame, ruleset: str | Ruleset | None = None, opti
     if wrong is not None:
         given = f"has the type {found[wrong]}" if wrong in found else "is missing"
         raise UsageError(f"The column {wrong!r} {given}.", "Give a frame of etl.schema.REQUESTS.")
-    return transform_requests(requests, _ruleset(ruleset) if ruleset else Ruleset(), options or Options())
-
-
-# --- what callers give ------------------------------------------------------------------------------------------
-
-
-def make_request(inputs: Inputs, options: Mapping[str, Any], known: Sequence[str], out: str | Path = "") -> RunRequest:
-    """Returns the request of a run in processes of this machine; an option that is None has its default.
-
-    Raises:
-        TypeError: There is no such option.
-        EtlError: An option has a value that it cannot have.
-    """
-    _check_names(options, known)
-    given = {name: value for name, value in options.items() if value is not None}
-    if "ruleset" in given:
-        given["ruleset"] = _ruleset(given["ruleset"])
-    if "formats" in given:
-        given["formats"] = str(given["formats"])
-    return run_request(_texts(inputs), folder_of(out), RunOptions(**given), workers)
-
-
-def _check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raises a TypeError that names the option which was probably meant, if there is none of a name."""
-    for name in options:
-        if name not in known:
-            raise TypeError(f"There is no option {name!r}. {choices(name, known, 'The options')}")
-
-
-def _names(options: type) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(options))
-
-
-def _given(arguments: dict[str, Any], *others: str) -> dict[str, Any]:
-    """Returns the options among the arguments of a function that takes more of them as `options`."""
-    more: dict[str, Any] = arguments.pop("options")
-    return {name: value for name, value in arguments.items() if name not in others} | more
-
-
-def _texts(inputs: Inputs) -> list[str]:
-    return [str(inputs)] if isinstance(inputs, str | Path) else [str(item) for item in inputs]
-
-
-def _ruleset(given: str | Ruleset) -> Ruleset:
-    return given if isinstance(given, Ruleset) else find_ruleset(given)
-
-
-@overload
-def _day(name: str, given: Day) -> date: ...
-@overload
-def _day(name: str, given: Day | None) -> date | None: ...
-def _day(name: str, given: Day | None) -> date | None:
-    """Returns a day that is given as a date, a time or a text.
-
-    Raises:
-        UsageError: The text is not a day.
-    """
-    if isinstance(given, str):
-        try:
-            return date.fromisoformat(given)
-        except ValueError as error:
-            raise UsageError(f"{name} {given!r} is not a day.", "Give one such as 2024-05-01.") from error
-    return given.date() if isinstance(given, datetime) else given
+    return transform_requests(requests, ruleset_of(ruleset) if ruleset else Ruleset(), options or Options())

@@ -15,9 +15,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from etl.api import Inputs, make_request
 from etl.engines.spark_cluster import Cluster
 from etl.engines.spark_sessions import check_inputs
+from etl.given_options import Inputs, make_request
 from etl.options import RunOptions
 from etl.reports.display import Summary
 from etl.runner.engine import Engine, Meter

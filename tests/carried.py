@@ -18,7 +18,7 @@ from etl.sources.detection import Detected, detect
 from etl.sources.format import Settings
 from etl.sources.formats.registry import FORMATS
 from etl.sources.splits import Split, read_split
-from etl.sources.storage.decompress import survey
+from etl.sources.storage.surveys import survey
 
 #: Formats of one line or one JSON value; a table, and what a header names, is more than a line.
 CARRIED: Final = tuple(row for row in FORMATS if row.family in ("access_log", "json", "text", "plain_text"))

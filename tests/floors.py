@@ -78,8 +78,8 @@ FLOORS: Final = (
             _room(
                 "sources/storage",
                 "what the arguments name, where it is stored, how it is compressed",
-                "line_ends utf16 object_stores store_paths locations unnamed_files checksums decompress folders"
-                " archives inputs",
+                "line_ends utf16 object_stores store_paths locations unnamed_files checksums decompress surveys"
+                " folders archives inputs",
             ),
             _room("sources/records", "bytes cut into records", "lines json_documents"),
             _room("sources", "one record, one format", "record format"),
@@ -187,5 +187,5 @@ FLOORS: Final = (
             ),
         ),
     ),
-    Floor("names", (_room("", "the Python API", "api spark __init__ __main__"),)),
+    Floor("names", (_room("", "the Python API", "given_options api spark __init__ __main__"),)),
 )

@@ -10,7 +10,7 @@ from etl.schema import REQUESTS
 from etl.sources.format import LINES, Settings
 from etl.sources.formats.registry import BY_NAME
 from etl.sources.splits import Split, read_split
-from etl.sources.storage.decompress import survey
+from etl.sources.storage.surveys import survey
 from etl.steps.pipeline import Tables
 
 

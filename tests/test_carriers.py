@@ -24,9 +24,9 @@ from etl.sources.format import DOCUMENTS, Format, Settings
 from etl.sources.planning import ReadOptions, find_format, plan_splits
 from etl.sources.records.lines import Batch
 from etl.sources.splits import Split, read_split
-from etl.sources.storage import decompress
-from etl.sources.storage.decompress import survey
+from etl.sources.storage import surveys
 from etl.sources.storage.inputs import Input
+from etl.sources.storage.surveys import survey
 from tests.carried import CARRIED, LINE, TEXTS, assert_alike, requests_of, wrap
 from tests.effort import IS_THOROUGH, draws
 
@@ -198,7 +198,7 @@ def test_prefixes_of_a_batch_are_read_as_one_by_one() -> None:
 def test_an_input_with_pieces_gives_the_same_rows_from_any_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decompress, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(surveys, "BLOCK_BYTES", 50)
     chance = random.Random(3)
     for name in ("docker", "cri") * draws(2, 8):
         data = "".join(written_in_pieces(name, chance, number) for number in range(chance.randint(1, 40))).encode()

@@ -15,7 +15,7 @@ import pytest
 from etl.options import RunOptions
 from etl.runner import disk_space, staged_parts
 from etl.runner.stage_inputs import POOL_BYTES, PROCESS_BYTES, jobs_for, run_request
-from etl.sources.storage.decompress import survey
+from etl.sources.storage.surveys import survey
 from etl.warehouse import file_storage
 from etl.warehouse.snapshots import open_for_writing
 from tests.commands import assert_refused, run

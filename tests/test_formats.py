@@ -18,8 +18,8 @@ from etl.sources.formats.registry import FAMILIES, FORMATS, framing_of, start_re
 from etl.sources.framing import StreamPart, read_batches
 from etl.sources.planning import ReadOptions, find_format, plan_splits
 from etl.sources.splits import read_split
-from etl.sources.storage.decompress import survey
 from etl.sources.storage.inputs import Input
+from etl.sources.storage.surveys import survey
 from tests.effort import thorough
 
 SAMPLES = [pytest.param(row, sample, id=f"{row.name} {i}") for row in FORMATS for i, sample in enumerate(row.samples)]

@@ -22,8 +22,8 @@ from etl.rules.ruleset import Ruleset
 from etl.sources.planning import ReadOptions, find_format, plan_splits
 from etl.sources.readers.logged_bodies import logged_body
 from etl.sources.splits import read_split
-from etl.sources.storage.decompress import survey
 from etl.sources.storage.inputs import Input
+from etl.sources.storage.surveys import survey
 from etl.steps.pipeline import transform
 from tests.effort import IS_THOROUGH
 from tests.growth import growth, runs

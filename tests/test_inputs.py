@@ -20,7 +20,7 @@ import etl
 from etl.errors import EtlError, OutputError
 from etl.runner import stage_inputs
 from etl.sources import small_inputs, splits
-from etl.sources.storage import decompress
+from etl.sources.storage import surveys
 from etl.sources.storage.unnamed_files import UnnamedFiles
 from tests.commands import run
 from tests.effort import thorough
@@ -111,10 +111,10 @@ def test_a_packed_input_is_unpacked_once_and_read_in_the_splits_of_a_plain_one(
     (tmp_path / name).write_bytes(pack(data))
     monkeypatch.setattr(stage_inputs, "SPLIT_BYTES", 3_000)
     monkeypatch.setattr(small_inputs, "SMALL_BYTES", 0)
-    monkeypatch.setattr(decompress, "BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(surveys, "BLOCK_BYTES", 1_000)
     _, plain = rows_of([tmp_path / "whole.log"], tmp_path)
     rejected = pl.read_parquet(tmp_path / "out" / "rejections")
-    monkeypatch.setattr(decompress, "_COPIED_BYTES", 1)
+    monkeypatch.setattr(surveys, "_COPIED_BYTES", 1)
     opened = []
     open_any = splits.open_decompressed
     monkeypatch.setattr(
@@ -130,7 +130,7 @@ def test_a_packed_input_is_unpacked_once_and_read_in_the_splits_of_a_plain_one(
 
 def test_a_full_disk_is_told_where_a_packed_input_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(LOGS["logs/a.log"]))
-    monkeypatch.setattr(decompress, "_COPIED_BYTES", 1)
+    monkeypatch.setattr(surveys, "_COPIED_BYTES", 1)
     with Path("/dev/full").open("wb", buffering=0) as full:
         monkeypatch.setattr(UnnamedFiles, "make", lambda _: full)
         with pytest.raises(OutputError, match="No space left on device") as error:

@@ -25,8 +25,8 @@ from etl.runner.hash_set import HashSet
 from etl.sources import small_inputs
 from etl.sources.records import lines
 from etl.sources.records.lines import line_text, read_lines
-from etl.sources.storage import decompress
-from etl.sources.storage.decompress import survey
+from etl.sources.storage import surveys
+from etl.sources.storage.surveys import survey
 from etl.steps.pipeline import transform
 from tests import adversary
 from tests.effort import draws, thorough
@@ -49,7 +49,7 @@ def test_the_transform_of_a_whole_is_the_concatenation_over_any_split(
 
 def test_splits_of_a_file_hold_each_line_once_with_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BATCH_BYTES", 17_501)
-    monkeypatch.setattr(decompress, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(surveys, "BLOCK_BYTES", 1 << 16)
     data = b"".join(adversary.log_lines(seed, 1_000) for seed in range(draws(2, 7))) + b"\n\n"
     (whole,) = requests_of(data, tmp_path, "combined")
     assert whole["record_no"].to_list() == list(range(1, data.count(b"\n") + 1))
@@ -121,8 +121,8 @@ def test_the_survey_counts_the_records_that_reading_finds(parts: list[bytes], sp
 def test_lines_are_numbered_alike_in_any_split(parts: list[bytes], split_bytes: int, block: int) -> None:
     data = b"".join(parts)
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(decompress, "BLOCK_BYTES", max(block, 1))
-        patch.setattr(decompress, "SAMPLE_BYTES", 8)
+        patch.setattr(surveys, "BLOCK_BYTES", max(block, 1))
+        patch.setattr(surveys, "SAMPLE_BYTES", 8)
         whole = requests_of(data, Path(folder), "jsonl")
         split = requests_of(data, Path(folder), "jsonl", max(split_bytes, block))
     same = [pl.concat(frames).select("record_no", "byte_offset", "raw") for frames in (whole, split)]

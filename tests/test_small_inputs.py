@@ -15,8 +15,8 @@ from etl.sources.formats.registry import FORMATS
 from etl.sources.planning import ReadOptions, find_format, plan_splits
 from etl.sources.small_inputs import group_small, read_together
 from etl.sources.splits import Split, read_split
-from etl.sources.storage.decompress import survey
 from etl.sources.storage.inputs import Input
+from etl.sources.storage.surveys import survey
 from etl.warehouse.load_history import list_loads
 from tests import adversary
 from tests.commands import run

@@ -23,9 +23,10 @@ from etl.sources.format import LINES, PARQUET
 from etl.sources.planning import SPLIT_BYTES, describe_times, find_format, plan_splits
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split, read_split
-from etl.sources.storage.decompress import Survey, open_decompressed, survey, survey_beginning
+from etl.sources.storage.decompress import open_decompressed
 from etl.sources.storage.inputs import Input, found_inputs, is_missing
 from etl.sources.storage.locations import is_seekable
+from etl.sources.storage.surveys import Survey, survey, survey_beginning
 
 #: Size of a sample: the beginning of an input, or windows spread over it.
 HEAD_BYTES: Final = 4 * 2**20

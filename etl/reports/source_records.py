@@ -15,9 +15,9 @@ from etl.sources.detection import Detected
 from etl.sources.formats.registry import BY_NAME
 from etl.sources.planning import SPLIT_BYTES, ReadOptions, find_format, plan_splits
 from etl.sources.splits import read_split
-from etl.sources.storage.decompress import survey
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.object_stores import SCHEMES
+from etl.sources.storage.surveys import survey
 from etl.warehouse.stores import existing_file
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from etl.errors import OutputError, UsageError
-from etl.sources.storage.decompress import Survey
 from etl.sources.storage.store_paths import Folder
+from etl.sources.storage.surveys import Survey
 
 #: Bytes on disk for each byte of postbacks, decompressed: of staged pieces, and of tables. Measured on logs of
 #: postbacks alone with random ids: 0.9 and 0.25 for a run, 0.8 and 0.5 for a load, which keeps more.

@@ -26,9 +26,9 @@ from etl.sources.planning import COMPRESSED_SPLITS, SPLIT_BYTES, ReadOptions, co
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.small_inputs import group_small
 from etl.sources.storage.checksums import has_changed
-from etl.sources.storage.decompress import Survey, survey
 from etl.sources.storage.inputs import Input, is_shared, stored_bytes
 from etl.sources.storage.store_paths import Folder
+from etl.sources.storage.surveys import Survey, survey
 from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 
 #: Inputs with fewer bytes in all are transformed in this process: starting workers would take longer.

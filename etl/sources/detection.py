@@ -38,7 +38,7 @@ from etl.sources.readers.text_lines import without_colours
 from etl.sources.readers.timestamps import DATED
 from etl.sources.record_columns import RecordColumns, exported_records, guessed_records
 from etl.sources.records.json_documents import may_hold, read_documents
-from etl.sources.storage.decompress import SAMPLE_BYTES
+from etl.sources.storage.surveys import SAMPLE_BYTES
 
 _JSON_START: Final = re.compile(rb"[\s\x1e]*(?:\[\s*(?:[\[{\"\]]|$)|\{)")
 _BOM: Final = b"\xef\xbb\xbf"

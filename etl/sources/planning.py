@@ -15,8 +15,9 @@ from etl.sources.formats.registry import BY_NAME, RETIRED
 from etl.sources.readers import parquet_tables
 from etl.sources.splits import Split, whole_record_starts
 from etl.sources.storage.checksums import CHECKED_BYTES
-from etl.sources.storage.decompress import Survey, open_decompressed
+from etl.sources.storage.decompress import open_decompressed
 from etl.sources.storage.inputs import Input
+from etl.sources.storage.surveys import Survey
 from etl.sources.time_limits import limited
 
 #: Larger splits gain no time and need more memory; see "What was tried" in `bench/README.md`.

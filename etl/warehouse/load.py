@@ -30,9 +30,10 @@ from etl.runner.stage_inputs import (
 from etl.runner.staged_parts import parts_of
 from etl.runner.surveyed_records import check_records
 from etl.runner.tasks import TaskReport
-from etl.sources.storage.decompress import digest_of_beginning, sniff
+from etl.sources.storage.decompress import sniff
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.object_stores import find_objects
+from etl.sources.storage.surveys import digest_of_beginning
 from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 from etl.warehouse import file_storage, snapshots
 from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, files_of_parts, write_part

@@ -18,7 +18,7 @@ import polars as pl
 from etl.errors import InputError
 from etl.rules.ruleset import RULES_VERSION
 from etl.runner.stage_inputs import SurveyedInput
-from etl.sources.storage.decompress import PREFIX_DIGEST_BYTES
+from etl.sources.storage.surveys import PREFIX_DIGEST_BYTES
 
 #: The actions.
 LOAD: Final = "load"

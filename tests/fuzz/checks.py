@@ -31,8 +31,8 @@ from etl.sources.records import lines
 from etl.sources.settings import make_settings
 from etl.sources.splits import Split, read_split
 from etl.sources.storage import decompress
-from etl.sources.storage.decompress import survey
 from etl.sources.storage.inputs import Input
+from etl.sources.storage.surveys import survey
 from etl.steps.pipeline import Tables, transform
 from tests import adversary, loops, twins
 from tests.fuzz.faults import cells_of, hold, hold_private, texts_of
