@@ -44,6 +44,7 @@ class Cluster:
     """An engine that runs tasks on the workers of a Spark session, classic or Connect."""
 
     knows_repeats = False
+    bundle_bytes = 64 * 2**20
 
     def __init__(self, spark: Any) -> None:
         self._spark = spark
