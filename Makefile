@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHONS ?= $(PYTHON) python3.11 python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3)
 
-.PHONY: help setup run test thorough soak fuzz sanitize lint types check docs man site bench small-files nights spark sdist \
+.PHONY: help setup run test thorough soak fuzz sanitize lint types check docs man site bench small-files nights spark spark-nightly sdist \
         uncompiled wheels release \
         licences clean
 
@@ -65,6 +65,10 @@ $(PYSPARK)/.ready: docs/examples/pyspark-constraints.txt | $(RUNTIME)
 spark: $(PYSPARK)/.ready ## Run the tests of the job on Spark itself (3 minutes); needs Java 17 or later
 	@java -version >/dev/null 2>&1 || { echo 'make spark needs Java 17 or later: no test of Spark has run.' >&2; exit 1; }
 	SPARK_MASTER='local[2,4]' $(PYSPARK)/bin/python -m pytest --noconftest -o filterwarnings= tests/on_spark.py
+
+spark-nightly: $(PYSPARK)/.ready ## Kill executors of Spark, each in another step of a run (2 minutes); needs Java 17
+	SPARK_MASTER='local-cluster[2,1,1024]' $(PYSPARK)/bin/python -m pytest --noconftest -o filterwarnings= \
+	  tests/on_spark.py -k executors
 
 # CI has 15 minutes on 2 cores for `make uncompiled`, `make check`, `make sanitize` and two minutes of `make fuzz`. The
 # legs have budgets in minutes, on 2 quiet cores. What comes must fit in.

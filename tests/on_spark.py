@@ -9,6 +9,7 @@ from __future__ import annotations
 import filecmp
 import gzip
 import os
+import signal
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import pytest
 
 import etl
 import etl.spark
+from etl.engines import spark_cluster
 from etl.engines.spark_cluster import Cluster
 from etl.errors import EtlError, InputError, UsageError
 from etl.options import RunOptions
@@ -40,6 +42,8 @@ SAMPLES = [ROOT / "sample_data" / "access.log.gz", ROOT / "sample_data" / "webho
 LINES = gzip.decompress(SAMPLES[0].read_bytes()).splitlines(keepends=True)
 MASTER = os.environ.get("SPARK_MASTER", "")
 
+spark_cluster._RECORDS_PER_PARTITION = 700  # type: ignore[misc] # so that several partitions take part
+
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
@@ -52,6 +56,8 @@ def spark() -> Iterator[Any]:
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             "spark.ui.enabled": "false",
             "spark.sql.shuffle.partitions": "3",
+            "spark.executorEnv.PYTHONPATH": str(ROOT),  # for executors that are processes of their own
+            "spark.deploy.maxExecutorRetries": "-1",
         }
         session = SparkSession.builder.master(MASTER).config(map=options).getOrCreate()
     else:
@@ -132,6 +138,17 @@ def test_samples_of_two_formats(spark: Any, tmp_path: Path, monkeypatch: pytest.
     tables = etl.spark.run(spark, inputs, tmp_path / "there", **options)
     assert difference(tmp_path / "here", tmp_path / "there") == []
     assert dict(tables.conversions.dtypes)["value"] == "decimal(38,9)"
+
+
+@pytest.mark.skipif(not MASTER, reason="tests/test_spark.py cuts a smaller one")
+def test_a_compressed_input_of_several_splits(spark: Any, tmp_path: Path) -> None:
+    """One machine keeps a decompressed copy of it, and so does the worker."""
+    log = b"".join(LINES) * (20 * 2**20 // sum(map(len, LINES)))
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(log, 0))
+    etl.run(tmp_path / "a.log.gz", tmp_path / "here")
+    etl.spark.run(spark, tmp_path / "a.log.gz", tmp_path / "there")
+    assert len(list((tmp_path / "here" / "rejections").iterdir())) > 1
+    assert difference(tmp_path / "here", tmp_path / "there") == []
 
 
 def test_an_input_without_records(spark: Any, tmp_path: Path) -> None:
@@ -222,6 +239,43 @@ def test_a_task_that_fails_or_runs_twice(
     assert difference(tmp_path / "here", tmp_path / "there") == []
     assert not (tmp_path / ".there.staging").exists()
     assert fault is done_twice or len(list(faults.iterdir())) == (len(FAILING) or 5)
+
+
+@pytest.mark.skipif(not MASTER.startswith("local-cluster"), reason="no executors to kill")
+def test_executors_that_are_killed(spark: Any, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step kills an executor once: when its first work is done, and before the result is sent."""
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    made = spark_cluster._step
+
+    def killing(name: str, *arguments: Any) -> Any:
+        step = made(name, *arguments)
+        mark = killed / (arguments[1].__name__ if name == "call_tasks" else name)
+
+        def run(batches: Any) -> Iterator[Any]:
+            for batch in step(batches):
+                kill_executor_once(mark)
+                yield batch
+
+        return run
+
+    etl.run(logs, tmp_path / "here")
+    monkeypatch.setattr(spark_cluster, "_step", killing)
+    etl.spark.run(spark, logs, tmp_path / "there")
+    assert difference(tmp_path / "here", tmp_path / "there") == []
+    assert len(list(killed.iterdir())) == 9, sorted(path.name for path in killed.iterdir())
+
+
+def kill_executor_once(mark: Path) -> None:
+    """Kills the executor of which this process is a worker, and with it its tasks and what it shuffled."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return
+    daemon = os.getppid()
+    executor = int(Path(f"/proc/{daemon}/stat").read_text().rpartition(")")[2].split()[1])
+    assert b"CoarseGrainedExecutorBackend" in Path(f"/proc/{executor}/cmdline").read_bytes()
+    os.kill(executor, signal.SIGKILL)
 
 
 def test_a_broken_input_fails_as_on_one_machine(spark: Any, logs: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import tempfile
@@ -13,7 +15,8 @@ from typing import Any
 import pytest
 
 from etl.options import RunOptions
-from etl.runner import disk_space, staged_parts
+from etl.runner import disk_space, publish, staged_parts
+from etl.runner import run as running
 from etl.runner.stage_inputs import POOL_BYTES, PROCESS_BYTES, jobs_for, run_request
 from etl.sources.storage.surveys import survey
 from etl.warehouse import file_storage
@@ -154,6 +157,55 @@ def test_a_dry_run_meets_another_writer(log: Path) -> None:
     with open_for_writing(str(log.parent / "loaded")):
         finished = run("load", log, "--into", log.parent / "loaded", "--dry-run", code=1)
     assert_refused(finished, f"locked by another run (process {os.getpid()})")
+
+
+class RefusingLibrary:
+    """A C library whose file systems cannot swap folders."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        assert name in ("renameat2", "renamex_np")
+        return lambda *_: ctypes.set_errno(self.code) or -1
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_that_cannot_swap_folders(code: int, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New tables need no swap; old ones are refused before the work, and stay."""
+    out = log.parent / "out"
+    out.mkdir()
+    monkeypatch.setattr(publish.ctypes, "CDLL", lambda *_, **__: RefusingLibrary(code))
+    monkeypatch.setattr("etl.engines.local_pool._call_glibc", lambda *_: None)
+    run("run", log, "--out", out, "-q")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    monkeypatch.setattr(running, "survey_inputs", None)  # nothing is read
+    finished = run("run", log, "--out", out, code=1)
+    assert_refused(finished, f"{out} is on a file system that cannot swap two folders", "Remove the old tables first")
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert sorted(path.name for path in log.parent.iterdir()) == ["a.log", "out"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_that_cannot_lock_files(code: int, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(publish.fcntl, "flock", refuse)
+    finished = run("run", log, "--out", log.parent / "out", code=1)
+    assert_refused(
+        finished, f"{log.parent} is on a file system that cannot lock files", "Name another --out, on a disk"
+    )
+    assert sorted(log.parent.iterdir()) == [log]
+    finished = run("load", log, "--into", log.parent / "loaded", code=1)
+    assert_refused(finished, "cannot lock files", "Name another warehouse")
+
+
+def test_a_place_where_a_disk_is_mounted(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (log.parent / "out").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda _: True)
+    finished = run("run", log, "--out", log.parent / "out", "--dry-run", code=2)
+    assert_refused(finished, "is where a disk is mounted", "Name a folder in it")
 
 
 def test_a_summary_that_cannot_be_written_leaves_no_file_behind(log: Path) -> None:

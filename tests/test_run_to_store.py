@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,25 @@ def test_of_two_runs_at_once_one_is_published(bucket: str, monkeypatch: pytest.M
     found = objects(out)
     assert len({name.partition("/")[0] for name in found}) == 2
     assert json.loads(found["_postback_etl.json"])["conversions"] == written["conversions"]
+
+
+def test_a_run_deletes_what_runs_left_a_week_before_it(bucket: str) -> None:
+    """A run that began before the manifest was put can publish no more. A reader may read former tables for a week."""
+    out = f"{bucket}/swept"
+    store = open_store(bucket)
+    times = {"old": datetime.now(UTC) - timedelta(days=8), "late": datetime.now(UTC) - timedelta(days=6)}
+    runs = {name: f"run-{time:%Y%m%dT%H%M%SZ}-0123abcd" for name, time in times.items()}
+    kept = {f"{runs['late']}/a", f"_staging/{runs['late']}/a", "run-2020/a", "run-of-mine/a", "a/run-notes"}
+    for path in kept | {f"{runs['old']}/items/a", f"_staging/{runs['old']}/a", f"_staging/{runs['old']}/b"}:
+        obstore.put(store, f"swept/{path}", b"left")
+    before = set(objects(out))
+    obstore.put(store, "swept/_postback_etl.json", b"{}")
+    run("run", SAMPLES[0].with_name("missing.log"), "--out", out, code=1)
+    assert set(objects(out)) == before | {"_postback_etl.json"}, "nothing was published"
+    etl.run(SAMPLES[1], out, **OPTIONS)
+    manifest = json.loads(objects(out)["_postback_etl.json"])
+    published = {name for names in manifest["files"].values() for name in names}
+    assert set(objects(out)) == kept | published | {"_postback_etl.json"}
 
 
 def test_what_others_wrote_is_not_replaced(bucket: str) -> None:

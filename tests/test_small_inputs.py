@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from etl.sources import small_inputs
+from etl.sources.bundles import bundled
 from etl.sources.formats.registry import FORMATS
 from etl.sources.planning import ReadOptions, find_format, plan_splits
 from etl.sources.small_inputs import group_small, read_together
@@ -72,6 +73,24 @@ def test_small_neighbours_stand_together_as_far_as_they_fit(tmp_path: Path, monk
     (split,) = splits_of(tmp_path, {"a.log": b"{}\n" * 10})
     splits = [split._replace(end=size) for size in (40, 60, 50, 1, 100, 99, 99)]
     assert [[one.end for one in group] for group in group_small(splits)] == [[40, 60, 50], [1], [100], [99], [99]]
+
+
+def test_neighbours_are_bundled_by_their_bytes_and_number(tmp_path: Path) -> None:
+    (split,) = splits_of(tmp_path, {"a.log": b"{}\n" * 10})
+    mib = 2**20
+
+    def sizes(*splits: Split, bundles: int = 1) -> list[int]:
+        return list(map(len, bundled([(split,) for split in splits], lambda splits: splits, 64 * mib, bundles)))
+
+    assert bundled("abc", lambda _: (split,), 0) == [["a"], ["b"], ["c"]]
+    assert sizes() == []
+    assert sizes(*[split] * 100) == [63, 37]  # opening an input costs as much as a mebibyte
+    plain = [split._replace(start=i * 16 * mib, end=(i + 1) * 16 * mib) for i in range(8)]
+    assert sizes(*plain) == [3, 3, 2]
+    packed = [split._replace(codec="gzip", source_digest="b", start=part.start, end=part.end) for part in plain]
+    assert sizes(split, *packed, split) == [1, 8, 1]
+    assert sizes(split, *packed, split, bundles=2) == [1, 4, 4, 1]
+    assert sizes(split, *packed, split, bundles=4) == [1, 3, 3, 2, 1]
 
 
 def test_tables_manifest_and_warnings_are_those_of_each_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import os
 import pickle
 import subprocess
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,11 +27,12 @@ from etl.engines.spark_worker import HASHES, LOSERS, PLACE, SUSPECTED
 from etl.errors import AccountingError, UsageError
 from etl.options import RunOptions
 from etl.runner import run as running
-from etl.runner import tasks
+from etl.runner import stage_inputs, tasks
 from etl.runner.engine import Engine, Settled, TaskContext
 from etl.runner.pieces import Piece
 from etl.runner.stage_inputs import run_request
-from etl.sources import small_inputs
+from etl.sources import bundles, small_inputs
+from etl.sources.storage import surveys
 from tests import adversary
 from tests.case_files import FOLDER
 from tests.commands import assert_refused, run
@@ -42,6 +46,7 @@ class TinyBatches:
     """Does here what `Cluster` asks of Spark, on batches of a few rows; polars counts, sorts and groups."""
 
     knows_repeats = False
+    bundle_bytes = 64 * 2**20
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -128,6 +133,30 @@ def test_duplicates_are_found_a_few_rows_at_a_time(
     assert summary["rejections"]["by_reason"]["duplicate_transaction"] > 30
     run_with(TinyBatches(batch_rows), tmp_path / "in", tmp_path / "there", **options)
     assert published(tmp_path / "there") == published(tmp_path / "here")
+
+
+def test_compressed_inputs_are_cut_as_on_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine keeps decompressed copies; a worker makes one for all splits of a bundle."""
+    monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 60)
+    monkeypatch.setattr(running, "ROWS_PER_PIECE", 60)
+    monkeypatch.setattr(stage_inputs, "SPLIT_BYTES", 30_000)
+    monkeypatch.setattr(surveys, "_COPIED_BYTES", 0)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    lines = gzip.decompress((ROOT / "sample_data" / "access.log.gz").read_bytes()).splitlines(keepends=True)
+    log = [b"".join(lines[i : i + 200]) for i in (0, 100, 250)]
+    (folder / "a.log.gz").write_bytes(gzip.compress(log[0]))
+    (folder / "b.log.bz2").write_bytes(bz2.compress(log[1]))
+    with zipfile.ZipFile(folder / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("c.log", log[2])
+    etl.run(folder, tmp_path / "here", min_matched=0.0)
+    opened: list[str] = []
+    open_split = bundles.open_split
+    monkeypatch.setattr(bundles, "open_split", lambda split: opened.append(split.source) or open_split(split))
+    run_with(TinyBatches(200), folder, tmp_path / "there", min_matched=0.0)
+    assert published(tmp_path / "there") == published(tmp_path / "here")
+    assert len(set(opened)) == 3
+    assert len(opened) <= 6  # once for the records of each, once for its duplicates
 
 
 def test_rows_in_another_order_are_refused() -> None:

@@ -58,6 +58,7 @@ class Inline:
     """An engine that runs tasks in this process, one after another."""
 
     knows_repeats = True
+    bundle_bytes = 0
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter

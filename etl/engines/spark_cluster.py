@@ -34,7 +34,10 @@ _PIECES_PER_CHUNK: Final = 16
 #: Partitions of a step, at most: each costs Spark some 30 ms.
 _MOST_PARTITIONS: Final = 2_000
 
-#: Chunks of tasks a job, about: each partition receives all of them.
+#: Records whose keys a partition of `settle` holds. By itself Spark takes 200 partitions, however many keys there are.
+_RECORDS_PER_PARTITION: Final = 2**20
+
+#: Most bytes of a job's chunks of tasks: each partition receives all of them.
 _JOB_BYTES: Final = 16 * 2**20
 
 _SHOWN: Final = 300
@@ -44,6 +47,7 @@ class Cluster:
     """An engine that runs tasks on the workers of a Spark session, classic or Connect."""
 
     knows_repeats = False
+    bundle_bytes = 64 * 2**20
 
     def __init__(self, spark: Any) -> None:
         self._spark = spark
@@ -80,15 +84,18 @@ class Cluster:
 
         self._describe("settle")
         chunks = _chunks(pieces, max(_PIECES_PER_CHUNK, len(pieces) // _MOST_PARTITIONS))
+        partitions = min(1 + sum(piece.records for piece in pieces) // _RECORDS_PER_PARTITION, _MOST_PARTITIONS)
         hashes = self._numbers(len(chunks)).mapInArrow(_step("read_hashes", stage, chunks), ddl(HASHES))
         times = F.count(F.lit(1)).over(Window.partitionBy("key_hash"))
-        repeated = hashes.withColumn("times", times).where("times > 1").select("key_hash", "chunk")
-        by_chunk = _ordered(repeated.repartition(len(chunks), "chunk"), ["chunk"], ["key_hash"])
+        counted = hashes.repartition(partitions, "key_hash").withColumn("times", times)
+        repeated = counted.where("times > 1").select("key_hash", "chunk")
+        by_chunk = _ordered(repeated, len(chunks), ["chunk"], ["key_hash"])
         suspects = by_chunk.mapInArrow(_step("read_suspects", stage, chunks), ddl(SUSPECTED))
         key = ["key_hash", "account_id", "integration", "event", "transaction_key"]
         order = [F.col("received_at").asc_nulls_last(), "source_digest", "record_no"]
-        losers = _ordered(suspects, key, order).mapInArrow(_step("find_losers", ruleset.dedup_window), ddl(LOSERS))
-        by_piece = _ordered(losers, ["task", "number"], ["conversion_id"])
+        by_key = _ordered(suspects, partitions, key, order)
+        losers = by_key.mapInArrow(_step("find_losers", ruleset.dedup_window), ddl(LOSERS))
+        by_piece = _ordered(losers, partitions, ["task", "number"], ["conversion_id"])
         missed: dict[int, list[int]] = {}
         rows = self._collect(by_piece.mapInArrow(_step("stage_losers", stage), ddl(SETTLED)))
         for task, number in sorted((row["task"], row["number"]) for row in rows):
@@ -119,15 +126,17 @@ class Cluster:
             raise failure_of(error) from error
 
 
-def _ordered(frame: Any, group: list[str], order: list[Any]) -> Any:
-    """Returns the rows of each group one after another, in an order, with their `PLACE`.
+def _ordered(frame: Any, partitions: int, group: list[str], order: list[Any]) -> Any:
+    """Returns the rows of each group one after another, in an order, with their `PLACE`, in so many partitions.
 
     The place is not for its own sake: a window has to sort, where a server may leave out a sort that nothing asks for.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F  # noqa: N812 - its usual name
 
-    return frame.withColumn(PLACE, F.row_number().over(Window.partitionBy(*group).orderBy(*order)))
+    return frame.repartition(partitions, *group).withColumn(
+        PLACE, F.row_number().over(Window.partitionBy(*group).orderBy(*order))
+    )
 
 
 def _step(name: str, *arguments: Any) -> Callable[[spark_worker.Batches], spark_worker.Batches]:
@@ -153,17 +162,10 @@ def _chunks(items: Sequence[Any], size: int) -> list[bytes]:
 
 def _jobs_of(tasks: list[tuple[Any, ...]]) -> Iterator[tuple[list[bytes], int]]:
     """Yields chunks of tasks for one job after another, and the number of tasks in them."""
-    chunks: list[bytes] = []
-    count = size = 0
-    for i, chunk in enumerate(_chunks(tasks, TASKS_PER_CHUNK)):
-        if chunks and size + len(chunk) > _JOB_BYTES:
-            yield chunks, count
-            chunks, count, size = [], 0, 0
-        chunks.append(chunk)
-        count += min(TASKS_PER_CHUNK, len(tasks) - i * TASKS_PER_CHUNK)
-        size += len(chunk)
-    if chunks:
-        yield chunks, count
+    chunks = _chunks(tasks, TASKS_PER_CHUNK)
+    size = max(1, _JOB_BYTES // max(map(len, chunks), default=1))
+    for i in range(0, len(chunks), size):
+        yield chunks[i : i + size], min(size * TASKS_PER_CHUNK, len(tasks) - i * TASKS_PER_CHUNK)
 
 
 def failure_of(error: Exception) -> EtlError:

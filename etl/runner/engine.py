@@ -57,10 +57,17 @@ class Engine(Protocol):
     Attributes:
         knows_repeats: Whether a task can ask which keys came before. If so, conversions that probably repeat an earlier
             one are held back with their raw records; else those are read again once the duplicates are known.
+        bundle_bytes: Splits are handed over in bundles of about so many bytes, as a task costs time itself. 0: each
+            task alone.
     """
 
     @property
     def knows_repeats(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def bundle_bytes(self) -> int:
         """See above."""
         ...
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
@@ -27,6 +27,9 @@ from etl.runner.partitions import foreign_files
 from etl.schema import TABLES
 
 MANIFEST: Final = "_postback_etl.json"
+
+#: What file systems say that cannot swap folders, or cannot lock files.
+_UNSUPPORTED: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 class Stage(NamedTuple):
@@ -67,7 +70,7 @@ class Stage(NamedTuple):
             for path in [*self.new.rglob("*"), self.new]:
                 sync(path)
             self.check(self.out)
-            if self.out.exists():
+            if _is_swapped(self.out):
                 _swap_folders(self.new, self.out)
             else:
                 self.new.rename(self.out)
@@ -90,6 +93,10 @@ def check_destination(out: Path) -> None:
     hint = "Name a folder that does not exist, is empty, or holds an earlier run's tables."
     if not out.is_dir() or out.is_symlink():
         raise UsageError(f"--out {str(out)!r} is not a folder.", hint)
+    if out.is_mount():
+        raise UsageError(
+            f"--out {str(out)!r} is where a disk is mounted, and cannot be replaced.", "Name a folder in it."
+        )
     entries = sorted(entry.name for entry in out.iterdir())
     if not entries:
         return
@@ -119,7 +126,8 @@ def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iter
 
     Raises:
         UsageError: The destination holds files that this tool did not write.
-        OutputError: Another run holds the lock, or the folder cannot be created.
+        OutputError: Another run holds the lock, the folder cannot be created, or the tables that lie there cannot be
+            replaced.
     """
     check(out)
     folder = staging_of(out)
@@ -128,7 +136,28 @@ def staged(out: Path, check: Callable[[Path], None] = check_destination) -> Iter
         for leftover in folder.iterdir():
             shutil.rmtree(leftover, ignore_errors=True)  # the lock is no folder and stays
         stage.pieces.mkdir(parents=True)
+        if _is_swapped(out):
+            _check_swap(stage.folder, out)
         yield stage
+
+
+def _is_swapped(out: Path) -> bool:
+    """Whether a destination is swapped. Else a rename puts the tables where nothing is, or an empty folder."""
+    return out.exists() and any(out.iterdir())
+
+
+def _check_swap(folder: Path, out: Path) -> None:
+    """Checks before the work that the destination can be replaced after it.
+
+    Raises:
+        OutputError: It is on a file system that cannot swap folders.
+    """
+    probes = folder / "left", folder / "right"
+    for probe in probes:
+        probe.mkdir()
+    _exchange(*probes, out)
+    for probe in probes:
+        probe.rmdir()
 
 
 @contextmanager
@@ -179,6 +208,16 @@ def _acquire_lock(folder: Path, option: str, *, is_kept: bool = True) -> int:
         is_current = path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino
     except BlockingIOError:
         is_current = False
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in _UNSUPPORTED:
+            raise
+        with suppress(OSError):
+            path.unlink()
+            folder.rmdir()
+        raise OutputError(
+            f"{folder.parent} is on a file system that cannot lock files.", f"Name another {option}, on a disk."
+        ) from error
     if not is_current:
         holder = os.pread(descriptor, 20, 0).decode() or "unknown"
         os.close(descriptor)
@@ -207,6 +246,16 @@ _RENAME_SWAP: Final = 2
 
 def _swap_folders(left: Path, right: Path) -> None:
     """Swaps two folders in one system call, so that readers see one of them at any moment."""
+    _exchange(left, right, right)
+
+
+def _exchange(left: Path, right: Path, out: Path) -> None:
+    """Calls the system.
+
+    Raises:
+        OSError: The folders cannot be swapped.
+        OutputError: The file system of the destination cannot swap folders.
+    """
     library = ctypes.CDLL(None, use_errno=True)
     names = os.fsencode(left), os.fsencode(right)
     if sys.platform == "darwin":
@@ -215,9 +264,9 @@ def _swap_folders(left: Path, right: Path) -> None:
         failed = library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
     if failed:
         code = ctypes.get_errno()
-        if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        if code in _UNSUPPORTED:
             raise OutputError(
-                f"{right} is on a file system that cannot swap two folders in one step.",
+                f"{out} is on a file system that cannot swap two folders in one step.",
                 "Remove the old tables first, or name a new --out.",
             )
         raise OSError(code, os.strerror(code))

@@ -2,14 +2,18 @@
 
 Stores cannot swap folders. So each run writes into a folder of its own, and publishes by one put of the manifest, which
 fails if another run has put one meanwhile. Readers take the files that the manifest lists, and never see half a run.
+
+A run that has published deletes the folders of runs that began a week before it, or earlier: what killed runs left, and
+former tables. No run at work loses a file that it could still publish, since it began before this manifest was put.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -22,6 +26,11 @@ from etl.schema import TABLES
 from etl.sources.storage.store_paths import StorePath
 
 _STAGING: Final = "_staging"
+
+#: How long the folders of earlier runs stay, for their readers.
+_KEPT: Final = timedelta(days=7)
+
+_RUN: Final = re.compile(r"run-\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
 @dataclass
@@ -87,14 +96,30 @@ def staged_in_store(out: StorePath) -> Iterator[StoreStage]:
             f"--out {str(out)!r} holds {foreign[0].name!r}, which this tool did not write.",
             "Name a folder that is empty or holds an earlier run's tables.",
         )
-    stage = StoreStage(out, f"run-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}", tag)
+    began = datetime.now(UTC)
+    stage = StoreStage(out, f"{_prefix(began)}-{uuid4().hex[:8]}", tag)
     try:
         yield stage
     finally:
         with suppress(OSError):
             stage.pieces.delete_files()
-            if not stage.is_published:
+            if stage.is_published:
+                _delete_older(out, _prefix(began - _KEPT))
+            else:
                 stage.new.delete_files()
+
+
+def _prefix(began: datetime) -> str:
+    """Returns how the names of runs begin that began at a time; later ones come later."""
+    return f"run-{began:%Y%m%dT%H%M%SZ}"
+
+
+def _delete_older(out: StorePath, first: str) -> None:
+    """Deletes the folders of runs whose names come before a name."""
+    for place in (out, out / _STAGING):
+        for folder in place.folders():
+            if _RUN.fullmatch(folder.name) and folder.name < first:
+                folder.delete_files()
 
 
 def _is_own(path: str) -> bool:

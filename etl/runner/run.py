@@ -41,6 +41,7 @@ from etl.runner.staged_parts import count_written, parts_of, write_part
 from etl.runner.surveyed_records import check_records, records_of
 from etl.runner.tasks import ROWS_PER_PIECE, Task, TaskReport, stage_missed_raws
 from etl.schema import TABLES
+from etl.sources.bundles import bundled
 from etl.sources.planning import describe_times
 from etl.sources.storage.inputs import FoundInputs, Input, found_inputs, stored_bytes
 from etl.sources.storage.store_paths import Folder, StorePath
@@ -128,12 +129,14 @@ def _write_tables(
     tasks, reports = done
     staged_pieces = [piece for report in reports for piece in report.pieces]
     pieces, missed = engine.settle(staged_pieces, stage, request.ruleset)
-    list(engine.map(stage_missed_raws, [(tasks[number], numbers) for number, numbers in missed.items()]))
+    bundles = bundled([tasks[number] for number in missed], lambda task: task.splits, engine.bundle_bytes)
+    calls = [(bundle, {task.number: missed[task.number] for task in bundle}) for bundle in bundles]
+    list(engine.map(stage_missed_raws, calls))
     make_folders(new)
     parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
-    calls = [(part, stage, new, number, request.partition_by) for number, part in enumerate(parts)]
+    written = [(part, stage, new, number, request.partition_by) for number, part in enumerate(parts)]
     tally = Tally()
-    for part in engine.map(write_part, calls):
+    for part in engine.map(write_part, written):
         tally += part
     return tally
 

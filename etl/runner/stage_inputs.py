@@ -21,6 +21,7 @@ from etl.runner.partitions import PartitionBy
 from etl.runner.tasks import Task, TaskReport, count_splits, peak_memory_bytes, transform_splits
 from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.runner.unmatched_inputs import refuse_unmatched
+from etl.sources.bundles import bundled
 from etl.sources.detection import Detected
 from etl.sources.planning import COMPRESSED_SPLITS, SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
 from etl.sources.settings import make_settings, with_collect_path
@@ -29,7 +30,7 @@ from etl.sources.storage.checksums import has_changed
 from etl.sources.storage.inputs import Input, is_shared, stored_bytes
 from etl.sources.storage.store_paths import Folder
 from etl.sources.storage.surveys import Survey, survey
-from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
+from etl.sources.storage.unnamed_files import Copies, CopiesElsewhere, UnnamedFiles
 
 #: Inputs with fewer bytes in all are transformed in this process: starting workers would take longer.
 POOL_BYTES: Final = 48 * 2**20
@@ -214,9 +215,9 @@ def survey_inputs(
     """
     total = stored_bytes(inputs)
     progress.begin("surveying", total)
-    if total > COPIED_BYTES or not engine.knows_repeats:  # an engine on other machines, which would not see the copies
-        copies = None
-    calls = [(item, request.reading, SPLIT_BYTES, copies and copies.of(item.source)) for item in inputs]
+    kept = [copies.of(item.source) if copies and total <= COPIED_BYTES else None for item in inputs]
+    shown = [one and (one if engine.knows_repeats else CopiesElsewhere()) for one in kept]
+    calls = [(item, request.reading, SPLIT_BYTES, copy) for item, copy in zip(inputs, shown, strict=True)]
     surveys = list(engine.map(_survey_input, calls, threads=request.jobs))
     surveyed: list[SurveyedInput] = []
     seen: dict[str, str] = {}
@@ -230,7 +231,11 @@ def survey_inputs(
 
 
 def _survey_input(
-    context: TaskContext, item: Input, reading: ReadOptions, split_bytes: int, copies: UnnamedFiles | None
+    context: TaskContext,
+    item: Input,
+    reading: ReadOptions,
+    split_bytes: int,
+    copies: UnnamedFiles | CopiesElsewhere | None,
 ) -> tuple[Survey, FoundFormat | None]:
     """Surveys an input. Another machine looks for its format too, as the samples are too large to travel.
 
@@ -327,7 +332,8 @@ def transform_inputs(
     _need_disk(read, request, progress, stage)
     progress.begin("reading", sum(_bytes_to_read(plan.survey) for plan in read))
     work = count_splits if stage.is_rehearsal else transform_splits
-    reports = list(engine.map(work, [(task,) for task in tasks]))
+    bundles = bundled(tasks, lambda task: task.splits, engine.bundle_bytes, few)
+    reports = [report for some in engine.map(work, [(bundle,) for bundle in bundles]) for report in some]
     is_detected = request.reading.format == "auto" and not request.reading.log_format
     refuse_unmatched(tasks, reports, request.min_matched, is_detected=is_detected)
     return tasks, reports

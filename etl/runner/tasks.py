@@ -1,8 +1,8 @@
 """The functions that workers run. Their arguments are plain data, so any process that reaches the files can run them.
 
-`transform_splits` runs for every split, or for several small inputs together. Once the duplicates are known,
-`stage_missed_raws` runs for each task with duplicates that were not held back. `staged_parts.write_part` runs last, for
-each part of the published tables.
+`transform_splits` runs for every bundle of tasks: a split each, or several small inputs together. Once the duplicates
+are known, `stage_missed_raws` runs for the tasks with duplicates that were not held back. `staged_parts.write_part`
+runs last, for each part of the published tables.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from etl.runner.engine import TaskContext
 from etl.runner.parquet import write_stream
 from etl.runner.pieces import STAGED, Piece, missed_raws_path
 from etl.schema import KEYS
+from etl.sources.bundles import decompressed_once
 from etl.sources.small_inputs import read_together
 from etl.sources.splits import Split, read_raws, read_split
 from etl.sources.storage.store_paths import Folder
@@ -111,12 +112,18 @@ class TaskReport(NamedTuple):
     peak_memory_bytes: int
 
 
-def transform_splits(context: TaskContext, task: Task) -> TaskReport:
-    """Reads and transforms the splits of a task, and stages their tables in pieces.
+def transform_splits(context: TaskContext, tasks: list[Task]) -> list[TaskReport]:
+    """Reads and transforms the splits of tasks, and stages their tables in pieces.
 
     Raises:
         InputError: An input cannot be read to the end of its split.
     """
+    with decompressed_once([task.splits for task in tasks]) as opened:
+        return [_transform(context, task._replace(splits=splits)) for task, splits in zip(tasks, opened, strict=True)]
+
+
+def _transform(context: TaskContext, task: Task) -> TaskReport:
+    """Reads and transforms the splits of a task, and stages their tables in pieces."""
     found = {split.source_digest: InputReport() for split in task.splits}
     batches: list[tuple[Tables, pl.DataFrame]] = []
     pieces: list[Piece] = []
@@ -141,17 +148,21 @@ def transform_splits(context: TaskContext, task: Task) -> TaskReport:
     return TaskReport(pieces, found, peak_memory_bytes())
 
 
-def count_splits(context: TaskContext, task: Task) -> TaskReport:
-    """Reads the splits of a task and counts their records; nothing is transformed, and nothing staged.
+def count_splits(context: TaskContext, tasks: list[Task]) -> list[TaskReport]:
+    """Reads the splits of tasks and counts their records; nothing is transformed, and nothing staged.
 
     Raises:
         InputError: An input cannot be read to the end of its split.
     """
-    found = {split.source_digest: InputReport() for split in task.splits}
-    for requests, size in _batches(task.splits):
-        _count_records(requests, found)
-        context.meter(size, requests.height)
-    return TaskReport([], found, peak_memory_bytes())
+    reports = []
+    with decompressed_once([task.splits for task in tasks]) as opened:
+        for splits in opened:
+            found = {split.source_digest: InputReport() for split in splits}
+            for requests, size in _batches(splits):
+                _count_records(requests, found)
+                context.meter(size, requests.height)
+            reports.append(TaskReport([], found, peak_memory_bytes()))
+    return reports
 
 
 def _batches(splits: tuple[Split, ...]) -> Iterator[tuple[pl.DataFrame, int]]:
@@ -197,13 +208,20 @@ def _count_records(requests: pl.DataFrame, found: dict[str, InputReport]) -> Non
             found[digest].unmatched += Unmatched(0, 0, [tuple(first)])
 
 
-def stage_missed_raws(_context: TaskContext, task: Task, numbers: list[int]) -> None:
+def stage_missed_raws(_context: TaskContext, tasks: list[Task], numbers: dict[int, list[int]]) -> None:
     """Reads the raw records of duplicates that were not held back again, redacts and stages them.
 
     Args:
-        task: The task of their splits.
-        numbers: The numbers of its pieces beside which the table `missed` is staged.
+        tasks: The tasks of their splits.
+        numbers: By the number of a task, the numbers of its pieces beside which the table `missed` is staged.
     """
+    with decompressed_once([task.splits for task in tasks]) as opened:
+        for task, splits in zip(tasks, opened, strict=True):
+            _stage_missed_raws(task._replace(splits=splits), numbers[task.number])
+
+
+def _stage_missed_raws(task: Task, numbers: list[int]) -> None:
+    """Stages the raw records of duplicates of a task."""
     missed = pl.concat(Piece(task.number, number, 0).read(task.stage, "missed") for number in numbers)
     by_input = missed.partition_by("source_digest", as_dict=True)
     raws = [

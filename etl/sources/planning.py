@@ -123,7 +123,7 @@ def plan_splits(
         compressed_splits: Most splits of a compressed input. Each reads it from its beginning.
     """
     place, codec = (surveyed.copy, "plain") if surveyed.copy else (item.path, surveyed.codec)
-    every = 1 if codec == "plain" else -(-len(surveyed.starts) // compressed_splits)
+    every = 1 if surveyed.is_copied or codec == "plain" else -(-len(surveyed.starts) // compressed_splits)
     columns = found.columns or reading.settings.columns
     whole = Split(
         item.source,

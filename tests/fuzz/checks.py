@@ -30,7 +30,7 @@ from etl.sources.planning import ReadOptions, count_surveyed, find_format, plan_
 from etl.sources.records import lines
 from etl.sources.settings import make_settings
 from etl.sources.splits import Split, read_split
-from etl.sources.storage import decompress
+from etl.sources.storage import surveys
 from etl.sources.storage.inputs import Input
 from etl.sources.storage.surveys import survey
 from etl.steps.pipeline import Tables, transform
@@ -108,7 +108,7 @@ def _difference(left: pl.DataFrame, right: pl.DataFrame) -> str:
 @contextmanager
 def _small() -> Iterator[None]:
     """Has batches and blocks small, so that a small input has many."""
-    with mock.patch.object(lines, "BATCH_BYTES", _SMALL), mock.patch.object(decompress, "BLOCK_BYTES", _SMALL):
+    with mock.patch.object(lines, "BATCH_BYTES", _SMALL), mock.patch.object(surveys, "BLOCK_BYTES", _SMALL):
         yield
 
 

@@ -67,6 +67,12 @@ class StorePath(NamedTuple):
             listed = import_obstore().list(open_store(self.store), self.path or None)
             return sorted(self._replace(path=meta["path"]) for batch in listed for meta in batch)
 
+    def folders(self) -> list[StorePath]:
+        """Lists the folders in a folder."""
+        with _as_os_errors():
+            listed = import_obstore().list_with_delimiter(open_store(self.store), self.path or None)
+            return [self._replace(path=path) for path in listed["common_prefixes"]]
+
     def delete_files(self) -> None:
         """Deletes the files of a folder and of the folders in it."""
         files = self.files()

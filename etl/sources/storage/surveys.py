@@ -14,7 +14,7 @@ from etl.sources.storage.checksums import BlockSums, SurveyedBytes
 from etl.sources.storage.decompress import is_tar, open_decompressed, sniff, unreadable
 from etl.sources.storage.line_ends import ReturnCounter, has_return_ends, plain_sample
 from etl.sources.storage.locations import Identity, Location, identity_of, is_seekable, size_of
-from etl.sources.storage.unnamed_files import UnnamedFiles, path_of
+from etl.sources.storage.unnamed_files import CopiesElsewhere, UnnamedFiles, path_of
 
 BLOCK_BYTES: Final = 4 * 2**20
 SAMPLE_BYTES: Final = 64 * 2**10
@@ -48,6 +48,7 @@ class Survey(NamedTuple):
         lines: Number of lines.
         checked: The checksums of the decompressed bytes; None if they were not read whole.
         copy: The decompressed bytes in a file of this machine, if they were copied.
+        is_copied: Whether they were copied, or those who read the input copy them: it is cut as its copy is.
     """
 
     codec: str
@@ -62,13 +63,14 @@ class Survey(NamedTuple):
     lines: int = 0
     checked: SurveyedBytes | None = None
     copy: Path | None = None
+    is_copied: bool = False
 
 
 def survey(
     location: Location,
     label: str,
     split_bytes: int,
-    copies: UnnamedFiles | None = None,
+    copies: UnnamedFiles | CopiesElsewhere | None = None,
     advance: Callable[[int], None] = lambda size: None,
 ) -> Survey:
     """Reads an input once, in bounded memory, and returns its digest, sizes, split points and samples.
@@ -88,9 +90,9 @@ def survey(
     codec = _codec(location, label)
     identity = _identity(location, label)
     stored = size_of(location)
-    is_packed = codec != "plain" or not is_seekable(location)
-    copy = copies.make() if copies and is_packed and stored >= _COPIED_BYTES else None
-    can_split = bool(copy) or (codec in _FAST_CODECS and is_seekable(location))
+    is_copied = copies is not None and is_packed(codec, location) and stored >= _COPIED_BYTES
+    copy = copies.make() if copies and is_copied else None
+    can_split = is_copied or (codec in _FAST_CODECS and is_seekable(location))
     digest, size, lines = hashlib.sha256(), 0, 0
     head, later = b"", list[bytes]()
     starts, first_lines = [0], [1]
@@ -129,7 +131,12 @@ def survey(
     copied = path_of(copy) if copy else None
     checked = SurveyedBytes(identity_of(copied) if copied else identity, size, 0, sums.finish())
     whole = codec, digest.hexdigest(), stored, size, tuple(starts), numbers, samples, ladder
-    return Survey(*whole, has_returns, lines, checked, copied)
+    return Survey(*whole, has_returns, lines, checked, copied, is_copied)
+
+
+def is_packed(codec: str, location: Location) -> bool:
+    """Whether reading from the middle of an input takes reading it from its beginning."""
+    return codec != "plain" or not is_seekable(location)
 
 
 def _write(copy: IO[bytes] | None, block: bytes, label: str) -> None:

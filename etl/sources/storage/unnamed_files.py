@@ -31,6 +31,13 @@ class UnnamedFiles(ExitStack):
         return self.enter_context(tempfile.TemporaryFile(dir=self._folder))
 
 
+class CopiesElsewhere:
+    """Stands for files on other machines: those who read an input there copy it themselves."""
+
+    def make(self) -> None:
+        """Makes no file here."""
+
+
 class Copies(NamedTuple):
     """Where the decompressed bytes of inputs are kept, but not of those whose names are known already."""
 
