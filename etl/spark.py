@@ -23,7 +23,9 @@ from etl.reports.display import Summary
 from etl.runner.engine import Engine, Meter
 from etl.runner.published_tables import published_files
 from etl.runner.run import run_job
+from etl.runner.stage_inputs import RunRequest
 from etl.schema import TABLES
+from etl.warehouse.load import load as load_into
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -56,14 +58,38 @@ def run(spark: SparkSession, inputs: Inputs, out: str | Path, **options: Any) ->
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
+    request = _request(spark, inputs, options, out if "://" in str(out) else Path(out).absolute())
+    summary = Summary(run_job(request))
+    frames = (spark.read.parquet(*map(str, published_files(request.out, table.name))) for table in TABLES)
+    return SparkTables(summary, *frames)
+
+
+def load(spark: SparkSession, inputs: Inputs, into: str | Path, *, reload: bool = False, **options: Any) -> Summary:
+    """Loads logs and dumps into a warehouse on the workers of a session, each once, as `etl.load` does.
+
+    The workers write the new rows. This process compares the keys of these with the keys that lie in the warehouse.
+
+    Args:
+        spark: The session, classic or Connect; it stays open.
+        inputs: Files, folders, globs or addresses that all workers see under the same names.
+        into: The warehouse: a folder that all workers see, or an address of an object store.
+        reload: Known inputs are read again, by the present rules.
+        **options: As for `etl.load`, but `jobs`.
+
+    Raises:
+        EtlError: The load failed; the warehouse is as it was.
+    """
+    return Summary(load_into(_request(spark, inputs, options), str(into), is_reload=reload))
+
+
+def _request(spark: SparkSession, inputs: Inputs, options: dict[str, Any], out: str | Path = "") -> RunRequest:
+    """Returns the request of the same work on a session that stays open."""
 
     @contextmanager
-    def session(_jobs: int, _meter: Meter) -> Iterator[Engine]:
+    def opened(_jobs: int, _meter: Meter) -> Iterator[Engine]:
         yield Cluster(spark)
 
     known = [one.name for one in fields(RunOptions) if one.name != "jobs"]
-    request = make_request(inputs, options, known, out if "://" in str(out) else Path(out).absolute())
+    request = make_request(inputs, options, known, out)
     check_inputs(request.inputs)
-    summary = Summary(run_job(replace(request, open_engine=session, jobs=1)))
-    frames = (spark.read.parquet(*map(str, published_files(request.out, table.name))) for table in TABLES)
-    return SparkTables(summary, *frames)
+    return replace(request, open_engine=opened, jobs=1, is_remote=True)

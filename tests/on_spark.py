@@ -35,6 +35,7 @@ from etl.runner.run import run_job
 from etl.runner.stage_inputs import RunRequest, run_request
 from etl.schema import TABLES
 from etl.sources.storage.store_paths import folder_of
+from etl.warehouse.snapshots import open_for_reading, scan_pinned
 from etl.warehouse.stores import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -169,6 +170,23 @@ def test_inputs_stage_and_tables_in_a_store(spark: Any, logs: Path, tmp_path: Pa
     assert summary["conversions"] == tables[0].collect().height
     for table, rows in zip(TABLES, tables, strict=True):
         assert rows.collect().equals(pl.read_parquet(tmp_path / "here" / table.name))
+
+
+@pytest.mark.parametrize("place", ["folder", "store"])
+def test_a_warehouse_is_loaded(place: str, spark: Any, logs: Path, tmp_path: Path) -> None:
+    if place == "store" and "S3_BUCKET" not in os.environ:
+        pytest.skip("no server of S3's protocol")
+    into = str(tmp_path / "there") if place == "folder" else f"{os.environ['S3_BUCKET']}/warehouse"
+    for name in ("a.log", "*"):
+        etl.load(logs / name, tmp_path / "here")
+        etl.spark.load(spark, logs / name, into)
+    there, here = (open_for_reading(str(one)) for one in (into, tmp_path / "here"))
+    for table in ("conversions", "items", "passthroughs", "rejections", "keys"):
+        order = ["rejection_id"] if table == "rejections" else ["conversion_id"]
+        order += {"items": ["position"], "passthroughs": ["name"]}.get(table, [])
+        rows = [scan_pinned(one, table).sort(order).collect() for one in (there, here)]
+        assert rows[0].height
+        assert rows[0].equals(rows[1])
 
 
 # --- faults ------------------------------------------------------------------------------------------------------

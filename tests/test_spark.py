@@ -30,13 +30,17 @@ from etl.runner import run as running
 from etl.runner import stage_inputs, tasks
 from etl.runner.engine import Engine, Settled, TaskContext
 from etl.runner.pieces import Piece
-from etl.runner.stage_inputs import run_request
+from etl.runner.stage_inputs import RunRequest, run_request
 from etl.sources import bundles, small_inputs
 from etl.sources.storage import surveys
+from etl.sources.storage.store_paths import folder_of
+from etl.warehouse.load import load
+from etl.warehouse.snapshots import open_for_reading, scan_pinned
 from tests import adversary
 from tests.case_files import FOLDER
 from tests.commands import assert_refused, run
 from tests.effort import draws
+from tests.warehouses import tables
 
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venv-spark" / "bin" / "python"
@@ -99,12 +103,16 @@ def published(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run_with(engine: Engine, inputs: Path, out: Path, **options: Any) -> dict[str, Any]:
+def request_on(engine: Engine, inputs: Path, out: Path, **options: Any) -> RunRequest:
     @contextmanager
     def opened(_jobs: int, _meter: object) -> Iterator[Engine]:
         yield engine
 
-    return running.run_job(run_request([str(inputs)], out, RunOptions(**options), opened))
+    return replace(run_request([str(inputs)], out, RunOptions(**options), opened), is_remote=True)
+
+
+def run_with(engine: Engine, inputs: Path, out: Path, **options: Any) -> dict[str, Any]:
+    return running.run_job(request_on(engine, inputs, out, **options))
 
 
 def write_cases(folder: Path) -> None:
@@ -159,6 +167,34 @@ def test_compressed_inputs_are_cut_as_on_one_machine(tmp_path: Path, monkeypatch
     assert len(opened) <= 6  # once for the records of each, once for its duplicates
 
 
+@pytest.mark.parametrize("kind", ["folder", "store"])
+def test_workers_load_a_warehouse_as_this_machine_does(
+    kind: str, tmp_path: Path, make_bucket: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "ROWS_PER_PIECE", 400)
+    into = str(tmp_path / "there") if kind == "folder" else f"{make_bucket('loads')}/house"
+    lines = gzip.decompress((ROOT / "sample_data" / "access.log.gz").read_bytes()).splitlines(keepends=True)
+    (tmp_path / "in").mkdir()
+    for name, some in {"a": lines[:900], "b": lines[600:1500], "a again": lines[:1000]}.items():
+        (tmp_path / "in" / f"{name}.log").write_bytes(b"".join(some))
+        here = etl.load(tmp_path / "in", tmp_path / "here")
+        there = load(request_on(TinyBatches(100), tmp_path / "in", tmp_path), into)
+        own = ("run_id", "warehouse", "peak_memory_bytes", "seconds")
+        assert {**there, **dict.fromkeys(own)} == {**here, **dict.fromkeys(own)}
+        assert stored_tables(into) == stored_tables(str(tmp_path / "here"))
+    assert here["demoted"] + here["rejections_by_reason"]["duplicate_transaction"] > 0
+    if kind == "folder":
+        assert not list((tmp_path / "there" / ".staging").glob("*/"))
+    else:
+        assert not [str(file) for file in folder_of(into).files() if ".staging" in str(file)]  # type: ignore[union-attr]
+
+
+def stored_tables(warehouse: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the four tables, and those of the keys."""
+    keys = scan_pinned(open_for_reading(warehouse), "keys").sort("conversion_id").collect().to_dicts()
+    return {**tables(warehouse), "keys": keys}
+
+
 def test_rows_in_another_order_are_refused() -> None:
     rows = pl.DataFrame({"task": [1, 1, 2], "number": [0, 0, 0], PLACE: [1, 2, 1]})
     schema = pl.Schema({"task": pl.Int64, "number": pl.Int64})
@@ -184,8 +220,12 @@ def test_what_spark_cannot_do_is_refused(tmp_path: Path) -> None:
     places = ("--spark-master", "local[2]", "--spark-remote", "sc://localhost")
     assert_refused(run(*command, tmp_path / "a.log", *places, code=2), "name two places")
     assert_refused(run(*command, tmp_path / "a.log", code=2), "needs pyspark", "pip install")
-    loaded = run("load", tmp_path / "a.log", "--into", tmp_path / "warehouse", "--engine", "spark", code=2)
-    assert_refused(loaded, "a warehouse is written by one machine")
+    (tmp_path / "01.log").touch()
+    for command in ("load", "backfill --from 2024-05-01 --to 2024-05-01"):
+        name, *days = command.split()
+        inputs = tmp_path / "a.log" if not days else tmp_path / "{date:%d}.log"
+        loaded = run(name, inputs, *days, "--into", tmp_path / "warehouse", "--engine", "spark", code=None)
+        assert b"needs pyspark" in loaded.stderr + loaded.stdout
 
 
 @pytest.mark.parametrize("address", ["sc://127.0.0.1:1", "localhost:15002", "sc://localhost:text"])

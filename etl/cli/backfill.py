@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from etl.cli import messages, options, terminal
+from etl.cli import engines, messages, options, terminal
 from etl.cli.expectation import Expect, Expectation, ExpectFail
 from etl.cli.load import Into
 from etl.errors import plural
@@ -52,7 +52,9 @@ def backfill(
     max_unread: options.MaxUnread = "0",
     expect: Expect = None,
     expect_fail: ExpectFail = False,
-    engine: options.OwnEngine = "local",
+    engine: engines.Engine = engines.EngineName.LOCAL,
+    spark_master: engines.SparkMaster = None,
+    spark_remote: engines.SparkRemote = None,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
@@ -71,7 +73,10 @@ def backfill(
     from etl.warehouse.backfill import days_between, fill_template
     from etl.warehouse.load import load
 
-    with watched("backfill", into, Telling(not messages.MODE.is_json, metrics, openlineage)) as watch:
+    with (
+        watched("backfill", into, Telling(not messages.MODE.is_json, metrics, openlineage)) as watch,
+        engines.working_on(engine, spark_master, spark_remote) as on_engine,
+    ):
         zone = _zone(day_zone)
         began = options.read_day("--from", first)
         days = days_between(began, options.read_day("--to", last) if last else datetime.now(zone).date() - _ONE_DAY)
@@ -86,7 +91,7 @@ def backfill(
         messages.warn_if_slow()
 
         def load_day(argument: str) -> dict[str, Any]:
-            request = typed.request([argument], Path())
+            request = on_engine(typed.request([argument], Path()))
             with _signals_restored(), watch.at_work() as progress:
                 watch.outcome = report = load(request, into, is_reload=reload, progress=progress)
             watch.outcome = None  # the report of all days is not complete yet

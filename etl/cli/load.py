@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl.cli import messages, options, terminal
+from etl.cli import engines, messages, options, terminal
 from etl.cli.expectation import Expect, Expectation, ExpectFail
 from etl.cli.summary import balance
 from etl.errors import plural
@@ -30,7 +30,9 @@ def load(
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON; - is standard output.")
     ] = None,
-    engine: options.OwnEngine = "local",
+    engine: engines.Engine = engines.EngineName.LOCAL,
+    spark_master: engines.SparkMaster = None,
+    spark_remote: engines.SparkRemote = None,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
@@ -42,11 +44,14 @@ def load(
     from etl.cli.summary import write_summary
     from etl.warehouse.load import load as load_into
 
-    with watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch:
+    with (
+        watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch,
+        engines.working_on(engine, spark_master, spark_remote) as on_engine,
+    ):
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
         expectation = Expectation.of(expect, is_required=expect_fail)
-        request = typed.request(inputs, Path())
+        request = on_engine(typed.request(inputs, Path()))
         with watch.at_work() as progress:
             watch.outcome = report = load_into(request, into, is_reload=reload, is_dry_run=dry_run, progress=progress)
         is_too_little = expectation.check(into, report)

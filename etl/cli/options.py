@@ -66,21 +66,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs."
 Events = Annotated[
     EventsMode, typer.Option("--events", help="Standard error for people, or a JSON object a line for programs.")
 ]
-
-
-def _refuse_spark(engine: str) -> str:
-    """Refuses another engine for a command that writes a warehouse."""
-    from etl.errors import UsageError
-
-    if engine != "local":
-        raise UsageError(
-            f"--engine {engine!r} is for `run`: a warehouse is written by one machine.",
-            "Run on Spark into a folder of tables, or load the inputs into the warehouse here.",
-        )
-    return engine
-
-
-OwnEngine = Annotated[str, typer.Option("--engine", hidden=True, callback=_refuse_spark)]
 Metrics = Annotated[
     Path | None, typer.Option("--metrics", metavar="FILE", help="Write metrics of this run for Prometheus.")
 ]

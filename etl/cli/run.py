@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from etl.cli import options
-
-if TYPE_CHECKING:
-    from etl.runner.stage_inputs import RunRequest
-
-
-class EngineName(enum.StrEnum):
-    """Where a run works."""
-
-    LOCAL = "local"
-    SPARK = "spark"
-
-
-_SparkMaster = Annotated[
-    str | None, typer.Option(metavar="URL", help="Where Spark runs, such as local[4]; else as spark-submit says.")
-]
-_SparkRemote = Annotated[
-    str | None, typer.Option(metavar="URL", help="Server that speaks Spark Connect, such as sc://localhost:15002.")
-]
+from etl.cli import engines, options
 
 
 class PartitionMode(enum.StrEnum):
@@ -54,9 +35,9 @@ def run(
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
-    engine: Annotated[EngineName, typer.Option(help="Where to work: on this machine, or on Spark.")] = EngineName.LOCAL,
-    spark_master: _SparkMaster = None,
-    spark_remote: _SparkRemote = None,
+    engine: engines.Engine = engines.EngineName.LOCAL,
+    spark_master: engines.SparkMaster = None,
+    spark_remote: engines.SparkRemote = None,
     metrics: options.Metrics = None,
     openlineage: options.OpenLineage = None,
     events: options.Events = options.EventsMode.TEXT,
@@ -72,16 +53,17 @@ def run(
     from etl.sources.storage.store_paths import folder_of
 
     target = str(folder_of(out))
-    with watched("run", target, Telling(quiet, metrics, openlineage, dry_run)) as watch:
+    with (
+        watched("run", target, Telling(quiet, metrics, openlineage, dry_run)) as watch,
+        engines.working_on(engine, spark_master, spark_remote) as on_engine,
+    ):
         limit = options.read_limit(max_rejected)
         options.read_limit(max_unread, "--max-unread")
         if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
             raise UsageError(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
             )
-        request = replace(typed.request(inputs, out), partition_by=partition_by.value)
-        if engine == EngineName.SPARK or spark_master or spark_remote:
-            request = _on_spark(request, spark_master, spark_remote)
+        request = on_engine(replace(typed.request(inputs, out), partition_by=partition_by.value))
         with watch.at_work() as progress:
             watch.outcome = outcome = (rehearse_run if dry_run else run_job)(request, progress)
         options.warn_of_memory(outcome, request.max_memory)
@@ -95,18 +77,3 @@ def run(
         if limit and rejected > limit(judged):
             options.refuse_rejected(rejected, max_rejected, "The tables are published.")
         options.refuse_unread(outcome["inputs"], max_unread or "0", "The tables are published.")
-
-
-def _on_spark(request: RunRequest, master: str | None, remote: str | None) -> RunRequest:
-    """Returns the request of the same run on Spark.
-
-    Raises:
-        UsageError: An input cannot be read there, or two places are named.
-    """
-    from etl.engines.spark_sessions import check_inputs, spark_session
-    from etl.errors import UsageError
-
-    if master and remote:
-        raise UsageError("--spark-master and --spark-remote name two places.", "Name one.")
-    check_inputs(request.inputs)
-    return replace(request, open_engine=partial(spark_session, master=master, remote=remote), jobs=1)

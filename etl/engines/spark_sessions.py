@@ -9,12 +9,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from etl.engines.spark_cluster import Cluster, failure_of
 from etl.errors import EtlError, UsageError
-from etl.runner.engine import Engine, Meter
+from etl.runner.engine import Engine, Meter, OpenEngine
 from etl.sources.storage.inputs import STANDARD_INPUT, is_shared
 
 _CONNECT_PORT: Final = 15002
@@ -52,14 +52,30 @@ def _check_server(remote: str) -> None:
 
 
 @contextmanager
-def spark_session(
-    _jobs: int, _meter: Meter, *, master: str | None = None, remote: str | None = None
-) -> Iterator[Engine]:
-    """Opens an engine on a session of Spark, which ends with the context.
+def spark_session(master: str | None, remote: str | None) -> Iterator[OpenEngine]:
+    """Yields what opens an engine on a session of Spark: one session, from its first use to the end of the context.
 
     Args:
         master: Where a classic session runs, such as `local[4]`; by default where `spark-submit` says.
         remote: The address of a server that speaks Spark Connect, such as `sc://localhost:15002`.
+    """
+    sessions: list[Any] = []
+
+    @contextmanager
+    def opened(_jobs: int, _meter: Meter) -> Iterator[Engine]:
+        if not sessions:
+            sessions.append(_started(master, remote))
+        yield Cluster(sessions[0])
+
+    try:
+        yield opened
+    finally:
+        for spark in sessions:
+            spark.stop()
+
+
+def _started(master: str | None, remote: str | None) -> Any:
+    """Starts a session of Spark.
 
     Raises:
         UsageError: pyspark is not installed, or there is no such server.
@@ -86,7 +102,4 @@ def spark_session(
     except Exception as error:
         failed = failure_of(error)
         raise EtlError(failed.problem, "Check --spark-master or --spark-remote, or use spark-submit.") from error
-    try:
-        yield Cluster(spark)
-    finally:
-        spark.stop()
+    return spark

@@ -24,6 +24,7 @@ from etl.runner.unmatched_inputs import refuse_unmatched
 from etl.sources.bundles import bundled
 from etl.sources.detection import Detected
 from etl.sources.planning import COMPRESSED_SPLITS, SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
+from etl.sources.reread import is_table
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.small_inputs import group_small
 from etl.sources.storage.checksums import has_changed
@@ -59,6 +60,7 @@ class RunRequest:
         partition_by: Folders within the folder of each table.
         tmp: Folder of temporary files; None: beside the destination, and where the system keeps them.
         max_memory: Bytes of memory to use; fewer processes work if they would need more. None: no limit.
+        is_remote: Whether other machines run the tasks, which see shared storage alone.
     """
 
     inputs: tuple[str, ...]
@@ -73,6 +75,7 @@ class RunRequest:
     partition_by: PartitionBy = "none"
     tmp: Path | None = None
     max_memory: int | None = None
+    is_remote: bool = False
 
     def under(self, ruleset: Ruleset) -> RunRequest:
         """Returns this request under other rules: the readers know then its collect path and how it reads arrays."""
@@ -137,7 +140,7 @@ class SurveyedInput(NamedTuple):
 
     Attributes:
         input: The input.
-        survey: Its survey. Another machine keeps the samples.
+        survey: Its survey. Another machine keeps the samples, but the first sample of a table.
         same_as: An earlier input with the same bytes.
         found: What another machine found in the samples.
     """
@@ -254,7 +257,9 @@ def _survey_input(
         raise ChangedInputError.of(item.source)
     if not context.is_remote:
         return found, None
-    return found._replace(samples=()), _find_format(item, found, reading)
+    found_format = _find_format(item, found, reading)
+    has_header = isinstance(found_format, tuple) and is_table(found_format[0])
+    return found._replace(samples=found.samples[:has_header]), found_format
 
 
 def _find_format(item: Input, surveyed: Survey, reading: ReadOptions) -> FoundFormat:

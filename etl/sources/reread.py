@@ -72,6 +72,11 @@ class Origin(NamedTuple):
         return start_layout_reader(self.outermost, self.settings)(header)
 
 
+def is_table(found: Detected) -> bool:
+    """Whether the first record of an input says what the others hold."""
+    return outermost_row(found.row, found.carriers).family == "table"
+
+
 def describe_origin(found: Detected, reading: ReadOptions, head: bytes) -> dict[str, Any]:
     """Describes how an input was read, as plain data for JSON.
 
@@ -165,7 +170,7 @@ def _batch(texts: list[bytes]) -> Batch:
 def _header(found: Detected, settings: Settings, head: bytes) -> str | None:
     """Returns the header record of a table; None if the input is not a table or its beginning has no header."""
     row = outermost_row(found.row, found.carriers)
-    if row.family != "table" or has_numbered_columns(settings):
+    if not is_table(found) or has_numbered_columns(settings):
         return None
     read = start_reader(row, settings)
     part = StreamPart(found.framing, 0, len(head), max(len(head), 1), delimiter=DELIMITERS[row.name])

@@ -12,13 +12,15 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 from etl.errors import OutputError, UsageError
 from etl.runner.publish import lock_folder, sync
 from etl.sources.storage.object_stores import SCHEMES, error_reason, import_obstore, open_store, refuse_credentials
+from etl.sources.storage.store_paths import Folder, StorePath
 
 SNAPSHOT: Final = "snapshot.json"
 _STAGING: Final = ".staging"
@@ -90,8 +92,12 @@ def staging_of(place: Place) -> Path:
 
 
 @contextmanager
-def staging(place: Place) -> Iterator[Path]:
-    """Opens a local folder for prepared files, locked by this process; so two writers on a machine exclude each other.
+def staging(place: Place, *, is_remote: bool = False) -> Iterator[Folder]:
+    """Opens a folder for prepared files, while this process holds the lock of writers on this machine.
+
+    Args:
+        place: The warehouse.
+        is_remote: Whether other machines prepare files, too: for a warehouse in a store, they do so in the store.
 
     Raises:
         OutputError: Another command holds the lock.
@@ -101,7 +107,15 @@ def staging(place: Place) -> Iterator[Path]:
         for leftover in folder.iterdir():
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
-        yield folder
+        if place.folder or not is_remote:
+            yield folder
+            return
+        shared = StorePath(place.store, f"{place.path}{_STAGING}/{uuid4().hex}")
+        try:
+            yield shared
+        finally:
+            with suppress(OSError):
+                shared.delete_files()
 
 
 def read_file(place: Place, name: str) -> StoredFile | None:
@@ -177,14 +191,16 @@ def sync_file(place: Place, name: str) -> None:
         raise _storage_error(place, "written", error) from error
 
 
-def publish(place: Place, staged: Path, name: str) -> None:
-    """Moves a prepared file into the warehouse, under a name that no file has.
+def publish(place: Place, staged: Folder, name: str) -> None:
+    """Moves a prepared file, of this machine or of the place, into the warehouse, under a name that no file has.
 
     Raises:
         OutputError: The disk is full, or the place cannot be written.
     """
     try:
-        if place.folder:
+        if isinstance(staged, StorePath):
+            import_obstore().rename(open_store(place.store), staged.path, place.path + name)
+        elif place.folder:
             target = place.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             sync(staged)

@@ -12,9 +12,10 @@ import polars as pl
 
 from etl.privacy.erasure import erase
 from etl.runner.counts import Tally
-from etl.runner.parquet import write_table
+from etl.runner.parquet import read_table, write_table
 from etl.runner.pieces import Piece
 from etl.schema import ITEMS, PASSTHROUGHS
+from etl.sources.storage.store_paths import Folder
 from etl.steps.rejections import reject_duplicates
 from etl.warehouse.delta import Addition, path_of
 from etl.warehouse.load_duplicates import as_stored
@@ -34,6 +35,9 @@ DETAILS: Final = (ITEMS, PASSTHROUGHS)
 
 #: Name of the file with the ids of records that `forget-person` has emptied: they stay empty.
 EMPTIED: Final = "emptied.parquet"
+
+#: The staged duplicates among new rows.
+NEW_DUPLICATES: Final = "duplicates.parquet"
 
 #: Records a part, about: a part becomes one file of each table and day.
 RECORDS_PER_PART: Final = 100_000
@@ -75,16 +79,16 @@ class WrittenPart(NamedTuple):
     tally: Tally
 
 
-def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> WrittenPart:
+def write_part(pieces: list[Piece], stage: Folder, out: Folder, name: str) -> WrittenPart:
     """Writes the files of each table from staged pieces; duplicates go to `rejections` and `withheld`.
 
     Args:
         pieces: In the order of (source_digest, record_no).
-        stage: The staging folder, with `duplicates.parquet`, rows of `deduplication.DUPLICATES`; it may hold EMPTIED.
+        stage: The staging folder, with NEW_DUPLICATES, rows of `deduplication.DUPLICATES`; it may hold EMPTIED.
         out: The folder of the new files.
         name: The files' names begin with it.
     """
-    duplicates = pl.read_parquet(stage / "duplicates.parquet")
+    duplicates = read_table(stage / NEW_DUPLICATES)
     counts: list[dict[str, InputCounts]] = []
     judged: list[dict[str, pl.DataFrame]] = []
     for piece in pieces:
@@ -94,7 +98,7 @@ def write_part(pieces: list[Piece], stage: Path, out: Path, name: str) -> Writte
         judged.append(_without_duplicates(rows, duplicates))
     whole = {table: pl.concat(rows[table] for rows in judged) for table in judged[0]}
     if (stage / EMPTIED).exists():
-        whole = _emptied(whole, pl.read_parquet(stage / EMPTIED)["id"])
+        whole = _emptied(whole, read_table(stage / EMPTIED)["id"])
     files = {table: write_rows(BY_NAME[table], rows, out, name) for table, rows in whole.items()}
     return WrittenPart(files, _merged(counts), Tally.of({table: whole[table] for table in PUBLIC}))
 
@@ -129,7 +133,7 @@ def _merged(counts: Iterable[dict[str, InputCounts]]) -> dict[str, InputCounts]:
     return merged
 
 
-def write_rows(stored: StoredTable, rows: pl.DataFrame, out: Path, name: str) -> list[Addition]:
+def write_rows(stored: StoredTable, rows: pl.DataFrame, out: Folder, name: str) -> list[Addition]:
     """Writes rows as one file for each day, in the order of their keys.
 
     Args:
@@ -142,16 +146,18 @@ def write_rows(stored: StoredTable, rows: pl.DataFrame, out: Path, name: str) ->
     return [_write(stored, day, out, f"{name}-{number:04d}") for number, day in enumerate(days) if day.height]
 
 
-def _write(stored: StoredTable, rows: pl.DataFrame, out: Path, name: str) -> Addition:
+def _write(stored: StoredTable, rows: pl.DataFrame, out: Folder, name: str) -> Addition:
     """Writes rows of one day as one file."""
     ordered = rows.sort(stored.key, maintain_order=True)
     day = ordered[RECEIVED_DATE.name][0] if stored.is_dated else None
     path = path_of(stored, day, f"{name}.parquet")
     target = out / stored.folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(target, Path):
+        target.parent.mkdir(parents=True, exist_ok=True)
     write_table(ordered.select(stored.table.schema.names()), target)
+    size = target.stat().st_size if isinstance(target, Path) else target.size()
     keys = ordered[stored.key]
-    return Addition(path, ordered.height, target.stat().st_size, day, keys[0], keys[-1])
+    return Addition(path, ordered.height, size, day, keys[0], keys[-1])
 
 
 def withheld_rows(conversions: pl.DataFrame, details: dict[str, pl.DataFrame]) -> pl.DataFrame:

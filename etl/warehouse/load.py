@@ -11,6 +11,7 @@ import polars as pl
 from etl.errors import EtlError, UsageError
 from etl.runner.disk_space import pieces_in, temporary_files_in
 from etl.runner.engine import Engine, TaskContext
+from etl.runner.parquet import write_table
 from etl.runner.quiet_inputs import unread_names, warn_of_inputs, warn_of_passed_over, warn_of_unknown
 from etl.runner.rehearsal import rehearse_reading
 from etl.runner.stage_inputs import (
@@ -33,10 +34,11 @@ from etl.runner.tasks import TaskReport
 from etl.sources.storage.decompress import sniff
 from etl.sources.storage.inputs import Input, found_inputs
 from etl.sources.storage.object_stores import find_objects
+from etl.sources.storage.store_paths import Folder
 from etl.sources.storage.surveys import digest_of_beginning
 from etl.sources.storage.unnamed_files import Copies, UnnamedFiles
 from etl.warehouse import file_storage, snapshots
-from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, files_of_parts, write_part
+from etl.warehouse.file_writer import NEW_DUPLICATES, RECORDS_PER_PART, WrittenPart, files_of_parts, write_part
 from etl.warehouse.load_decisions import (
     RELOAD,
     SKIP,
@@ -85,8 +87,8 @@ def load(
             decisions, disk = _rehearse(inputs, request, into, progress, is_reload=is_reload)
             return report_of(into, decisions) | more | disk
         with (
-            snapshots.open_for_writing(into) as warehouse,
-            UnnamedFiles(request.tmp or warehouse.folder("copies")) as files,
+            snapshots.open_for_writing(into, is_remote=request.is_remote) as warehouse,
+            UnnamedFiles(request.tmp or _on_disk(warehouse.folder("copies"))) as files,
         ):
             known = warehouse.scan("loads").collect()
             skipped = frozenset() if is_reload else frozenset(known["names"].explode())
@@ -95,6 +97,10 @@ def load(
             plans, decisions = _plan_decided(decisions, request)
             done = _carry_out((plans, decisions), request, warehouse, known, progress)
             return with_unread(report_of(into, decisions) | more | done)
+
+
+def _on_disk(folder: Folder) -> Path | None:
+    return folder if isinstance(folder, Path) else None
 
 
 def _rehearse(
@@ -222,7 +228,7 @@ def _read_inputs(
         progress.begin("writing", 0)
         staged = StagedPieces([piece for report in reports for piece in report.pieces], folder)
         duplicates = duplicate_changes(warehouse, staged, removed, dedup_settings(request.ruleset))
-        duplicates.new.write_parquet(folder / "duplicates.parquet")
+        write_table(duplicates.new, folder / NEW_DUPLICATES)
         emptied = stage_emptied(warehouse, read, folder)
         parts = _write_parts(engine, reports, folder, warehouse.folder("new"), run.run_id)
     entries = new_entries(run, read, plans.planned, reports, parts).update(emptied, on="digest")
@@ -231,7 +237,7 @@ def _read_inputs(
     return LoadedRows(entries, parts, duplicates, peak_memory(jobs, reports), surveyed)
 
 
-def _write_parts(engine: Engine, reports: list[TaskReport], stage: Path, out: Path, run: str) -> list[WrittenPart]:
+def _write_parts(engine: Engine, reports: list[TaskReport], stage: Folder, out: Folder, run: str) -> list[WrittenPart]:
     """Writes the files of new rows, as tasks of an engine."""
     parts = parts_of([piece for report in reports for piece in report.pieces], RECORDS_PER_PART)
     calls = [(pieces, stage, out, f"{run}-{number:05d}") for number, pieces in enumerate(parts)]

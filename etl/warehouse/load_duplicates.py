@@ -16,6 +16,7 @@ import polars as pl
 from etl.errors import UsageError
 from etl.rules.ruleset import Ruleset
 from etl.runner.pieces import Piece
+from etl.sources.storage.store_paths import Folder
 from etl.steps.address_columns import hide_in_columns
 from etl.steps.deduplication import DUPLICATES, find_duplicates, repeated_hashes
 from etl.warehouse.snapshots import Warehouse
@@ -47,7 +48,7 @@ class StagedPieces(NamedTuple):
     """Pieces of new rows, and the folder in which they are staged."""
 
     pieces: list[Piece]
-    folder: Path
+    folder: Folder
 
 
 NOTHING_STAGED: Final = StagedPieces([], Path())

@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -15,10 +14,12 @@ import polars as pl
 from etl.errors import AccountingError, UsageError
 from etl.privacy.addresses import hide_text
 from etl.rules.ruleset import RULES_VERSION
+from etl.runner.parquet import write_table
 from etl.runner.stage_inputs import PlannedInput, RunRequest
 from etl.runner.surveyed_records import records_of
 from etl.runner.tasks import TaskReport
 from etl.sources.reread import describe_origin, origin_json
+from etl.sources.storage.store_paths import Folder
 from etl.warehouse.file_writer import EMPTIED, InputCounts, WrittenPart, counts_of_parts
 from etl.warehouse.load_decisions import Decision
 from etl.warehouse.snapshots import Warehouse, open_for_reading
@@ -132,7 +133,7 @@ def new_entries(
 
 def _reading(plan: PlannedInput, request: RunRequest) -> str:
     """Returns the settings by which the kept records of an input can be read and judged again, as JSON."""
-    origin = describe_origin(plan.detected, request.reading, plan.survey.samples[0])
+    origin = describe_origin(plan.detected, request.reading, b"".join(plan.survey.samples[:1]))
     options = {name: getattr(request.options, name) for name in ("default_currency", "account", "integration", "pii")}
     return origin_json({**origin, "header": hide_text(origin["header"], request.options.pii), "options": options})
 
@@ -144,7 +145,7 @@ def _most_frequent(unread: Counter[str]) -> list[dict[str, Any]]:
     return [{"name": name, "count": count} for name, count in ranked[:_MOST_NAMES]]
 
 
-def stage_emptied(warehouse: Warehouse, read: list[Decision], folder: Path) -> pl.DataFrame:
+def stage_emptied(warehouse: Warehouse, read: list[Decision], folder: Folder) -> pl.DataFrame:
     """Stages the ids of records that `forget-person` has emptied in an earlier load of the inputs.
 
     Returns:
@@ -157,7 +158,7 @@ def stage_emptied(warehouse: Warehouse, read: list[Decision], folder: Path) -> p
         rows.append((decision.digest, sorted(set(of_input["emptied"].explode())) or None))
     numbers = pl.DataFrame(rows, {"digest": pl.String, "emptied": pl.List(pl.Int64)}, orient="row")
     ids = [id_of(digest, number) for digest, of_input in rows for number in of_input or ()]
-    pl.DataFrame({"id": ids}, {"id": pl.String}).write_parquet(folder / EMPTIED)
+    write_table(pl.DataFrame({"id": ids}, {"id": pl.String}), folder / EMPTIED)
     return numbers
 
 

@@ -22,14 +22,23 @@ from etl.errors import AccountingError, UsageError, choices
 from etl.options import Options
 from etl.rules.page import REJECTIONS
 from etl.rules.ruleset import Ruleset
+from etl.runner.parquet import write_table
 from etl.runner.pieces import Piece
 from etl.runner.run import value_sums
 from etl.runner.stage_inputs import SILENT, Progress, run_id
 from etl.runner.staged_parts import parts_of
 from etl.schema import SUMMABLE
 from etl.sources.reread import origin_of
+from etl.sources.storage.store_paths import Folder
 from etl.warehouse import snapshots
-from etl.warehouse.file_writer import RECORDS_PER_PART, WrittenPart, counts_of_parts, files_of_parts, write_part
+from etl.warehouse.file_writer import (
+    NEW_DUPLICATES,
+    RECORDS_PER_PART,
+    WrittenPart,
+    counts_of_parts,
+    files_of_parts,
+    write_part,
+)
 from etl.warehouse.load_duplicates import DuplicateChanges, StagedPieces, checked_dedup_settings
 from etl.warehouse.load_history import as_counts
 from etl.warehouse.rejudge import CHANGED, NOT_JUDGED, OUTCOMES, PASSED, SAME, SKIPPED, rejudge
@@ -57,7 +66,7 @@ class _Rejudged(NamedTuple):
         duplicates: The duplicates that change.
     """
 
-    folder: Path
+    folder: Folder
     pieces: list[Piece]
     counts: pl.DataFrame
     removed_keys: pl.DataFrame
@@ -112,7 +121,7 @@ def replay(
 
 
 def _rejudge_all(
-    warehouse: Warehouse, ruleset: Ruleset, reasons: Sequence[str], folder: Path, progress: Progress
+    warehouse: Warehouse, ruleset: Ruleset, reasons: Sequence[str], folder: Folder, progress: Progress
 ) -> _Rejudged:
     """Applies a ruleset to all rejections for some reasons, stages the rows that change, and finds the duplicates."""
     dedup = checked_dedup_settings(warehouse, ruleset)
@@ -135,7 +144,7 @@ def _rejudge_all(
                 pieces[-1].write(folder, name, table)
         progress.advance(size * rows.height // records, rows.height)
     duplicates = duplicate_changes(warehouse, StagedPieces(pieces, folder), frozenset(), dedup)
-    duplicates.new.write_parquet(folder / "duplicates.parquet")
+    write_table(duplicates.new, folder / NEW_DUPLICATES)
     totals = pl.concat(counts).group_by(_COUNTED).agg(pl.col("count").sum()).sort(_COUNTED, nulls_last=True)
     return _Rejudged(folder, pieces, totals, pl.concat(removed_keys), duplicates)
 

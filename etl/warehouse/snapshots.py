@@ -20,6 +20,7 @@ import polars as pl
 
 from etl.errors import OutputError, UsageError, choices
 from etl.runner.publish import check_lock
+from etl.sources.storage.store_paths import Folder
 from etl.warehouse import delta, file_storage
 from etl.warehouse.file_storage import SNAPSHOT, ConflictError, Place
 from etl.warehouse.table_layout import BY_NAME, PUBLIC, STORED_TABLES, StoredTable
@@ -69,7 +70,7 @@ class Warehouse:
     tag: str | None
     tables: dict[str, Any]
     files: dict[str, pl.DataFrame]
-    staging: Path | None = None
+    staging: Folder | None = None
 
     def scan(self, name: str, files: pl.DataFrame | None = None, path_column: str | None = None) -> pl.LazyFrame:
         """Scans a table, or some of its files, without `received_date`.
@@ -82,11 +83,13 @@ class Warehouse:
         chosen = self.files[name] if files is None else files
         return delta.scan(self.place, BY_NAME[name], chosen["path"], path_column)
 
-    def folder(self, name: str) -> Path:
+    def folder(self, name: str) -> Folder:
         """Creates a folder in the staging folder, if it does not exist, and returns its path."""
         assert self.staging  # a warehouse that is open for writing has a staging folder
-        (self.staging / name).mkdir(exist_ok=True)
-        return self.staging / name
+        folder = self.staging / name
+        if isinstance(folder, Path):
+            folder.mkdir(exist_ok=True)
+        return folder
 
 
 def is_warehouse(address: str) -> bool:
@@ -110,8 +113,12 @@ def open_for_reading(address: str) -> Warehouse:
 
 
 @contextmanager
-def open_for_writing(address: str) -> Iterator[Warehouse]:
+def open_for_writing(address: str, *, is_remote: bool = False) -> Iterator[Warehouse]:
     """Opens a warehouse for writing, in the state of its snapshot; creates the warehouse if there is none.
+
+    Args:
+        address: The warehouse.
+        is_remote: Whether other machines prepare files, too.
 
     Raises:
         OutputError: Another command holds the lock, or the warehouse cannot be written.
@@ -119,7 +126,7 @@ def open_for_writing(address: str) -> Iterator[Warehouse]:
     """
     place = file_storage.place_of(address)
     _refuse_foreign(place)
-    with file_storage.staging(place) as folder:
+    with file_storage.staging(place, is_remote=is_remote) as folder:
         snapshot, tag = _read_snapshot(place)
         if tag is None:
             for stored in STORED_TABLES:

@@ -40,6 +40,11 @@ class StorePath(NamedTuple):
             except FileNotFoundError:
                 return None
 
+    def size(self) -> int:
+        """Returns the size of the file in bytes."""
+        with _as_os_errors():
+            return int(import_obstore().head(open_store(self.store), self.path)["size"])
+
     def read_bytes(self) -> bytes:
         """Reads the file."""
         with _as_os_errors():
