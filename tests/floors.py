@@ -182,8 +182,8 @@ FLOORS: Final = (
                 "cli",
                 "the command: parse, call, print",
                 "standard_streams terminal schema rules messages configuration summary progress run_context options"
-                " engines expectation config audit explain inspect reconcile run what_if resend load backfill export"
-                " forget_person loads replay upkeep __init__",
+                " engines limits expectation config audit explain inspect reconcile run what_if resend load backfill"
+                " export forget_person loads replay upkeep __init__",
             ),
         ),
     ),

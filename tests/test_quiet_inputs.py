@@ -216,6 +216,15 @@ def test_more_unread_postbacks_than_allowed_end_with_exit_3(
     assert ("allows fewer unread postbacks" in told) is (code == 3)
 
 
+def test_unread_postbacks_of_many_inputs_are_said_of_three(tmp_path: Path) -> None:
+    for number in range(5):
+        text = LINE.format(f"click_id={number}") * 3 + UNREAD
+        (tmp_path / f"{number}.log").write_text(text, encoding="utf-8")
+    _, told = summary_of("run", tmp_path, out=tmp_path / "out" / "tables", code=3)
+    assert told.count("hold the collect path") == 3
+    assert "warning: 2 more inputs have such records.\n" in told
+
+
 def test_the_limit_counts_by_input(tmp_path: Path) -> None:
     """A long log does not make up for a short one in which nothing was read."""
     (tmp_path / "long.log").write_text(LINE.format("click_id=a") * 500, encoding="utf-8")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from etl.cli import engines, messages, options, terminal
+from etl.cli import engines, limits, messages, options, terminal
 from etl.cli.expectation import Expect, Expectation, ExpectFail
-from etl.cli.load import Into
+from etl.cli.load import LOADED, Into
 from etl.errors import plural
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def backfill(
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
     *,
     typed: options.Typed,
-    max_rejected: options.MaxRejected = None,
-    max_unread: options.MaxUnread = "0",
+    max_rejected: limits.MaxRejected = None,
+    max_unread: limits.MaxUnread = "0",
     expect: Expect = None,
     expect_fail: ExpectFail = False,
     engine: engines.Engine = engines.EngineName.LOCAL,
@@ -83,8 +83,7 @@ def backfill(
         if last and not days:
             raise UsageError(f"--to {last} is before --from {first}.", "Name a later day; --to is the last day.")
         fill_template(template, began, ZoneInfo("UTC"))
-        limit = options.read_limit(max_rejected)
-        options.read_limit(max_unread, "--max-unread")
+        allowed = limits.Limits.of(max_rejected, max_unread)
         expectation = Expectation.of(expect, is_required=expect_fail)
         typed.request([], Path())
         reports, failed, too_little = [], [], []
@@ -108,16 +107,10 @@ def backfill(
         watch.outcome = sum_reports(reports) | {"days": len(days), "days_failed": len(failed)}
         messages.say("done", **{**watch.outcome, "inputs": len(watch.outcome["inputs"])})
         if failed:
-            problem = (
-                f"{len(failed)} of {plural(len(days), 'day')} failed: {', '.join(f'{day.day}' for day in failed)}."
-            )
-            raise EtlError(problem, _way_out(failed))
+            names = ", ".join(f"{day.day}" for day in failed)
+            raise EtlError(f"{len(failed)} of {plural(len(days), 'day')} failed: {names}.", _way_out(failed))
         total = watch.outcome
-        if limit and total["rejections"] > limit(total["records"] - total["skipped"]):
-            options.refuse_rejected(
-                total["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
-            )
-        options.refuse_unread(total["inputs"], max_unread or "0", "The warehouse holds the loaded rows nevertheless.")
+        allowed.enforce(total["rejections"], total["records"] - total["skipped"], total["inputs"], LOADED)
         if any(too_little):
             raise typer.Exit(3)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from etl.cli import engines, messages, options, terminal
+from etl.cli import engines, limits, messages, options, terminal
 from etl.cli.expectation import Expect, Expectation, ExpectFail
 from etl.cli.summary import balance
 from etl.errors import plural
 
+#: What a load that exceeds a limit has done.
+LOADED: Final = "The warehouse holds the loaded rows nevertheless."
 Into = Annotated[str, typer.Option(metavar="WAREHOUSE", help="Folder or s3:// address of the warehouse.")]
 
 
@@ -23,8 +25,8 @@ def load(
     reload: Annotated[bool, typer.Option("--reload", help="Read known inputs again, by the present rules.")] = False,
     *,
     typed: options.Typed,
-    max_rejected: options.MaxRejected = None,
-    max_unread: options.MaxUnread = "0",
+    max_rejected: limits.MaxRejected = None,
+    max_unread: limits.MaxUnread = "0",
     expect: Expect = None,
     expect_fail: ExpectFail = False,
     summary: Annotated[
@@ -48,8 +50,7 @@ def load(
         watched("load", into, Telling(quiet, metrics, openlineage, dry_run)) as watch,
         engines.working_on(engine, spark_master, spark_remote) as on_engine,
     ):
-        limit = options.read_limit(max_rejected)
-        options.read_limit(max_unread, "--max-unread")
+        allowed = limits.Limits.of(max_rejected, max_unread)
         expectation = Expectation.of(expect, is_required=expect_fail)
         request = on_engine(typed.request(inputs, Path()))
         with watch.at_work() as progress:
@@ -64,11 +65,8 @@ def load(
         if summary is not None:
             write_summary(report, summary)
         _say(report, is_quiet=quiet or dry_run)
-        if limit and report["rejections"] > limit(report["records"] - report["skipped"]):
-            options.refuse_rejected(
-                report["rejections"], max_rejected, "The warehouse holds the loaded rows nevertheless."
-            )
-        options.refuse_unread(report["inputs"], max_unread or "0", "The warehouse holds the loaded rows nevertheless.")
+        judged = report["records"] - report["skipped"]
+        allowed.enforce(report["rejections"], judged, report["inputs"], LOADED)
         if is_too_little:
             raise typer.Exit(3)
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from etl.cli.messages import JSON
-from etl.errors import plural
 from etl.options import FLAGS, RunOptions, instant_of
 
 if TYPE_CHECKING:
@@ -54,11 +53,6 @@ RUN: Final = tuple(FLAGS)
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs, s3:// addresses, or -.")]
 Store = Annotated[
     str, typer.Argument(metavar="STORE", help="A folder that run or export wrote, or a folder or s3:// of a warehouse.")
-]
-MaxRejected = Annotated[str | None, typer.Option(metavar="N|P%", help="Exit 3 if more records are rejected.")]
-MaxUnread = Annotated[
-    str | None,
-    typer.Option(metavar="N|P%", help="Exit 3 if more records of an input are postbacks that nothing read."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary on the terminal.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
@@ -232,61 +226,6 @@ def read_share(text: str | None, option: str = "--min-matched") -> float | None:
     if not 0 <= share <= 1:
         raise UsageError(f"{option} {text!r} is not a share.", "Give 90% or 0.9.")
     return share
-
-
-def read_limit(text: str | None, option: str = "--max-rejected") -> Callable[[int], float] | None:
-    """Returns how many of a number of records an option allows; None if there is no limit."""
-    from etl.errors import UsageError
-
-    if text is None:
-        return None
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
-    if not match or not (match[2] or match[1].isdigit()):
-        raise UsageError(f"{option} {text!r} is neither a number nor a share.", "Give 100 or 2.5%.")
-    number = float(match[1])
-    return lambda judged: number / 100 * judged if match[2] else number
-
-
-def refuse_rejected(rejected: int, max_rejected: str | None, what: str) -> None:
-    """Warns that too many records were rejected, and ends the command with exit code 3.
-
-    Args:
-        rejected: The number of rejected records.
-        max_rejected: The limit as typed.
-        what: A sentence that says what was done nevertheless.
-    """
-    from etl.cli import messages
-
-    messages.warn(
-        f"{plural(rejected, 'record')} rejected; --max-rejected {max_rejected} allows fewer. {what}",
-        exit_code=3,
-    )
-    raise typer.Exit(3)
-
-
-def refuse_unread(inputs: list[dict[str, Any]], max_unread: str, what: str) -> None:
-    """Warns of postbacks that nothing read; ends the command with exit code 3 if an input has more than allowed.
-
-    Args:
-        inputs: The inputs of a summary or report, each with `records` and `unread_postbacks`.
-        max_unread: The limit for each input, as typed.
-        what: A sentence that says what was done nevertheless.
-
-    Source: rules 1.3d.
-    """
-    from etl.cli import messages
-
-    limit = read_limit(max_unread, "--max-unread")
-    unread = [item for item in inputs if item.get("unread_postbacks")]
-    is_refused = any(limit and item["unread_postbacks"] > limit(item["records"]) for item in unread)
-    for item in unread:
-        messages.warn(
-            f"{item['path']}: {item['unread_postbacks']:,} of {item['records']:,} records hold the collect path, but"
-            " no request was read from them; their rejections say what would read them."
-        )
-    if is_refused:
-        messages.warn(f"--max-unread {max_unread} allows fewer unread postbacks. {what}", exit_code=3)
-        raise typer.Exit(3)
 
 
 def warn_of_memory(outcome: dict[str, Any], max_memory: int | None) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from etl.cli import engines, options
+from etl.cli import engines, limits, options
 
 
 class PartitionMode(enum.StrEnum):
@@ -30,8 +30,8 @@ def run(
     partition_by: Annotated[
         PartitionMode, typer.Option("--partition-by", help="Folders for each day or month of received_at.")
     ] = PartitionMode.NONE,
-    max_rejected: options.MaxRejected = None,
-    max_unread: options.MaxUnread = "1%",
+    max_rejected: limits.MaxRejected = None,
+    max_unread: limits.MaxUnread = "1%",
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the summary as JSON; - is standard output.")
     ] = None,
@@ -57,8 +57,7 @@ def run(
         watched("run", target, Telling(quiet, metrics, openlineage, dry_run)) as watch,
         engines.working_on(engine, spark_master, spark_remote) as on_engine,
     ):
-        limit = options.read_limit(max_rejected)
-        options.read_limit(max_unread, "--max-unread")
+        allowed = limits.Limits.of(max_rejected, max_unread)
         if summary is not None and str(summary) != "-" and not summary.absolute().parent.is_dir():
             raise UsageError(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
@@ -74,6 +73,4 @@ def run(
             return
         say_summary(outcome, target, request.options.default_currency, is_quiet=quiet)
         rejected, judged = outcome["rejections"]["total"], outcome["records"] - outcome["skipped"]["total"]
-        if limit and rejected > limit(judged):
-            options.refuse_rejected(rejected, max_rejected, "The tables are published.")
-        options.refuse_unread(outcome["inputs"], max_unread or "0", "The tables are published.")
+        allowed.enforce(rejected, judged, outcome["inputs"], "The tables are published.")
