@@ -72,6 +72,7 @@ def run(
     unknown: Unknown | None = None,
     min_matched: float | None = None,
     partition_by: str = "none",
+    records_per_file: int | None = None,
     tmp: str | Path | None = None,
     max_memory: int | None = None,
     **options: Any,
@@ -95,6 +96,7 @@ def run(
             is named, `skip` for one that is found in a folder.
         min_matched: Least share of an input's records that must be in its format, from 0 to 1.
         partition_by: `day` or `month`: each table has a folder for each day or month of received_at.
+        records_per_file: Records whose rows share a file of each table, instead of 50,000: fewer files of many records.
         tmp: Folder of temporary files.
         max_memory: Bytes of memory to use, at least 500 MiB: fewer processes work if they would need more.
         **options: Fields of `Options`: default_currency, account, integration, pii, since, until, statuses.
@@ -105,9 +107,22 @@ def run(
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
-    given = _given(locals(), "inputs", "out", "partition_by")
-    request = make_request(inputs, given, _names(RunOptions), out)
-    return Summary(run_job(replace(request, partition_by=check_partition_by(partition_by))))
+    given = _given(locals(), "inputs", "out", "partition_by", "records_per_file")
+    request = laid_out(make_request(inputs, given, _names(RunOptions), out), partition_by, records_per_file)
+    return Summary(run_job(request))
+
+
+def laid_out(request: RunRequest, partition_by: str = "none", records_per_file: int | None = None) -> RunRequest:
+    """Returns a request whose files are laid out so.
+
+    Raises:
+        UsageError: There are no such partitions, or a file would have no records.
+    """
+    if records_per_file is not None and records_per_file < 1:
+        raise UsageError(
+            f"records_per_file {records_per_file!r} is no number of records.", "Give 400_000, for example."
+        )
+    return replace(request, partition_by=check_partition_by(partition_by), records_per_file=records_per_file)
 
 
 def load(

@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from etl.api import Inputs, make_request
+from etl.api import Inputs, laid_out, make_request
 from etl.engines.spark_cluster import Cluster
 from etl.engines.spark_sessions import check_inputs
 from etl.options import RunOptions
@@ -51,7 +51,7 @@ def run(spark: SparkSession, inputs: Inputs, out: str | Path, **options: Any) ->
         spark: The session, classic or Connect; it stays open.
         inputs: Files, folders, globs or addresses that all workers see under the same names.
         out: The folder, or the address in an object store, that will hold the tables; all workers write there.
-        **options: As for `etl.run`, but `jobs`.
+        **options: As for `etl.run`, but `jobs`. For terabytes give `records_per_file=400_000`.
 
     Raises:
         EtlError: The run failed; what was published before is as it was.
@@ -62,8 +62,9 @@ def run(spark: SparkSession, inputs: Inputs, out: str | Path, **options: Any) ->
         yield Cluster(spark)
 
     known = [one.name for one in fields(RunOptions) if one.name != "jobs"]
+    layout = {name: options.pop(name) for name in ("partition_by", "records_per_file") if name in options}
     request = make_request(inputs, options, known, out if "://" in str(out) else Path(out).absolute())
     check_inputs(request.inputs)
-    summary = Summary(run_job(replace(request, open_engine=session, jobs=1)))
+    summary = Summary(run_job(replace(laid_out(request, **layout), open_engine=session, jobs=1)))
     frames = (spark.read.parquet(*map(str, published_files(request.out, table.name))) for table in TABLES)
     return SparkTables(summary, *frames)

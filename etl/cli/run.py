@@ -49,6 +49,10 @@ def run(
     partition_by: Annotated[
         PartitionMode, typer.Option("--partition-by", help="Folders for each day or month of received_at.")
     ] = PartitionMode.NONE,
+    records_per_file: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Records whose rows share a file; 400000 for terabytes. Default: 50000."),
+    ] = None,
     max_rejected: options.MaxRejected = None,
     max_unread: options.MaxUnread = "1%",
     summary: Annotated[
@@ -79,7 +83,9 @@ def run(
             raise UsageError(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
             )
-        request = replace(typed.request(inputs, out), partition_by=partition_by.value)
+        request = replace(
+            typed.request(inputs, out), partition_by=partition_by.value, records_per_file=records_per_file
+        )
         if engine == EngineName.SPARK or spark_master or spark_remote:
             request = _on_spark(request, spark_master, spark_remote)
         with watch.at_work() as progress:

@@ -57,6 +57,7 @@ class RunRequest:
             whose format was detected and of which more than five records do not match.
         jobs: Number of processes.
         partition_by: Folders within the folder of each table.
+        records_per_file: Most records whose rows share a file of each table; None: as many as a piece has.
         tmp: Folder of temporary files; None: beside the destination, and where the system keeps them.
         max_memory: Bytes of memory to use; fewer processes work if they would need more. None: no limit.
     """
@@ -71,6 +72,7 @@ class RunRequest:
     min_matched: float | None = None
     jobs: int = 1
     partition_by: PartitionBy = "none"
+    records_per_file: int | None = None
     tmp: Path | None = None
     max_memory: int | None = None
 
