@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +27,7 @@ from etl.given_options import (
     check_names,
     day_of,
     given_options,
+    laid_out,
     make_request,
     names_of,
     ruleset_of,
@@ -45,7 +46,6 @@ from etl.reports.resend.resends import ResendPlan
 from etl.reports.resend.second_sending import SecondSending, write_resends
 from etl.reports.what_if import Comparison, compare_rulesets
 from etl.rules.ruleset import Ruleset
-from etl.runner.partitions import check_partition_by
 from etl.runner.run import run_job
 from etl.runner.stage_inputs import SILENT, plan_inputs, survey_inputs
 from etl.schema import REQUESTS
@@ -78,6 +78,7 @@ def run(
     unknown: Unknown | None = None,
     min_matched: float | None = None,
     partition_by: str = "none",
+    records_per_file: int | None = None,
     tmp: str | Path | None = None,
     max_memory: int | None = None,
     **options: Any,
@@ -101,6 +102,7 @@ def run(
             is named, `skip` for one that is found in a folder.
         min_matched: Least share of an input's records that must be in its format, from 0 to 1.
         partition_by: `day` or `month`: each table has a folder for each day or month of received_at.
+        records_per_file: Records whose rows share a file of each table, instead of 50,000: fewer files of many records.
         tmp: Folder of temporary files.
         max_memory: Bytes of memory to use, at least 500 MiB: fewer processes work if they would need more.
         **options: Fields of `Options`: default_currency, account, integration, pii, since, until, statuses.
@@ -111,9 +113,9 @@ def run(
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
-    given = given_options(locals(), "inputs", "out", "partition_by")
+    given = given_options(locals(), "inputs", "out", "partition_by", "records_per_file")
     request = make_request(inputs, given, names_of(RunOptions), out)
-    return Summary(run_job(replace(request, partition_by=check_partition_by(partition_by))))
+    return Summary(run_job(laid_out(request, partition_by, records_per_file)))
 
 
 def load(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, overload
@@ -13,6 +13,7 @@ from etl.errors import UsageError, choices
 from etl.options import RunOptions
 from etl.rules.ruleset import Ruleset
 from etl.rules.vendors import find_ruleset
+from etl.runner.partitions import check_partition_by
 from etl.runner.stage_inputs import RunRequest, run_request
 from etl.sources.storage.store_paths import folder_of
 
@@ -34,6 +35,19 @@ def make_request(inputs: Inputs, options: Mapping[str, Any], known: Sequence[str
     if "formats" in given:
         given["formats"] = str(given["formats"])
     return run_request(texts_of(inputs), folder_of(out), RunOptions(**given), workers)
+
+
+def laid_out(request: RunRequest, partition_by: str = "none", records_per_file: int | None = None) -> RunRequest:
+    """Returns a request whose files are laid out so.
+
+    Raises:
+        UsageError: There are no such partitions, or a file would have no records.
+    """
+    if records_per_file is not None and records_per_file < 1:
+        raise UsageError(
+            f"records_per_file {records_per_file!r} is no number of records.", "Give 400_000, for example."
+        )
+    return replace(request, partition_by=check_partition_by(partition_by), records_per_file=records_per_file)
 
 
 def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etl.engines.spark_cluster import Cluster
 from etl.engines.spark_sessions import check_inputs
-from etl.given_options import Inputs, make_request
+from etl.given_options import Inputs, laid_out, make_request
 from etl.options import RunOptions
 from etl.reports.display import Summary
 from etl.runner.engine import Engine, Meter
@@ -53,13 +53,14 @@ def run(spark: SparkSession, inputs: Inputs, out: str | Path, **options: Any) ->
         spark: The session, classic or Connect; it stays open.
         inputs: Files, folders, globs or addresses that all workers see under the same names.
         out: The folder, or the address in an object store, that will hold the tables; all workers write there.
-        **options: As for `etl.run`, but `jobs`.
+        **options: As for `etl.run`, but `jobs`. For terabytes give `records_per_file=400_000`.
 
     Raises:
         EtlError: The run failed; what was published before is as it was.
     """
+    layout = {name: options.pop(name) for name in ("partition_by", "records_per_file") if name in options}
     request = _request(spark, inputs, options, out if "://" in str(out) else Path(out).absolute())
-    summary = Summary(run_job(request))
+    summary = Summary(run_job(laid_out(request, **layout)))
     frames = (spark.read.parquet(*map(str, published_files(request.out, table.name))) for table in TABLES)
     return SparkTables(summary, *frames)
 

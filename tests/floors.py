@@ -106,8 +106,8 @@ FLOORS: Final = (
             _room(
                 "sources",
                 "bytes to requests",
-                "time_limits settings framing carried body_arrays record_columns detection splits small_inputs bundles"
-                " planning reread",
+                "time_limits settings framing carried body_arrays record_columns detection splits small_inputs"
+                " planning bundles reread",
             ),
         ),
     ),

@@ -111,8 +111,14 @@ def difference(left: Path, right: Path) -> list[str]:
 TRANSACTIONS = Ruleset(dedup_scope="transaction")
 CASES: dict[str, dict[str, Any]] = {
     "everything": {},
-    "a window": {"ruleset": Ruleset(dedup_window=timedelta(minutes=10))},
-    "scope and period": {"ruleset": TRANSACTIONS, "pii": "drop", "since": "2024-05-15", "until": "2024-05-16"},
+    "a window": {"ruleset": Ruleset(dedup_window=timedelta(minutes=10)), "records_per_file": 1_000},
+    "scope and period": {
+        "ruleset": TRANSACTIONS,
+        "pii": "drop",
+        "since": "2024-05-15",
+        "until": "2024-05-16",
+        "partition_by": "day",
+    },
     "no deduplication": {"ruleset": Ruleset(dedup_scope="off"), "pii": "keep"},
 }
 

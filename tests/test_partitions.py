@@ -14,7 +14,9 @@ import pytest
 
 import etl
 from etl.errors import UsageError
+from etl.runner import run as running
 from etl.schema import TABLES
+from etl.sources import small_inputs
 from tests.commands import assert_refused, run
 from tests.warehouses import lines
 
@@ -121,6 +123,23 @@ def test_empty_tables_have_their_columns(tmp_path: Path) -> None:
     for table in TABLES:
         (path,) = (tmp_path / "out" / table.name / "day=unknown").iterdir()
         assert pl.read_parquet_schema(path) == table.schema
+
+
+def test_files_of_many_records_hold_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "ROWS_PER_PIECE", 1)
+    monkeypatch.setattr(small_inputs, "SMALL_BYTES", 0)
+    for day in range(1, 8):
+        (tmp_path / f"{day}.log").write_bytes(lines((day, f"c{day}", f"t{day % 5}")))
+    outs = {tmp_path / "usual": (), tmp_path / "few": (3,), tmp_path / "one": (400_000,)}
+    for out, number in outs.items():
+        run("run", tmp_path / "*.log", "--out", out, "-q", *(("--records-per-file", *number) if number else ()))
+    assert [len(list((out / "conversions").iterdir())) for out in outs] == [5, 3, 1]
+    for table in TABLES:
+        usual, few, one = (pl.read_parquet(out / table.name) for out in outs)
+        assert usual.equals(few)
+        assert usual.equals(one)
+    with pytest.raises(UsageError, match="is no number of records"):
+        etl.run(tmp_path / "1.log", tmp_path / "out", records_per_file=0)
 
 
 def test_a_partition_that_there_is_not_is_refused(tmp_path: Path) -> None:

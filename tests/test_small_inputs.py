@@ -79,8 +79,8 @@ def test_neighbours_are_bundled_by_their_bytes_and_number(tmp_path: Path) -> Non
     (split,) = splits_of(tmp_path, {"a.log": b"{}\n" * 10})
     mib = 2**20
 
-    def sizes(*splits: Split, bundles: int = 1) -> list[int]:
-        return list(map(len, bundled([(split,) for split in splits], lambda splits: splits, 64 * mib, bundles)))
+    def sizes(*splits: Split) -> list[int]:
+        return list(map(len, bundled([(split,) for split in splits], lambda splits: splits, 64 * mib)))
 
     assert bundled("abc", lambda _: (split,), 0) == [["a"], ["b"], ["c"]]
     assert sizes() == []
@@ -88,9 +88,9 @@ def test_neighbours_are_bundled_by_their_bytes_and_number(tmp_path: Path) -> Non
     plain = [split._replace(start=i * 16 * mib, end=(i + 1) * 16 * mib) for i in range(8)]
     assert sizes(*plain) == [3, 3, 2]
     packed = [split._replace(codec="gzip", source_digest="b", start=part.start, end=part.end) for part in plain]
-    assert sizes(split, *packed, split) == [1, 8, 1]
-    assert sizes(split, *packed, split, bundles=2) == [1, 4, 4, 1]
-    assert sizes(split, *packed, split, bundles=4) == [1, 3, 3, 2, 1]
+    assert sizes(*packed) == [3, 3, 2]
+    assert sizes(split, *packed, split) == [1, 4, 4, 1]
+    assert sizes(*packed, *(split._replace(source_digest=name) for name in "cde")) == [8, 3]
 
 
 def test_tables_manifest_and_warnings_are_those_of_each_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

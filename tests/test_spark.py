@@ -7,6 +7,7 @@ import gzip
 import os
 import pickle
 import subprocess
+import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ from etl.warehouse.snapshots import open_for_reading, scan_pinned
 from tests import adversary
 from tests.case_files import FOLDER
 from tests.commands import assert_refused, run
-from tests.effort import draws
+from tests.effort import IS_THOROUGH, draws
 from tests.warehouses import tables
 
 ROOT = Path(__file__).parents[1]
@@ -115,11 +116,18 @@ def run_with(engine: Engine, inputs: Path, out: Path, **options: Any) -> dict[st
     return running.run_job(request_on(engine, inputs, out, **options))
 
 
+CASES = [
+    case
+    for path in sorted(FOLDER.glob("*.toml"))
+    for case in tomllib.loads(path.read_text("utf-8"))["case"]
+    if case["ruling"] == "6.3"
+]
+
+
 def write_cases(folder: Path) -> None:
     """The inputs of all cases of duplicates, those of a kind as one, and what the adversary invents."""
-    cases = [case for path in sorted(FOLDER.glob("*.toml")) for case in tomllib.loads(path.read_text("utf-8"))["case"]]
     for kind in ("log", "dump"):
-        texts = [case[kind] for case in cases if case.get("ruling") == "6.3" and kind in case]
+        texts = [case[kind] for case in CASES if kind in case]
         for i in range(0, len(texts), 8):
             (folder / f"{kind}{i}").write_text("".join(texts[i : i + 8]), "utf-8")
     for seed in range(2):
@@ -141,6 +149,21 @@ def test_duplicates_are_found_a_few_rows_at_a_time(
     assert summary["rejections"]["by_reason"]["duplicate_transaction"] > 30
     run_with(TinyBatches(batch_rows), tmp_path / "in", tmp_path / "there", **options)
     assert published(tmp_path / "there") == published(tmp_path / "here")
+
+
+def test_the_cases_of_scopes_and_windows_a_few_rows_at_a_time(tmp_path: Path) -> None:
+    rulesets = sorted({case["ruleset"] for case in CASES if "ruleset" in case})
+    quick = ('dedup_scope = "transaction"', 'dedup_window = "10s"')
+    assert set(quick) < set(rulesets)
+    for number, ruleset in enumerate(rulesets if IS_THOROUGH else quick):
+        base = tmp_path / str(number)
+        (base / "in").mkdir(parents=True)
+        for i, case in enumerate(case for case in CASES if case.get("ruleset") == ruleset):
+            (base / "in" / f"{i}").write_text(case.get("log") or case["dump"], "utf-8")
+        options = {"ruleset": etl.parse_ruleset(ruleset, "a"), "account": "acme", "integration": "shop"}
+        etl.run(base / "in", base / "here", **options)
+        run_with(TinyBatches(1), base / "in", base / "there", **options)
+        assert published(base / "there") == published(base / "here")
 
 
 def test_compressed_inputs_are_cut_as_on_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +230,14 @@ def test_rows_in_another_order_are_refused() -> None:
     for order in ((1, 0, 2), (0, 2, 1), (1, 2), (0, 0, 1, 1)):
         with pytest.raises(AccountingError, match="another order"):
             in_order(*order)
+
+
+def test_the_bench_of_keys_finds_what_it_made() -> None:
+    sys.path.insert(0, str(ROOT / "bench"))
+    import spark_sizing
+
+    found = spark_sizing.find_among(30_000)
+    assert found["losers"] == found["expected"] > 0
 
 
 # --- the command -------------------------------------------------------------------------------------------------

@@ -30,6 +30,10 @@ def run(
     partition_by: Annotated[
         PartitionMode, typer.Option("--partition-by", help="Folders for each day or month of received_at.")
     ] = PartitionMode.NONE,
+    records_per_file: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Records whose rows share a file; 400000 for terabytes. Default: 50000."),
+    ] = None,
     max_rejected: limits.MaxRejected = None,
     max_unread: limits.MaxUnread = "1%",
     summary: Annotated[
@@ -62,7 +66,8 @@ def run(
             raise UsageError(
                 f"--summary {str(summary)!r} names a folder that does not exist.", "Make the folder first."
             )
-        request = on_engine(replace(typed.request(inputs, out), partition_by=partition_by.value))
+        asked = typed.request(inputs, out)
+        request = on_engine(replace(asked, partition_by=partition_by.value, records_per_file=records_per_file))
         with watch.at_work() as progress:
             watch.outcome = outcome = (rehearse_run if dry_run else run_job)(request, progress)
         options.warn_of_memory(outcome, request.max_memory)

@@ -133,7 +133,7 @@ def _write_tables(
     calls = [(bundle, {task.number: missed[task.number] for task in bundle}) for bundle in bundles]
     list(engine.map(stage_missed_raws, calls))
     make_folders(new)
-    parts = parts_of(pieces, ROWS_PER_PIECE) or [[]]
+    parts = parts_of(pieces, request.records_per_file or ROWS_PER_PIECE) or [[]]
     written = [(part, stage, new, number, request.partition_by) for number, part in enumerate(parts)]
     tally = Tally()
     for part in engine.map(write_part, written):

@@ -23,7 +23,7 @@ from etl.runner.unknown_inputs import UnknownInput, refuse_unknown
 from etl.runner.unmatched_inputs import refuse_unmatched
 from etl.sources.bundles import bundled
 from etl.sources.detection import Detected
-from etl.sources.planning import COMPRESSED_SPLITS, SPLIT_BYTES, ReadOptions, count_surveyed, find_format, plan_splits
+from etl.sources.planning import SPLIT_BYTES, ReadOptions, compressed_parts, count_surveyed, find_format, plan_splits
 from etl.sources.reread import is_table
 from etl.sources.settings import make_settings, with_collect_path
 from etl.sources.small_inputs import group_small
@@ -58,6 +58,7 @@ class RunRequest:
             whose format was detected and of which more than five records do not match.
         jobs: Number of processes.
         partition_by: Folders within the folder of each table.
+        records_per_file: Most records whose rows share a file of each table; None: as many as a piece has.
         tmp: Folder of temporary files; None: beside the destination, and where the system keeps them.
         max_memory: Bytes of memory to use; fewer processes work if they would need more. None: no limit.
         is_remote: Whether other machines run the tasks, which see shared storage alone.
@@ -73,6 +74,7 @@ class RunRequest:
     min_matched: float | None = None
     jobs: int = 1
     partition_by: PartitionBy = "none"
+    records_per_file: int | None = None
     tmp: Path | None = None
     max_memory: int | None = None
     is_remote: bool = False
@@ -327,7 +329,7 @@ def transform_inputs(
     """
     read = [plan for plan in planned if not plan.same_as]
     reading = request.reading.with_word(request.ruleset.collect_word)
-    few = -(-COMPRESSED_SPLITS // max(len(read), 1))
+    few = compressed_parts(len(read))
     splits = [split for plan in read for split in plan_splits(plan.input, plan.survey, plan.detected, reading, few)]
     holds_back = engine.knows_repeats and not stage.keeps_raws
     tasks = [
@@ -337,7 +339,7 @@ def transform_inputs(
     _need_disk(read, request, progress, stage)
     progress.begin("reading", sum(_bytes_to_read(plan.survey) for plan in read))
     work = count_splits if stage.is_rehearsal else transform_splits
-    bundles = bundled(tasks, lambda task: task.splits, engine.bundle_bytes, few)
+    bundles = bundled(tasks, lambda task: task.splits, engine.bundle_bytes)
     reports = [report for some in engine.map(work, [(bundle,) for bundle in bundles]) for report in some]
     is_detected = request.reading.format == "auto" and not request.reading.log_format
     refuse_unmatched(tasks, reports, request.min_matched, is_detected=is_detected)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from etl.errors import OutputError
+from etl.sources.planning import compressed_parts
 from etl.sources.splits import Split, open_split
 from etl.sources.storage.locations import identity_of
 from etl.sources.storage.surveys import BLOCK_BYTES, is_packed
@@ -24,16 +25,13 @@ Item = TypeVar("Item")
 _OPENING_BYTES: Final = 2**20
 
 
-def bundled(
-    items: Sequence[Item], splits_of: Callable[[Item], tuple[Split, ...]], most_bytes: int, compressed_bundles: int = 1
-) -> list[list[Item]]:
-    """Bundles neighbours.
+def bundled(items: Sequence[Item], splits_of: Callable[[Item], tuple[Split, ...]], most_bytes: int) -> list[list[Item]]:
+    """Bundles neighbours. The splits of a compressed input are never bundled with others, and at most in a few bundles.
 
     Args:
         items: What has splits, such as tasks.
         splits_of: Returns the splits of an item.
         most_bytes: Most bytes of a bundle of several items; 0: each item is its own bundle.
-        compressed_bundles: So many bundles hold the splits of a compressed input, and of no other.
     """
     if not most_bytes:
         return [[item] for item in items]
@@ -43,11 +41,12 @@ def bundled(
         first = splits_of(item)[0]
         return first.source_digest if first.source_digest in cut and is_packed(first.codec, first.path) else ""
 
+    few = compressed_parts(len({split.source_digest for item in items for split in splits_of(item)}))
     bundles: list[list[Item]] = []
     for compressed, neighbours in groupby(items, compressed_of):
         some = list(neighbours)
         costs = [sum(split.end - split.start + _OPENING_BYTES for split in splits_of(item)) for item in some]
-        most, room = max(most_bytes, -(-sum(costs) // compressed_bundles)) if compressed else most_bytes, -1
+        most, room = max(most_bytes, -(-sum(costs) // few)) if compressed else most_bytes, -1
         for item, cost in zip(some, costs, strict=True):
             if cost > room:
                 bundles.append([])

@@ -28,6 +28,11 @@ SPLIT_BYTES: Final = 16 * 2**20
 COMPRESSED_SPLITS: Final = 4
 
 
+def compressed_parts(inputs: int) -> int:
+    """Returns in how many parts each of so many compressed inputs is read: in one, where there are enough of them."""
+    return -(-COMPRESSED_SPLITS // max(inputs, 1))
+
+
 class ReadOptions(NamedTuple):
     """The user's options for reading inputs.
 
