@@ -181,8 +181,8 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     same, other = totals.counts["identical_duplicate"], totals.counts["conflicting_duplicate"]
     sentences = [
         (
-            f"{plural(same + other, 'repetition was', 'repetitions were')} removed"
-            f"{totals.worth('duplicate_transaction')}: {same:,} are identical, {other:,} conflict."
+            f"{plural(same + other, 'repetition was', 'repetitions were')} removed: {same:,} are identical with the"
+            f" record that was kept, {other:,} differ from it{totals.worth('conflicting_duplicate')}."
         ),
         (
             f"{totals.share('without_id', 'conversions')} of the conversions have no transaction_id"
