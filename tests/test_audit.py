@@ -284,7 +284,8 @@ def test_likely_duplicates_without_an_id(part: int, folders: dict[str, Path], mo
                and len(list_filter(issues, lambda i: i.parameter = match_param and i.code in
                  ('unresolved_macro', 'null_word', 'test_value', 'double_encoded'))) = 0)
              where gap <= 600 group by 1, 2 order by 3 desc, 1, 2"""
-    monkeypatch.setattr("etl.reports.audit.duplicates._ROWS_PER_PART", part)
+    for limit in ("_SORTED_HASHES", "_READ_HASHES"):
+        monkeypatch.setattr(f"etl.reports.audit.repeated_rows.{limit}", part)
     rows = sheets_of(folders["samples"])["duplicates"]["likely"]
     got = [(row["account_id"], row["integration"], row["conversions"]) for row in rows]
     assert got == query(folders["samples"], sql)
