@@ -55,7 +55,7 @@ def repeat(nights: int) -> int:
                 file_storage.publish(warehouse.place, warehouse.folder("new") / path, path)
             changes = FileChanges(added[stored.name], warehouse.files[stored.name].clear())
             versions[stored.name] = delta.commit(
-                warehouse.place, stored, warehouse.tables[stored.name], changes, "bench"
+                warehouse.place, stored, warehouse.tables[stored.name], changes, {"run": "bench"}
             )
         snapshots.commit_snapshot(warehouse, snapshots.new_snapshot("bench", versions, warehouse.snapshot.dedup))
     return int(snapshots.open_for_reading(str(WAREHOUSE)).files["conversions"]["records"].sum())

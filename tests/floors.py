@@ -148,9 +148,9 @@ FLOORS: Final = (
             _room(
                 "reports/audit",
                 "where attribution is lost, one module a question",
-                "tables measures question silence alias_conflicts amounts doubtful_ids duplicates failures formatting"
-                " funnel lead_trap match_quality senders times trait_coverage unknown_types unread_parameters"
-                " series_styles charts catalogue report page_tables html_page",
+                "tables measures question silence alias_conflicts amounts repeated_rows doubtful_ids duplicates"
+                " failures formatting funnel lead_trap match_quality senders times trait_coverage unknown_types"
+                " unread_parameters series_styles charts catalogue report page_tables html_page",
             ),
             _room(
                 "reports/explain",

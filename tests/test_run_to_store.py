@@ -66,19 +66,24 @@ def test_a_run_that_fails_leaves_nothing(bucket: str, tmp_path: Path) -> None:
     assert objects(f"{bucket}/failed") == {}
 
 
-def test_of_two_runs_at_once_one_is_published(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = f"{bucket}/twice"
+@pytest.mark.parametrize("has_tmp", [False, True], ids=["in the store", "with --tmp"])
+def test_of_two_runs_at_once_one_is_published(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_tmp: bool
+) -> None:
+    """The second leaves alone what the first has staged."""
+    out = f"{bucket}/twice-{has_tmp}"
+    options = {**OPTIONS, "tmp": tmp_path if has_tmp else None}
     written: dict[str, Any] = {}
     survey = stage_inputs._find_format
 
     def meanwhile(*arguments: Any) -> Any:
         monkeypatch.setattr(stage_inputs, "_find_format", survey)
-        written.update(etl.run(SAMPLES[1], out, **OPTIONS))
+        written.update(etl.run(SAMPLES[1], out, **options))
         return survey(*arguments)
 
     monkeypatch.setattr(stage_inputs, "_find_format", meanwhile)
     with pytest.raises(OutputError, match="published by another run meanwhile"):
-        etl.run(SAMPLES[1], out, **OPTIONS)
+        etl.run(SAMPLES[1], out, **options)
     found = objects(out)
     assert len({name.partition("/")[0] for name in found}) == 2
     assert json.loads(found["_postback_etl.json"])["conversions"] == written["conversions"]

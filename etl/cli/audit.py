@@ -11,6 +11,7 @@ import typer
 from etl.cli import options
 
 if TYPE_CHECKING:
+    from etl.reports.audit.catalogue import ReportSection
     from etl.reports.audit.report import Report
 
 
@@ -79,12 +80,16 @@ def print_overview(report: Report) -> None:
     for note in report.notes:
         out.print(shown(f"note: {note}", "yellow"))
     funnel = report.sections[0]
-    out.print(shown(funnel.sentences[0]))
+    out.print(shown(funnel.sentences[1 if funnel.rank else 0]))
+    if report.at_stake:
+        whole = [{**amount, "by_event": []} for amount in report.at_stake]
+        out.print(shown(f"At stake is at most {money_text(whole, _MOST_AMOUNTS)}.", "bold"))
     for section in report.findings:
         out.print()
-        lost = ", ".join(filter(None, (plural(section.lost, "record"), money_text(section.money, _MOST_AMOUNTS))))
-        out.print(shown(f"{section.number}. {section.answer.title}: {lost}", "bold cyan"))
-        out.print(shown(section.sentences[1 if section is funnel else 0]))
+        records = plural(section.lost, "record") if section.lost else ""
+        lost = ", ".join(filter(None, (records, money_text(section.money, _MOST_AMOUNTS))))
+        out.print(shown(": ".join(filter(None, (_heading(section), lost))), "bold cyan"))
+        out.print(shown(section.sentences[0]))
         out.print(shown(f"Cure: {section.answer.cure}", "green"))
     nothing = ", ".join(section.answer.title for section in report.sections if not section.rank)
     out.print()
@@ -101,6 +106,11 @@ def print_overview(report: Report) -> None:
         )
 
 
+def _heading(section: ReportSection) -> str:
+    """Names an answer for people, and by the key that --answer takes."""
+    return f"{section.answer.title} ({section.answer.key})"
+
+
 def print_report(report: Report, rows: int) -> None:
     """Prints every answer: its sentences, and its frames except heat maps and the frame by integration and day."""
     from etl.cli.terminal import print_frame, shown, table_console
@@ -110,7 +120,7 @@ def print_report(report: Report, rows: int) -> None:
         out.print(shown(f"note: {note}", "yellow"))
     for section in report.sections:
         out.print()
-        out.print(shown(f"{section.number}. {section.answer.title}", "bold cyan"))
+        out.print(shown(_heading(section), "bold cyan"))
         for sentence in section.sentences:
             out.print(shown(sentence))
         if section.rank:

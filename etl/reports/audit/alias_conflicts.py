@@ -33,7 +33,7 @@ def find_conflicts(frames: Frames) -> Findings:
 
     Returns:
         `conflicts`: one row per account, integration, field, winner and losers. `days`: the conversions with at least
-        one field that the other order changes or may change.
+        one field that the other order changes or may change. `examples`: ids of such conversions.
     """
     issues = with_issues(frames.conversions, "alias_conflict").rename({"parameter": "field"})
     conflicts = count_rows(issues, *INTEGRATION_KEYS, "field", "detail")
@@ -53,8 +53,14 @@ def find_conflicts(frames: Frames) -> Findings:
         .group_by("conversion_id", *DAY_KEYS)
         .agg(pl.col("value").first())
     )
-    counts = (pl.len().cast(pl.Int64).alias("other_order"), pl.col("value").sum().alias("other_order_money"))
-    return {"conflicts": conflicts.drop("detail"), "days": read(rows.group_by(DAY_KEYS).agg(*counts))}
+    days = read(
+        rows.group_by(DAY_KEYS).agg(
+            pl.len().cast(pl.Int64).alias("other_order"),
+            pl.col("value").sum().alias("other_order_money"),
+            example=pl.col("conversion_id").min(),
+        )
+    )
+    return {"conflicts": conflicts.drop("detail"), "examples": days.select("example"), "days": days.drop("example")}
 
 
 def under_other_order(winner: str, losers: str, ruleset: Ruleset) -> str:

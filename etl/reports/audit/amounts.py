@@ -86,17 +86,25 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     meant = int(findings["unreadable"].filter(pl.col("meant").is_not_null())["conversions"].sum())
     unread = totals.counts["invalid_value"]
     invalid = totals.counts["unknown_currency"] + totals.counts["invalid_currency"]
-    first = f"{plural(unread, 'value')} cannot be read; the meaning of {meant:,} is clear."
+    without = totals.counts["no_currency"]
+    amiss = [
+        *([f"{plural(unread, 'value')} cannot be read (the meaning of {meant:,} is clear)"] if unread else []),
+        *(
+            [f"{plural(without, 'value has', 'values have')} no currency{totals.worth('no_currency')}"]
+            if without
+            else []
+        ),
+        *([f"{plural(invalid, 'currency is', 'currencies are')} invalid"] if invalid else []),
+    ]
     return [
-        first if unread else "Every value that was sent can be read.",
+        f"{'; '.join(amiss)}." if amiss else "Every value that was sent can be read, and has a valid currency.",
         (
             f"{plural(totals.counts['negative_value'], 'value is', 'values are')} below zero"
             f"{totals.worth('negative_value')}."
         ),
         (
-            f"{plural(totals.counts['no_currency'], 'value has', 'values have')} no currency;"
-            f" {plural(totals.counts['defaulted_currency'], 'value has', 'values have')} the default currency"
-            f"{totals.worth('defaulted_currency')}; {plural(invalid, 'currency is', 'currencies are')} invalid."
+            f"{plural(totals.counts['defaulted_currency'], 'value has', 'values have')} the default currency"
+            f"{totals.worth('defaulted_currency')}."
         ),
         f"The items of {plural(totals.counts['items_mismatch'], 'conversion')} do not add up to the value.",
     ]

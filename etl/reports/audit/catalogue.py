@@ -75,7 +75,8 @@ class ReportSection(NamedTuple):
         lost: How many records are lost or misread.
         money: Their money, a cell of `tables.AMOUNTS`; the main currency comes first.
         examples: Ids of up to three of these records.
-        rank: Its place among the answers with such records, the most money first; None if there are none.
+        is_amiss: Whether there are such records, or signs of others that never came.
+        rank: Its place among the answers where something is amiss, the most money first; None elsewhere.
     """
 
     number: int
@@ -85,6 +86,7 @@ class ReportSection(NamedTuple):
     lost: int
     money: list[dict[str, Any]]
     examples: list[str]
+    is_amiss: bool
     rank: int | None = None
 
 
@@ -105,13 +107,13 @@ def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> tuple[list[Rep
 
 
 def _by_money(sections: list[ReportSection], currency: str | None) -> list[str]:
-    """Lists the keys of answers that find lost or misread records, the most money in a currency first."""
+    """Lists the keys of answers that find something amiss, the most money in a currency first."""
 
     def weight(section: ReportSection) -> tuple[Decimal, Decimal, int]:
         amounts = {amount["currency"]: abs(amount["amount"]) for amount in section.money}
         return amounts.get(currency, Decimal()), max(amounts.values(), default=Decimal()), section.lost
 
-    found = (section for section in sections if section.lost)
+    found = (section for section in sections if section.is_amiss)
     return [section.answer.key for section in sorted(found, key=weight, reverse=True)]
 
 
@@ -122,9 +124,9 @@ def _main_currency(days: pl.DataFrame) -> str | None:
     return first["currency"].item() if first.height else None
 
 
-def _examples(frames: Frames, answer: Answer) -> list[str]:
+def _examples(frames: Frames, answer: Answer, findings: Findings) -> list[str]:
     """Finds ids of up to three records that are lost or misread, the lowest first."""
-    found: list[str] = []
+    found: list[str] = findings["examples"].to_series().sort().to_list() if "examples" in findings else []
     for table, key in (("conversions", "conversion_id"), ("rejections", "rejection_id")):
         measures = (BY_NAME[name] for name in answer.losses)
         conditions = [one.rows for one in measures if one.table == table and one.rows is not None]
@@ -170,10 +172,11 @@ def _section(
     ]
     lost = totals.filter(pl.col("measure").is_in(answer.losses))
     count = int(lost["count"].sum())
-    examples = _examples(frames, answer) if count else []
+    examples = _examples(frames, answer, findings) if count else []
     sentences = answer.summarise(Totals.of(totals, currency), findings)
     money = main_first(joined_money(lost["money"]), currency)
-    return ReportSection(number, answer, sentences, shown, count, money, examples)
+    is_amiss = count > 0 or answer.is_amiss(findings)
+    return ReportSection(number, answer, sentences, shown, count, money, examples, is_amiss)
 
 
 def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...], losses: tuple[str, ...]) -> pl.DataFrame:

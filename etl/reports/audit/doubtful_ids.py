@@ -6,14 +6,11 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from etl.reports.audit.repeated_rows import read_repeated
 from etl.reports.audit.tables import AMOUNTS, INTEGRATION_KEYS, IS_SUMMABLE, Frames, count_rows, sum_currencies
-from etl.runner.published_tables import read
 
 #: An identical repetition this many days after the kept record, or later, may be a rebill.
 REBILL_DAYS: Final = 6
-
-#: Roughly how many conversions are compared at a time. This bounds the memory.
-_ROWS_PER_PART: Final = 4_000_000
 
 
 class Doubt(NamedTuple):
@@ -43,20 +40,22 @@ DOUBTFUL: Final = pl.Schema(
 )
 
 
-def find_doubtful(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
+def find_doubtful(frames: Frames, repetitions: pl.LazyFrame, kept: pl.DataFrame) -> pl.DataFrame:
     """Finds ids that are the click id, identical repetitions weeks later, and ids in several integrations.
 
     Args:
         frames: The tables.
         repetitions: The rejections that are duplicates.
+        kept: When the records that they repeat were received: `kept`, the `hash_id` of the conversion, and `kept_at`.
 
     Returns:
         Rows of `DOUBTFUL`, most records first: removed repetitions, and of ids in several integrations what was kept
         too often.
     """
-    kept = frames.conversions.select(duplicate_of="conversion_id", kept_at="received_at")
     days_later = (pl.col("received_at") - pl.col("kept_at")).dt.total_days()
-    rebills = repetitions.filter(pl.col("duplicate_kind") == "identical").join(kept, on="duplicate_of")
+    rebills = repetitions.filter(pl.col("duplicate_kind") == "identical").join(
+        kept.lazy(), left_on=hash_id("duplicate_of"), right_on="kept"
+    )
     found = (
         (CLICK_ID, count_rows(repetitions.filter(_is_click_id()), *INTEGRATION_KEYS, count="records")),
         (
@@ -75,6 +74,11 @@ def find_doubtful(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
     )
 
 
+def hash_id(column: str) -> pl.Expr:
+    """Hashes a column of ids. Of ids themselves, rows that a join picks keep the texts of all others in memory."""
+    return pl.col(column).hash(seed=0)
+
+
 def _is_click_id() -> pl.Expr:
     """Whether a transaction id is the match key of its record."""
     return (pl.col("transaction_id").str.strip_chars() == pl.col("match_key")).fill_null(value=False)
@@ -90,9 +94,11 @@ def _find_twice(frames: Frames) -> pl.DataFrame:
     sent = frames.conversions.filter(pl.col("transaction_id").is_not_null() & (pl.col("transaction_id") != "")).select(
         *INTEGRATION_KEYS, "currency", "event", value=pl.when(IS_SUMMABLE).then("value"), same=same
     )
-    parts = 1 + int(read(sent.select(pl.len())).item()) // _ROWS_PER_PART
-    found = [_find_repeated(read(sent.filter(pl.col("same") % parts == part))) for part in range(parts)]
-    counted = pl.concat(found).group_by(*INTEGRATION_KEYS, "currency", "event").agg(pl.col("records", "value").sum())
+    counted = (
+        pl.concat(_find_repeated(rows) for rows in read_repeated(sent))
+        .group_by(*INTEGRATION_KEYS, "currency", "event")
+        .agg(pl.col("records", "value").sum())
+    )
     return sum_currencies(counted, *INTEGRATION_KEYS, count="records")
 
 

@@ -7,9 +7,10 @@ from typing import Final
 import polars as pl
 
 from etl.errors import plural
-from etl.reports.audit.doubtful_ids import CLICK_ID, REBILL, REBILL_DAYS, TWICE, find_doubtful
+from etl.reports.audit.doubtful_ids import CLICK_ID, REBILL, REBILL_DAYS, TWICE, find_doubtful, hash_id
 from etl.reports.audit.measures import DAY_KEYS, JUNK_KEYS, Measure
 from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, money_text
+from etl.reports.audit.repeated_rows import read_repeated
 from etl.reports.audit.tables import (
     INTEGRATION_KEYS,
     IS_SUMMABLE,
@@ -29,9 +30,6 @@ _LIKELY_SECONDS: Final = 600
 
 #: A transaction id with at least this many conflicting repetitions is a constant that the sender gives every order.
 _CONSTANT_ID_CONFLICTS: Final = 5
-
-#: Roughly how many conversions without an id are compared at a time. This bounds the memory.
-_ROWS_PER_PART: Final = 4_000_000
 
 #: Names of the time between a kept record and its repetition, with upper bounds in seconds.
 _GAPS: Final = (
@@ -53,10 +51,11 @@ def find_duplicates(frames: Frames) -> Findings:
     """
     repetitions = frames.rejections.filter(pl.col("reason") == "duplicate_transaction")
     likely = _likely(frames)
+    kept = _kept_times(frames, repetitions)
     return {
-        "gaps": _gaps(frames, repetitions),
+        "gaps": _gaps(repetitions, kept),
         "repeated_ids": _repeated_ids(frames, repetitions),
-        "doubtful": find_doubtful(frames, repetitions),
+        "doubtful": find_doubtful(frames, repetitions, kept),
         "likely": _likely_by_sender(likely),
         "days": likely.group_by(DAY_KEYS).agg(
             pl.len().cast(pl.Int64).alias("likely_duplicate"), pl.col("value").sum().alias("likely_duplicate_money")
@@ -64,13 +63,21 @@ def find_duplicates(frames: Frames) -> Findings:
     }
 
 
-def _gaps(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
+def _kept_times(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
+    """Finds when the records that were repeated were received: `kept`, the `hash_id` of the conversion, and `kept_at`.
+
+    A semi-join holds the few hashes of the repetitions in memory; an inner join may choose to hold all conversions.
+    """
+    kept = frames.conversions.select("received_at", kept=hash_id("conversion_id")).rename({"received_at": "kept_at"})
+    return read(kept.join(repetitions.select(kept=hash_id("duplicate_of")), on="kept", how="semi"))
+
+
+def _gaps(repetitions: pl.LazyFrame, kept: pl.DataFrame) -> pl.DataFrame:
     """Counts repetitions by the time since their kept record.
 
     Returns:
         gap, identical, conflicting, money (of the repetitions).
     """
-    kept = frames.conversions.select(duplicate_of="conversion_id", kept_at="received_at")
     seconds = (pl.col("received_at") - pl.col("kept_at")).dt.total_seconds()
     cases = pl.coalesce(
         pl.when(seconds.is_null()).then(pl.lit("no time to compare")),
@@ -79,9 +86,12 @@ def _gaps(frames: Frames, repetitions: pl.LazyFrame) -> pl.DataFrame:
     )
     kinds = ("identical", "conflicting")
     sums = read(
-        kept.join(
-            repetitions.select("duplicate_of", "duplicate_kind", "received_at", "value", "currency", "event"),
-            on="duplicate_of",
+        kept.lazy()
+        .join(
+            repetitions.select(
+                "duplicate_kind", "received_at", "value", "currency", "event", kept=hash_id("duplicate_of")
+            ),
+            on="kept",
         )
         .group_by("currency", "event", gap=cases)
         .agg(
@@ -133,7 +143,7 @@ def _likely(frames: Frames) -> pl.DataFrame:
     """Finds conversions without an id that repeat an earlier conversion within minutes.
 
     Two conversions match if integration, match key, event, value and currency agree. They are compared by a hash of
-    these columns, one part of the hashes at a time, so memory stays flat.
+    these columns.
 
     Returns:
         One row per repetition: `DAY_KEYS`, value and gap (seconds since the previous conversion).
@@ -145,17 +155,14 @@ def _likely(frames: Frames) -> pl.DataFrame:
         & pl.col("match_key").is_not_null()
         & ~has_key_issue(*(code for code, _, _ in JUNK_KEYS))
     ).select(*DAY_KEYS, "received_at", value=pl.when(IS_SUMMABLE).then("value"), same=same)
-    parts = 1 + int(read(without.select(pl.len())).item()) // _ROWS_PER_PART
-    found = [_find_repetitions(read(without.filter(pl.col("same") % parts == part))) for part in range(parts)]
-    return pl.concat(found)
+    return pl.concat(_find_repetitions(rows) for rows in read_repeated(without))
 
 
 def _find_repetitions(rows: pl.DataFrame) -> pl.DataFrame:
     """Keeps rows that follow a row with the same hash within `_LIKELY_SECONDS`, and adds the gap in seconds."""
     gap = pl.col("received_at").diff().over("same").dt.total_seconds()
     return (
-        rows.filter(pl.col("same").is_duplicated())
-        .sort("same", "received_at")
+        rows.sort("same", "received_at")
         .with_columns(gap=gap)
         .filter(pl.col("gap") <= _LIKELY_SECONDS)
         .drop("same", "received_at")
@@ -181,8 +188,8 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     same, other = totals.counts["identical_duplicate"], totals.counts["conflicting_duplicate"]
     sentences = [
         (
-            f"{plural(same + other, 'repetition was', 'repetitions were')} removed"
-            f"{totals.worth('duplicate_transaction')}: {same:,} are identical, {other:,} conflict."
+            f"{plural(same + other, 'repetition was', 'repetitions were')} removed: {same:,} are identical with the"
+            f" record that was kept, {other:,} differ from it{totals.worth('conflicting_duplicate')}."
         ),
         (
             f"{totals.share('without_id', 'conversions')} of the conversions have no transaction_id"

@@ -35,7 +35,7 @@ def find_failures(frames: Frames) -> Findings:
 
     Returns:
         `outcomes`: one row per class of status. `statuses`: one row per integration and status. `days`: the measures
-        of this module.
+        of this module. `examples`: ids of requests that never succeeded.
     """
     failures = _failures(frames)
     answer = (
@@ -50,6 +50,7 @@ def find_failures(frames: Frames) -> Findings:
         "statuses": _by_outcome(failures, *INTEGRATION_KEYS, "http_status").sort(
             "failed", *INTEGRATION_KEYS, "http_status", descending=[True, False, False, False]
         ),
+        "examples": failures.filter(pl.col("outcome") == "never_succeeded").select("example"),
         "days": failures.group_by(DAY_KEYS).agg(
             pl.col("requests").sum().alias("failed"),
             *(_count_outcome(name) for name in _NAMES),
@@ -65,12 +66,15 @@ def _failures(frames: Frames) -> pl.DataFrame:
     match key and value.
 
     Returns:
-        `DAY_KEYS`, http_status, outcome, requests, and value. A postback's value counts at its first failed try only.
+        `DAY_KEYS`, http_status, outcome, requests, example (the lowest id), and value. A postback's value counts at its
+        first failed try only.
     """
     columns = [*DAY_KEYS, "received_at", "http_status", "transaction_id", "match_key", "value"]
-    tries = pl.concat([frames.conversions.select(columns), frames.rejections.select(columns)]).with_columns(
-        same=_try_hash()
+    both = (
+        frames.conversions.select(*columns, id="conversion_id"),
+        frames.rejections.select(*columns, id="rejection_id"),
     )
+    tries = pl.concat(both).with_columns(same=_try_hash())
     failed = tries.filter(_FAILED)
     by_key = failed.drop_nulls("same").group_by("same").agg(first_at=pl.col("received_at").min())
     served = (
@@ -98,6 +102,7 @@ def _failures(frames: Frames) -> pl.DataFrame:
         .group_by(*DAY_KEYS, "http_status", "outcome")
         .agg(
             pl.len().cast(pl.Int64).alias("requests"),
+            example=pl.col("id").min(),
             value=pl.col("value").filter(IS_SUMMABLE & is_first).sum(),
         )
     )
@@ -144,12 +149,12 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     return [
         (
             f"{plural(totals.counts['failed'], 'postback was', 'postbacks were')} answered with 4xx, 5xx or 499"
-            f" ({totals.share('failed', 'postbacks')})."
+            f" ({totals.share('failed', 'postbacks')}), and {totals.count_text('never_succeeded')} of them never"
+            f" succeeded{totals.worth('never_succeeded')}."
         ),
         (
-            f"{totals.count_text('tried_again')} of them succeeded at a later try,"
-            f" {totals.count_text('succeeded_before')} had succeeded before, and"
-            f" {totals.count_text('never_succeeded')} never succeeded{totals.worth('never_succeeded')}. For"
+            f"{totals.count_text('tried_again')} succeeded at a later try, and"
+            f" {totals.count_text('succeeded_before')} had succeeded before. For"
             f" {totals.count_text('cannot_be_told')}, other tries cannot be recognised."
         ),
     ]

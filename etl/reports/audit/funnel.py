@@ -16,6 +16,7 @@ _NO_REQUEST: Final = ("blank", "comment", "header", "not_a_request")
 _REASONS: Final = tuple(reason.code for reason in page.REJECTIONS)
 #: Reasons of postbacks that no rule judged.
 _UNJUDGED: Final = ("malformed_body", "body_not_logged", "unread_postback")
+_LOSSES: Final = ("malformed_record", *_UNJUDGED, "missing_identity")
 _STAGES: Final = pl.Schema({"stage": pl.String(), "count": pl.Int64(), "lost": pl.Int64(), "lost_as": pl.String()})
 
 
@@ -63,7 +64,10 @@ def find_funnel(frames: Frames) -> Findings:
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     counts = dict(findings["stages"].select("stage", "count").iter_rows())
     rejections = {reason: totals.counts[reason] for reason in _REASONS if totals.counts[reason]}
+    lost = [f"{reason} {totals.count_text(reason)}{totals.worth(reason)}" for reason in _LOSSES if reason in rejections]
+    count = sum(totals.counts[reason] for reason in _LOSSES)
     sentences = [
+        *([f"{plural(count, 'record is', 'records are')} lost: {'; '.join(lost)}."] if count else []),
         (
             f"Of {counts['records']:,} records {counts['postbacks']:,} are postbacks, and {counts['conversions']:,} of"
             f" these became conversions{totals.worth('conversions')}."
@@ -96,6 +100,6 @@ ANSWER: Final = Answer(
         "Skipped records are counted for the whole run only. Malformed records, and records whose body was not logged,"
         " have no known value."
     ),
-    losses=("malformed_record", *_UNJUDGED, "missing_identity"),
+    losses=_LOSSES,
     cure="Send click_id, ref_id or email with every postback, and log bodies. `explain` shows what a record lacks.",
 )

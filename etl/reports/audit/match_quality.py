@@ -107,17 +107,22 @@ def _by_day(rows: pl.LazyFrame, name: str) -> pl.DataFrame:
 
 
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
-    junk = [name for _, name, _ in JUNK_KEYS if totals.counts[name]]
+    junk = sum(totals.counts[name] for _, name, _ in JUNK_KEYS)
+    kinds = "; ".join(
+        f"{totals.count_text(name)} {title.removeprefix('match key is ')}{totals.worth(name)}"
+        for _, name, title in JUNK_KEYS
+        if totals.counts[name]
+    )
     sentences = [
+        *(
+            [f"{plural(junk, 'conversion has', 'conversions have')} a match key that matches nothing: {kinds}."]
+            if junk
+            else []
+        ),
         (
             f"{totals.share('by_click_id', 'conversions')} of the conversions are matched by click_id,"
             f" {totals.share('by_ref_id', 'conversions')} by ref_id,"
             f" {totals.share('by_email', 'conversions')} by e-mail."
-        ),
-        *(
-            f"{plural(totals.counts[name], 'conversion')}: {title}{totals.worth(name)}."
-            for _, name, title in JUNK_KEYS
-            if name in junk
         ),
     ]
     if totals.counts["odd_length_key"]:

@@ -121,7 +121,7 @@ def stakes_table(report: Report) -> PageTable | None:
         ]
         for amount in whole[:_MOST_ROWS]
     ]
-    headings = [PageColumn(f"{section.number}. {section.answer.title}", is_right=True) for section in findings]
+    headings = [PageColumn(section.answer.title, is_right=True) for section in findings]
     first = [PageColumn("currency", filters="currency"), PageColumn("all, at most", is_right=True)]
     return PageTable("stakes", "Money at stake", [*first, *headings], rows, len(whole) - len(rows)) if rows else None
 
@@ -140,7 +140,7 @@ def figures(report: Report) -> list[tuple[str, str, str, PageCell]]:
         ("by_click_id", "matched by click_id", "conversions"),
         ("lead_by_default", "became Leads", "conversions"),
         ("duplicate_transaction", "duplicates removed", "postbacks"),
-        ("never_succeeded", "never succeeded", "postbacks"),
+        ("never_succeeded", "failed and never succeeded", "postbacks"),
     )
     return [
         (

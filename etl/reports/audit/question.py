@@ -78,10 +78,12 @@ class Answer(NamedTuple):
         find: Makes the frames of `sheets`, by key, from the tables. Its frame `days` holds measures of its own.
         sheets: Frames to show beside the measures, in order.
         days_chart: Names of the measures to draw by day, stacked; empty: no such chart.
-        summarise: Makes sentences from the totals and the findings; the first sentence is the answer.
+        summarise: Makes sentences from the totals and the findings. The first says what is lost or, if nothing is, what
+            was found.
         unknown: What the tables cannot show; empty: no such limit.
         losses: Names of the measures that count records which are lost or misread; empty: the answer finds none.
         cure: What would keep such records.
+        is_amiss: Whether the findings show a loss that no record tells, such as silence.
     """
 
     key: str
@@ -96,6 +98,7 @@ class Answer(NamedTuple):
     unknown: str = ""
     losses: tuple[str, ...] = ()
     cure: str = ""
+    is_amiss: Callable[[Findings], bool] = lambda _: False
 
 
 _MOST_CURRENCIES: Final = 3

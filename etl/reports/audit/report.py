@@ -60,7 +60,7 @@ class Report(NamedTuple):
 
     @property
     def findings(self) -> list[ReportSection]:
-        """The answers that find lost or misread records, the most money first."""
+        """The answers that find something amiss, the most money first."""
         return sorted((section for section in self.sections if section.rank), key=lambda section: section.rank or 0)
 
     @property

@@ -140,6 +140,11 @@ def _timestamps(frames: Frames) -> pl.DataFrame:
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     silent, offsets, holes = findings["silent"], findings["offsets"], findings["holes"]
     sentences = []
+    if totals.counts["other_time"] or totals.counts["invalid_time"]:
+        sentences.append(
+            f"{plural(totals.counts['other_time'], 'timestamp is', 'timestamps are')} not in seconds and"
+            f" {totals.count_text('invalid_time')} cannot be read: the time received is used instead."
+        )
     if silent.height:
         first = silent.row(0, named=True)
         sentences.append(
@@ -159,11 +164,6 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
         f" {row['conversions']:,} conversions: {row['means']}."
         for row in offsets.head(3).iter_rows(named=True)
     ]
-    if totals.counts["other_time"] or totals.counts["invalid_time"]:
-        sentences.append(
-            f"{plural(totals.counts['other_time'], 'timestamp is', 'timestamps are')} not in seconds and"
-            f" {totals.count_text('invalid_time')} cannot be read: the time received is used instead."
-        )
     late = plural(totals.counts["late"], "conversion was", "conversions were")
     sentences.append(f"{late} received more than a day after the timestamp.")
     return sentences
@@ -196,5 +196,6 @@ ANSWER: Final = Answer(
         " are found by postbacks only: the tables do not hold other requests."
     ),
     losses=("other_time", "invalid_time", "future"),
-    cure="Send timestamp in seconds since 1970.",
+    cure="Look for silent hours at the sender and for gaps among the log files. Send timestamp in seconds since 1970.",
+    is_amiss=lambda findings: any(findings[name].height for name in ("silent", "holes", "offsets")),
 )

@@ -53,14 +53,7 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     if not coverage["conversions"].sum():
         return ["The tables hold no traits: no trait was sent, or the run dropped them (--pii drop)."]
     best, least = coverage.row(0, named=True), coverage.row(-1, named=True)
-    sentences = [
-        (
-            f"{totals.share('with_email', 'conversions')} of the conversions have an e-mail address,"
-            f" {totals.share('with_phone', 'conversions')} a phone number. The most frequent trait is {best['trait']},"
-            f" the least frequent {least['trait']}."
-        ),
-        "Each trait that is added raises the match quality; e-mail and phone raise it most.",
-    ]
+    sentences = []
     if totals.counts["prehashed_trait"]:
         sentences.append(
             f"{plural(totals.counts['prehashed_trait'], 'conversion')} sent hashes; the page asks for raw values."
@@ -72,7 +65,15 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
             f" {page.PASSTHROUGH_LIMIT} passthroughs; {first['name']} was dropped most often:"
             f" {plural(first['times'], 'time')}."
         )
-    return sentences
+    return [
+        *sentences,
+        (
+            f"{totals.share('with_email', 'conversions')} of the conversions have an e-mail address,"
+            f" {totals.share('with_phone', 'conversions')} a phone number. The most frequent trait is {best['trait']},"
+            f" the least frequent {least['trait']}."
+        ),
+        "Each trait that is added raises the match quality; e-mail and phone raise it most.",
+    ]
 
 
 ANSWER: Final = Answer(

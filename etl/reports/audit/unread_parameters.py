@@ -112,22 +112,23 @@ def _emptiness(field: str, columns: set[str]) -> pl.Expr:
 
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     names, near = findings["names"], findings["near_misses"]
-    if not names.height:
-        return ["No parameter is counted that is not read."]
-    first = names.row(0, named=True)
-    sentences = [
-        (
+    sentences = []
+    if near.height:
+        first = near.row(0, named=True)
+        unfilled = plural(int(near["would_fill"].sum()), "conversion")
+        rejected = plural(int(near["rejections"].sum()), "postback was", "postbacks were")
+        sentences.append(
+            f"{plural(near['parameter'].n_unique(), 'parameter is', 'parameters are')} nearly a known name, such as"
+            f" {first['parameter']!r} for {first['read_as']!r}. In {unfilled} the field that was meant is empty, and"
+            f" {rejected} rejected without identity."
+        )
+    if names.height:
+        first = names.row(0, named=True)
+        sentences.append(
             f"{plural(names.height, 'parameter is', 'parameters are')} not read; the most frequent is"
             f" {first['parameter']!r}, sent {plural(first['times'], 'time')}."
-        ),
-    ]
-    if near.height:
-        sentences.append(
-            f"{plural(names['read_as'].drop_nulls().len(), 'parameter is', 'parameters are')} nearly a known name. In"
-            f" {int(near['would_fill'].sum()):,} conversions the field that was meant is empty, and"
-            f" {plural(int(near['rejections'].sum()), 'postback was', 'postbacks were')} rejected without identity."
         )
-    return sentences
+    return sentences or ["No parameter is counted that is not read."]
 
 
 ANSWER: Final = Answer(
