@@ -181,7 +181,10 @@ def _section(
     shown = [
         ShownSheet("whole", "Totals", totals),
         *(ShownSheet(sheet.key, sheet.title, findings[sheet.key], sheet.chart) for sheet in answer.sheets),
-        *(ShownSheet(key, titles[key], _level(levels[key], key, measures, answer.losses), charts.get(key)) for key in LEVELS),
+        *(
+            ShownSheet(key, titles[key], _level(levels[key], key, measures, answer.losses), charts.get(key))
+            for key in LEVELS
+        ),
     ]
     lost = totals.filter(pl.col("measure").is_in(answer.losses))
     count = int(lost["count"].sum())
