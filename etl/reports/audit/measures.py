@@ -222,8 +222,9 @@ def measure_totals(whole: pl.DataFrame, measures: tuple[Measure, ...], base: str
     of = sums.get(base, 0)
 
     def row(measure: Measure) -> tuple[object, ...]:
-        count, none = sums.get(measure.name, 0), [] if measure.has_money else None
-        return measure.name, measure.title, count, count / of if of else None, sums.get(f"{measure.name}_money", none)
+        count = sums.get(measure.name, 0)
+        money = sums.get(f"{measure.name}_money", [] if measure.has_money else None)
+        return measure.name, measure.title, count, count / of if of else None, money
 
     return pl.DataFrame([row(measure) for measure in measures], schema=TOTALS, orient="row")
 
