@@ -71,9 +71,10 @@ class Tab:
         return answer["result"].get("value")
 
     def _receive(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            self._rest += os.read(self._reading, 1 << 16) or b"{}\0"
-        message, _, self._rest = self._rest.partition(b"\0")
+        parts = [self._rest]
+        while b"\0" not in parts[-1]:  # a page as text or on paper has megabytes: each part is searched once
+            parts.append(os.read(self._reading, 1 << 16) or b"{}\0")
+        message, _, self._rest = b"".join(parts).partition(b"\0")
         got: dict[str, Any] = json.loads(message)
         assert got, "the browser has ended"
         self._events.append(got.get("method", ""))

@@ -71,17 +71,20 @@ def patterns() -> list[Found]:
 
 
 @cache
-def _source(name: str = "") -> str:
-    """A module, or the whole package, as text."""
+def _attributes(name: str = "") -> dict[str, set[str]]:
+    """The names in the text of a module, or of the whole package -> the attributes that are taken of each."""
     paths = [importlib.import_module(name).__file__ or ""] if name else sorted(Path(etl.__path__[0]).rglob("*.py"))
-    return "\n".join(Path(path).read_text(encoding="utf-8") for path in paths if str(path).endswith(".py"))
+    found: dict[str, set[str]] = {}
+    for path in (Path(path) for path in paths if str(path).endswith(".py")):
+        for holder, attribute in re.findall(r"\b(\w+)\.(?=(\w+))", path.read_text(encoding="utf-8")):
+            found.setdefault(holder, set()).add(attribute)
+    return found
 
 
 @cache
 def _methods(name: str, module: ModuleType) -> tuple[str, ...]:
     """How a pattern is used, by the name of the attribute that holds it; a row of a table is used from a place on."""
-    source = _source(module.__name__ if name.startswith("_") else "")
-    used = set(re.findall(rf"\b{name}\.(\w+)", source))
+    used = _attributes(module.__name__ if name.startswith("_") else "").get(name, set())
     return tuple(sorted({"finditer" if one in _SEARCHES else one for one in used} & {*_WAYS})) or ("match",)
 
 
@@ -100,10 +103,14 @@ def _written(module: ModuleType) -> Iterator[Found]:
     """Patterns that stand in calls: of `re` itself, and of polars."""
     if not module.__file__ or not module.__file__.endswith(".py"):
         return
-    with open(module.__file__, encoding="utf-8") as file:  # noqa: PTH123
-        tree = ast.parse(file.read())
-    for node in ast.walk(tree):
+    text = Path(module.__file__).read_text(encoding="utf-8")
+    if not re.search(rf"\bre\.|\.({'|'.join(_POLARS)})\(", text):  # most modules: to parse them costs a second
+        return
+    for node in ast.walk(ast.parse(text)):
         if not (isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Attribute)):
+            continue
+        is_of_re = isinstance(node.func.value, ast.Name) and node.func.value.id == "re"
+        if not is_of_re and node.func.attr not in _POLARS:
             continue
         holder = ast.unparse(node.func.value)
         is_literal = any(word.arg == "literal" for word in node.keywords)

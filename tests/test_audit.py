@@ -403,7 +403,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_the_command_shows_tables_of_eighty_columns(folders: dict[str, Path]) -> None:
-    for folder in folders.values():
+    for folder in [*folders.values()][: draws(1, 2)]:
         text = run(
             "audit", folder, "--answer", "all", "--rows", 10, env={**os.environ, "COLUMNS": "80"}
         ).stdout.decode()
@@ -441,6 +441,7 @@ def test_what_costs_most_is_told_first_with_its_cure(folders: dict[str, Path]) -
         for one in ranked:
             assert one["cure"].split()[0] in text
             assert bool(one["examples"]) == bool(one["lost"])
+        for one in ranked[:: draws(4, 1)]:
             for example in one["examples"][: draws(1, 3)]:
                 assert run("explain", f"{folder}:{example}", code=None).returncode in (0, 1)  # 1: its input is gone
         first, second = (

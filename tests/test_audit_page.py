@@ -104,12 +104,13 @@ def test_the_browser_shows_the_numbers_of_the_tables_and_nothing_hostile_runs(
             if sheet.key == "by_integration_and_day":
                 continue
             frame = sheet.rows.drop("measure") if sheet.key == "whole" else sheet.rows
+            shown_rows = frame.tail(100) if sheet.key == "by_day" else frame.head(100)
             names = [name for place, name in enumerate(frame.columns) if place == 0 or any(frame[name].to_list())]
             cells = [
                 [in_page(name, value) for name, value in zip(names, row, strict=True)]
-                for row in frame.select(names).iter_rows()
+                for row in shown_rows.select(names).iter_rows()
             ]
-            assert rows == (cells[-100:] if sheet.key == "by_day" else cells[:100])
+            assert rows == cells
     assert any("<script>document.title" in text for row in shown.tables["unknown_types-types"] for text in row)
 
 
@@ -118,7 +119,7 @@ def test_it_is_drawn_on_a_phone_in_the_dark_and_on_paper(page: Path, tab: Tab) -
     tab.open(page, width=400, scheme="dark")
     assert tab.run("document.documentElement.scrollWidth") == 400
     assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
-    paper = tab.call("Page.printToPDF")["data"]
+    paper = tab.call("Page.printToPDF", pageRanges="1")["data"]
     assert base64.b64decode(paper).startswith(b"%PDF")
     assert tab.complaints == []
 

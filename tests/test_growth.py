@@ -25,7 +25,7 @@ from etl.sources.splits import read_split
 from etl.sources.storage.inputs import Input
 from etl.sources.storage.surveys import survey
 from etl.steps.pipeline import transform
-from tests.effort import IS_THOROUGH
+from tests.effort import IS_THOROUGH, draws
 from tests.growth import growth, runs
 from tests.patterns import Found, hard_texts, patterns, search
 from tests.requests import requests_of
@@ -120,7 +120,7 @@ def test_a_record_takes_time_in_proportion_to_its_parts(name: str, tmp_path: Pat
         (requests,) = requests_of(_LINE.format("click_id=a&" + RECORDS[name](count)).encode(), tmp_path, "combined")
         return lambda: (_kept_meaning.cache_clear(), transform(requests))
 
-    assert growth(work, 8_000) is None
+    assert growth(work, draws(2_000, 8_000)) is None
 
 
 #: Units that begin what readers look for; each is repeated, and each is followed by each other.

@@ -101,7 +101,13 @@ def test_members_give_the_rows_of_the_files(name: str, expected: pl.DataFrame, t
     assert set(rows["source"]) == {item["path"] for item in summary["inputs"]}
 
 
-@pytest.mark.parametrize("name", ["whole.zip", *(f"whole.log{suffix}" for suffix in PACK if suffix)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("whole.zip", "whole.log.zst"),
+        *(pytest.param(f"whole.log{suffix}", marks=thorough) for suffix in (".gz", ".bz2", ".xz")),
+    ],
+)
 def test_a_packed_input_is_unpacked_once_and_read_in_the_splits_of_a_plain_one(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from etl.sources.carriers.table_carriers import EXPORTS, LogExport
 from etl.sources.format import Format
 from etl.sources.readers.timestamps import read_any
 from tests.carried import LINE, TEXTS, assert_alike, requests_of, wrap
+from tests.effort import thorough
 
 DELIMITERS: Final = {"csv": ",", "tsv": "\t", "semicolon": ";"}
 KINDS: Final = (*DELIMITERS, "postgres_copy")
@@ -66,8 +67,16 @@ def test_a_table_of_parts_of_requests_carries_no_records(tmp_path: Path) -> None
     assert requests["query"].to_list() == [None, "click_id=a"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("row", "sample"), TEXTS)
+@pytest.mark.parametrize(
+    ("row", "sample", "kind"),
+    [
+        pytest.param(
+            *text.values, kind, id=f"{text.id} {kind}", marks=[] if turn % len(KINDS) == number else [thorough]
+        )
+        for turn, text in enumerate(TEXTS)
+        for number, kind in enumerate(KINDS)
+    ],
+)
 def test_a_record_in_a_cell_is_what_it_is_alone(row: Format, sample: bytes, kind: str, tmp_path: Path) -> None:
     held_in_a_cell(row, sample, (), kind, tmp_path)
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -76,6 +77,13 @@ def check(corpus: Corpus, *outputs: Finished | Path | Iterable[tuple[str, bytes]
     assert not left, "\n".join(sorted(left)[:40])
 
 
+@cache
+def made(effort: int, share: int) -> tuple[Corpus, list[tuple[str, bytes]]]:
+    """Records with personal texts, and few inputs of them; to make them costs as much as to run over them."""
+    corpus = Corpus(effort)
+    return corpus, list(corpus.groups(share))
+
+
 def inputs_of(corpus: Corpus, files: Iterable[tuple[str, bytes]], folder: Path, *names: str) -> list[Path]:
     """Writes inputs, or those of these names, and returns their paths."""
     folder.mkdir()
@@ -97,8 +105,8 @@ def test_a_sentinel_is_found_however_it_is_encoded() -> None:
 
 @pytest.mark.parametrize("pii", ["hash", pytest.param("drop", marks=thorough)])
 def test_a_run_writes_nothing_personal(pii: str, tmp_path: Path) -> None:
-    corpus = Corpus(draws(1, 2))
-    inputs = inputs_of(corpus, corpus.groups(draws(20, 5)), tmp_path / "in", *(SOME if pii == "drop" else ()))
+    corpus, files = made(draws(1, 2), draws(60, 5))
+    inputs = inputs_of(corpus, files, tmp_path / "in", *(SOME if pii == "drop" else ()))
     out = tmp_path / "out"
     told = ("--metrics", out / "m.prom", "--openlineage", out / "lineage.jsonl", "--summary", out / "summary.json")
     out.mkdir()
@@ -119,8 +127,8 @@ def test_a_run_over_each_format_and_carrier_alone_writes_nothing_personal(pii: s
 
 @pytest.mark.parametrize("pii", ["hash", pytest.param("drop", marks=thorough)])
 def test_commands_show_nothing_personal(pii: str, tmp_path: Path) -> None:
-    corpus = Corpus(1)
-    inputs = inputs_of(corpus, corpus.groups(draws(60, 20)), tmp_path / "in", *SOME)
+    corpus, files = made(1, draws(60, 20))
+    inputs = inputs_of(corpus, files, tmp_path / "in", *SOME)
     house = tmp_path / "house.toml"
     house.write_text(HOUSE, encoding="utf-8")
     out, tables = tmp_path / "out", tmp_path / "out" / "tables"
@@ -141,8 +149,8 @@ def test_commands_show_nothing_personal(pii: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pii", ["hash", pytest.param("drop", marks=thorough)])
 def test_a_warehouse_holds_nothing_personal(pii: str, tmp_path: Path) -> None:
-    corpus = Corpus(1)
-    inputs = inputs_of(corpus, corpus.groups(draws(60, 20)), tmp_path / "in", *SOME)
+    corpus, files = made(1, draws(60, 20))
+    inputs = inputs_of(corpus, files, tmp_path / "in", *SOME)
     house = tmp_path / "house.toml"
     house.write_text(HOUSE, encoding="utf-8")
     warehouse, options = tmp_path / "warehouse", (*TOLERANT, "--pii", pii)
@@ -178,8 +186,8 @@ def test_a_warehouse_holds_nothing_personal(pii: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_killed_command_leaves_nothing_personal(where: str, words: tuple[str, str], tmp_path: Path) -> None:
-    corpus = Corpus(1)
-    inputs = inputs_of(corpus, corpus.groups(draws(60, 20)), tmp_path / "in", *SOME[: draws(1, 3)])
+    corpus, files = made(1, draws(60, 20))
+    inputs = inputs_of(corpus, files, tmp_path / "in", *SOME[: draws(1, 3)])
     (tmp_path / "left").mkdir()
     command = [
         sys.executable,

@@ -42,7 +42,7 @@ from etl.warehouse.replay import replay
 from etl.warehouse.snapshots import open_for_reading, scan_pinned
 from etl.warehouse.verify import verify
 
-HISTORIES = int(os.environ.get("HISTORIES", "64"))
+HISTORIES = int(os.environ.get("HISTORIES", "24"))
 STORED_HISTORIES = HISTORIES // 24
 SHARDS = 16
 

@@ -21,7 +21,16 @@ from etl.reports.audit import (
     unknown_types,
     unread_parameters,
 )
-from etl.reports.audit.measures import LEVELS, MEASURES, Measure, count_days, join_days, measure_by, measure_totals
+from etl.reports.audit.measures import (
+    LEVELS,
+    MEASURES,
+    Measure,
+    count_days,
+    join_days,
+    measure_by,
+    measure_totals,
+    sum_levels,
+)
 from etl.reports.audit.question import Answer, Chart, Findings, Totals
 from etl.reports.audit.tables import Frames, joined_money, main_first
 from etl.runner.published_tables import read
@@ -101,7 +110,9 @@ def find_answers(frames: Frames, chosen: tuple[str, ...] = ()) -> tuple[list[Rep
     found = {answer.key: answer.find(frames) for _, answer in numbered}
     days = _days(frames, found)
     currency = _main_currency(days)
-    sections = [_section(one, found[one[1].key], days, frames, currency) for one in numbered]
+    shown = dict.fromkeys(name for _, answer in numbered for name in (answer.base, *answer.measures))
+    levels = sum_levels(days, [BY_NAME[name] for name in shown])
+    sections = [_section(one, found[one[1].key], levels, frames, currency) for one in numbered]
     ranks = {key: rank for rank, key in enumerate(_by_money(sections, currency), 1)}
     return [section._replace(rank=ranks.get(section.answer.key)) for section in sections], currency
 
@@ -151,12 +162,16 @@ def _days(frames: Frames, found: dict[str, Findings]) -> pl.DataFrame:
 
 
 def _section(
-    numbered: tuple[int, Answer], findings: Findings, days: pl.DataFrame, frames: Frames, currency: str | None
+    numbered: tuple[int, Answer],
+    findings: Findings,
+    levels: dict[str, pl.DataFrame],
+    frames: Frames,
+    currency: str | None,
 ) -> ReportSection:
-    """Builds the section of an answer from its own frames and from the measures by day."""
+    """Builds the section of an answer from its own frames and from the measures by level."""
     number, answer = numbered
     measures = tuple(BY_NAME[name] for name in answer.measures)
-    totals = measure_totals(days, measures, answer.base)
+    totals = measure_totals(levels["whole"], measures, answer.base)
     titles = {
         "by_integration": "By integration",
         "by_day": "By day",
@@ -168,7 +183,10 @@ def _section(
     shown = [
         ShownSheet("whole", "Totals", totals),
         *(ShownSheet(sheet.key, sheet.title, findings[sheet.key], sheet.chart) for sheet in answer.sheets),
-        *(ShownSheet(key, titles[key], _level(days, key, measures, answer.losses), charts.get(key)) for key in LEVELS),
+        *(
+            ShownSheet(key, titles[key], _level(levels[key], key, measures, answer.losses), charts.get(key))
+            for key in LEVELS
+        ),
     ]
     lost = totals.filter(pl.col("measure").is_in(answer.losses))
     count = int(lost["count"].sum())
@@ -179,10 +197,10 @@ def _section(
     return ReportSection(number, answer, sentences, shown, count, money, examples, is_amiss)
 
 
-def _level(days: pl.DataFrame, key: str, measures: tuple[Measure, ...], losses: tuple[str, ...]) -> pl.DataFrame:
-    """Sums the measures by a level's keys, losses first: integrations with the highest losses first, days by date."""
+def _level(level: pl.DataFrame, key: str, measures: tuple[Measure, ...], losses: tuple[str, ...]) -> pl.DataFrame:
+    """Selects the measures of a level, losses first: integrations with the highest losses first, days by date."""
     first, *others = measures
-    rows = measure_by(days, LEVELS[key], (first, *sorted(others, key=lambda measure: measure.name not in losses)))
+    rows = measure_by(level, LEVELS[key], (first, *sorted(others, key=lambda measure: measure.name not in losses)))
     if key != "by_integration":
         return rows
     return rows.sort(pl.sum_horizontal(losses or (first.name,)), first.name, descending=True, maintain_order=True)

@@ -7,6 +7,7 @@ answers, as frames with the same keys.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -186,38 +187,52 @@ TOTALS: Final = pl.Schema(
 )
 
 
-def measure_totals(days: pl.DataFrame, measures: tuple[Measure, ...], base: str) -> pl.DataFrame:
-    """Sums measures over all days and integrations.
+def sum_levels(days: pl.DataFrame, measures: Sequence[Measure]) -> dict[str, pl.DataFrame]:
+    """Sums measures by the keys of each level, and as one row for the level `whole`; answers show columns of these.
 
     Args:
         days: Rows of `count_days`, joined with the measures that answers count themselves.
         measures: The measures to sum.
+
+    Returns:
+        By level: the keys, a count (Int64, never null) of each measure, and `NAME_money` (`AMOUNTS`) if the measure has
+        money; sorted by the keys with nulls last.
+    """
+    names = [measure.name for measure in measures]
+    money = [f"{measure.name}_money" for measure in measures if measure.has_money]
+    rows = days.with_columns(whole=pl.lit(0))
+    return {
+        level: sum_money(rows, *keys, counts=names, money=money).sort(keys, nulls_last=True)
+        for level, keys in {"whole": ("whole",), **LEVELS}.items()
+    }
+
+
+def measure_totals(whole: pl.DataFrame, measures: tuple[Measure, ...], base: str) -> pl.DataFrame:
+    """Lists measures with their sums over all days and integrations.
+
+    Args:
+        whole: The level `whole` of `sum_levels`.
+        measures: The measures to list.
         base: Name of the measure that shares are a part of.
 
     Returns:
         Rows of `TOTALS`, in the order of the measures.
     """
-    everything = measure_by(days.with_columns(whole=pl.lit(0)), ("whole",), measures)
-    of = int(days[base].sum() or 0)
+    sums = whole.row(0, named=True) if whole.height else {}
+    of = sums.get(base, 0)
 
     def row(measure: Measure) -> tuple[object, ...]:
-        count = int(everything[measure.name].sum())
-        money = everything[f"{measure.name}_money"].to_list() if measure.has_money else [None]
-        return measure.name, measure.title, count, count / of if of else None, money[0] if money else []
+        count = sums.get(measure.name, 0)
+        money = sums.get(f"{measure.name}_money", [] if measure.has_money else None)
+        return measure.name, measure.title, count, count / of if of else None, money
 
     return pl.DataFrame([row(measure) for measure in measures], schema=TOTALS, orient="row")
 
 
-def measure_by(days: pl.DataFrame, keys: tuple[str, ...], measures: tuple[Measure, ...]) -> pl.DataFrame:
-    """Sums measures by keys, sorted by the keys with nulls last.
-
-    Returns:
-        The keys, a count (Int64, never null) of each measure, and `NAME_money` (`AMOUNTS`) if the measure has money;
-        the money of the first measure comes last.
-    """
-    names = [measure.name for measure in measures]
+def measure_by(level: pl.DataFrame, keys: tuple[str, ...], measures: tuple[Measure, ...]) -> pl.DataFrame:
+    """Selects measures of a level of `sum_levels`: the keys, the counts, the money; that of the first comes last."""
     money = [f"{measure.name}_money" for measure in (*measures[1:], measures[0]) if measure.has_money]
-    return sum_money(days, *keys, counts=names, money=money).sort(keys, nulls_last=True)
+    return level.select(*keys, *(measure.name for measure in measures), *money)
 
 
 def join_days(parts: list[pl.DataFrame]) -> pl.DataFrame:
