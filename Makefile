@@ -67,8 +67,8 @@ spark: $(PYSPARK)/.ready ## Run the tests of the job on Spark itself (3 minutes)
 	SPARK_MASTER='local[2,4]' $(PYSPARK)/bin/python -m pytest --noconftest -o filterwarnings= tests/on_spark.py
 
 # CI has 15 minutes on 2 cores for `make uncompiled`, `make check`, `make sanitize` and two minutes of `make fuzz`. The
-# legs have budgets in minutes, on 2 quiet cores. What comes must fit in. Of the tests, 24 histories of a warehouse take
-# a minute of processor time, the 96 of `make check` take four, and the rest takes six.
+# legs have budgets in minutes, on 2 quiet cores. What comes must fit in. 24 histories of a warehouse take half a minute of
+# processor time, the 96 of `make check` two minutes, and all other tests eight.
 test: $(READY) $(SPARK)/.ready ## Run the tests: all kinds of random input, but not all of it (4 minutes)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
