@@ -81,20 +81,14 @@ def rules_of(case: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="session")
 def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], dict[str, Ran]]:
-    """What gives the parts of runs over all cases that have the rules of this one and may share an input.
-
-    Cases that have a duplicate in another share the next run.
-    """
+    """What gives the parts of a run over all cases that have the rules of this one and may share an input."""
     runs: dict[str, dict[str, Ran]] = {}
 
     def runs_of(case: dict[str, Any]) -> dict[str, Ran]:
         rules = rules_of(case)
         if rules not in runs:
             cases = [one for one in CASES if shares_input(one) and rules_of(one) == rules]
-            found = runs[rules] = {}
-            while cases and (parts := run_together(cases, tmp_path_factory.mktemp("cases"))):
-                found |= parts
-                cases = [one for one in cases if one["id"] not in parts]
+            runs[rules] = run_together(cases, tmp_path_factory.mktemp("cases"))
         return runs[rules]
 
     return runs_of
