@@ -66,7 +66,7 @@ spark: $(PYSPARK)/.ready ## Run the tests of the job on Spark itself (3 minutes)
 	@java -version >/dev/null 2>&1 || { echo 'make spark needs Java 17 or later: no test of Spark has run.' >&2; exit 1; }
 	SPARK_MASTER='local[2,4]' $(PYSPARK)/bin/python -m pytest --noconftest -o filterwarnings= tests/on_spark.py
 
-spark-nightly: $(PYSPARK)/.ready ## Kill executors of Spark, each in another step of a run (2 minutes); needs Java 17
+spark-nightly: $(PYSPARK)/.ready ## Kill executors of Spark, each in another step of a run (minutes); needs Java 17
 	SPARK_MASTER='local-cluster[2,1,1024]' $(PYSPARK)/bin/python -m pytest --noconftest -o filterwarnings= \
 	  tests/on_spark.py -k executors
 

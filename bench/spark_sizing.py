@@ -21,6 +21,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,7 +118,10 @@ def stat_of(pid: int) -> list[str]:
 
 def processor_seconds(java: int) -> dict[str, float]:
     """Processor seconds so far of Java, of its Python workers and of this process, with children that ended."""
-    ticks = {pid: sum(map(int, stat_of(pid)[11:15])) for pid in descendants(java)}
+    ticks = {}
+    for pid in descendants(java):
+        with suppress(OSError):  # it has ended
+            ticks[pid] = sum(map(int, stat_of(pid)[11:15]))
     own = os.times()
     workers = sum(ticks.values()) - ticks[java]
     return {"java": ticks[java] / _TICKS, "python": workers / _TICKS, "driver": own.user + own.system}
@@ -138,9 +142,12 @@ def stages(spark: Any) -> dict[str, int]:
 
 
 def peak_bytes(pid: int) -> int:
-    """The peak of a process's memory."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) * 1024
+    """The peak of a process's memory; 0 if it has ended."""
+    try:
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    except OSError:
+        return 0
+    return int(status.get("VmHWM", "0").split()[0]) * 1024
 
 
 # --- keys: the step that finds duplicates, without Spark -------------------------------------------------------------
