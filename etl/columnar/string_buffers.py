@@ -28,13 +28,14 @@ _PART_BITS: Final = 30
 _PART_BYTES: Final = 2**31 - 1
 
 
-def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
+def texts_of(buffer: Bytes, starts: Positions, ends: Positions, suspects: Positions | None = None) -> pl.Series:
     """Returns the text of each span of a buffer. Bytes that are not UTF-8 become U+FFFD.
 
     Args:
         buffer: Bytes that hold all texts.
         starts: First byte of each span.
         ends: One past the last byte of each span.
+        suspects: Indices of the spans that may hold other bytes than ASCII, if they are known.
 
     Returns:
         String, one value for each span. Long texts are views into the buffer and keep it alive.
@@ -45,7 +46,11 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
         ['one', 'tw�', '']
     """
     starts, ends = np.ascontiguousarray(starts), np.ascontiguousarray(ends)
-    malformed = malformed_spans(buffer, starts, ends)
+    if suspects is None:
+        malformed = malformed_spans(buffer, starts, ends)
+    else:
+        found = np.empty_like(suspects)
+        malformed = suspects[found[: byte_loops.find_malformed(buffer.data, starts[suspects], ends[suspects], found)]]
     valid_ends = ends if not len(malformed) else np.where(np.isin(np.arange(len(ends)), malformed), starts, ends)
     texts = valid_texts(buffer, starts, valid_ends)
     if not len(malformed):
