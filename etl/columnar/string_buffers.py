@@ -179,6 +179,24 @@ def valid_texts(buffer: Bytes, starts: Positions, ends: Positions, is_null: Trut
     return series_of(pa.Array.from_buffers(pa.string_view(), len(starts), buffers))
 
 
+def gather_or_null(texts: pl.Series, index: Positions) -> pl.Series:
+    """Returns the texts at an index, null for -1: views are copied, and no text is looked at.
+
+    Args:
+        texts: String without nulls.
+        index: Indices of texts.
+
+    Examples:
+        >>> gather_or_null(pl.Series(["a", "b and more than twelve"]), np.array([1, -1, 0])).to_list()
+        ['b and more than twelve', None, 'a']
+    """
+    views, buffers = _views(texts)
+    is_null = index < 0
+    taken = np.append(views, np.zeros((1, 4), np.uint32), axis=0).take(index, axis=0)
+    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little"))
+    return series_of(pa.Array.from_buffers(pa.string_view(), len(index), [valid, pa.py_buffer(taken), *buffers]))
+
+
 def malformed_spans(buffer: Bytes, starts: Positions, ends: Positions) -> Positions:
     """Returns the indices of the spans that are not valid UTF-8.
 
