@@ -19,8 +19,8 @@ cdef Py_ssize_t _find(const unsigned char[::1] buffer, Py_ssize_t start, Py_ssiz
 @cython.locals(letter=int)
 cdef int _digit(int byte) noexcept
 
-@cython.locals(place=Py_ssize_t, byte=int, high=int, low=int)
-cdef (Py_ssize_t, Py_ssize_t) _decode(
+@cython.locals(place=Py_ssize_t, byte=int, bits=int, high=int, low=int)
+cdef (Py_ssize_t, Py_ssize_t, int) _decode(
     const unsigned char[::1] buffer, Py_ssize_t start, Py_ssize_t end, (int, int) stops, int blank,
     unsigned char[::1] decoded, Py_ssize_t written,
 ) noexcept
@@ -51,11 +51,11 @@ cdef Py_ssize_t _number_of(
 
 @cython.locals(
     row=Py_ssize_t, written=Py_ssize_t, count=Py_ssize_t, names=Py_ssize_t, place=Py_ssize_t, end=Py_ssize_t,
-    name=Py_ssize_t, number=Py_ssize_t,
+    name=Py_ssize_t, number=Py_ssize_t, found=Py_ssize_t, is_other=int,
 )
 cpdef split_forms(
     const unsigned char[::1] buffer, const int64_t[::1] form_ends, unsigned char[::1] decoded,
-    int64_t[:, ::1] spans, int32_t[::1] slots, int64_t[:, ::1] pairs,
+    int64_t[:, ::1] spans, int32_t[::1] slots, int64_t[:, ::1] pairs, int64_t[::1] suspects,
 )
 
 @cython.locals(i=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, slot=Py_ssize_t, count=Py_ssize_t)

@@ -64,13 +64,14 @@ def _digit(byte: int) -> int:
 
 def _decode(
     buffer: memoryview, start: int, end: int, stops: tuple[int, int], blank: int, decoded: memoryview, written: int
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Decodes the percent escapes of a span, up to the first of two stop bytes; each byte `blank` becomes a space.
 
     Returns:
-        The index where reading stopped, and the end of the decoded bytes.
+        The index where reading stopped, the end of the decoded bytes, and whether bytes among them are not ASCII.
     """
     place = start
+    bits = 0
     while place < end and buffer[place] != stops[0] and buffer[place] != stops[1]:
         byte = buffer[place]
         if byte == _PERCENT and place + 2 < end:
@@ -80,10 +81,11 @@ def _decode(
                 place += 2
         elif byte == blank:
             byte = _BLANK
+        bits |= byte
         decoded[written] = byte
         written += 1
         place += 1
-    return place, written
+    return place, written, bits >= 0x80
 
 
 def decode_percent(
@@ -92,7 +94,7 @@ def decode_percent(
     """Decodes the percent escapes of spans, writes the results one after another, and records the end of each."""
     written = 0
     for i in range(len(starts)):
-        _, written = _decode(buffer, starts[i], ends[i], (-1, -1), _BLANK, decoded, written)
+        _, written, _ = _decode(buffer, starts[i], ends[i], (-1, -1), _BLANK, decoded, written)
         decoded_ends[i] = written
 
 
@@ -150,8 +152,14 @@ def _number_of(decoded: memoryview, start: int, end: int, spans: Positions, slot
 
 
 def split_forms(
-    buffer: memoryview, form_ends: Positions, decoded: memoryview, spans: Positions, slots: Slots, pairs: Positions
-) -> tuple[int, int]:
+    buffer: memoryview,
+    form_ends: Positions,
+    decoded: memoryview,
+    spans: Positions,
+    slots: Slots,
+    pairs: Positions,
+    suspects: Positions,
+) -> tuple[int, int, int]:
     """Splits URL-encoded forms into pairs of a name and a value.
 
     Args:
@@ -161,17 +169,18 @@ def split_forms(
         spans: Output: start and end of every distinct name in `decoded`.
         slots: Hash table, all -1; its length is a power of two and exceeds the number of pairs.
         pairs: Output: for each pair its row, the number of its name, start and end of its value in `decoded`.
+        suspects: Output: the indices of the pairs whose values are not ASCII; one longer than there are pairs.
 
     Returns:
-        The number of pairs and the number of distinct names.
+        The number of pairs, of distinct names and of suspects.
     """
-    written = count = names = place = 0
+    written = count = names = place = found = 0
     for row in range(len(form_ends)):
         end = form_ends[row]
         while place < end:
             if buffer[place] != _AMPERSAND:
                 name = written
-                place, written = _decode(buffer, place, end, (_AMPERSAND, _EQUALS), _PLUS, decoded, written)
+                place, written, _ = _decode(buffer, place, end, (_AMPERSAND, _EQUALS), _PLUS, decoded, written)
                 number = _number_of(decoded, name, written, spans, slots, names)
                 names += number == names
                 pairs[0, count] = row
@@ -179,12 +188,16 @@ def split_forms(
                 pairs[2, count] = written
                 if place < end and buffer[place] == _EQUALS:
                     place += 1
-                    place, written = _decode(buffer, place, end, (_AMPERSAND, _AMPERSAND), _PLUS, decoded, written)
+                    place, written, is_other = _decode(
+                        buffer, place, end, (_AMPERSAND, _AMPERSAND), _PLUS, decoded, written
+                    )
+                    suspects[found] = count
+                    found += is_other
                 pairs[3, count] = written
                 count += 1
             place += 1
         place = end + 1
-    return count, names
+    return count, names, found
 
 
 def number_texts(

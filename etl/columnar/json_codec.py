@@ -197,7 +197,7 @@ def _parse_any(text: bytes) -> Any:
 def _parse_slowly(decoded: str) -> Any:
     """Parses with the standard library, numbers without loss."""
     try:
-        return json.loads(decoded, parse_int=_integer, parse_float=_number, parse_constant=_refuse)
+        return _SLOW_DECODER.decode(decoded)
     except (ValueError, RecursionError):
         raise JsonError("not JSON") from None
 
@@ -232,6 +232,10 @@ def _number(text: str) -> float | NumberText:
 
 def _refuse(constant: str) -> NoReturn:
     raise JsonError(f"{constant} is not JSON")
+
+
+#: Made once: it takes longer to make than to find that a log line is no JSON.
+_SLOW_DECODER: Final = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_refuse)
 
 
 def _plain_notation(number: float) -> str:

@@ -28,13 +28,14 @@ _PART_BITS: Final = 30
 _PART_BYTES: Final = 2**31 - 1
 
 
-def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
+def texts_of(buffer: Bytes, starts: Positions, ends: Positions, suspects: Positions | None = None) -> pl.Series:
     """Returns the text of each span of a buffer. Bytes that are not UTF-8 become U+FFFD.
 
     Args:
         buffer: Bytes that hold all texts.
         starts: First byte of each span.
         ends: One past the last byte of each span.
+        suspects: Indices of the spans that may hold other bytes than ASCII, if they are known.
 
     Returns:
         String, one value for each span. Long texts are views into the buffer and keep it alive.
@@ -45,7 +46,11 @@ def texts_of(buffer: Bytes, starts: Positions, ends: Positions) -> pl.Series:
         ['one', 'tw�', '']
     """
     starts, ends = np.ascontiguousarray(starts), np.ascontiguousarray(ends)
-    malformed = malformed_spans(buffer, starts, ends)
+    if suspects is None:
+        malformed = malformed_spans(buffer, starts, ends)
+    else:
+        found = np.empty_like(suspects)
+        malformed = suspects[found[: byte_loops.find_malformed(buffer.data, starts[suspects], ends[suspects], found)]]
     valid_ends = ends if not len(malformed) else np.where(np.isin(np.arange(len(ends)), malformed), starts, ends)
     texts = valid_texts(buffer, starts, valid_ends)
     if not len(malformed):
@@ -172,6 +177,24 @@ def valid_texts(buffer: Bytes, starts: Positions, ends: Positions, is_null: Trut
     valid = None if is_null is None else pa.py_buffer(np.packbits(~is_null, bitorder="little"))
     buffers = [valid, pa.py_buffer(views), *map(pa.py_buffer, parts)]
     return series_of(pa.Array.from_buffers(pa.string_view(), len(starts), buffers))
+
+
+def gather_or_null(texts: pl.Series, index: Positions) -> pl.Series:
+    """Returns the texts at an index, null for -1: views are copied, and no text is looked at.
+
+    Args:
+        texts: String without nulls.
+        index: Indices of texts.
+
+    Examples:
+        >>> gather_or_null(pl.Series(["a", "b and more than twelve"]), np.array([1, -1, 0])).to_list()
+        ['b and more than twelve', None, 'a']
+    """
+    views, buffers = _views(texts)
+    is_null = index < 0
+    taken = np.append(views, np.zeros((1, 4), np.uint32), axis=0).take(index, axis=0)
+    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little"))
+    return series_of(pa.Array.from_buffers(pa.string_view(), len(index), [valid, pa.py_buffer(taken), *buffers]))
 
 
 def malformed_spans(buffer: Bytes, starts: Positions, ends: Positions) -> Positions:

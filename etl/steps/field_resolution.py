@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.columnar.string_buffers import Positions, Truths, is_blank
+from etl.columnar.string_buffers import Positions, Truths, gather_or_null, is_blank
 from etl.privacy import trait_hashes
 from etl.rules import placeholders
 from etl.rules.parameter_names import meanings_of
@@ -19,6 +19,9 @@ from etl.steps.parameter_table import Params
 #: The e-mail address is an identity by folded name and a trait by exact name (rules 2.5): two columns.
 IDENTITY_EMAIL: Final = "identity_email"
 
+_NO_CONFLICTS: Final = pl.DataFrame(
+    schema={"row": pl.UInt32, "field": pl.String, "winner": pl.String, "losers": pl.String}
+)
 _FALSE: Final = pl.Series([False])
 
 
@@ -127,7 +130,7 @@ def resolve_aliases(params: Params, height: int, ruleset: Ruleset) -> Fields:
     structures = np.flatnonzero(params.is_structure & is_field[params.numbers])
     near = np.flatnonzero(is_unread & is_near)
     by_field = {name: winners[i * height : (i + 1) * height] for i, name in enumerate(names)}
-    texts = _with_null(params.values)[winners]
+    texts = gather_or_null(params.values, winners)
     return Fields(
         params=params,
         texts=pl.DataFrame([texts[i * height : (i + 1) * height].alias(name) for i, name in enumerate(names)]),
@@ -226,6 +229,8 @@ def _conflicts(
 
     Two paths of the ruleset do not conflict: the ruleset says which of them is read where both lead to a value.
     """
+    if not len(winners):
+        return _NO_CONFLICTS
     is_path = np.array([name in ruleset.path_ranks for name in params.names], np.bool_)[params.numbers]
     is_loser = (candidates.params != winners) & ~(is_path[winners] & is_path[candidates.params])
     winning, losing = params.frame(winners[is_loser]), params.frame(candidates.params[is_loser])

@@ -108,14 +108,15 @@ def split_forms(forms: pl.Series) -> Params:
         >>> params.frame().select("row", "name", "value").rows()
         [(0, 'a', '1'), (0, 'b', 'é x'), (2, 'a', '=b'), (2, 'c', ''), (3, '�', '%2')]
     """
+    if forms.null_count() == len(forms):
+        return Params.named(np.empty(0, np.int64), forms.clear(), forms.clear())
     buffer, form_ends = join_bytes(forms, "&")
     most = int(np.count_nonzero(buffer == ord("&")))
     decoded, spans = np.empty_like(buffer), np.empty((2, most), np.int64)
     slots = np.full(1 << (2 * most).bit_length(), -1, np.int32)
-    pairs = np.empty((4, most), np.int64)
-    count, names = byte_loops.split_forms(buffer.data, form_ends, decoded.data, spans, slots, pairs)
+    pairs, suspects = np.empty((4, most), np.int64), np.empty(most + 1, np.int64)
+    count, names, found = byte_loops.split_forms(buffer.data, form_ends, decoded.data, spans, slots, pairs, suspects)
     rows, numbers, starts, ends = pairs[:, :count]
     distinct, renumbered = factorize(texts_of(decoded, *spans[:, :names]))
-    return Params.plain(
-        rows, distinct, renumbered.to_numpy().astype(np.int64)[numbers], texts_of(decoded, starts, ends)
-    )
+    values = texts_of(decoded, starts, ends, suspects[:found])
+    return Params.plain(rows, distinct, renumbered.to_numpy().astype(np.int64)[numbers], values)

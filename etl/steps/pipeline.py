@@ -200,7 +200,7 @@ def route_requests(requests: pl.DataFrame, ruleset: Ruleset, options: Options) -
     is_bodiless = (
         (pl.col("http_method") == "POST")
         & ~pl.col("is_body_logged")
-        & (pl.col("query").fill_null("") == "")
+        & (pl.col("query").str.len_bytes().fill_null(0) == 0)
         & pl.all_horizontal(pl.col("body", "fields", "query_fields").is_null())
     )
     routed = routed.with_columns(

@@ -158,6 +158,11 @@ def has_two_times(line: bytes) -> bool:
     return bool(first and _TIME.search(line, first.end()))
 
 
+def may_hold_second(line: bytes) -> bool:
+    """Whether a torn line may contain a second record: it contains a time behind its first byte."""
+    return bool(_TIME.search(line, 1))
+
+
 def find_second(line: bytes, head: re.Pattern[bytes], *, is_torn: bool = False) -> int | None:
     """Returns where a second record begins in a line, by the head of its format; None if there is none.
 

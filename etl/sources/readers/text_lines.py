@@ -21,7 +21,14 @@ from typing import Final
 from etl.sources.format import Format, Reader, Settings
 from etl.sources.readers.escapes import ESCAPES, client_address
 from etl.sources.readers.logged_bodies import logged_body
-from etl.sources.readers.second_records import find_second, glued_address, has_two_times, head_of, second_record
+from etl.sources.readers.second_records import (
+    find_second,
+    glued_address,
+    has_two_times,
+    head_of,
+    may_hold_second,
+    second_record,
+)
 from etl.sources.readers.timestamps import time_reader
 from etl.sources.record import Record, as_text, repetition, split_request, split_target
 
@@ -67,7 +74,8 @@ def start(rows: tuple[Format, ...], settings: Settings) -> Reader:
                 record = build(match)
                 is_bodiless = record.http_method == "POST" and not record.query and record.body is None
                 return record._replace(body=logged_body(line)) if is_bodiless and record.fault is None else record
-        places = (place for head in heads.values() if (place := find_second(line, head, is_torn=True)) is not None)
+        searched = heads.values() if may_hold_second(line) else ()
+        places = (place for head in searched if (place := find_second(line, head, is_torn=True)) is not None)
         place = next(places, None)
         return (
             Record("malformed_record", f"Not a line of format {rows[0].name}")
