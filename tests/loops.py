@@ -40,15 +40,15 @@ def filled(loops: ModuleType, parts: list[bytes]) -> list[object]:
     decoded, decoded_ends = np.zeros_like(buffer), np.zeros_like(ends)
     loops.decode_percent(buffer.data, starts, ends, decoded.data, decoded_ends)
     forms, spans, slots = np.zeros_like(buffer), np.zeros((2, len(buffer)), np.int64), np.full(256, -1, np.int32)
-    pairs = np.zeros((4, len(buffer)), np.int64)
-    counts = loops.split_forms(buffer.data, ends, forms.data, spans, slots, pairs)
+    pairs, suspects = np.zeros((4, len(buffer)), np.int64), np.zeros(len(buffer) + 1, np.int64)
+    counts = loops.split_forms(buffer.data, ends, forms.data, spans, slots, pairs, suspects)
     views, malformed = np.zeros((len(ends), 4), np.uint32), np.zeros_like(ends)
     marks, table = np.zeros(len(ends), np.uint8), np.arange(256).astype(np.uint8)
     loops.write_views(buffer.data, starts, ends, 3, views)
     for part in range(len(buffer) // 8 + 1):
         loops.mark_bytes(views, views.view(np.uint8), buffer[8 * part :].data, part, table, marks)
     faults = loops.find_malformed(buffer.data, starts, ends, malformed)
-    arrays = decoded, decoded_ends, forms, spans, slots, pairs, views, malformed, marks
+    arrays = decoded, decoded_ends, forms, spans, slots, pairs, suspects, views, malformed, marks
     numbers, firsts = np.zeros(len(ends), np.int32), np.zeros_like(ends)
     distinct = loops.number_texts(buffer.data, starts, ends, slots.copy() * 0 - 1, firsts, numbers)
     return [distinct, numbers.tolist(), firsts.tolist(), counts, faults, *(array.tolist() for array in arrays)]
