@@ -194,7 +194,7 @@ def _section(
     count = int(lost["count"].sum())
     examples = _examples(frames, answer, findings) if count else []
     sums = Totals.of(totals, currency, _origin(levels["by_integration"], answer.losses))
-    cure = answer.cure if isinstance(answer.cure, str) else answer.cure(sums, findings)
+    cure = answer.cure_of(sums, findings) if answer.cure_of else answer.cure
     money = main_first(joined_money(lost["money"]), currency)
     is_amiss = count > 0 or answer.is_amiss(findings)
     return ReportSection(

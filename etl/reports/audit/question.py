@@ -92,7 +92,8 @@ class Answer(NamedTuple):
             was found.
         unknown: What the tables cannot show; empty: no such limit.
         losses: Names of the measures that count records which are lost or misread; empty: the answer finds none.
-        cure: What would keep such records, or a function that says it of the totals and the findings.
+        cure: What would keep such records.
+        cure_of: Says it of the totals and the findings, where it depends on what was found; None: `cure` is said.
         is_amiss: Whether the findings show a loss that no record tells, such as silence.
     """
 
@@ -107,7 +108,8 @@ class Answer(NamedTuple):
     summarise: Callable[[Totals, Findings], list[str]]
     unknown: str = ""
     losses: tuple[str, ...] = ()
-    cure: str | Callable[[Totals, Findings], str] = ""
+    cure: str = ""
+    cure_of: Callable[[Totals, Findings], str] | None = None
     is_amiss: Callable[[Findings], bool] = lambda _: False
 
 

@@ -180,13 +180,12 @@ def _cure(totals: Totals, findings: Findings) -> str:
     """Says what would cure what was found: silence, or wrong timestamps."""
     is_silent = findings["silent"].height or findings["holes"].height
     is_wrong = any(totals.counts[name] for name in _LOSSES) or (findings["offsets"].height and not is_silent)
-    cures = (
-        *(["Look for the silent hours at the sender, and for gaps among the log files."] if is_silent else []),
-        *(["Send timestamp in seconds since 1970, in UTC."] if is_wrong else []),
-    )
+    cures = (*([_CURE_OF_SILENCE] if is_silent else []), *([_CURE_OF_TIMES] if is_wrong else []))
     return " ".join(cures)
 
 
+_CURE_OF_SILENCE: Final = "Look for the silent hours at the sender, and for gaps among the log files."
+_CURE_OF_TIMES: Final = "Send timestamp in seconds since 1970, in UTC."
 _LOSSES: Final = ("other_time", "invalid_time", "future")
 
 
@@ -217,6 +216,7 @@ ANSWER: Final = Answer(
         " are found by postbacks only: the tables do not hold other requests."
     ),
     losses=_LOSSES,
-    cure=_cure,
+    cure=f"{_CURE_OF_SILENCE} {_CURE_OF_TIMES}",
+    cure_of=_cure,
     is_amiss=lambda findings: any(findings[name].height for name in ("silent", "holes", "offsets")),
 )
