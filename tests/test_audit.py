@@ -449,8 +449,31 @@ def test_what_costs_most_is_told_first_with_its_cure(folders: dict[str, Path]) -
         )
         assert first.get("EUR", 0) >= second.get("EUR", 0)
         lost = [one["title"] for one in answers if not one["rank"]]
-        assert f"Nothing is lost by: {', '.join(lost)}." in " ".join(text.split()) if lost else "Nothing" not in text
+        assert f"No loss was found in: {', '.join(lost)}." in " ".join(text.split()) if lost else "No loss" not in text
     assert "\nTime (times)\n30 hours were silent; " in text
+
+
+def test_the_first_sentence_says_who_sent_what_is_lost(folders: dict[str, Path]) -> None:
+    answers = as_json(make_report(folders["planted"], None, "UTC"))["answers"]
+    says = {answer["key"]: answer["says"] for answer in answers}
+    assert says["lead_trap"][0].endswith(" All 535 come from integration legacy, sent by Java, in the parameter value.")
+    assert says["duplicates"][0].endswith(
+        " All 125 come from integration legacy. Integration legacy sends the transaction_id '1' for many orders."
+    )
+    for key, sender in (("failures", "legacy"), ("match_quality", "legacy"), ("unknown_types", "leads")):
+        assert says[key][0].endswith(f" come from integration {sender}.")
+    assert not any(re.search(r"(^|[ (])0 [a-z]+ (is|are|was|were)", text) for texts in says.values() for text in texts)
+
+
+def test_the_cure_of_silence_is_not_that_of_timestamps(folders: dict[str, Path]) -> None:
+    cures = {
+        name: next(
+            section.cure for section in make_report(folder, None, "UTC").sections if section.answer.key == "times"
+        )
+        for name, folder in folders.items()
+    }
+    assert cures["planted"] == "Look for the silent hours at the sender, and for gaps among the log files."
+    assert cures["samples"] == "Send timestamp in seconds since 1970, in UTC."
 
 
 def test_the_command_as_json_and_of_one_answer(small: Path) -> None:

@@ -78,7 +78,7 @@ class Reader(HTMLParser):
 
 def in_page(name: str, value: object) -> str:
     """The text of a cell: of money in many currencies the first amounts, and then all."""
-    few, whole = (cell(name, value, most) for most in (2, 100))
+    few, whole = (cell(name, value, most) for most in (6, 100))
     return few if few == whole else few + whole
 
 
@@ -227,6 +227,12 @@ def test_the_money_at_stake_stands_at_the_head_by_currency(page: Path, sample_ta
         ]
         known = [{one["currency"]: one["amount"] for one in section.money} for section in findings]
         assert amounts == [sum(amounts[1:]), *(one.get(row[0].text, 0) for one in known)]
+
+
+def test_the_page_says_how_to_open_an_example_and_to_send_again(report: Report) -> None:
+    text = render_page(report, {"lead_trap"})
+    assert text.count("Open an example:") == sum(bool(section.examples) for section in report.findings)
+    assert re.findall(r"postback-etl resend \S+ --finding (\w+) --out FILE", text) == ["lead_trap"]
 
 
 def test_the_foot_says_what_the_page_was_made_of(report: Report) -> None:

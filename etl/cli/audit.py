@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +13,6 @@ from etl.cli import options
 if TYPE_CHECKING:
     from etl.reports.audit.catalogue import ReportSection
     from etl.reports.audit.report import Report
-
-
-#: How many amounts the heading of a finding lists, each in a currency and of an event.
-_MOST_AMOUNTS: Final = 12
 
 
 def audit(
@@ -58,7 +54,7 @@ def audit(
     chosen = tuple(name for name in answers or () if name != "all")
     report = make_report(store, ruleset, timezone, chosen, period)
     if html is not None:
-        write_page(report, html)
+        write_page(report, html, _resendable())
     if quiet:
         return
     if json:
@@ -73,8 +69,7 @@ def print_overview(report: Report) -> None:
     """Prints what is lost on one screen: a finding with its money and cure each, the most money first."""
     from etl.cli.terminal import shown, table_console
     from etl.errors import plural
-    from etl.reports.audit.question import money_text
-    from etl.reports.resend.lost_records import LOSSES
+    from etl.reports.audit.question import ALL_AMOUNTS, money_text
 
     out = table_console()
     for note in report.notes:
@@ -83,27 +78,34 @@ def print_overview(report: Report) -> None:
     out.print(shown(funnel.sentences[1 if funnel.rank else 0]))
     if report.at_stake:
         whole = [{**amount, "by_event": []} for amount in report.at_stake]
-        out.print(shown(f"At stake is at most {money_text(whole, _MOST_AMOUNTS)}.", "bold"))
+        out.print(shown(f"At stake is at most {money_text(whole, ALL_AMOUNTS)}.", "bold"))
     for section in report.findings:
         out.print()
         records = plural(section.lost, "record") if section.lost else ""
-        lost = ", ".join(filter(None, (records, money_text(section.money, _MOST_AMOUNTS))))
+        lost = ", ".join(filter(None, (records, money_text(section.money, ALL_AMOUNTS))))
         out.print(shown(": ".join(filter(None, (_heading(section), lost))), "bold cyan"))
         out.print(shown(section.sentences[0]))
-        out.print(shown(f"Cure: {section.answer.cure}", "green"))
+        out.print(shown(f"Cure: {section.cure}", "green"))
     nothing = ", ".join(section.answer.title for section in report.sections if not section.rank)
     out.print()
     if nothing:
-        out.print(shown(f"Nothing is lost by: {nothing}.", "dim"))
+        out.print(shown(f"No loss was found in: {nothing}.", "dim"))
     first = report.findings[0] if report.findings else funnel
     store = shlex.quote(report.store)
     out.print(shown(f"Tables and examples: postback-etl audit {store} --answer {first.answer.key}", "dim"))
-    known = {row.answer for row in LOSSES} - {funnel.answer.key}
+    known = _resendable() - {funnel.answer.key}
     curable = [one.answer.key for one in report.findings if one.answer.key in known]
     if curable:
         out.print(
             shown(f"Send again what was lost: postback-etl resend {store} --finding {curable[0]} --out FILE", "dim")
         )
+
+
+def _resendable() -> set[str]:
+    """The keys of answers whose records `resend` can send again."""
+    from etl.reports.resend.lost_records import LOSSES
+
+    return {row.answer for row in LOSSES}
 
 
 def _heading(section: ReportSection) -> str:
@@ -124,9 +126,9 @@ def print_report(report: Report, rows: int) -> None:
         for sentence in section.sentences:
             out.print(shown(sentence))
         if section.rank:
-            out.print(shown(f"Cure: {section.answer.cure}", "green"))
+            out.print(shown(f"Cure: {section.cure}", "green"))
         for example in section.examples:
-            out.print(shown(f"Example: postback-etl explain {shlex.quote(f'{report.store}:{example}')}", "dim"))
+            out.print(shown(f"Open an example: postback-etl explain {shlex.quote(f'{report.store}:{example}')}", "dim"))
         for sheet in section.sheets:
             is_drawn_only = sheet.chart is not None and sheet.chart.kind == "heat_map"
             if not is_drawn_only and sheet.key != "by_integration_and_day":

@@ -98,6 +98,7 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
         (
             f"{plural(totals.counts['alias_conflict'], 'conversion was', 'conversions were')} sent different values for"
             f" one field{totals.worth('alias_conflict')}. The other alias_order would change {differing}."
+            f"{totals.origin}"
         ),
         (
             f"Most often {first['winner']} won over {first['losers']} in {first['integration']}:"

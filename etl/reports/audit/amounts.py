@@ -96,17 +96,23 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
         ),
         *([f"{plural(invalid, 'currency is', 'currencies are')} invalid"] if invalid else []),
     ]
+    others = (
+        ("negative_value", "value is", "values are", "below zero"),
+        ("defaulted_currency", "value has", "values have", "the default currency"),
+    )
+    mismatches = totals.counts["items_mismatch"]
     return [
-        f"{'; '.join(amiss)}." if amiss else "Every value that was sent can be read, and has a valid currency.",
         (
-            f"{plural(totals.counts['negative_value'], 'value is', 'values are')} below zero"
-            f"{totals.worth('negative_value')}."
+            f"{'; '.join(amiss)}.{totals.origin}"
+            if amiss
+            else "Every value that was sent can be read, and has a valid currency."
         ),
-        (
-            f"{plural(totals.counts['defaulted_currency'], 'value has', 'values have')} the default currency"
-            f"{totals.worth('defaulted_currency')}."
+        *(
+            f"{plural(totals.counts[name], one, many)} {what}{totals.worth(name)}."
+            for name, one, many, what in others
+            if totals.counts[name]
         ),
-        f"The items of {plural(totals.counts['items_mismatch'], 'conversion')} do not add up to the value.",
+        *([f"The items of {plural(mismatches, 'conversion')} do not add up to the value."] if mismatches else []),
     ]
 
 

@@ -31,8 +31,8 @@ from etl.reports.audit.measures import (
     measure_totals,
     sum_levels,
 )
-from etl.reports.audit.question import Answer, Chart, Findings, Totals
-from etl.reports.audit.tables import Frames, joined_money, main_first
+from etl.reports.audit.question import Answer, Chart, Findings, Totals, share_of_origin
+from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, joined_money, main_first
 from etl.runner.published_tables import read
 from etl.schema import MONEY
 
@@ -84,6 +84,7 @@ class ReportSection(NamedTuple):
         lost: How many records are lost or misread.
         money: Their money, a cell of `tables.AMOUNTS`; the main currency comes first.
         examples: Ids of up to three of these records.
+        cure: What would keep such records.
         is_amiss: Whether there are such records, or signs of others that never came.
         rank: Its place among the answers where something is amiss, the most money first; None elsewhere.
     """
@@ -95,6 +96,7 @@ class ReportSection(NamedTuple):
     lost: int
     money: list[dict[str, Any]]
     examples: list[str]
+    cure: str
     is_amiss: bool
     rank: int | None = None
 
@@ -191,10 +193,27 @@ def _section(
     lost = totals.filter(pl.col("measure").is_in(answer.losses))
     count = int(lost["count"].sum())
     examples = _examples(frames, answer, findings) if count else []
-    sentences = answer.summarise(Totals.of(totals, currency), findings)
+    sums = Totals.of(totals, currency, _origin(levels["by_integration"], answer.losses))
+    cure = answer.cure_of(sums, findings) if answer.cure_of else answer.cure
     money = main_first(joined_money(lost["money"]), currency)
     is_amiss = count > 0 or answer.is_amiss(findings)
-    return ReportSection(number, answer, sentences, shown, count, money, examples, is_amiss)
+    return ReportSection(
+        number, answer, answer.summarise(sums, findings), shown, count, money, examples, cure, is_amiss
+    )
+
+
+def _origin(level: pl.DataFrame, losses: tuple[str, ...]) -> str:
+    """Says which integration most of the lost records come from: a sentence after a blank, or nothing."""
+    lost = level.select(*INTEGRATION_KEYS, lost=pl.sum_horizontal(losses or [pl.lit(0)]))
+    first = (
+        lost.sort("lost", *INTEGRATION_KEYS, descending=[True, False, False]).row(0, named=True) if lost.height else {}
+    )
+    if not first or not first["lost"] or 2 * first["lost"] <= lost["lost"].sum() or first["integration"] is None:
+        return ""
+    account = f" of account {first['account_id']}" if lost["account_id"].n_unique() > 1 else ""
+    return (
+        f" {share_of_origin(first['lost'], int(lost['lost'].sum()))} from integration {first['integration']}{account}."
+    )
 
 
 def _level(level: pl.DataFrame, key: str, measures: tuple[Measure, ...], losses: tuple[str, ...]) -> pl.DataFrame:

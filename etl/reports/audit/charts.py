@@ -208,8 +208,8 @@ def _count_axis(values: list[dict[str, Any]], ticks: int) -> dict[str, Any]:
 
 
 def _labels(rows: pl.DataFrame, columns: tuple[str, ...], longest: int) -> list[str]:
-    """Labels each row by its label columns, without columns that are equal in all rows; long labels are cut."""
-    distinguishing = [name for name in columns if rows[name].n_unique() > 1] or list(columns[-1:])
+    """Labels each row by its label columns, of many rows by those that differ; long labels are cut."""
+    distinguishing = [name for name in columns if rows.height == 1 or rows[name].n_unique() > 1] or list(columns[-1:])
     texts = [" · ".join(cell(name, row[name]) for name in distinguishing) for row in rows.iter_rows(named=True)]
     return [text if len(text) <= longest else f"{text[: longest - 1]}…" for text in texts]
 

@@ -21,7 +21,10 @@ class Doubt(NamedTuple):
 
 
 CLICK_ID: Final = Doubt("the id is the click id", "let the sender give the order's own id as transaction_id")
-REBILL: Final = Doubt("the same amount weeks later", 'if these are rebills, set dedup_window = "1d" in a ruleset')
+REBILL: Final = Doubt(
+    "the same amount weeks later",
+    'if these are rebills (a customer pays every month), set dedup_window = "1d" in a ruleset',
+)
 TWICE: Final = Doubt(
     "one id in several integrations", "if a pixel and a server report the same sales, count one of the integrations"
 )

@@ -186,27 +186,61 @@ def _likely_by_sender(likely: pl.DataFrame) -> pl.DataFrame:
 
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     same, other = totals.counts["identical_duplicate"], totals.counts["conflicting_duplicate"]
-    sentences = [
+    likely = totals.counts["likely_duplicate"]
+    twice = (
+        f"; {plural(likely, 'of them is', 'of them are')} likely counted twice{totals.worth('likely_duplicate')}"
+        if likely
+        else ""
+    )
+    return [
+        *([_lost_sentence(totals, findings)] if other else []),
         (
-            f"{plural(same + other, 'repetition was', 'repetitions were')} removed: {same:,} are identical with the"
-            f" record that was kept, {other:,} differ from it{totals.worth('conflicting_duplicate')}."
+            f"{plural(same + other, 'repetition was', 'repetitions were')} removed{' in all' if other else ''}:"
+            f" {same:,} {'is' if same == 1 else 'are'} identical with the record that was kept, {other:,}"
+            f" {'differs' if other == 1 else 'differ'} from it."
+            if same + other
+            else "No repetition was removed."
         ),
         (
             f"{totals.share('without_id', 'conversions')} of the conversions have no transaction_id"
-            f"{totals.worth('without_id')}; {plural(totals.counts['likely_duplicate'], 'of them is', 'of them are')}"
-            f" likely counted twice{totals.worth('likely_duplicate')}."
+            f"{totals.worth('without_id')}{twice}."
         ),
+        *_summarise_ids(findings["repeated_ids"]),
+        *_summarise_doubts(findings["doubtful"]),
     ]
-    ids = findings["repeated_ids"]
-    if ids.height:
-        first = ids.row(0, named=True)
-        worth = f", worth {money_text(first['money'])}" if first["money"] else ""
-        sentences.append(
-            f"{plural(ids.height, 'id identifies', 'ids identify')} no order; the most frequent is"
-            f" {first['transaction_id']!r} ({first['kind']}) of {first['integration']}, in"
-            f" {plural(first['records'], 'record')}{worth}."
+
+
+def _lost_sentence(totals: Totals, findings: Findings) -> str:
+    """Says what deduplication may have lost, why, and who sent it."""
+    other = totals.counts["conflicting_duplicate"]
+    constant = findings["repeated_ids"].filter(pl.col("kind") == "constant").head(1)
+    why = "".join(
+        f" Integration {row['integration'] or '(none)'} sends the transaction_id {row['transaction_id']!r} for many"
+        " orders."
+        for row in constant.iter_rows(named=True)
+    )
+    return (
+        f"{plural(other, 'record that may be a sale of its own was', 'records that may be sales of their own were')}"
+        f" removed{totals.worth('conflicting_duplicate')}:"
+        f" {'it repeats' if other == 1 else 'they repeat'} the transaction_id of another record, but"
+        f" {'differs' if other == 1 else 'differ'} from it.{totals.origin}{why}"
+    )
+
+
+def _summarise_ids(ids: pl.DataFrame) -> list[str]:
+    """Says how many ids identify no order, and which is the most frequent."""
+    if not ids.height:
+        return []
+    first = ids.row(0, named=True)
+    worth = f", worth {money_text(first['money'])}" if first["money"] else ""
+    removed = "removed, those that are identical included" if first["kind"] == "constant" else "kept"
+    return [
+        (
+            f"{plural(ids.height, 'transaction_id identifies', 'transaction_ids identify')} no order; the most frequent"
+            f" is {first['transaction_id']!r} ({first['kind']}) of integration {first['integration'] or '(none)'}:"
+            f" {plural(first['records'], 'record')}{worth}, {'was' if first['records'] == 1 else 'were'} {removed}."
         )
-    return [*sentences, *_summarise_doubts(findings["doubtful"])]
+    ]
 
 
 def _summarise_doubts(doubtful: pl.DataFrame) -> list[str]:
@@ -248,7 +282,7 @@ ANSWER: Final = Answer(
             Chart("bars", ("gap",), ("identical", "conflicting"), "repetitions by the time since the conversion"),
         ),
         Sheet("repeated_ids", "Ids that identify no order"),
-        Sheet("doubtful", "Ids that may remove genuine sales, or keep one twice"),
+        Sheet("doubtful", "Ids to check: a genuine sale may be removed, or one sale kept twice"),
         Sheet("likely", "Likely duplicates without an id"),
     ),
     days_chart=("identical_duplicate", "conflicting_duplicate", "likely_duplicate"),

@@ -150,12 +150,16 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
         (
             f"{plural(totals.counts['failed'], 'postback was', 'postbacks were')} answered with 4xx, 5xx or 499"
             f" ({totals.share('failed', 'postbacks')}), and {totals.count_text('never_succeeded')} of them never"
-            f" succeeded{totals.worth('never_succeeded')}."
+            f" succeeded{totals.worth('never_succeeded')}.{totals.origin}"
         ),
-        (
-            f"{totals.count_text('tried_again')} succeeded at a later try, and"
-            f" {totals.count_text('succeeded_before')} had succeeded before. For"
-            f" {totals.count_text('cannot_be_told')}, other tries cannot be recognised."
+        *(
+            says.format(totals.count_text(name))
+            for name, says in (
+                ("tried_again", "{} succeeded at a later try."),
+                ("succeeded_before", "{} had succeeded at an earlier try."),
+                ("cannot_be_told", "Other tries of {} cannot be recognised."),
+            )
+            if totals.counts[name]
         ),
     ]
 

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import os
 import re
+import shlex
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,6 +23,7 @@ from etl.reports.audit.page_tables import (
     stakes_table,
     unbroken,
 )
+from etl.reports.audit.question import ALL_AMOUNTS
 from etl.reports.audit.report import Report
 from etl.reports.audit.series_styles import draw_patterns
 
@@ -46,13 +49,18 @@ def check_library() -> None:
         ) from error
 
 
-def write_page(report: Report, path: Path) -> None:
+def write_page(report: Report, path: Path, resendable: Collection[str] = ()) -> None:
     """Writes a report as a page, by atomic replacement of the file.
+
+    Args:
+        report: The report.
+        path: The file.
+        resendable: Keys of the answers whose records `resend` can send again.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    text = render_page(report)
+    text = render_page(report, resendable)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         staged.write_text(text, encoding="utf-8")
@@ -62,7 +70,7 @@ def write_page(report: Report, path: Path) -> None:
         raise OutputError(f"--html {str(path)!r} cannot be written: {error.strerror}.", "Name another file.") from error
 
 
-def render_page(report: Report) -> str:
+def render_page(report: Report, resendable: Collection[str] = ()) -> str:
     """Renders a report as HTML. Every value is escaped; only what stands in files here or is drawn is not."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -79,9 +87,11 @@ def render_page(report: Report) -> str:
         figures=figures(report),
         stakes=stakes_table(report),
         sections=[
-            (section, money_cell(section.money), [sheet_table(sheet) for sheet in _order_sheets(section)])
+            (section, money_cell(section.money, ALL_AMOUNTS), [sheet_table(sheet) for sheet in _order_sheets(section)])
             for section in (*report.findings, *(one for one in report.sections if not one.rank))
         ],
+        resendable=resendable,
+        store=shlex.quote(report.store),
         provenance=provenance(report),
         inputs=inputs_table(report),
         patterns=draw_patterns(),

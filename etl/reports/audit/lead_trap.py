@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from etl.errors import plural
-from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals
+from etl.reports.audit.question import Answer, Chart, Findings, Sheet, Totals, share_of_origin
 from etl.reports.audit.tables import INTEGRATION_KEYS, Frames, count_rows, has_issue, sender_family
 
 _CURE: Final = "send conversion_type=purchase with {}, or send the value as commission"
@@ -30,15 +30,13 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     if not totals.counts["lead_by_default"]:
         return ["No positive value became a Lead because its type was missing."]
     first = findings["senders"].row(0, named=True)
+    trapped = totals.counts["lead_by_default"]
     return [
         (
-            f"{plural(totals.counts['lead_by_default'], 'positive value')} became a Lead"
-            f"{totals.worth('lead_by_default')}: no conversion_type and no event_name were sent with"
-            f" {'it' if totals.counts['lead_by_default'] == 1 else 'them'}."
-        ),
-        (
-            f"Most come from {first['sender']} of {first['integration']}, in the parameter {first['parameter']}:"
-            f" {first['conversions']:,}."
+            f"{plural(trapped, 'positive value')} became a Lead{totals.worth('lead_by_default')}: no conversion_type"
+            f" and no event_name were sent with {'it' if trapped == 1 else 'them'}."
+            f" {share_of_origin(first['conversions'], trapped)} from integration {first['integration'] or '(none)'},"
+            f" sent by {first['sender']}, in the parameter {first['parameter']}."
         ),
     ]
 

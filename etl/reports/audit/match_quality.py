@@ -108,14 +108,13 @@ def _by_day(rows: pl.LazyFrame, name: str) -> pl.DataFrame:
 
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     junk = sum(totals.counts[name] for _, name, _ in JUNK_KEYS)
-    kinds = "; ".join(
-        f"{totals.count_text(name)} {title.removeprefix('match key is ')}{totals.worth(name)}"
-        for _, name, title in JUNK_KEYS
-        if totals.counts[name]
-    )
+    found = [(name, title.removeprefix("match key is ")) for _, name, title in JUNK_KEYS if totals.counts[name]]
+    kinds = ", ".join(f"{title} ({totals.count_text(name)}{totals.worth(name)})" for name, title in found)
+    if len(found) == 1:
+        kinds = f"{found[0][1]}{totals.worth(found[0][0])}"
     sentences = [
         *(
-            [f"{plural(junk, 'conversion has', 'conversions have')} a match key that matches nothing: {kinds}."]
+            [f"The match key of {plural(junk, 'conversion')} can match nothing: it is {kinds}.{totals.origin}"]
             if junk
             else []
         ),

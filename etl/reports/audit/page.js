@@ -11,7 +11,7 @@ const plain = (text) => text.replaceAll("\u00a0", " ").trim();
 const said = document.getElementById("said");
 
 /** The whole text of a cell, also of money that is folded. */
-const textOf = (cell) => plain((cell.querySelector(".amounts span") ?? cell).textContent);
+const textOf = (cell) => plain((cell.querySelector(".amounts > span") ?? cell).textContent);
 
 /** What a cell is found by: one or several values. */
 const valuesOf = (cell) => (cell.dataset.values ?? cell.textContent).split("\n").flatMap((value) => [value, ...value.split(", ")]);

@@ -12,7 +12,7 @@ from etl.errors import visible
 from etl.reports.audit.catalogue import ShownSheet
 from etl.reports.audit.charts import draw
 from etl.reports.audit.formatting import cell, heading, is_number
-from etl.reports.audit.question import amount_lines, money_text, share_text
+from etl.reports.audit.question import ALL_AMOUNTS, amount_lines, money_text, share_text
 from etl.reports.audit.report import Report
 from etl.reports.audit.tables import AMOUNTS, main_first
 from etl.rules.ruleset import RULES_VERSION
@@ -21,9 +21,9 @@ from etl.rules.ruleset import RULES_VERSION
 _WIDTHS: Final = {"wide": 960, "narrow": 340}
 _MOST_ROWS: Final = 100
 
-#: How many amounts a cell shows at once, and how many when it is opened.
-_FEW_AMOUNTS: Final = 2
-_MOST_AMOUNTS: Final = 100
+#: How many amounts a cell and a key figure show at once; when it is opened, it shows all.
+_FEW_AMOUNTS: Final = 6
+_TILE_AMOUNTS: Final = 3
 
 
 class PageColumn(NamedTuple):
@@ -32,6 +32,11 @@ class PageColumn(NamedTuple):
     text: str
     is_right: bool = False
     filters: str = ""
+
+    @property
+    def is_money(self) -> bool:
+        """Whether the cells list amounts by currency."""
+        return self.is_right and self.filters == "currency"
 
 
 class PageCell(NamedTuple):
@@ -104,7 +109,7 @@ def _cell(name: str, value: Any) -> PageCell:
 
 def money_cell(money: list[dict[str, Any]], few: int = _FEW_AMOUNTS) -> PageCell:
     """Formats amounts by currency: the first, and all of them where there are more."""
-    few_text, whole = (visible(money_text(money, most)) for most in (few, _MOST_AMOUNTS))
+    few_text, whole = (visible(money_text(money, most)) for most in (few, ALL_AMOUNTS))
     currencies = "\n".join(visible(amount["currency"] or "no currency") for amount in money)
     return PageCell(few_text, whole if whole != few_text else "", currencies)
 
@@ -147,7 +152,7 @@ def figures(report: Report) -> list[tuple[str, str, str, PageCell]]:
             title,
             f"{whole[name]['count']:,}",
             share_text(whole[name]["count"], whole[base]["count"]) if base in whole and whole[base]["count"] else "",
-            money_cell(main_first(whole[name]["money"] or [], report.currency), 1),
+            money_cell(main_first(whole[name]["money"] or [], report.currency), _TILE_AMOUNTS),
         )
         for name, title, base in wanted
         if name in whole

@@ -38,17 +38,24 @@ class Sheet(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Sums of measures over all days and integrations: counts, and money by currency."""
+    """Sums of measures over all days and integrations.
+
+    Attributes:
+        counts: Counts by measure.
+        money: Money by measure and currency.
+        origin: A sentence that names the integration of most records which are lost, after a blank; empty if none is.
+    """
 
     counts: dict[str, int]
     money: dict[str, list[dict[str, Any]]]
+    origin: str
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, currency: str | None) -> Totals:
+    def of(cls, rows: pl.DataFrame, currency: str | None, origin: str = "") -> Totals:
         """Takes the sums from rows of `measures.TOTALS`; the amounts in a currency come first."""
         counts = dict(zip(rows["measure"], rows["count"], strict=True))
         money = (main_first(amounts or [], currency) for amounts in rows["money"].to_list())
-        return cls(counts, dict(zip(rows["measure"], money, strict=True)))
+        return cls(counts, dict(zip(rows["measure"], money, strict=True)), origin)
 
     def count_text(self, name: str) -> str:
         """Formats the count of a measure."""
@@ -64,6 +71,9 @@ class Totals(NamedTuple):
 
 
 Findings = dict[str, pl.DataFrame]
+
+#: More amounts than any list of money has.
+ALL_AMOUNTS: Final = 1_000_000
 
 
 class Answer(NamedTuple):
@@ -83,6 +93,7 @@ class Answer(NamedTuple):
         unknown: What the tables cannot show; empty: no such limit.
         losses: Names of the measures that count records which are lost or misread; empty: the answer finds none.
         cure: What would keep such records.
+        cure_of: Says it of the totals and the findings, where it depends on what was found; None: `cure` is said.
         is_amiss: Whether the findings show a loss that no record tells, such as silence.
     """
 
@@ -98,10 +109,26 @@ class Answer(NamedTuple):
     unknown: str = ""
     losses: tuple[str, ...] = ()
     cure: str = ""
+    cure_of: Callable[[Totals, Findings], str] | None = None
     is_amiss: Callable[[Findings], bool] = lambda _: False
 
 
 _MOST_CURRENCIES: Final = 3
+
+
+def share_of_origin(count: int, of: int) -> str:
+    """Says which part of all records come from one place.
+
+    Examples:
+        >>> share_of_origin(1, 1), share_of_origin(535, 535)
+        ('It comes', 'All 535 come')
+        >>> share_of_origin(61, 66), share_of_origin(20, 66)
+        ('Most (61 of 66 records) come', '20 of 66 records come')
+    """
+    if count == of:
+        return "It comes" if of == 1 else f"All {of:,} come"
+    part = f"{count:,} of {of:,} records"
+    return f"Most ({part}) come" if 2 * count > of else f"{part} come"
 
 
 def amount_text(value: Decimal) -> str:

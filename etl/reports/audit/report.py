@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from etl.errors import UsageError, choices
 from etl.reports.audit.catalogue import ANSWERS, ReportSection, find_answers
-from etl.reports.audit.question import money_text
+from etl.reports.audit.question import ALL_AMOUNTS, money_text
 from etl.reports.audit.tables import AMOUNTS, joined_money, main_first, make_frames
 from etl.reports.display import as_html
 from etl.rules.ruleset import Ruleset
@@ -118,14 +118,10 @@ def make_report(
     return Report(published.store, zone, published.manifest, first, last, notes, sections, currency, given)
 
 
-#: No table has money of as many currencies and events.
-_ALL: Final = 1_000_000
-
-
 def _with_money_as_text(rows: pl.DataFrame) -> pl.DataFrame:
     """Formats columns of money, with all currencies."""
     texts = {
-        name: [money_text(money, most=_ALL) for money in rows[name].to_list()]
+        name: [money_text(money, ALL_AMOUNTS) for money in rows[name].to_list()]
         for name, dtype in rows.schema.items()
         if dtype == AMOUNTS
     }
@@ -172,7 +168,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "rank": section.rank,
                 "lost": section.lost,
                 "at_stake": section.money,
-                "cure": section.answer.cure or None,
+                "cure": section.cure or None,
                 "examples": section.examples,
                 "unknown": section.answer.unknown or None,
                 "sheets": {sheet.key: sheet.rows.to_dicts() for sheet in section.sheets},

@@ -140,11 +140,17 @@ def _timestamps(frames: Frames) -> pl.DataFrame:
 def _summarise(totals: Totals, findings: Findings) -> list[str]:
     silent, offsets, holes = findings["silent"], findings["offsets"], findings["holes"]
     sentences = []
-    if totals.counts["other_time"] or totals.counts["invalid_time"]:
-        sentences.append(
-            f"{plural(totals.counts['other_time'], 'timestamp is', 'timestamps are')} not in seconds and"
-            f" {totals.count_text('invalid_time')} cannot be read: the time received is used instead."
+    other, invalid = totals.counts["other_time"], totals.counts["invalid_time"]
+    if other or invalid:
+        amiss = (
+            *([plural(other, "timestamp is", "timestamps are") + " not in seconds"] if other else []),
+            *(
+                [f"{invalid:,} cannot be read" if other else f"{plural(invalid, 'timestamp')} cannot be read"]
+                if invalid
+                else []
+            ),
         )
+        sentences.append(f"{' and '.join(amiss)}: the time received counts.{totals.origin}")
     if silent.height:
         first = silent.row(0, named=True)
         sentences.append(
@@ -161,12 +167,26 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
         )
     sentences += [
         f"The timestamps of {row['integration']} are off by {row['offset_hours']:+g} hours in"
-        f" {row['conversions']:,} conversions: {row['means']}."
+        f" {row['conversions']:,} conversions: {row['means']}. Send seconds since 1970 in UTC."
         for row in offsets.head(3).iter_rows(named=True)
     ]
-    late = plural(totals.counts["late"], "conversion was", "conversions were")
-    sentences.append(f"{late} received more than a day after the timestamp.")
+    if totals.counts["late"]:
+        late = plural(totals.counts["late"], "conversion was", "conversions were")
+        sentences.append(f"{late} received more than a day after the timestamp.")
     return sentences
+
+
+def _cure(totals: Totals, findings: Findings) -> str:
+    """Says what would cure what was found: silence, or wrong timestamps."""
+    is_silent = findings["silent"].height or findings["holes"].height
+    is_wrong = any(totals.counts[name] for name in _LOSSES) or (findings["offsets"].height and not is_silent)
+    cures = (*([_CURE_OF_SILENCE] if is_silent else []), *([_CURE_OF_TIMES] if is_wrong else []))
+    return " ".join(cures)
+
+
+_CURE_OF_SILENCE: Final = "Look for the silent hours at the sender, and for gaps among the log files."
+_CURE_OF_TIMES: Final = "Send timestamp in seconds since 1970, in UTC."
+_LOSSES: Final = ("other_time", "invalid_time", "future")
 
 
 ANSWER: Final = Answer(
@@ -195,7 +215,8 @@ ANSWER: Final = Answer(
         " weekday and hour of other weeks, or else from the same hour of at least two other days. Gaps between files"
         " are found by postbacks only: the tables do not hold other requests."
     ),
-    losses=("other_time", "invalid_time", "future"),
-    cure="Look for silent hours at the sender and for gaps among the log files. Send timestamp in seconds since 1970.",
+    losses=_LOSSES,
+    cure=f"{_CURE_OF_SILENCE} {_CURE_OF_TIMES}",
+    cure_of=_cure,
     is_amiss=lambda findings: any(findings[name].height for name in ("silent", "holes", "offsets")),
 )

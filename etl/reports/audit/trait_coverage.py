@@ -56,7 +56,8 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     sentences = []
     if totals.counts["prehashed_trait"]:
         sentences.append(
-            f"{plural(totals.counts['prehashed_trait'], 'conversion')} sent hashes; the page asks for raw values."
+            f"{plural(totals.counts['prehashed_trait'], 'conversion')} sent hashes; the endpoint's page asks for raw"
+            f" values.{totals.origin}"
         )
     if findings["dropped"].height:
         first = findings["dropped"].row(0, named=True)

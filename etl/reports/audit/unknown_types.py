@@ -14,6 +14,10 @@ from etl.steps.rejections import suggest_type
 
 _LONGEST: Final = 100
 
+#: How many types the first sentence names, and how many characters of each.
+_NAMED: Final = 2
+_LONGEST_NAMED: Final = 40
+
 
 def find_unknown_types(frames: Frames) -> Findings:
     """Finds unknown conversion types, and which integrations sent them.
@@ -47,10 +51,15 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     reasons = dict(findings["reasons"].select("reason", "rejections").iter_rows())
     elsewhere = [f"{reason} ({count:,})" for reason, count in reasons.items() if reason != "unknown_conversion_type"]
     curable = int(types.filter(pl.col("event").is_not_null())["rejections"].sum())
+    count = totals.counts["unknown_type"]
+    whom = "it" if count == 1 else "them"
+    named = ", ".join(repr(name[:_LONGEST_NAMED]) for name in types["conversion_type"].head(_NAMED).fill_null(""))
     sentences = [
         (
-            f"{plural(totals.counts['unknown_type'], 'postback was', 'postbacks were')} rejected because of"
-            f" {plural(types.height, 'unknown conversion_type')}{totals.worth('unknown_type')}."
+            f"{plural(count, 'postback was', 'postbacks were')} rejected because of"
+            f" {plural(types.height, 'unknown conversion_type')}"
+            f" ({named}{'' if types.height <= _NAMED else ' and others'})"
+            f"{totals.worth('unknown_type') or f', and no amount is known of {whom}'}.{totals.origin}"
         ),
         f"The most frequent is {first['conversion_type']!r}: {first['rejections']:,}; {first['correction']}.",
         f"The type that was meant is clear for {curable:,} of them.",
@@ -83,5 +92,5 @@ ANSWER: Final = Answer(
     days_chart=("unknown_type",),
     summarise=_summarise,
     losses=("unknown_type",),
-    cure="Send a conversion_type of the page, or map yours in [events] of a ruleset.",
+    cure="Send a conversion_type of the endpoint's page, or map yours in a ruleset.",
 )

@@ -115,12 +115,17 @@ def _summarise(totals: Totals, findings: Findings) -> list[str]:
     sentences = []
     if near.height:
         first = near.row(0, named=True)
-        unfilled = plural(int(near["would_fill"].sum()), "conversion")
-        rejected = plural(int(near["rejections"].sum()), "postback was", "postbacks were")
+        unfilled, rejected = int(near["would_fill"].sum()), int(near["rejections"].sum())
+        lost = "; ".join(
+            (
+                *([f"in {plural(unfilled, 'conversion')} the field that was meant is empty"] if unfilled else []),
+                *([f"{plural(rejected, 'postback has', 'postbacks have')} no identity"] if rejected else []),
+            )
+        )
+        names_near = plural(near["parameter"].n_unique(), "parameter is", "parameters are")
+        such_as = f"{first['parameter']!r} for {first['read_as']!r}"
         sentences.append(
-            f"{plural(near['parameter'].n_unique(), 'parameter is', 'parameters are')} nearly a known name, such as"
-            f" {first['parameter']!r} for {first['read_as']!r}. In {unfilled} the field that was meant is empty, and"
-            f" {rejected} rejected without identity."
+            f"{names_near} nearly a known name, such as {such_as}{f': {lost}' if lost else ''}.{totals.origin}"
         )
     if names.height:
         first = names.row(0, named=True)
