@@ -73,7 +73,7 @@ spark-nightly: $(PYSPARK)/.ready ## Kill executors of Spark, each in another ste
 # CI has 15 minutes on 2 cores for `make uncompiled`, `make check`, `make sanitize` and two minutes of `make fuzz`. The
 # legs have budgets in minutes, on 2 quiet cores. What comes must fit in. 24 histories of a warehouse take half a minute of
 # processor time, the 96 of `make check` two minutes, and all other tests eight.
-test: $(READY) $(SPARK)/.ready ## Run the tests: all kinds of random input, but not all of it (under 5 minutes)
+test: $(READY) $(SPARK)/.ready ## Run the tests: all kinds of random input, but not all of it (6 minutes)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 thorough: export HISTORIES := 208

@@ -98,7 +98,7 @@ def row(case: Case, runs: list[Run], base: list[Run], base_lines: int) -> str:
     against = statistics.median(run.seconds * base_lines / (other.seconds * case.lines) for run, other in pairs)
     peak = max(run.peak_bytes for run in runs) / 2**20
     busy = cpu / (seconds * case.processes)
-    missing = seconds - cpu / case.processes
+    missing = max(0.0, seconds - cpu / case.processes)  # polars may use more threads than there are processes
     return (
         f"| {case.name} | {seconds:.1f} | {against:.2f} | {case.lines / seconds:,.0f} | {cpu:.1f} | {peak:,.0f} "
         f"| {busy:.0%}, {missing:.1f} s missing |"
