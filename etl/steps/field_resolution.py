@@ -65,7 +65,7 @@ class Fields(NamedTuple):
 
     def names_at(self, index: Positions) -> pl.Series:
         """Returns the names, as spelled, of the parameters at `index`; null for -1."""
-        return _with_null(self.params.names)[np.append(self.params.numbers, -1)[index]]
+        return gather_or_null(self.params.names, np.append(self.params.numbers, -1)[index])
 
     def meaning(self, column: str) -> npt.NDArray[Any]:
         """Returns a column of `meanings` for each parameter."""
@@ -247,8 +247,3 @@ def _conflicts(
         .group_by("row", "field", maintain_order=True)
         .agg(pl.col("winner").first(), pl.col("loser").unique(maintain_order=True).str.join(", ").alias("losers"))
     )
-
-
-def _with_null(texts: pl.Series) -> pl.Series:
-    """Appends a null to the texts, so that the index -1 gives null."""
-    return pl.concat([texts, pl.Series([None], dtype=texts.dtype)]).rechunk()
