@@ -250,7 +250,7 @@ def _swap_folders(left: Path, right: Path) -> None:
 
 
 def _exchange(left: Path, right: Path, out: Path) -> None:
-    """Calls the system.
+    """Swaps two folders by one call of the system.
 
     Raises:
         OSError: The folders cannot be swapped.

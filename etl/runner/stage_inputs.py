@@ -261,7 +261,7 @@ def _survey_input(
         return found, None
     found_format = _find_format(item, found, reading)
     has_header = isinstance(found_format, tuple) and is_table(found_format[0])
-    return found._replace(samples=found.samples[:has_header]), found_format
+    return found._replace(samples=found.samples[:1] if has_header else ()), found_format
 
 
 def _find_format(item: Input, surveyed: Survey, reading: ReadOptions) -> FoundFormat:
