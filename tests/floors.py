@@ -35,7 +35,7 @@ FLOORS: Final = (
             _room(
                 "columnar",
                 "compiled loops over bytes, string buffers, parsers of lines, rows and JSON",
-                "byte_loops json_tokenizer json_codec string_buffers factorize access_log_parser compilation"
+                "byte_loops json_tokenizer json_codec string_buffers splices factorize access_log_parser compilation"
                 " field_lists json_index delimited_rows",
             ),
         ),

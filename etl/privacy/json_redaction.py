@@ -16,15 +16,14 @@ import polars as pl
 
 from etl.columnar import json_tokenizer
 from etl.columnar.json_index import JsonValues
+from etl.columnar.splices import Splices, spliced
 from etl.columnar.string_buffers import (
     MAY_BE_BLANK,
     Bytes,
     Positions,
-    Splices,
     Truths,
     first_bytes,
     join_bytes,
-    spliced,
 )
 from etl.options import Pii
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements

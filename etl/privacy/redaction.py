@@ -15,7 +15,8 @@ import polars as pl
 
 from etl.columnar.delimited_rows import layout_of
 from etl.columnar.factorize import factorize
-from etl.columnar.string_buffers import Bytes, Positions, Splices, Truths, decoded_texts, join_bytes, spliced, texts_of
+from etl.columnar.splices import Splices, spliced
+from etl.columnar.string_buffers import Bytes, Positions, Truths, decoded_texts, join_bytes, texts_of
 from etl.options import Pii
 from etl.privacy.added_traits import AddedTraitsRedactor
 from etl.privacy.addresses import MARK, PERSONAL_VALUES, replacements

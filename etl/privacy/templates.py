@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from etl.columnar.factorize import factorize
-from etl.columnar.string_buffers import Bytes, Positions, Splices, texts_of
+from etl.columnar.splices import Splices
+from etl.columnar.string_buffers import Bytes, Positions, texts_of
 
 #: The most bytes from the first to the third dot of an IPv4 address, and from the first to the seventh colon of IPv6.
 _THREE_DOTS: Final = 8
